@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The one interface between what supervises a workload and what isolates it. An engine turns a
+ * decoded OCI spec and open descriptors into a running workload; it resolves no image, network or
+ * volume name. Used by the shim (atoll run) and by atoll-runtime (runc's command line): the same
+ * engines behind two doors.
+ *
+ * Callers use the engine_*() wrappers, never the ops: a wrapper checks the capability and the
+ * transition, calls, moves the state, and returns.
+ *
+ *             create           start            pause
+ *  (none) --> CREATING --> CREATED --> RUNNING <----> PAUSED       any --> FAILED --> (gone)
+ *                |            |           |    resume   |          STOPPED --> (gone)
+ * [engine_destroy]
+ *                +------------+--- kill --+-- exited ---+--> STOPPING --> STOPPED
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+
+struct spec;	       /* fmt/spec.h: a decoded config.json */
+struct spec_process;   /* its process section, also of an exec */
+struct spec_resources; /* its linux.resources, also of an update */
+struct host;	       /* engine/host.h: what this machine offers */
+
+enum engine_state {
+	ENGINE_NONE,
+	ENGINE_CREATING,
+	ENGINE_CREATED,
+	ENGINE_RUNNING,
+	ENGINE_PAUSED,
+	ENGINE_STOPPING,
+	ENGINE_STOPPED,
+	ENGINE_FAILED,
+};
+
+enum engine_cap {
+	ENGINE_CAP_PAUSE = 1u << 0,
+	ENGINE_CAP_EXEC = 1u << 1,
+	ENGINE_CAP_UPDATE = 1u << 2,
+	ENGINE_CAP_SNAPSHOT = 1u << 3,
+	ENGINE_CAP_ROOTLESS = 1u << 4,
+};
+
+struct engine_caps {
+	bool usable;   /* on this machine, by this caller */
+	char why[160]; /* when not: what is missing */
+	unsigned caps; /* enum engine_cap */
+};
+
+/* Everything an engine gets. All descriptors are borrowed for the call of create. */
+struct bundle {
+	const char *id;		 /* 1..128 bytes of [A-Za-z0-9_.+-] */
+	const struct spec *spec; /* must outlive the instance */
+	int bundle_fd;		 /* the bundle's directory: relative paths of the spec start here */
+	int root_fd;	    /* the root file system: O_PATH directory or detached mount (fsmount,
+			     * open_tree); FD_NONE: spec->root.path below bundle_fd */
+	int stdio[3];	    /* given to the workload; with a terminal FD_NONE */
+	int console_socket; /* terminal: receives the pty's master (SCM_RIGHTS); or FD_NONE, then
+			     * the instance keeps it: in->console_fd */
+	const int *preserve_fds; /* passed on as 3, 4, ... */
+	size_t preserve_fds_n;
+	bool no_pivot;
+	bool no_new_keyring;
+	bool systemd_cgroup;  /* scope by D-Bus instead of mkdir */
+	const char *pid_file; /* written by create, NULL: none */
+};
+
+struct usage {	   /* what `stats` shows; unknown is UINT64_MAX */
+	nsec_t at; /* CLOCK_REALTIME of the sample */
+	uint64_t cpu_ns, cpu_user_ns, cpu_system_ns;
+	uint64_t throttled_periods, throttled_ns, periods;
+	uint64_t memory_bytes, memory_peak_bytes, memory_limit_bytes;
+	uint64_t memory_cache_bytes; /* inactive_file: docker subtracts it */
+	uint64_t memory_swap_bytes, memory_failures, oom_kills;
+	uint64_t pids, pids_limit;
+	uint64_t block_read_bytes, block_write_bytes, block_reads, block_writes;
+	uint64_t net_rx_bytes, net_tx_bytes, net_rx_packets, net_tx_packets;
+};
+
+struct exec_spec {
+	const struct spec_process *process;
+	int stdio[3];	    /* borrowed */
+	int console_socket; /* borrowed, or FD_NONE */
+	const int *preserve_fds;
+	size_t preserve_fds_n;
+	const char *cgroup; /* below the workload's own, or NULL */
+	bool ignore_paused;
+};
+
+struct exec {
+	pid_t pid;
+	int pidfd;	/* given; readable once it ended; the caller reaps it with waitid() */
+	int console_fd; /* given: the pty's master when process->terminal and no console_socket */
+};
+
+struct instance;
+
+struct engine_ops {
+	const char *
+		name; /* "container" "sandbox" "microvm" "vm" "unikernel"; on disk, never renamed */
+	size_t instance_size; /* bytes; the first member is struct instance */
+	/* Pure: change nothing. check() makes every refusal known beforehand. */
+	int (*probe)(const struct host *h, struct engine_caps *ret, struct err *e);
+	int (*check)(const struct engine_caps *caps, const struct spec *s, struct err *e);
+	/* One at a time. create runs none of the user's code. */
+	int (*create)(struct instance *in, const struct bundle *b, nsec_t deadline, struct err *e);
+	int (*start)(struct instance *in, struct err *e);
+	int (*signal)(struct instance *in, int signo, struct err *e);
+	/* 0: nothing of it can run any more. */
+	int (*kill)(struct instance *in, nsec_t deadline, struct err *e);
+	int (*usage)(struct instance *in, struct usage *ret, struct err *e);
+	void (*destroy)(
+		struct instance *in); /* any state, twice, half-created; keeps nothing behind */
+	/* Processes of the workload: pids as the host sees them, in the caller's array. */
+	int (*processes)(struct instance *in, pid_t *ret_pids, size_t max, size_t *ret_n,
+			 struct err *e);
+	/* Optional, each tied to a capability bit. */
+	int (*pause)(struct instance *in, struct err *e);
+	int (*resume)(struct instance *in, struct err *e);
+	int (*exec)(struct instance *in, const struct exec_spec *x, struct exec *ret,
+		    struct err *e);
+	int (*update)(struct instance *in, const struct spec_resources *r, struct err *e);
+	/* Persist to, and take up again from, a state directory: for atoll-runtime, whose verbs are
+	 * separate processes, and for repair. Small text files, written atomically, not fsynced. */
+	int (*save)(const struct instance *in, int state_fd, struct err *e);
+	int (*load)(struct instance *in, int state_fd, struct err *e);
+};
+
+struct instance {
+	const struct engine_ops *ops;
+	enum engine_state state;
+	struct engine_caps caps;
+	pid_t pid;	/* of the workload's init as the host sees it; 0 before create */
+	int pidfd;	/* owned; readable when init ended; the creator may reap it with waitid() */
+	int console_fd; /* owned: the pty's master when the spec asks for a terminal and no socket
+			   was given */
+};
+
+/* The engines of this build, NULL-terminated, in the order pick tries them. */
+extern const struct engine_ops *const engine_table[];
+const struct engine_ops *engine_find(const char *name); /* NULL: not in this build */
+
+/*
+ * The engine for an isolation name (NULL or "": the default, container), probed and checked.
+ * NOT_FOUND: no such name, the message lists those there are. UNSUPPORTED: this machine or this
+ * spec, the message says why and which would serve.
+ */
+[[nodiscard]] int engine_pick(const char *name, const struct host *h, const struct spec *s,
+			      const struct engine_ops **ret_ops, struct engine_caps *ret_caps,
+			      struct err *e);
+
+/* A zeroed instance of the engine's size, in ENGINE_NONE. Gives; NULL: out of memory. */
+struct instance *instance_new(const struct engine_ops *ops, const struct engine_caps *caps);
+void instance_free(struct instance *in); /* engine_destroy, then the memory; NULL is fine */
+
+[[nodiscard]] int engine_create(struct instance *in, const struct bundle *b, nsec_t deadline,
+				struct err *e);
+[[nodiscard]] int engine_start(struct instance *in, struct err *e);
+[[nodiscard]] int engine_signal(struct instance *in, int signo, struct err *e);
+[[nodiscard]] int engine_kill(struct instance *in, nsec_t deadline, struct err *e);
+[[nodiscard]] int engine_usage(struct instance *in, struct usage *ret, struct err *e);
+[[nodiscard]] int engine_processes(struct instance *in, pid_t *ret_pids, size_t max, size_t *ret_n,
+				   struct err *e);
+[[nodiscard]] int engine_pause(struct instance *in, struct err *e);
+[[nodiscard]] int engine_resume(struct instance *in, struct err *e);
+[[nodiscard]] int engine_exec(struct instance *in, const struct exec_spec *x, struct exec *ret,
+			      struct err *e);
+[[nodiscard]] int engine_update(struct instance *in, const struct spec_resources *r, struct err *e);
+[[nodiscard]] int engine_save(const struct instance *in, int state_fd, struct err *e);
+[[nodiscard]] int engine_load(struct instance *in, int state_fd, struct err *e);
+void engine_exited(
+	struct instance *in); /* the creator saw the pidfd: RUNNING/PAUSED/CREATED -> STOPPED */
+void engine_destroy(struct instance *in);
+
+const char *engine_state_name(
+	enum engine_state s); /* OCI's words: creating created running paused stopped */
