@@ -107,10 +107,12 @@ int num_parse_fixed(struct str s, uint32_t scale, uint64_t max, uint64_t *ret_v)
 	return 0;
 }
 
+#define FRACTION_DIGITS 9
+
 int num_parse_bytes(struct str s, uint64_t *ret_v)
 {
 	static const char units[] = "kmgtp";
-	uint64_t unit = 1, whole = 0;
+	uint64_t unit = 1, whole = 0, part = 0, parts = 1;
 	struct str digits = s, fraction;
 	size_t i = 0;
 	int r;
@@ -149,10 +151,14 @@ int num_parse_bytes(struct str s, uint64_t *ret_v)
 
 		if (digit > 9)
 			return -EINVAL;
-		unit /= 10;
-		if (!add_u64(whole, unit * digit, &whole))
-			return -ERANGE;
+		if (i < FRACTION_DIGITS) {
+			part = part * 10 + digit;
+			parts *= 10;
+		}
 	}
+	/* 2^50 times 10^9 needs more than 64 bits. */
+	if (!add_u64(whole, (uint64_t) ((unsigned __int128) unit * part / parts), &whole))
+		return -ERANGE;
 	*ret_v = whole;
 	return 0;
 }

@@ -220,6 +220,8 @@ int json_parse(struct arena *a, struct str text, const struct json **ret_root, s
 	if (text.n > JSON_TEXT_MAX)
 		return err_set(e, ERR_EXHAUSTED, EFBIG, "JSON document larger than %u bytes",
 			       JSON_TEXT_MAX);
+	if (str_trim(text).n == 0)
+		return err_set(e, ERR_INVALID, EINVAL, "not valid JSON: empty");
 	h = yajl_alloc(&callbacks, NULL, &p);
 	if (!h)
 		return err_set(e, ERR_EXHAUSTED, ENOMEM, "out of memory");
