@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Namespaces and clone3. No policy. Results: >= 0 or -errno.
+ */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* clone3 without CLONE_VM: returns 0 in the child, the pid in the parent with its pidfd (given).
+ * cgroup_fd: v2 directory to be born in, or FD_NONE. Signal handlers start at their defaults. */
+[[nodiscard]] pid_t ns_clone(uint64_t flags, int cgroup_fd, int *ret_pidfd);
+
+/* The namespace file's kind as its CLONE_NEW* flag; -EINVAL when it is no namespace. */
+[[nodiscard]] int ns_kind(int fd);
+
+/* Write one id map ("0 100000 65536\n...") to /proc/PID/uid_map or gid_map through proc_fd. */
+struct ns_map {
+	uint32_t inside, outside, count;
+};
+enum ns_map_kind { NS_MAP_UID, NS_MAP_GID };
+[[nodiscard]] int ns_write_map(pid_t pid, enum ns_map_kind kind, const struct ns_map *maps,
+			       size_t n);
+/* A user namespace with these maps and nobody in it, for idmapped mounts: gives its descriptor. */
+[[nodiscard]] int ns_user_holder(const struct ns_map *uids, size_t uids_n,
+				 const struct ns_map *gids, size_t gids_n);
+/* The loopback interface of the caller's network namespace goes up. */
+[[nodiscard]] int ns_loopback_up(void);
