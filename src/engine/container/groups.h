@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The control groups of one container: from linux.cgroupsPath and linux.resources of its spec to
+ * directories and limits in every hierarchy of the machine, and back to figures. Controllers that
+ * a v1 hierarchy has are used there, the others in the unified one; v1 values are converted where
+ * only v2 has the controller.
+ *
+ * Where it is: an absolute cgroupsPath counts from each hierarchy's root, a relative one (or none:
+ * then the id) from the caller's own cgroup, so that the caller's limits hold for it as well.
+ *
+ *	groups_make -> [clone3 with groups_clone_fd] -> groups_enter in the child, or groups_attach
+ *	            -> update, freeze, usage ... -> groups_kill -> groups_remove -> groups_free
+ *
+ * groups_save and groups_load carry it over to another process.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "sys/cgroup.h"
+
+struct spec_resources;
+struct usage;
+
+struct groups_place {
+	unsigned controllers; /* enum cgroup_controller this hierarchy serves for the container */
+	bool unified;
+	bool made;	  /* the last component is ours: removed with the container */
+	int dir_fd;	  /* owned, O_PATH */
+	int enter_fd;	  /* owned: cgroup.procs for writing; FD_NONE after groups_load */
+	const char *name; /* borrowed from layout: "memory", "name=systemd", "" */
+	const char *dir;  /* borrowed from layout: the name of its directory in /sys/fs/cgroup */
+	char path[CGROUP_PATH_MAX]; /* below the hierarchy's root: "a/b" */
+};
+
+struct groups {
+	struct cgroup_layout layout;
+	size_t n;
+	struct groups_place at[CGROUP_HIERARCHIES_MAX]; /* one of each hierarchy, same index */
+};
+
+struct groups_options {
+	const char *id;				/* names the cgroup when there is no path */
+	const char *path;			/* linux.cgroupsPath, or NULL */
+	const struct spec_resources *resources; /* or NULL: no limit */
+	bool systemd;				/* refused: UNSUPPORTED */
+	bool may_fail; /* rootless: hierarchies that cannot be written are left out when no limit
+			* needs them */
+};
+
+/*
+ * Make the directories and set the limits. On failure nothing is left behind. CONFLICT: the cgroup
+ * exists and has processes or is frozen. INVALID: a bad path or a value the kernel refuses; the
+ * message names the file and the value. UNSUPPORTED: a limit no controller here can enforce.
+ */
+[[nodiscard]] int groups_make(const struct groups_options *o, struct groups **ret_g, struct err *e);
+
+void groups_free(struct groups *g); /* closes only; NULL is fine */
+static inline void groups_freep(struct groups **g)
+{
+	groups_free(*g);
+}
+#define auto_groups __attribute__((cleanup(groups_freep)))
+
+/* For CLONE_INTO_CGROUP: the unified cgroup's directory (borrowed), or FD_NONE. */
+int groups_clone_fd(const struct groups *g);
+
+/*
+ * The calling process enters all of them (but the unified one when `cloned_into`). Safe in a child
+ * after clone: only write(2). -errno, *ret_place says where it failed. To be called before
+ * unshare(CLONE_NEWCGROUP), which takes the cgroups of that moment as its roots.
+ */
+[[nodiscard]] int groups_enter(const struct groups *g, bool cloned_into, size_t *ret_place);
+/* Another process enters; `sub` names a cgroup below each, NULL or "": the container's own. */
+[[nodiscard]] int groups_attach(const struct groups *g, pid_t pid, const char *sub, struct err *e);
+
+/* Change what `r` names and nothing else; restores nothing on failure. */
+[[nodiscard]] int groups_update(const struct groups *g, const struct spec_resources *r,
+				struct err *e);
+
+[[nodiscard]] int groups_freeze(const struct groups *g, bool frozen, nsec_t deadline,
+				struct err *e);
+bool groups_frozen(const struct groups *g);
+
+/* A signal to every process in it (of all processes in one sweep, frozen meanwhile). */
+[[nodiscard]] int groups_signal(const struct groups *g, int signo, struct err *e);
+/* SIGKILL to all, thawed, until none is left. */
+[[nodiscard]] int groups_kill(const struct groups *g, nsec_t deadline, struct err *e);
+
+/* Pids as the caller's pid namespace sees them; *ret_n counts all, at most max are stored. */
+[[nodiscard]] int groups_pids(const struct groups *g, pid_t *ret_pids, size_t max, size_t *ret_n,
+			      struct err *e);
+
+/* All fields but at and net_*; what is not known becomes UINT64_MAX. */
+void groups_usage(const struct groups *g, struct usage *ret_u);
+
+/*
+ * Remove the directories, with what the container made below them. Waits for processes that are
+ * on their way out until the deadline. What was there before groups_make stays. 0 also when they
+ * are gone. Frees nothing.
+ */
+[[nodiscard]] int groups_remove(struct groups *g, nsec_t deadline, struct err *e);
+
+/* Write where it is to the file "cgroups" of a state directory, and take it up from there. */
+[[nodiscard]] int groups_save(const struct groups *g, int state_fd, struct err *e);
+[[nodiscard]] int groups_load(int state_fd, struct groups **ret_g, struct err *e);
