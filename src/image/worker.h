@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Running atoll-image, the confined program that reads archives and writes trees. It gets open
+ * descriptors and fixed-size requests, and answers with fixed-size results; nothing that an archive
+ * says is parsed in the caller's process.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "fmt/digest.h"
+
+/* What an archive may cost before it is refused. 0 in a request: these defaults. */
+#define UNPACK_BYTES_MAX   ((uint64_t) 64 << 30) /* unpacked */
+#define UNPACK_ENTRIES_MAX 4000000u
+#define UNPACK_RATIO_MAX                                                                           \
+	1100u /* unpacked to packed past the first 64 MiB; deflate's own limit is 1032 */
+
+struct unpack_request {
+	int in_fd;     /* borrowed; read from its position unless in_size says otherwise */
+	bool in_range; /* pread [in_off, in_off + in_size) of a file instead */
+	uint64_t in_off, in_size;
+	int dir_fd;	      /* borrowed; an empty directory (layers) or any (trees) */
+	const int *lower_fds; /* layers beneath, topmost first: for hard links and parents there */
+	size_t lower_n;
+	int copy_fd;	 /* FD_NONE, or where the packed bytes are copied to (a blob) */
+	bool plain_tree; /* no whiteouts: write entries as they are, over what is there */
+	bool no_owner;	 /* plain_tree: all belongs to root, as `cp` without -a */
+	uint64_t bytes_max, entries_max;
+};
+
+struct unpack_result {
+	struct digest packed; /* of the bytes as they came */
+	struct digest diff;   /* of the tar */
+	uint64_t packed_bytes, tar_bytes;
+	uint64_t file_bytes; /* in regular files */
+	uint64_t entries;
+	enum unpack_format { UNPACK_TAR, UNPACK_GZIP, UNPACK_ZSTD } format;
+};
+
+/*
+ * Unpack one archive. On failure the directory's content is undefined: the caller removes it.
+ * Fails: INVALID (damaged or hostile archive, with the entry's name), EXHAUSTED (a limit, the
+ * disk).
+ */
+[[nodiscard]] int worker_unpack(const struct unpack_request *r, struct unpack_result *ret_result,
+				struct err *e);
+
+/* Inflate (gzip, zstd, or copy as it is) in_fd to out_fd, hashing both sides; nothing is unpacked.
+ */
+[[nodiscard]] int worker_expand(int in_fd, int out_fd, uint64_t bytes_max,
+				struct unpack_result *ret_result, struct err *e);
+
+/* The members of a tar in a regular file, without their data. */
+struct archive_member {
+	const char *name;   /* as written, without leading "./" */
+	const char *link;   /* target of a symbolic or hard link, else NULL */
+	uint64_t off, size; /* of the data in the file */
+	bool dir;
+};
+struct arena;
+[[nodiscard]] int worker_index(int in_fd, struct arena *a, struct archive_member **ret_members,
+			       size_t *ret_n, struct err *e);
+
+struct pack_request {
+	int dir_fd; /* borrowed */
+	int out_fd; /* borrowed; gets a tar with sorted entries */
+	/* The directory is an overlay's upper: character devices 0:0 become ".wh.NAME" and opaque
+	 * directories get ".wh..wh..opq". */
+	bool overlay_upper;
+	int64_t mtime_max;  /* seconds; later times are clamped to it; INT64_MAX: as they are */
+	const char *prefix; /* prepended to every name, or NULL: for `cp` */
+	const char *only;   /* one component of dir_fd to pack instead of all, or NULL */
+};
+[[nodiscard]] int worker_pack(const struct pack_request *r, uint64_t *ret_bytes,
+			      struct digest *ret_diff, struct err *e);
+
+/* Remove what stands below dir_fd/name, and it: rm -rf that follows nothing. Missing is fine. */
+[[nodiscard]] int tree_remove(int dir_fd, const char *name, struct err *e);
