@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Fixtures. Every module of tests gets `atoll` (and `runtime`) with directories of its own, in a
+temporary directory with a short name (a socket's path has room for 107 bytes), and is checked for
+what it leaves behind: mounts, processes, cgroups, state.
+"""
+import fcntl
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from lib import images, leaks, mirror  # noqa: E402  (the path above finds it)
+from lib.run import Atoll, Runtime  # noqa: E402
+
+TOP = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="session")
+def build():
+    """The build tree whose programs are tested."""
+    d = Path(os.environ.get("ATOLL_BUILD", TOP / "build"))
+    assert (d / "atoll").exists(), f"{d}/atoll does not exist: build first (make all)"
+    return d
+
+
+@pytest.fixture(scope="session")
+def cache(build):
+    """Images that are dear to make, kept from run to run in the build tree."""
+    d = build / "test-images"
+    d.mkdir(exist_ok=True)
+    return d
+
+
+@pytest.fixture(scope="module")
+def base():
+    """The module's directory; at its end nothing on the machine may name it any more."""
+    d = Path(tempfile.mkdtemp(prefix="atoll-t-", dir="/tmp"))
+    d.chmod(0o755)
+    watch = leaks.Watch(d)
+    yield d
+    watch.check()
+    shutil.rmtree(d)
+
+
+@pytest.fixture(scope="module")
+def new_atoll(build, base):
+    """Makes further, independent installations: new_atoll("other")."""
+    made = []
+
+    def make(name):
+        made.append(Atoll(build, base / name))
+        (base / name).mkdir()
+        return made[-1]
+
+    yield make
+    for a in made:
+        a.clean()
+
+
+@pytest.fixture(scope="module")
+def atoll(build, base):
+    """`atoll` of this module: atoll("run", "--rm", image, "true")."""
+    a = Atoll(build, base)
+    yield a
+    a.clean()
+
+
+@pytest.fixture(scope="module")
+def runtime(build, base):
+    r = Runtime(build, base)
+    yield r
+    r.clean()
+
+
+def cached(cache, name, make):
+    """cache/name, made once by make(temporary path), also when several sessions want it at once."""
+    path = cache / name
+    with open(cache / f"{name}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not path.exists():
+            part = cache / f"{name}.part"
+            make(part)
+            part.rename(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def busybox_tar(cache):
+    """A docker archive with busybox:latest."""
+    return cached(cache, "busybox.tar", images.busybox_archive)
+
+
+@pytest.fixture(scope="module")
+def busybox(atoll, busybox_tar):
+    """The name of an image that is loaded into `atoll`."""
+    atoll("load", "-i", busybox_tar)
+    return "busybox:latest"
+
+
+@pytest.fixture(scope="session")
+def debian_tar(build, cache):
+    """A docker archive with debian:bookworm, made from Debian's packages by atoll itself."""
+    def make(part):
+        with tempfile.TemporaryDirectory(prefix="atoll-b-", dir="/tmp") as d:
+            a = Atoll(build, Path(d))
+            r = a.try_("image", "bootstrap", "debian:bookworm", timeout=900)
+            if r.rc and not mirror.reachable():
+                pytest.skip("the Debian mirror cannot be reached")
+            assert r.rc == 0, str(r)
+            a("save", "-o", part, "debian:bookworm", timeout=300)
+
+    return cached(cache, "debian.tar", make)
+
+
+@pytest.fixture(scope="module")
+def debian(atoll, debian_tar):
+    atoll("load", "-i", debian_tar, timeout=300)
+    return "debian:bookworm"
+
+
+@pytest.fixture(scope="module")
+def rootfs(base):
+    """A root file system for bundles, shared by the module's tests."""
+    return images.busybox_rootfs(base / "rootfs")
+
+
+@pytest.fixture(scope="module")
+def bundle(base, rootfs):
+    """Makes bundles: bundle(["/bin/echo", "hello"], change=lambda spec: ...) gives its path."""
+    count = iter(range(1_000_000))
+
+    def make(args=("/bin/true",), change=None, **process):
+        return images.bundle(base / f"bundle-{next(count)}", rootfs, args, change, **process)
+
+    return make
