@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Every path of Atoll's own on disk, named once. Nothing else in the tree spells one.
+ *
+ *	ROOT  (lasting; --root, ATOLL_ROOT, default /var/lib/atoll)
+ *	  atoll.db, atoll.db-wal, atoll.db-shm	the state store
+ *	  atoll.lock				the queue of its writers (flock)
+ *	  blobs/sha256/HEX			content by digest
+ *	  layers/HEX/				an unpacked layer, HEX = chain id
+ *	  tmp/					what is being written; swept by repair
+ *	  volumes/NAME/_data/
+ *	  workloads/ID/				0711: config.json, hosts, hostname, resolv.conf,
+ *shm/, upper/, work/, workload.log[.N] STATE (until reboot; --state, ATOLL_STATE, default
+ * /run/atoll) workloads/ID/				0700: shim.sock, pid, the engine's state
+ */
+#pragma once
+
+#include "base/err.h"
+
+#define PATHS_MAX 256 /* bytes of ROOT or STATE with the NUL: leaves room below for sun_path */
+
+struct paths {
+	char root[PATHS_MAX];
+	char state[PATHS_MAX];
+};
+
+/* A path below one of the two, with room for an id and a file name. */
+#define PATHS_FULL_MAX (PATHS_MAX + 256)
+struct path_text {
+	char z[PATHS_FULL_MAX];
+};
+
+/*
+ * root, state: NULL takes the environment, then the default. Relative ones are made absolute.
+ * Changes nothing on disk. Fails: INVALID too long, not a clean path.
+ */
+[[nodiscard]] int paths_init(struct paths *p, const char *root, const char *state, struct err *e);
+/* Make both directories and their fixed subdirectories; cheap when they are there. */
+[[nodiscard]] int paths_make(const struct paths *p, struct err *e);
+
+struct path_text paths_db(const struct paths *p);
+struct path_text paths_lock(const struct paths *p);
+struct path_text paths_tmp(const struct paths *p);
+struct path_text paths_blobs(const struct paths *p);		      /* ROOT/blobs/sha256 */
+struct path_text paths_blob(const struct paths *p, const char *hex);  /* of a sha256 digest */
+struct path_text paths_layers(const struct paths *p);		      /* ROOT/layers */
+struct path_text paths_layer(const struct paths *p, const char *hex); /* of a chain id */
+struct path_text paths_volumes(const struct paths *p);
+struct path_text paths_volume(const struct paths *p, const char *name); /* ROOT/volumes/NAME */
+struct path_text paths_workloads(const struct paths *p);
+struct path_text paths_workload(const struct paths *p, const char *id);	   /* ROOT/workloads/ID */
+struct path_text paths_log(const struct paths *p, const char *id);	   /* .../workload.log */
+struct path_text paths_runs(const struct paths *p);			   /* STATE/workloads */
+struct path_text paths_run(const struct paths *p, const char *id);	   /* STATE/workloads/ID */
+struct path_text paths_shim_socket(const struct paths *p, const char *id); /* .../shim.sock */

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Names become descriptors once, here: the image's layers and the workload's own directories
+ * become a detached overlay mount, volumes become host directories. Below this nothing resolves
+ * an image, network or volume name. The mount is attached nowhere: it lives as long as a
+ * descriptor or the workload's mount namespace refers to it, so a crash leaves no mount behind.
+ */
+#pragma once
+
+#include <stddef.h>
+
+#include "base/arena.h"
+#include "base/auto.h"
+#include "base/err.h"
+#include "store/workload.h"
+#include "svc/config.h"
+#include "svc/plan.h"
+#include "svc/svc.h"
+
+struct bundle_set {
+	int root_fd;	       /* owned: the detached overlay */
+	int bundle_fd;	       /* owned: ROOT/workloads/ID */
+	struct path_text path; /* of the bundle directory */
+};
+#define BUNDLE_SET_INIT ((struct bundle_set){ .root_fd = FD_NONE, .bundle_fd = FD_NONE })
+void bundle_set_fini(struct bundle_set *b);
+
+/*
+ * Open the root file system and the bundle, make volumes and copy the image's content into new
+ * ones, write hosts, hostname, resolv.conf and config.json. Everything a start needs.
+ */
+[[nodiscard]] int bundle_open(struct svc *s, const struct workload_record *w,
+			      const struct workload_config *c, struct bundle_set *ret,
+			      struct err *e);
+
+/* Only the root, as a detached mount, for cp, diff, export and commit of what does not run. */
+[[nodiscard]] int bundle_root(struct svc *s, const struct workload_record *w, bool read_only,
+			      int *ret_root_fd, struct err *e);
+
+/* The layers of an image as directories, top first, in overlay's order. */
+struct bundle_layers {
+	const char **paths;
+	size_t n;
+};

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The context of every verb: where the state lies, the open store, and how to tell the user what
+ * a verb mended on its way. The CLI, the API, the reconciler and the benchmarks are equal callers:
+ * verbs take and give plain structs, results live in the caller's arena.
+ */
+#pragma once
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "store/paths.h"
+#include "store/store.h"
+
+struct svc {
+	struct paths paths;
+	struct store *store; /* owned; NULL until the first verb needs it */
+	/*
+	 * Told one sentence about something done beside what was asked: a record healed, a limit
+	 * clamped. NULL: dropped. The owner is found by LOOP_OWNER(s, type, member).
+	 */
+	void (*notice)(struct svc *s, const char *text);
+};
+
+/* root, state: NULL for the environment's or the default. Touches no disk. notice may be NULL. */
+[[nodiscard]] int svc_init(struct svc *s, const char *root, const char *state,
+			   void (*notice)(struct svc *s, const char *text), struct err *e);
+void svc_fini(struct svc *s);
+
+/* The store, opened at first use (paths made, schema migrated). */
+[[nodiscard]] int svc_store(struct svc *s, struct err *e);
+[[gnu::format(printf, 2, 3)]] void svc_notice(struct svc *s, const char *fmt, ...);

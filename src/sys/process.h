@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Identity of a process beyond its pid, which recurs: a number that no other process of this boot
+ * has under the same pid. No policy.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/*
+ * pidfs' inode number where pidfds have their own file system (Linux 6.9: unique for the boot),
+ * else the start time in clock ticks (/proc/PID/stat, field 22). pid 0: the caller itself.
+ * 0 or -errno; -ESRCH: there is none, or it is a zombie.
+ */
+[[nodiscard]] int process_ident(pid_t pid, uint64_t *ret_ident);
+
+/* Whether the process with this pid and this ident still runs. */
+bool process_alive(pid_t pid, uint64_t ident);
+
+#define PROCESS_BOOT_ID_MAX 37
+/* /proc/sys/kernel/random/boot_id. 0 or -errno. */
+[[nodiscard]] int process_boot_id(char ret_id[static PROCESS_BOOT_ID_MAX]);
