@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A session with a workload's or an exec's streams: what supervise_start() (with attach),
+ * attach_open() and exec_start() give. The caller polls c->fd beside its own descriptors and moves
+ * bytes; terminals, detach keys and signals are the CLI's business.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "proto/shim.h"
+#include "svc/supervise.h"
+
+/* Join a running workload's streams, from now on. CONFLICT: stdin wanted but it has none open. */
+[[nodiscard]] int attach_open(int state_fd, const struct shim_attach *a, struct shim_conn *ret,
+			      struct err *e);
+
+enum session_what {
+	SESSION_OUTPUT, /* bytes of stream */
+	SESSION_GAP,	/* so many bytes of stream were not sent: this client was too slow */
+	SESSION_EXITED, /* the last: exited is set */
+	SESSION_HUNGUP, /* the shim is gone without a word (killed) */
+};
+
+struct session_event {
+	enum session_what what;
+	enum shim_stream stream;
+	struct str bytes; /* OUTPUT; in the arena */
+	uint64_t lost;	  /* GAP: bytes */
+	struct shim_exited exited;
+};
+
+/*
+ * The next thing the shim sent; waits for it. Bytes live in the arena, which the caller empties
+ * (arena_fini) after each event.
+ */
+[[nodiscard]] int session_next(struct shim_conn *c, struct arena *a, struct session_event *ret,
+			       struct err *e);
+/* Bytes for stdin; waits while the workload does not read (backpressure). A peer that has gone is
+ * no error: EXITED or HUNGUP says so. */
+[[nodiscard]] int session_stdin(struct shim_conn *c, struct str bytes, struct err *e);
+/* As far as it goes without waiting: bytes taken, 0 when none for now. */
+[[nodiscard]] int session_stdin_some(struct shim_conn *c, struct str bytes, size_t *ret_taken,
+				     struct err *e);
+[[nodiscard]] int session_stdin_end(struct shim_conn *c, struct err *e);
+[[nodiscard]] int session_resize(struct shim_conn *c, unsigned rows, unsigned cols, struct err *e);
+[[nodiscard]] int session_signal(struct shim_conn *c, int signo, struct err *e); /* sig-proxy */
+
+/*
+ * The whole session for callers without a terminal: copies OUTPUT to out[0] (stdout) and out[1]
+ * (stderr) and in_fd (FD_NONE: nothing) to stdin, until EXITED. A write that fails with EPIPE ends
+ * that stream only. Gaps are reported on stderr's descriptor. HUNGUP is ERR_REMOTE.
+ */
+[[nodiscard]] int session_copy(struct shim_conn *c, int in_fd, const int out[static 2],
+			       struct shim_exited *ret, struct err *e);
