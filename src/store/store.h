@@ -30,7 +30,9 @@ struct sqlite3_stmt;
 struct store {
 	struct sqlite3 *db; /* owned */
 	int lock_fd;	    /* owned: flock'd while a write is open, FD_NONE before the first */
-	bool writing, read_only;
+	unsigned depth;	    /* of open writes */
+	bool failed;	    /* an inner write was rolled back */
+	bool durable, read_only;
 	struct paths paths;
 };
 
@@ -46,7 +48,11 @@ void store_close(struct store *s); /* rolls an open write back; NULL is fine */
 AUTO_DEFINE(struct store *, store_close)
 #define auto_store __attribute__((cleanup(store_closep)))
 
-/* Begin a write: waits for its turn. Not nested. */
+/*
+ * Begin a write: waits for its turn. Nested ones join the outermost: its commit commits, any
+ * rollback undoes all (the outer commit then fails), whose durability
+ * is the outermost's.
+ */
 [[nodiscard]] int store_write(struct store *s, enum store_sync sync, struct err *e);
 [[nodiscard]] int store_commit(struct store *s, struct err *e); /* on failure it is rolled back */
 void store_rollback(struct store *s);				/* nothing when none is open */

@@ -12,6 +12,7 @@
 #include <sys/types.h>
 
 #include "base/arena.h"
+#include "base/auto.h"
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/err.h"
@@ -20,8 +21,7 @@
 #include "svc/config.h"
 #include "svc/svc.h"
 
-struct attach_options; /* svc/attach.h */
-struct attach;
+struct shim_conn; /* svc/supervise.h: a session's streams */
 
 /*
  * Resolve the image, fill what the user left open, write the record and the workload's directory.
@@ -31,16 +31,26 @@ struct attach;
 [[nodiscard]] int workload_create(struct svc *s, const struct workload_config *c, bool foreground,
 				  char ret_id[static WORKLOAD_ID_MAX], struct err *e);
 
+struct start_options {
+	bool attach;	 /* the connection becomes the session, from the first byte of output on */
+	bool foreground; /* nothing is acknowledged before the end: `run` without -d */
+	unsigned rows, cols; /* of the caller's terminal, 0: unknown */
+	int sink[3];	     /* supervise_sinks(): borrowed, or FD_NONE */
+};
+#define START_OPTIONS_INIT ((struct start_options){ .sink = { FD_NONE, FD_NONE, FD_NONE } })
+
 /*
- * Plan, bundle, spawn the shim, create and start. With attach the streams are joined before the
- * first instruction of the workload and *ret_attach is given; NULL, NULL: detached. Starting what
- * runs already succeeds without effect (and without attach).
- * Fails: as its parts; a command that cannot be run leaves NOT_FOUND (exit code 127) or DENIED
- * (126), and the record in EXITED with that code.
+ * Plan, bundle, spawn the shim, create and start. o NULL: detached. With o->attach *ret_conn is
+ * the session (svc/attach.h); ret_conn may be NULL else. Starting what runs already succeeds
+ * without effect, with o->attach it is CONFLICT.
+ * Fails: as its parts; *ret_exit_code (may be NULL) is then what `run` exits with: 125, 126 the
+ * command cannot be executed (DENIED), 127 it is not there (NOT_FOUND).
  */
-[[nodiscard]] int workload_start(struct svc *s, const char *ref,
-				 const struct attach_options *attach, struct attach **ret_attach,
-				 struct err *e);
+[[nodiscard]] int workload_start(struct svc *s, const char *ref, const struct start_options *o,
+				 struct shim_conn *ret_conn, int *ret_exit_code, struct err *e);
+/* STATE/workloads/ID as a descriptor, for attach_open() and exec_start(); NOT_FOUND: not running.
+ */
+[[nodiscard]] int workload_state_dir(struct svc *s, const char *ref, int *ret_fd, struct err *e);
 
 /* timeout_s: -1 takes the workload's own (10 s), then SIGKILL. signal: NULL, its own. */
 [[nodiscard]] int workload_stop(struct svc *s, const char *ref, int64_t timeout_s,

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Whole file trees by descriptor, following no link and crossing into nothing by name twice:
+ * remove, measure, copy. Results: 0 or -errno.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* rm -rf of dirfd/name; a missing one is fine. Goes on past what resists, first errno is told. */
+[[nodiscard]] int tree_unlink(int dirfd, const char *name);
+
+/* Bytes on disk below dirfd/name, each inode with several links counted once per link. */
+[[nodiscard]] int tree_size(int dirfd, const char *name, uint64_t *ret_bytes);
+
+/*
+ * Copy the content of directory from_fd into directory to_fd: types, owners, modes, times, links
+ * (hard links within the tree stay one file), xattrs, holes. Sockets are skipped.
+ */
+[[nodiscard]] int tree_copy(int from_fd, int to_fd);
