@@ -138,14 +138,10 @@ struct shim_update {
 };
 
 struct shim_exec {
-	struct shim_strings args, env; /* env: added to, and winning over, the workload's */
-	const char *cwd;	       /* "": the workload's */
-	bool set_user;
-	uint64_t uid, gid;
-	struct shim_strings groups; /* decimal gids, with set_user */
-	bool tty, stdin_open, detach, privileged;
-	uint64_t rows, cols;
-	int sink[3]; /* as in shim_create; a pipe goes straight to the process */
+	const char *process; /* JSON of a spec's process section: args, env, cwd, user, terminal */
+	bool stdin_open, detach;
+	uint64_t rows, cols; /* of its terminal */
+	int sink[3];	     /* as in shim_create; a pipe goes straight to the process */
 };
 
 struct shim_attach {

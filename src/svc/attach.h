@@ -13,10 +13,22 @@
 #include "base/err.h"
 #include "proto/shim.h"
 #include "svc/supervise.h"
+#include "svc/svc.h"
 
-/* Join a running workload's streams, from now on. CONFLICT: stdin wanted but it has none open. */
-[[nodiscard]] int attach_open(int state_fd, const struct shim_attach *a, struct shim_conn *ret,
-			      struct err *e);
+/* How a foreground start joins the streams: workload_start(). */
+struct attach_options {
+	bool stdin_open;     /* this client sends stdin */
+	unsigned rows, cols; /* of the caller's terminal, when the workload has one; 0: unknown */
+	int sink[3];	     /* from supervise_sinks(), borrowed; or FD_NONE: messages */
+};
+#define ATTACH_OPTIONS_INIT ((struct attach_options){ .sink = { FD_NONE, FD_NONE, FD_NONE } })
+
+/*
+ * Join a running workload's streams, from now on.
+ * Fails: NOT_FOUND no such workload; CONFLICT it does not run.
+ */
+[[nodiscard]] int attach_open(struct svc *s, const char *ref, const struct shim_attach *a,
+			      struct shim_conn *ret, struct err *e);
 
 enum session_what {
 	SESSION_OUTPUT, /* bytes of stream */

@@ -15,6 +15,7 @@
 #include "base/str.h"
 #include "fmt/json.h"
 #include "proto/shim.h"
+#include "svc/svc.h"
 
 #define LOGS_MAX_BYTES_DEFAULT (10u << 20)
 #define LOGS_MAX_FILES_DEFAULT 3
@@ -50,11 +51,10 @@ struct logs_line {
 
 /*
  * Each line in the order of the log to `line`; it returns 0 to go on, else the reading ends with
- * that value. workload_fd: ROOT/workloads/ID, state_fd: STATE/workloads/ID (FD_NONE when there is
- * none), borrowed. A line that is no JSON (torn by a full disk) is skipped. UNSUPPORTED: the driver
- * cannot be read; the message says what can.
+ * that value. A line that is no JSON (torn by a full disk) is skipped.
+ * Fails: NOT_FOUND no such workload; UNSUPPORTED its driver cannot be read, the message says what
+ * can.
  */
-[[nodiscard]] int logs_read(int workload_fd, int state_fd, enum shim_log_driver driver,
-			    const struct logs_read *r,
+[[nodiscard]] int logs_read(struct svc *s, const char *ref, const struct logs_read *r,
 			    int (*line)(void *arg, const struct logs_line *l), void *arg,
 			    struct err *e);

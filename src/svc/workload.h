@@ -40,17 +40,15 @@ struct start_options {
 #define START_OPTIONS_INIT ((struct start_options){ .sink = { FD_NONE, FD_NONE, FD_NONE } })
 
 /*
- * Plan, bundle, spawn the shim, create and start. o NULL: detached. With o->attach *ret_conn is
- * the session (svc/attach.h); ret_conn may be NULL else. Starting what runs already succeeds
- * without effect, with o->attach it is CONFLICT.
- * Fails: as its parts; *ret_exit_code (may be NULL) is then what `run` exits with: 125, 126 the
- * command cannot be executed (DENIED), 127 it is not there (NOT_FOUND).
+ * Plan, bundle, spawn the shim, create and start. With attach the streams are joined before the
+ * first instruction of the workload and *ret_conn is the session; NULL, NULL: detached. Starting
+ * what runs already succeeds without effect (and without attach).
+ * Fails: as its parts; a command that cannot be run leaves NOT_FOUND (exit code 127) or DENIED
+ * (126), and the record in EXITED with that code. *ret_exit_code on failure: 125, 126 or 127.
  */
-[[nodiscard]] int workload_start(struct svc *s, const char *ref, const struct start_options *o,
-				 struct shim_conn *ret_conn, int *ret_exit_code, struct err *e);
-/* STATE/workloads/ID as a descriptor, for attach_open() and exec_start(); NOT_FOUND: not running.
- */
-[[nodiscard]] int workload_state_dir(struct svc *s, const char *ref, int *ret_fd, struct err *e);
+[[nodiscard]] int workload_start(struct svc *s, const char *ref,
+				 const struct attach_options *attach, struct shim_conn *ret_conn,
+				 int *ret_exit_code, struct err *e);
 
 /* timeout_s: -1 takes the workload's own (10 s), then SIGKILL. signal: NULL, its own. */
 [[nodiscard]] int workload_stop(struct svc *s, const char *ref, int64_t timeout_s,
