@@ -3,8 +3,8 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <stdio.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 void buf_fini(struct buf *b)
