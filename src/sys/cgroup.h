@@ -43,7 +43,7 @@ struct cgroup_hierarchy {
 	int root_fd;	      /* owned: the mount's root, O_PATH */
 	char name[48];	      /* "cpu,cpuacct", "name=systemd", "" on v2: as in /proc/PID/cgroup */
 	char dir[48]; /* its directory's name below /sys/fs/cgroup: "cpu,cpuacct", "systemd" */
-	char own[CGROUP_PATH_MAX]; /* the caller's cgroup below root_fd: "" or "a/b" */
+	char *own;    /* owned: the caller's cgroup below root_fd: "" or "a/b" */
 };
 
 struct cgroup_layout {

@@ -34,7 +34,7 @@ struct groups_place {
 	int enter_fd;	  /* owned: cgroup.procs for writing; FD_NONE after groups_load */
 	const char *name; /* borrowed from layout: "memory", "name=systemd", "" */
 	const char *dir;  /* borrowed from layout: the name of its directory in /sys/fs/cgroup */
-	char path[CGROUP_PATH_MAX]; /* below the hierarchy's root: "a/b" */
+	char *path;	  /* owned; below the hierarchy's root: "a/b" */
 };
 
 struct groups {
