@@ -17,7 +17,7 @@
 #include "fmt/json.h"
 #include "image/resolve.h"
 
-struct store;
+struct svc;
 
 /* Told while something long goes on, for a terminal. done/total in bytes, total 0 when unknown. */
 struct svc_progress {
@@ -44,7 +44,7 @@ struct svc_image_load {
 	const struct svc_progress *progress; /* or NULL */
 };
 /* docker-archive or OCI layout; plain, gzip or zstd; file, directory or stream. */
-[[nodiscard]] int svc_image_load(struct store *s, const struct svc_image_load *req,
+[[nodiscard]] int svc_image_load(struct svc *s, const struct svc_image_load *req,
 				 struct svc_image_result *ret_result, struct err *e);
 
 struct svc_image_save {
@@ -53,7 +53,7 @@ struct svc_image_save {
 	int out_fd; /* borrowed */
 	enum svc_image_format { SVC_IMAGE_DOCKER, SVC_IMAGE_OCI } format;
 };
-[[nodiscard]] int svc_image_save(struct store *s, const struct svc_image_save *req, struct err *e);
+[[nodiscard]] int svc_image_save(struct svc *s, const struct svc_image_save *req, struct err *e);
 
 struct svc_image_import {
 	const char *path; /* a root file system's tar (plain, gzip, zstd) or NULL: read fd */
@@ -64,7 +64,7 @@ struct svc_image_import {
 	size_t changes_n;
 	const char *platform; /* "os/arch[/variant]" or NULL: this machine's */
 };
-[[nodiscard]] int svc_image_import(struct store *s, const struct svc_image_import *req,
+[[nodiscard]] int svc_image_import(struct svc *s, const struct svc_image_import *req,
 				   struct svc_image_result *ret_result, struct err *e);
 
 struct svc_image_bootstrap {
@@ -81,7 +81,7 @@ struct svc_image_bootstrap {
  * Build an image from Debian's packages. The same packages on the same day (UTC; or
  * SOURCE_DATE_EPOCH) give the same digest.
  */
-[[nodiscard]] int svc_image_bootstrap(struct store *s, const struct svc_image_bootstrap *req,
+[[nodiscard]] int svc_image_bootstrap(struct svc *s, const struct svc_image_bootstrap *req,
 				      struct svc_image_result *ret_result, struct err *e);
 
 /* `commit`: the workload's overlay upper becomes a layer on its image. */
@@ -95,7 +95,7 @@ struct svc_image_commit {
 	const char *const *changes;
 	size_t changes_n;
 };
-[[nodiscard]] int svc_image_commit(struct store *s, const struct svc_image_commit *req,
+[[nodiscard]] int svc_image_commit(struct svc *s, const struct svc_image_commit *req,
 				   struct svc_image_result *ret_result, struct err *e);
 
 struct svc_image_filter {
@@ -125,12 +125,12 @@ struct svc_image_list {
 	size_t n;
 	uint64_t layers_size; /* of all layers on disk, each once */
 };
-[[nodiscard]] int svc_image_list(struct store *s, const struct svc_image_filter *f,
+[[nodiscard]] int svc_image_list(struct svc *s, const struct svc_image_filter *f,
 				 struct svc_image_list *ret_list, struct err *e);
 void svc_image_list_fini(struct svc_image_list *l);
 
 /* docker's `image inspect` object, appended with the writer. */
-[[nodiscard]] int svc_image_inspect(struct store *s, const char *ref, struct json_writer *w,
+[[nodiscard]] int svc_image_inspect(struct svc *s, const char *ref, struct json_writer *w,
 				    struct err *e);
 
 struct svc_image_step {
@@ -146,11 +146,11 @@ struct svc_image_history {
 	struct svc_image_step *items; /* newest first */
 	size_t n;
 };
-[[nodiscard]] int svc_image_history(struct store *s, const char *ref,
+[[nodiscard]] int svc_image_history(struct svc *s, const char *ref,
 				    struct svc_image_history *ret_history, struct err *e);
 void svc_image_history_fini(struct svc_image_history *h);
 
-[[nodiscard]] int svc_image_tag(struct store *s, const char *source, const char *target,
+[[nodiscard]] int svc_image_tag(struct svc *s, const char *source, const char *target,
 				struct err *e);
 
 /* What went, line by line as docker prints it. */
@@ -168,8 +168,8 @@ void svc_image_removed_fini(struct svc_image_removed *r);
  * Untag, and delete with the last name. By id with several names: only with force. CONFLICT while a
  * workload uses it; force untags all the same but never takes layers from a workload.
  */
-[[nodiscard]] int svc_image_remove(struct store *s, const char *ref, bool force,
+[[nodiscard]] int svc_image_remove(struct svc *s, const char *ref, bool force,
 				   struct svc_image_removed *ret_removed, struct err *e);
 /* Dangling images, or with all every image no workload uses; and what failed loads left. */
-[[nodiscard]] int svc_image_prune(struct store *s, bool all, const struct svc_image_filter *f,
+[[nodiscard]] int svc_image_prune(struct svc *s, bool all, const struct svc_image_filter *f,
 				  struct svc_image_removed *ret_removed, struct err *e);
