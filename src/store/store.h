@@ -33,6 +33,7 @@ struct store {
 	unsigned depth;	    /* of open writes */
 	bool failed;	    /* an inner write was rolled back */
 	bool durable, read_only;
+	unsigned log_pages; /* length of the log after the last commit */
 	struct paths paths;
 };
 
@@ -65,8 +66,6 @@ void store_read_end(struct store *s);
  * where nobody waits: the shim's children, prune, repair.
  */
 void store_checkpoint(struct store *s);
-
-#define STORE_SCHEMA 3 /* what this program writes; store/schema.c holds the steps up to it */
 
 /* The whole database checked for damage (system repair); ret_n problems, each told in a line. */
 [[nodiscard]] int store_check(struct store *s, unsigned *ret_n, struct err *e);

@@ -22,6 +22,7 @@
 #define WORKLOAD_ID_MAX	   (WORKLOAD_ID_LEN + 1)
 #define WORKLOAD_SHORT_LEN 12
 
+/* On disk by number: append only. */
 enum workload_state {
 	WORKLOAD_CREATED,
 	WORKLOAD_RUNNING,
