@@ -33,8 +33,7 @@ int store_workload_sweep(const struct paths *p, const char *id, struct err *e)
 }
 
 /* In a write: all rows of the workload. */
-static int forget(struct store *s, const char *id, const struct volume_records *gone,
-		  struct err *e)
+static int forget(struct store *s, const char *id, const struct volume_records *gone, struct err *e)
 {
 	struct arena a = ARENA_INIT(1u << 20);
 	struct workload_record w;

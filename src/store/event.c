@@ -3,7 +3,31 @@
 
 #include <errno.h>
 
+#include "fmt/json.h"
+
 #define PRUNE_EVERY 256 /* events; a sweep for each would cost more than it saves */
+
+void event_attributes(struct buf *out, const char *name, const char *image, const char *labels_json)
+{
+	auto_arena struct arena a = ARENA_INIT(1u << 20);
+	struct json_writer w = JSON_WRITER(out);
+	const struct json *labels = NULL;
+	struct err ignored;
+
+	/* Our own text; were it damaged, the event is still worth telling without labels. */
+	if (labels_json && json_parse(&a, str_of(labels_json), &labels, &ignored) < 0)
+		labels = NULL;
+	json_w_object(&w, NULL);
+	json_w_string(&w, "image", image);
+	json_w_string(&w, "name", name);
+	for (size_t i = 0; labels && labels->type == JSON_OBJECT && i < labels->members_n; i++) {
+		const char *key = labels->members[i].key.p;
+
+		if (!streq(key, "image") && !streq(key, "name"))
+			json_w_value(&w, key, &labels->members[i].value);
+	}
+	json_w_end(&w);
+}
 
 int store_event_add(struct store *s, const struct event *ev, struct err *e)
 {

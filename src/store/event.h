@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "base/arena.h"
+#include "base/buf.h"
 #include "base/clock.h"
 #include "store/store.h"
 
@@ -27,6 +28,10 @@ struct events {
 	struct event *v;
 	size_t n;
 };
+
+/* The attributes of a workload's event: docker's name, image and its labels, one JSON object. */
+void event_attributes(struct buf *out, const char *name, const char *image,
+		      const char *labels_json);
 
 /* In the write of the change it tells of. seq is given by the store; at 0: now. */
 [[nodiscard]] int store_event_add(struct store *s, const struct event *ev, struct err *e);

@@ -78,6 +78,15 @@ static int run_sql(struct store *s, const char *sql, const char *what, struct er
 	return 0;
 }
 
+/* SQLite's own trampoline: how long the log is after a commit. */
+static int committed(void *owner, sqlite3 *, const char *, int pages)
+{
+	struct store *s = owner;
+
+	s->log_pages = (unsigned) pages;
+	return SQLITE_OK;
+}
+
 static int open_database(struct store *s, bool read_only, struct err *e)
 {
 	struct path_text db = paths_db(&s->paths);
@@ -102,15 +111,6 @@ static int open_database(struct store *s, bool read_only, struct err *e)
 	(void) sqlite3_db_config(s->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
 	(void) sqlite3_wal_hook(s->db, committed, s);
 	return 0;
-}
-
-/* SQLite's own trampoline: how long the log is after a commit. */
-static int committed(void *owner, sqlite3 *, const char *, int pages)
-{
-	struct store *s = owner;
-
-	s->log_pages = (unsigned) pages;
-	return SQLITE_OK;
 }
 
 /* New, or of an older program: switch to the log mode and make the tables. */
@@ -147,7 +147,8 @@ static int bring_up(struct store *s, struct err *e)
 		return r;
 	/* The directory entries of the store itself: a durable commit must find it again. */
 	auto_fd int root = open(s->paths.root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	auto_fd int above = root < 0 ? FD_NONE : openat(root, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	auto_fd int above = root < 0 ? FD_NONE
+				     : openat(root, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (above < 0 || fsync(root) < 0 || fsync(above) < 0)
 		return err_sys(e, errno, "sync the state directory '%s'", s->paths.root);
 	return 0;
@@ -190,16 +191,17 @@ int store_open(const struct paths *p, struct store **ret, struct err *e)
 			*e = why;
 			return made;
 		}
-		return err_set(e, ERR_DENIED, errno,
-			       "the state directory '%s' cannot be written, and holds no state yet: "
-			       "choose another with --root",
-			       p->root);
+		return err_set(
+			e, ERR_DENIED, errno,
+			"the state directory '%s' cannot be written, and holds no state yet: "
+			"choose another with --root",
+			p->root);
 	}
 	r = open_database(s, read_only, e);
 	if (r < 0)
 		return r;
-	r = run_sql(s, "PRAGMA foreign_keys=ON; PRAGMA synchronous=NORMAL;",
-		    "open the state store", e);
+	r = run_sql(s, "PRAGMA foreign_keys=ON; PRAGMA synchronous=NORMAL;", "open the state store",
+		    e);
 	if (r >= 0)
 		r = bring_up(s, e);
 	if (r < 0)

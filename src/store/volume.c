@@ -30,10 +30,11 @@ int store_volume_remove(struct store *s, const char *name, struct err *e)
 	auto_stmt struct sqlite3_stmt *st = NULL;
 	struct arena a = ARENA_INIT(4096);
 	int64_t changed = 0;
-	int r = store_prepare(s,
-			      "SELECT w.name FROM volume_users u JOIN workloads w ON w.id=u.workload"
-			      " WHERE u.volume=?1 LIMIT 1",
-			      STORE_ARGS(STORE_TEXT(name)), &st, e);
+	int r = store_prepare(
+		s,
+		"SELECT w.name FROM volume_users u JOIN workloads w ON w.id=u.workload"
+		" WHERE u.volume=?1 LIMIT 1",
+		STORE_ARGS(STORE_TEXT(name)), &st, e);
 
 	if (r >= 0)
 		r = store_step(s, st, e);

@@ -159,12 +159,11 @@ int store_workload_set_status(struct store *s, const char *id, const struct work
 	r = changed_or_gone(r, changed, id, e);
 	if (r < 0 || !action)
 		return r;
-	return store_event_add(s,
-			       &(struct event){ .type = "container",
-						.action = action,
-						.id = id,
-						.attributes = attributes },
-			       e);
+	return store_event_add(
+		s,
+		&(struct event){
+			.type = "container", .action = action, .id = id, .attributes = attributes },
+		e);
 }
 
 int store_workload_put_status(const struct paths *p, const char *id,
@@ -242,7 +241,8 @@ static int find_one(struct store *s, const char *sql, const char *text, const ch
 		    struct arena *a, struct workload_record *ret, struct err *e)
 {
 	auto_stmt struct sqlite3_stmt *st = NULL;
-	int r = store_prepare(s, sql, STORE_ARGS(STORE_TEXT(text), STORE_TEXT(high)), &st, e);
+	int r = high ? store_prepare(s, sql, STORE_ARGS(STORE_TEXT(text), STORE_TEXT(high)), &st, e)
+		     : store_prepare(s, sql, STORE_ARGS(STORE_TEXT(text)), &st, e);
 
 	if (r >= 0)
 		r = store_step(s, st, e);
@@ -282,8 +282,7 @@ int store_workload_find(struct store *s, const char *ref, struct arena *a,
 		memcpy(high, ref, n);
 		high[n] = 'g';
 		high[n + 1] = '\0';
-		r = find_one(s,
-			     "SELECT " COLUMNS " FROM workloads WHERE id>=?1 AND id<?2 LIMIT 2",
+		r = find_one(s, "SELECT " COLUMNS " FROM workloads WHERE id>=?1 AND id<?2 LIMIT 2",
 			     ref, high, a, ret, e);
 	}
 	if (r == 0)

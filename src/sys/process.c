@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sys/process.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "base/auto.h"
+#include "base/num.h"
+#include "base/str.h"
+
+#define PIDFS_MAGIC 0x50494446 /* linux/magic.h: PID_FS_MAGIC, Linux 6.9 */
+
+/* Field 22 of /proc/PID/stat; the second is a name in brackets that may hold anything. */
+static int start_time(pid_t pid, uint64_t *ret_ticks)
+{
+	char path[32], text[1024];
+
+	(void) snprintf(path, sizeof(path), "/proc/%d/stat", pid);
+	auto_fd int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+	if (n <= 0)
+		return n < 0 && errno != ENOENT ? -errno : -ESRCH;
+	text[n] = '\0';
+	const char *bracket = strrchr(text, ')');
+	if (!bracket)
+		return -EIO;
+	struct str field, rest = str_of(bracket + 2);
+	for (int i = 3; i <= 22; i++)
+		field = str_cut(rest, ' ', &rest);
+	return num_parse_u64(field, 0, UINT64_MAX, ret_ticks);
+}
+
+/* With *ret_ident; 1 runs, 0 ended but not reaped, or -errno. */
+static int look(pid_t pid, uint64_t *ret_ident)
+{
+	struct statfs fs;
+	struct stat st;
+	auto_fd int fd = (int) syscall(SYS_pidfd_open, pid, 0);
+
+	if (fd < 0)
+		return -errno;
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+	if (poll(&p, 1, 0) < 0)
+		return -errno;
+	bool runs = p.revents == 0;
+	/* Before pidfs all pidfds share one anonymous inode. */
+	if (fstatfs(fd, &fs) == 0 && fs.f_type == PIDFS_MAGIC && fstat(fd, &st) == 0) {
+		*ret_ident = st.st_ino;
+		return runs;
+	}
+	int r = start_time(pid, ret_ident);
+	return r < 0 ? r : runs;
+}
+
+int process_ident(pid_t pid, uint64_t *ret_ident)
+{
+	uint64_t ident;
+	int r = look(pid ? pid : getpid(), &ident);
+
+	if (r < 0)
+		return r;
+	if (r == 0)
+		return -ESRCH;
+	*ret_ident = ident;
+	return 0;
+}
+
+bool process_alive(pid_t pid, uint64_t ident)
+{
+	uint64_t now;
+
+	return pid > 0 && look(pid, &now) > 0 && now == ident;
+}
+
+int process_boot_id(char ret_id[static PROCESS_BOOT_ID_MAX])
+{
+	auto_fd int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+	char text[PROCESS_BOOT_ID_MAX];
+
+	if (fd < 0)
+		return -errno;
+	ssize_t n = read(fd, text, sizeof(text) - 1);
+	if (n < 0)
+		return -errno;
+	if (n != sizeof(text) - 1)
+		return -EIO;
+	text[n] = '\0';
+	memcpy(ret_id, text, sizeof(text));
+	return 0;
+}
