@@ -62,8 +62,7 @@ static void add_bar(const struct report *r, size_t row, enum figure_id id, uint6
 	buf_addf(out, "<text x=\"0\" y=\"%u\">", y + 15);
 	add_escaped(out, r->rows[row].name);
 	buf_adds(out, "</text>");
-	buf_addf(out,
-		 "<rect x=\"%d\" y=\"%u\" width=\"%u\" height=\"%d\" rx=\"2\" fill=\"%s\"/>",
+	buf_addf(out, "<rect x=\"%d\" y=\"%u\" width=\"%u\" height=\"%d\" rx=\"2\" fill=\"%s\"/>",
 		 NAME_WIDTH, y + 3, f->known && width < 2 ? 2 : width, BAR_HEIGHT - 6,
 		 colours[row % ARRAY_SIZE(colours)]);
 	buf_addf(out, "<text x=\"%u\" y=\"%u\" class=\"v\">%s</text>\n", NAME_WIDTH + width + 6,
@@ -175,10 +174,11 @@ void chart_html(const struct report *r, struct buf *out)
 {
 	buf_adds(out, "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>");
 	add_title(r, out);
-	buf_adds(out, "</title><style>body{font:15px system-ui,sans-serif;color:#1c2230;"
-		      "max-width:62rem;margin:2rem auto;padding:0 1rem}"
-		      "table{border-collapse:collapse}td,th{padding:.3rem .8rem;text-align:left;"
-		      "border-bottom:1px solid #d9dde3}small{color:#5a6372}</style></head><body>\n");
+	buf_adds(out,
+		 "</title><style>body{font:15px system-ui,sans-serif;color:#1c2230;"
+		 "max-width:62rem;margin:2rem auto;padding:0 1rem}"
+		 "table{border-collapse:collapse}td,th{padding:.3rem .8rem;text-align:left;"
+		 "border-bottom:1px solid #d9dde3}small{color:#5a6372}</style></head><body>\n");
 	chart_svg(r, out);
 	buf_adds(out, "<h2>Figures</h2>\n");
 	add_table(r, out);

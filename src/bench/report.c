@@ -20,8 +20,8 @@ static const struct figure_kind kinds[FIGURE_COUNT] = {
 	[FIGURE_SYSCALL] = { "syscall", "SYSTEM CALL", "a system call", UNIT_NS },
 	[FIGURE_FORK_EXEC] = { "fork_exec", "FORK+EXEC", "fork, exec, exit and wait", UNIT_NS },
 	[FIGURE_COMPUTE] = { "compute", "COMPUTE", "a fixed piece of CPU work", UNIT_NS },
-	[FIGURE_FILE_WRITE] = { "file_write_mib", "WRITE 1 MiB",
-				"1 MiB of sequential file writes", UNIT_NS },
+	[FIGURE_FILE_WRITE] = { "file_write_mib", "WRITE 1 MiB", "1 MiB of sequential file writes",
+				UNIT_NS },
 	[FIGURE_FILE_READ] = { "file_read_mib", "READ 1 MiB", "1 MiB of sequential file reads",
 			       UNIT_NS },
 	[FIGURE_RANDOM_IO] = { "random_io_4k", "RANDOM 4 KiB", "a random file access of 4 KiB",
@@ -200,9 +200,9 @@ static void add_block(const struct report *r, const char *title, const struct co
 void report_table(const struct report *r, struct buf *out)
 {
 	static const struct column start[] = {
-		{ FIGURE_FIRST, CELL_P99 }, { FIGURE_EXIT, CELL_P99 }, { FIGURE_COMMAND, CELL_P99 },
-		{ FIGURE_STOP, CELL_P99 },  { FIGURE_MEMORY, CELL_PLAIN },
-		{ FIGURE_DISK, CELL_PLAIN },
+		{ FIGURE_FIRST, CELL_P99 },    { FIGURE_EXIT, CELL_P99 },
+		{ FIGURE_COMMAND, CELL_P99 },  { FIGURE_STOP, CELL_P99 },
+		{ FIGURE_MEMORY, CELL_PLAIN }, { FIGURE_DISK, CELL_PLAIN },
 	};
 	static const struct column cost[] = {
 		{ FIGURE_SYSCALL, CELL_RATIO },
@@ -237,9 +237,9 @@ static void json_figure(struct json_writer *w, const struct report *r, size_t ro
 			enum figure_id id)
 {
 	const struct figure *f = &r->rows[row].figures[id];
-	static const char *const units[] = { [UNIT_NS] = "ns",
-					     [UNIT_BYTES] = "bytes",
-					     [UNIT_COUNT] = "count" };
+	static const char *const units[] = {
+		[UNIT_NS] = "ns", [UNIT_BYTES] = "bytes", [UNIT_COUNT] = "count"
+	};
 	uint64_t ratio = 0;
 
 	if (!f->known) {

@@ -21,7 +21,8 @@
 #include "svc/config.h"
 #include "svc/svc.h"
 
-struct shim_conn; /* svc/supervise.h: a session's streams */
+struct shim_conn;      /* svc/supervise.h: a session's streams */
+struct attach_options; /* svc/attach.h */
 
 /*
  * Resolve the image, fill what the user left open, write the record and the workload's directory.
