@@ -168,7 +168,7 @@ static size_t column_width(const struct report *r, const struct column *c)
 static void add_block(const struct report *r, const char *title, const struct column *columns,
 		      size_t n, struct buf *out)
 {
-	size_t name_width = strlen(title), widths[FIGURE_COUNT] = { 0 }, last = 0;
+	size_t name_width = strlen(title), widths[FIGURE_COUNT] = { 0 }, last = n;
 
 	for (size_t i = 0; i < r->rows_n; i++)
 		if (strlen(r->rows[i].name) > name_width)
@@ -178,6 +178,8 @@ static void add_block(const struct report *r, const char *title, const struct co
 		if (!column_is_empty(r, columns[c].id))
 			last = c;
 	}
+	if (last == n) /* nothing of it was measured */
+		return;
 	for (size_t line = 0; line <= r->rows_n; line++) {
 		add_padded(out, line ? r->rows[line - 1].name : title, name_width);
 		for (size_t c = 0; c < n; c++) {
