@@ -9,7 +9,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/mount.h>
+/* The C library has a header of this name: <sys/mount.h> finds ours first, and gives both. */
+#include_next <sys/mount.h>
 
 struct mount_option {
 	const char *key;
@@ -22,10 +23,10 @@ struct mount_option {
 
 /*
  * A new, detached mount of a file system: gives its descriptor. attr: MOUNT_ATTR_*. ret_why (may
- * be NULL): what the kernel says about a refusal, "" when nothing.
+ * be NULL): what the kernel says about a refusal (MOUNT_WHY_MAX bytes), "" when nothing.
  */
 [[nodiscard]] int mount_new(const char *fstype, const struct mount_option *opts, size_t n,
-			    uint64_t attr, char ret_why[static MOUNT_WHY_MAX]);
+			    uint64_t attr, char *ret_why);
 
 /* A detached copy of the mount at (dirfd, path), "" for dirfd itself; of all below when recursive.
  */

@@ -6,6 +6,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
+/* The C library has a header of this name: <sys/pidfd.h> finds ours first, and gives both. */
+#include_next <sys/pidfd.h>
 
 #include "base/clock.h"
 
