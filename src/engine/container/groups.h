@@ -29,7 +29,7 @@ struct usage;
 struct groups_place {
 	unsigned controllers; /* enum cgroup_controller this hierarchy serves for the container */
 	bool unified;
-	bool made;	  /* the last component is ours: removed with the container */
+	bool made;	  /* it exists, and is removed with the container */
 	int dir_fd;	  /* owned, O_PATH */
 	int enter_fd;	  /* owned: cgroup.procs for writing; FD_NONE after groups_load */
 	const char *name; /* borrowed from layout: "memory", "name=systemd", "" */
@@ -58,6 +58,12 @@ struct groups_options {
  * message names the file and the value. UNSUPPORTED: a limit no controller here can enforce.
  */
 [[nodiscard]] int groups_make(const struct groups_options *o, struct groups **ret_g, struct err *e);
+
+/*
+ * The cgroups that groups_make would have made, as far as they exist: for what a crash left before
+ * anything was saved.
+ */
+[[nodiscard]] int groups_find(const struct groups_options *o, struct groups **ret_g, struct err *e);
 
 void groups_free(struct groups *g); /* closes only; NULL is fine */
 static inline void groups_freep(struct groups **g)
@@ -100,8 +106,8 @@ void groups_usage(const struct groups *g, struct usage *ret_u);
 
 /*
  * Remove the directories, with what the container made below them. Waits for processes that are
- * on their way out until the deadline. What was there before groups_make stays. 0 also when they
- * are gone. Frees nothing.
+ * on their way out until the deadline. Parents that groups_make made go when they are empty. 0 also
+ * when all are gone. Frees nothing.
  */
 [[nodiscard]] int groups_remove(struct groups *g, nsec_t deadline, struct err *e);
 

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* linux.resources.devices: which device nodes the container may use. */
+#include <errno.h>
+#include <stdio.h>
+
+#include "base/auto.h"
+#include "engine/container/groups_limits.h"
+#include "fmt/spec.h"
+#include "sys/cgroup_device.h"
+
+/* What every container has, whatever its rules: the nodes that the specification puts in /dev. */
+static const struct cgroup_device_rule always[] = {
+	{ true, 'c', CGROUP_DEVICE_MKNOD, -1, -1 }, { true, 'b', CGROUP_DEVICE_MKNOD, -1, -1 },
+	{ true, 'c', CGROUP_DEVICE_ALL, 1, 3 },	   /* null */
+	{ true, 'c', CGROUP_DEVICE_ALL, 1, 5 },	   /* zero */
+	{ true, 'c', CGROUP_DEVICE_ALL, 1, 7 },	   /* full */
+	{ true, 'c', CGROUP_DEVICE_ALL, 1, 8 },	   /* random */
+	{ true, 'c', CGROUP_DEVICE_ALL, 1, 9 },	   /* urandom */
+	{ true, 'c', CGROUP_DEVICE_ALL, 5, 0 },	   /* tty */
+	{ true, 'c', CGROUP_DEVICE_ALL, 5, 2 },	   /* ptmx */
+	{ true, 'c', CGROUP_DEVICE_ALL, 136, -1 }, /* pts */
+};
+
+static int rules_of(const struct spec_resources *r, bool fresh, struct cgroup_device_rule *out,
+		    size_t *ret_n, struct err *e)
+{
+	size_t n = 0, given = r ? r->devices_n : 0;
+
+	if (given + ARRAY_SIZE(always) + 1 > CGROUP_DEVICE_RULES_MAX)
+		return err_set(e, ERR_EXHAUSTED, E2BIG,
+			       "linux.resources.devices: %zu rules, at most %zu are possible",
+			       given, CGROUP_DEVICE_RULES_MAX - ARRAY_SIZE(always) - 1);
+	if (fresh) /* nothing is allowed that no rule allows */
+		out[n++] = (struct cgroup_device_rule){ false, 'a', CGROUP_DEVICE_ALL, -1, -1 };
+	for (size_t i = 0; i < given; i++) {
+		const struct spec_device_rule *d = &r->devices[i];
+		unsigned access = (d->make_node ? CGROUP_DEVICE_MKNOD : 0) |
+				  (d->read ? CGROUP_DEVICE_READ : 0) |
+				  (d->write ? CGROUP_DEVICE_WRITE : 0);
+
+		out[n++] = (struct cgroup_device_rule){
+			.allow = d->allow,
+			.type = d->type,
+			.access = access ? access : CGROUP_DEVICE_ALL,
+			.major = d->major,
+			.minor = d->minor,
+		};
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(always); i++)
+		out[n++] = always[i];
+	*ret_n = cgroup_device_normalise(out, n);
+	return 0;
+}
+
+static int put_v1(const struct groups_place *p, const struct cgroup_device_rule *d, char type,
+		  struct err *e)
+{
+	char major[24] = "*", minor[24] = "*", text[64];
+
+	if (d->major >= 0)
+		(void) snprintf(major, sizeof(major), "%lld", (long long) d->major);
+	if (d->minor >= 0)
+		(void) snprintf(minor, sizeof(minor), "%lld", (long long) d->minor);
+	(void) snprintf(text, sizeof(text), "%c %s:%s %s%s%s", type, major, minor,
+			d->access & CGROUP_DEVICE_READ ? "r" : "",
+			d->access & CGROUP_DEVICE_WRITE ? "w" : "",
+			d->access & CGROUP_DEVICE_MKNOD ? "m" : "");
+	return groups_put(p, d->allow ? "devices.allow" : "devices.deny", text,
+			  "linux.resources.devices", e);
+}
+
+static int apply_v1(const struct groups_place *p, const struct cgroup_device_rule *rules, size_t n,
+		    struct err *e)
+{
+	for (size_t i = 0; i < n; i++) {
+		const struct cgroup_device_rule *d = &rules[i];
+		/* The kernel takes "a" as everything, whatever stands behind it. */
+		bool all = d->type == 'a' && d->major < 0 && d->minor < 0 &&
+			   d->access == CGROUP_DEVICE_ALL;
+		int r;
+
+		if (all) {
+			r = groups_put(p, d->allow ? "devices.allow" : "devices.deny", "a",
+				       "linux.resources.devices", e);
+		} else if (d->type == 'a') {
+			r = put_v1(p, d, 'c', e);
+			if (r == 0)
+				r = put_v1(p, d, 'b', e);
+		} else {
+			r = put_v1(p, d, d->type, e);
+		}
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+int groups_devices_apply(const struct groups *g, const struct spec_resources *r, bool fresh,
+			 struct err *e)
+{
+	struct cgroup_device_rule rules[CGROUP_DEVICE_RULES_MAX];
+	const struct groups_place *p = groups_place_of(g, CGROUP_DEVICES);
+	size_t n;
+
+	if (!fresh && (!r || r->devices_n == 0))
+		return 0; /* an update that does not speak of devices */
+	int res = rules_of(r, fresh, rules, &n, e);
+
+	if (res < 0)
+		return res;
+	if (p)
+		return apply_v1(p, rules, n, e);
+	p = groups_unified(g);
+	if (!p || (fresh && cgroup_device_all_allowed(rules, n)))
+		return 0;
+	res = cgroup_device_attach(p->dir_fd, rules, n);
+	return res < 0 ? err_sys(e, -res,
+				 "linux.resources.devices: attach the device program to "
+				 "/sys/fs/cgroup/%s/%s",
+				 p->dir, p->path)
+		       : 0;
+}

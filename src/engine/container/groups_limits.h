@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of groups share among themselves; others use groups.h. */
+#pragma once
+
+#include <stdbool.h>
+
+#include "engine/container/groups.h"
+
+/* The first place that serves this controller for the container, or NULL. */
+const struct groups_place *groups_place_of(const struct groups *g, unsigned controller);
+const struct groups_place *groups_unified(const struct groups *g); /* or NULL */
+
+/* Wait for the process to end, or, 0, for a growing moment. */
+void groups_await(pid_t pid, nsec_t *wait, nsec_t deadline);
+
+/* The controllers these resources cannot do without. r may be NULL. */
+unsigned groups_needed(const struct spec_resources *r);
+
+/* Write every limit that is given. fresh: of a new container, whose devices start at none. */
+[[nodiscard]] int groups_limits_apply(const struct groups *g, const struct spec_resources *r,
+				      bool fresh, struct err *e);
+
+/* One control file; `what` names the config key. The message names file and value. */
+[[nodiscard]] int groups_put(const struct groups_place *p, const char *file, const char *value,
+			     const char *what, struct err *e);
+
+[[nodiscard]] int groups_memory_apply(const struct groups *g, const struct spec_resources *r,
+				      struct err *e);
+[[nodiscard]] int groups_devices_apply(const struct groups *g, const struct spec_resources *r,
+				       bool fresh, struct err *e);

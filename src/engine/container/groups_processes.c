@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What happens to the processes in a container's control groups: list, freeze, signal, kill. */
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <time.h>
+
+#include "base/auto.h"
+#include "engine/container/groups.h"
+#include "engine/container/groups_limits.h"
+
+/* Signalling goes by lists of at most so many processes. */
+#define SWEEP_MAX 65536
+
+/* The place whose list of processes counts: the one a process can leave least easily. */
+static const struct groups_place *census(const struct groups *g)
+{
+	const struct groups_place *p = groups_unified(g);
+
+	if (!p)
+		p = groups_place_of(g, CGROUP_FREEZER);
+	if (!p)
+		p = groups_place_of(g, CGROUP_PIDS);
+	for (size_t i = 0; !p && i < g->n; i++) {
+		if (g->at[i].dir_fd >= 0)
+			p = &g->at[i];
+	}
+	return p;
+}
+
+static const struct groups_place *freezer(const struct groups *g)
+{
+	const struct groups_place *p = groups_place_of(g, CGROUP_FREEZER);
+
+	return p ? p : groups_unified(g);
+}
+
+void groups_await(pid_t pid, nsec_t *wait, nsec_t deadline)
+{
+	auto_fd int fd = pid > 0 ? (int) syscall(SYS_pidfd_open, pid, 0) : FD_NONE;
+
+	if (fd >= 0) {
+		struct pollfd p = { .fd = fd, .events = POLLIN };
+		int ms = clock_poll_ms(deadline);
+
+		/* It may have left the group without ending: look again now and then. */
+		(void) poll(&p, 1, ms < 0 || ms > 100 ? 100 : ms);
+		return;
+	}
+	struct timespec t = { .tv_nsec = *wait };
+
+	(void) clock_nanosleep(CLOCK_MONOTONIC, 0, &t, NULL);
+	if (*wait < 5 * NSEC_PER_MSEC)
+		*wait *= 2;
+}
+
+int groups_pids(const struct groups *g, pid_t *ret_pids, size_t max, size_t *ret_n, struct err *e)
+{
+	const struct groups_place *p = census(g);
+
+	if (!p)
+		return err_set(e, ERR_UNSUPPORTED, 0,
+			       "the container has no cgroup: its processes are not known");
+	int r = cgroup_pids(p->dir_fd, true, ret_pids, max, ret_n);
+
+	return r < 0 ? err_sys(e, -r, "list the processes of /sys/fs/cgroup/%s/%s", p->dir, p->path)
+		     : 0;
+}
+
+int groups_freeze(const struct groups *g, bool frozen, nsec_t deadline, struct err *e)
+{
+	const struct groups_place *p = freezer(g);
+
+	if (!p)
+		return err_set(e, ERR_UNSUPPORTED, 0,
+			       "the container has no cgroup that can freeze it");
+	int r = cgroup_freeze(p->dir_fd, p->unified, frozen, deadline);
+
+	if (r < 0 && frozen) /* never leave it half-frozen */
+		(void) cgroup_freeze(p->dir_fd, p->unified, false, clock_mono());
+	if (r == -ETIMEDOUT)
+		return err_set(e, ERR_TIMEOUT, ETIMEDOUT,
+			       "%s /sys/fs/cgroup/%s/%s: not done in time",
+			       frozen ? "freeze" : "thaw", p->dir, p->path);
+	return r < 0 ? err_sys(e, -r, "%s /sys/fs/cgroup/%s/%s", frozen ? "freeze" : "thaw", p->dir,
+			       p->path)
+		     : 0;
+}
+
+bool groups_frozen(const struct groups *g)
+{
+	for (size_t i = 0; i < g->n; i++) {
+		const struct groups_place *p = &g->at[i];
+
+		if (p->dir_fd >= 0 && (p->unified || (p->controllers & CGROUP_FREEZER)) &&
+		    cgroup_frozen(p->dir_fd, p->unified) > 0)
+			return true;
+	}
+	return false;
+}
+
+/* One signal to all that are listed now; how many there were. */
+static int sweep(const struct groups_place *p, int signo, size_t *ret_n, pid_t *ret_first)
+{
+	auto_free pid_t *pids = malloc(SWEEP_MAX * sizeof(*pids));
+	size_t n = 0;
+
+	if (!pids)
+		return -ENOMEM;
+	int r = cgroup_pids(p->dir_fd, true, pids, SWEEP_MAX, &n);
+
+	for (size_t i = 0; r == 0 && i < n && i < SWEEP_MAX; i++) {
+		/* Between the list and the signal only a process that we are about to kill can
+		 * end; a number is not used again before all others were. */
+		if (kill(pids[i], signo) < 0 && errno != ESRCH)
+			r = -errno;
+	}
+	*ret_n = n;
+	*ret_first = n > 0 ? pids[0] : 0;
+	return r;
+}
+
+/* Thaw both kinds, whoever froze them: a frozen process cannot die on v1. */
+static void thaw_all(const struct groups *g)
+{
+	for (size_t i = 0; i < g->n; i++) {
+		const struct groups_place *p = &g->at[i];
+
+		if (p->dir_fd >= 0 && (p->unified || (p->controllers & CGROUP_FREEZER)) &&
+		    cgroup_frozen(p->dir_fd, p->unified) > 0)
+			(void) cgroup_write(p->dir_fd,
+					    p->unified ? "cgroup.freeze" : "freezer.state",
+					    p->unified ? "0" : "THAWED");
+	}
+}
+
+int groups_signal(const struct groups *g, int signo, struct err *e)
+{
+	const struct groups_place *p = census(g), *f = freezer(g);
+	bool was_frozen = groups_frozen(g);
+	size_t n = 0;
+	pid_t first;
+
+	if (!p)
+		return err_set(e, ERR_UNSUPPORTED, 0,
+			       "the container has no cgroup: its processes are not known");
+	if (signo == SIGKILL && p->unified && cgroup_write(p->dir_fd, "cgroup.kill", "1") == 0) {
+		thaw_all(g);
+		return 0;
+	}
+	/* Frozen, none can fork away from the list while it is worked through. */
+	if (f && !was_frozen)
+		(void) cgroup_freeze(f->dir_fd, f->unified, true, clock_deadline(NSEC_PER_SEC));
+	int r = sweep(p, signo, &n, &first);
+
+	if (f && (!was_frozen || signo == SIGKILL))
+		thaw_all(g);
+	return r < 0 ? err_sys(e, -r, "send signal %d to the processes of /sys/fs/cgroup/%s/%s",
+			       signo, p->dir, p->path)
+		     : 0;
+}
+
+int groups_kill(const struct groups *g, nsec_t deadline, struct err *e)
+{
+	const struct groups_place *p = census(g);
+	nsec_t wait = NSEC_PER_MSEC / 10;
+
+	if (!p)
+		return err_set(e, ERR_UNSUPPORTED, 0,
+			       "the container has no cgroup: its processes are not known");
+	for (;;) {
+		size_t n = 0;
+		pid_t first = 0;
+		int r = cgroup_pids(p->dir_fd, true, &first, 1, &n);
+
+		if (r == 0 && n > 0)
+			r = groups_signal(g, SIGKILL, e);
+		if (r < 0)
+			return err_sys(e, -r, "kill the processes of /sys/fs/cgroup/%s/%s", p->dir,
+				       p->path);
+		if (n == 0)
+			return 0;
+		if (clock_mono() >= deadline)
+			return err_set(e, ERR_TIMEOUT, ETIMEDOUT,
+				       "%zu process(es) of /sys/fs/cgroup/%s/%s, such as %d, did "
+				       "not end after SIGKILL",
+				       n, p->dir, p->path, first);
+		groups_await(first, &wait, deadline);
+	}
+}
