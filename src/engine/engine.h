@@ -68,8 +68,11 @@ struct bundle {
 	size_t preserve_fds_n;
 	bool no_pivot;
 	bool no_new_keyring;
-	bool systemd_cgroup;  /* scope by D-Bus instead of mkdir */
-	const char *pid_file; /* written by create, NULL: none */
+	bool systemd_cgroup;	 /* scope by D-Bus instead of mkdir */
+	const char *pid_file;	 /* written by create, NULL: none */
+	const char *bundle_path; /* absolute, for the state that hooks read; NULL: not known */
+	int state_fd; /* the workload's state directory, for what must be there before save (a fifo
+		       * to start it by, where its cgroups are); FD_NONE: none */
 };
 
 struct usage {	   /* what `stats` shows; unknown is UINT64_MAX */
@@ -130,7 +133,13 @@ struct engine_ops {
 	/* Persist to, and take up again from, a state directory: for atoll-runtime, whose verbs are
 	 * separate processes, and for repair. Small text files, written atomically, not fsynced. */
 	int (*save)(const struct instance *in, int state_fd, struct err *e);
+	/* The spec is not given again: what start, exec, kill and destroy need of it (hooks, paths)
+	 * is part of what was saved. Sets state (from what is so now: running, paused, stopped),
+	 * pid and pidfd. After a crash within create: what was left so far, as FAILED, so that
+	 * destroy cleans it up; ERR_NOT_FOUND when there is nothing. */
 	int (*load)(struct instance *in, int state_fd, struct err *e);
+	/* Close and free what the instance holds in this process; the workload lives on. */
+	void (*forget)(struct instance *in);
 };
 
 struct instance {
@@ -159,6 +168,8 @@ const struct engine_ops *engine_find(const char *name); /* NULL: not in this bui
 /* A zeroed instance of the engine's size, in ENGINE_NONE. Gives; NULL: out of memory. */
 struct instance *instance_new(const struct engine_ops *ops, const struct engine_caps *caps);
 void instance_free(struct instance *in); /* engine_destroy, then the memory; NULL is fine */
+/* The memory and descriptors alone: the workload lives on. NULL is fine. After engine_save. */
+void instance_forget(struct instance *in);
 
 [[nodiscard]] int engine_create(struct instance *in, const struct bundle *b, nsec_t deadline,
 				struct err *e);
