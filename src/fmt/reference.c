@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "fmt/shown.h"
+
 static bool is_lower_alnum(char c)
 {
 	return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
@@ -133,19 +135,6 @@ static const char *tag_colon(struct str s)
 			return NULL;
 	}
 	return NULL;
-}
-
-/* The shown part of a bad reference: bounded, and only printable ASCII. */
-struct shown {
-	char z[96];
-};
-static struct shown shown_of(struct str s)
-{
-	struct shown r = {};
-
-	for (size_t i = 0; i < s.n && i < sizeof(r.z) - 1; i++)
-		r.z[i] = s.p[i] >= ' ' && s.p[i] < 0x7f ? s.p[i] : '?';
-	return r;
 }
 
 static int bad(struct err *e, struct str whole, const char *why)

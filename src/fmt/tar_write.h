@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Headers of tar entries, pax style where ustar cannot say it. What is written depends on the
+ * entry alone, so that the same tree gives the same bytes on every machine.
+ */
+#pragma once
+
+#include "base/buf.h"
+#include "fmt/tar.h"
+
+/* Append the header block(s) of the entry; entry->size bytes and their padding follow it. */
+void tar_write_header(struct buf *out, const struct tar_entry *entry);
+/* Bytes of zeros after `size` bytes of data. */
+size_t tar_padding(uint64_t size);
+/* The end mark. */
+void tar_write_end(struct buf *out);
