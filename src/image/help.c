@@ -43,8 +43,11 @@ int help_opaque_get(int sock, int dir_fd)
 
 int help_node(int sock, int dir_fd, const char *name, uint32_t mode, uint32_t major, uint32_t minor)
 {
-	struct wire_help h = { .magic = WIRE_MAGIC, .verb = WIRE_HELP_NODE, .mode = mode,
-			       .major = major, .minor = minor };
+	struct wire_help h = { .magic = WIRE_MAGIC,
+			       .verb = WIRE_HELP_NODE,
+			       .mode = mode,
+			       .major = major,
+			       .minor = minor };
 
 	if (snprintf(h.name, sizeof(h.name), "%s", name) >= (int) sizeof(h.name))
 		return -ENAMETOOLONG;
@@ -76,8 +79,8 @@ static int serve(const struct wire_help *h, int dir_fd)
 			return -EINVAL;
 		if (h->mode & ~(S_IFMT | 07777u) || h->major > 4095 || h->minor > 1048575)
 			return -EINVAL;
-		return mknodat(dir_fd, h->name, h->mode, makedev(h->major, h->minor)) < 0 ? -errno :
-											     0;
+		return mknodat(dir_fd, h->name, h->mode, makedev(h->major, h->minor)) < 0 ? -errno
+											  : 0;
 	}
 	return -EINVAL;
 }

@@ -16,9 +16,13 @@
 
 void place_init(struct place *p, int root, const int *lower, size_t lower_n, int help_sock)
 {
-	*p = (struct place){ .root = root, .lower = lower, .lower_n = lower_n,
-			     .help_sock = help_sock, .cached = BUF_INIT(PLACE_PATH_MAX),
-			     .cached_real = BUF_INIT(PLACE_PATH_MAX), .cached_fd = FD_NONE };
+	*p = (struct place){ .root = root,
+			     .lower = lower,
+			     .lower_n = lower_n,
+			     .help_sock = help_sock,
+			     .cached = BUF_INIT(PLACE_PATH_MAX),
+			     .cached_real = BUF_INIT(PLACE_PATH_MAX),
+			     .cached_fd = FD_NONE };
 }
 
 void place_fini(struct place *p)
@@ -230,12 +234,15 @@ static int missing(struct walk *w, const char *name, bool hidden, struct err *e)
 	fd = openat(w->at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
 		return bad_walk(w, errno, e);
+	r = 0;
 	if (((st.st_uid || st.st_gid) && fchown(fd, st.st_uid, st.st_gid) < 0) ||
-	    (st.st_mode & 07000 && fchmod(fd, st.st_mode & 07777) < 0) ||
-	    (hidden && help_opaque_set(w->p->help_sock, fd) < 0)) {
-		r = bad_walk(w, errno, e);
+	    (st.st_mode & 07000 && fchmod(fd, st.st_mode & 07777) < 0))
+		r = -errno;
+	else if (hidden)
+		r = help_opaque_set(w->p->help_sock, fd);
+	if (r < 0) {
 		(void) close(fd);
-		return r;
+		return bad_walk(w, -r, e);
 	}
 	return enter(w, name, fd, e);
 }
@@ -301,8 +308,11 @@ static void walk_fini(struct walk *w)
 }
 
 #define WALK(place, make_)                                                                         \
-	((struct walk){ .p = (place), .make = (make_), .at = FD_NONE,                              \
-			.real = BUF_INIT(PLACE_PATH_MAX), .pending = BUF_INIT(PLACE_PATH_MAX) })
+	((struct walk){ .p = (place),                                                              \
+			.make = (make_),                                                           \
+			.at = FD_NONE,                                                             \
+			.real = BUF_INIT(PLACE_PATH_MAX),                                          \
+			.pending = BUF_INIT(PLACE_PATH_MAX) })
 
 int place_dir(struct place *p, struct str path, int *ret_fd, const char **ret_real, struct err *e)
 {
@@ -359,8 +369,8 @@ int place_find(struct place *p, struct str path, struct buf *ret_real, int *ret_
 	}
 	if (r < 0)
 		goto out;
-	if (w.at >= 0 && fstatat(w.at, ret_real->p + ret_real->n - base.n, ret_st,
-				 AT_SYMLINK_NOFOLLOW) == 0) {
+	if (w.at >= 0 &&
+	    fstatat(w.at, ret_real->p + ret_real->n - base.n, ret_st, AT_SYMLINK_NOFOLLOW) == 0) {
 		*ret_found = !place_is_whiteout(ret_st);
 		*ret_lower = -1;
 	} else if (lower_find(p, buf_z(ret_real), ret_lower, ret_st) == 0) {

@@ -21,7 +21,7 @@ struct place {
 	int root;	  /* borrowed: the tree being written */
 	const int *lower; /* borrowed: layers beneath, topmost first */
 	size_t lower_n;
-	int help_sock;	  /* borrowed: image/help.h */
+	int help_sock;	   /* borrowed: image/help.h */
 	struct buf cached; /* the path as written whose directory is open in cached_fd */
 	struct buf cached_real;
 	int cached_fd; /* owned */
@@ -45,8 +45,8 @@ void place_forget(struct place *p);
  * followed in *ret_real (a buf of the caller), in the tree (*ret_lower -1) or in a layer beneath.
  * false in *ret_found when nothing does.
  */
-[[nodiscard]] int place_find(struct place *p, struct str path, struct buf *ret_real,
-			     int *ret_lower, struct stat *ret_st, bool *ret_found, struct err *e);
+[[nodiscard]] int place_find(struct place *p, struct str path, struct buf *ret_real, int *ret_lower,
+			     struct stat *ret_st, bool *ret_found, struct err *e);
 
 /* The parent of a link-free path below `root`, O_PATH; *ret_name points into `real`. -errno. */
 [[nodiscard]] int place_parent(int root, const char *real, const char **ret_name);

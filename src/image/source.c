@@ -18,8 +18,11 @@
 
 int source_init(struct source *s, const struct unpack_request *r, struct err *e)
 {
-	*s = (struct source){ .fd = r->in_fd, .copy_fd = r->copy_fd, .range = r->in_range,
-			      .off = r->in_off, .left = r->in_size };
+	*s = (struct source){ .fd = r->in_fd,
+			      .copy_fd = r->copy_fd,
+			      .range = r->in_range,
+			      .off = r->in_off,
+			      .left = r->in_size };
 	s->bytes_max = r->bytes_max ? r->bytes_max : UNPACK_BYTES_MAX;
 	s->in = malloc(IN_BYTES);
 	s->out = malloc(OUT_BYTES);
@@ -129,11 +132,11 @@ static int begin(struct source *s, struct err *e)
 	if (is_zstd(s)) {
 		s->format = UNPACK_ZSTD;
 		s->zs = ZSTD_createDCtx();
-		return s->zs ? 0 :
-			       err_set(e, ERR_EXHAUSTED, ENOMEM, "no memory left to unpack");
+		return s->zs ? 0 : err_set(e, ERR_EXHAUSTED, ENOMEM, "no memory left to unpack");
 	}
-	if (begins(s, "\xfd"
-		      "7zXZ",
+	if (begins(s,
+		   "\xfd"
+		   "7zXZ",
 		   5) ||
 	    begins(s, "BZh", 3))
 		return err_set(e, ERR_UNSUPPORTED, EOPNOTSUPP,
@@ -198,9 +201,9 @@ static int next_gzip(struct source *s, size_t *ret_n, struct err *e)
 		r = isal_inflate(z);
 		s->in_pos = s->in_n - z->avail_in;
 		if (r != ISAL_DECOMP_OK && r != ISAL_END_INPUT && r != ISAL_OUT_OVERFLOW)
-			return damaged(e, r == ISAL_INCORRECT_CHECKSUM ?
-						  "the checksum of its gzip data is wrong" :
-						  "its gzip data cannot be inflated");
+			return damaged(e, r == ISAL_INCORRECT_CHECKSUM
+						  ? "the checksum of its gzip data is wrong"
+						  : "its gzip data cannot be inflated");
 		if (z->block_state == ISAL_BLOCK_FINISH) {
 			unsigned char *out = z->next_out;
 			uint32_t room = z->avail_out;
@@ -271,11 +274,12 @@ static int check_limits(const struct source *s, struct err *e)
 			       (unsigned long long) s->bytes_max);
 	if (s->format != UNPACK_TAR && s->tar_bytes > RATIO_FREE &&
 	    s->tar_bytes / UNPACK_RATIO_MAX > s->packed_bytes)
-		return err_set(e, ERR_EXHAUSTED, EFBIG,
-			       "the archive is a decompression bomb: %llu bytes from %llu, more than "
-			       "%u times as many",
-			       (unsigned long long) s->tar_bytes,
-			       (unsigned long long) s->packed_bytes, UNPACK_RATIO_MAX);
+		return err_set(
+			e, ERR_EXHAUSTED, EFBIG,
+			"the archive is a decompression bomb: %llu bytes from %llu, more than "
+			"%u times as many",
+			(unsigned long long) s->tar_bytes, (unsigned long long) s->packed_bytes,
+			UNPACK_RATIO_MAX);
 	return 0;
 }
 

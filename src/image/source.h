@@ -29,9 +29,9 @@ struct source {
 	unsigned char *in, *out; /* owned */
 	size_t in_n, in_pos;	 /* bytes in `in`; the first not yet used */
 	bool in_ended;
-	bool in_frame; /* inside a gzip member or zstd frame: the end here is a cut */
-	struct inflate_state *gz;   /* owned */
-	struct ZSTD_DCtx_s *zs;	    /* owned */
+	bool in_frame;		  /* inside a gzip member or zstd frame: the end here is a cut */
+	struct inflate_state *gz; /* owned */
+	struct ZSTD_DCtx_s *zs;	  /* owned */
 	struct hash packed, diff;
 	uint64_t packed_bytes, tar_bytes;
 };

@@ -71,12 +71,10 @@ struct pack_request {
 	/* The directory is an overlay's upper: character devices 0:0 become ".wh.NAME" and opaque
 	 * directories get ".wh..wh..opq". */
 	bool overlay_upper;
-	int64_t mtime_max;  /* seconds; later times are clamped to it; INT64_MAX: as they are */
-	const char *prefix; /* prepended to every name, or NULL: for `cp` */
-	const char *only;   /* one component of dir_fd to pack instead of all, or NULL */
+	int64_t mtime_max; /* seconds; later times are clamped to it; INT64_MAX: as they are */
+	const char *only;  /* one component of dir_fd to pack instead of all, or NULL */
+	const char
+		*prefix; /* what `only`, or the directory itself, is called in the tar, or NULL */
 };
 [[nodiscard]] int worker_pack(const struct pack_request *r, uint64_t *ret_bytes,
 			      struct digest *ret_diff, struct err *e);
-
-/* Remove what stands below dir_fd/name, and it: rm -rf that follows nothing. Missing is fine. */
-[[nodiscard]] int tree_remove(int dir_fd, const char *name, struct err *e);
