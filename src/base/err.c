@@ -11,7 +11,8 @@ static int err_result(int sys)
 	return sys > 0 ? -sys : -EIO;
 }
 
-static void err_vset(struct err *e, enum err_kind kind, int sys, const char *fmt, va_list ap)
+[[gnu::format(printf, 4, 0)]] static void err_vset(struct err *e, enum err_kind kind, int sys,
+						   const char *fmt, va_list ap)
 {
 	char text[sizeof(e->msg)]; /* an argument may point into e->msg */
 

@@ -201,7 +201,7 @@ static void test_migration(void)
 		auto_store struct store *s = NULL;
 		struct volume_records list;
 		struct workload_record w;
-		struct paths p;
+		struct paths p = { .root = "" };
 		unsigned version = 0;
 
 		CHECK(mkdtemp(dir) != NULL && paths_init(&p, dir, dir, &e) == 0);
