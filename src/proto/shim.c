@@ -112,6 +112,7 @@ static const struct field gap_fields[] = {
 	F_MAX(shim_gap, stream, SHIM_STREAM_STDERR),
 	U(shim_gap, bytes),
 };
+static const struct field taken_fields[] = { F_MAX(shim_taken, bytes, SHIM_STDIN_WINDOW) };
 static const struct field wait_fields[] = { F_MAX(shim_wait, condition, SHIM_WAIT_REMOVED) };
 static const struct field rename_fields[] = { F(shim_rename, name, FIELD_STRING) };
 static const struct field error_fields[] = {
@@ -182,6 +183,8 @@ static const struct layout layouts[SHIM_TYPES_N] = {
 	[SHIM_STARTED] = LAYOUT(started_fields),
 	[SHIM_OUTPUT] = LAYOUT(data_fields),
 	[SHIM_GAP] = LAYOUT(gap_fields),
+	[SHIM_TAKEN] = LAYOUT(taken_fields),
+	[SHIM_SINK_CLOSED] = LAYOUT(data_fields),
 	[SHIM_EXITED] = LAYOUT(exited_fields),
 	[SHIM_USAGE_IS] = LAYOUT(usage_fields),
 	[SHIM_PROCESSES_ARE] = LAYOUT(processes_fields),

@@ -9,8 +9,11 @@
  * CREATE (with attach), ATTACH and EXEC (not detached) are answered by STARTED or OK and make a
  * session of the connection, from then on:
  *
- *	client: STDIN* STDIN_END? RESIZE* SIGNAL*   unanswered
- *	shim:   OUTPUT* GAP* EXITED                 EXITED is the last; then the shim hangs up
+ *	client: STDIN* STDIN_END? RESIZE* SIGNAL*       unanswered but for TAKEN
+ *	shim:   OUTPUT* GAP* TAKEN* SINK_CLOSED* EXITED  EXITED is the last; then the shim hangs up
+ *
+ * A client sends at most SHIM_STDIN_WINDOW bytes of STDIN that are not TAKEN yet: so what follows
+ * them (a signal, a new size) is not held up by a workload that does not read.
  *
  * Hanging up detaches; the workload runs on. Wire form: a header {version, type, field count},
  * then fields {tag, length, bytes}, little-endian; unknown tags are refused.
@@ -27,11 +30,12 @@
 #include "base/err.h"
 #include "base/str.h"
 
-#define SHIM_MESSAGE_MAX (192u << 10) /* bytes of one datagram; below the default wmem_max */
-#define SHIM_DATA_MAX	 (16u << 10)  /* bytes of STDIN and OUTPUT */
-#define SHIM_FDS_MAX	 8
-#define SHIM_ID_MAX	 64 /* hex digits of an id */
-#define SHIM_FD		 3  /* the descriptor number of the first connection in a new shim */
+#define SHIM_MESSAGE_MAX  (192u << 10) /* bytes of one datagram; below the default wmem_max */
+#define SHIM_DATA_MAX	  (16u << 10)  /* bytes of STDIN and OUTPUT */
+#define SHIM_STDIN_WINDOW (64u << 10)
+#define SHIM_FDS_MAX	  8
+#define SHIM_ID_MAX	  64 /* hex digits of an id */
+#define SHIM_FD		  3  /* the descriptor number of the first connection in a new shim */
 
 enum shim_type {
 	SHIM_NONE,
@@ -58,6 +62,8 @@ enum shim_type {
 	SHIM_STARTED,	    /* struct shim_started */
 	SHIM_OUTPUT,	    /* struct shim_data */
 	SHIM_GAP,	    /* struct shim_gap: this client was too slow for so many bytes */
+	SHIM_TAKEN,	    /* struct shim_taken: so many bytes of stdin went to the workload */
+	SHIM_SINK_CLOSED,   /* struct shim_data: nobody reads the caller's own stream any more */
 	SHIM_EXITED,	    /* struct shim_exited */
 	SHIM_USAGE_IS,	    /* struct shim_usage */
 	SHIM_PROCESSES_ARE, /* struct shim_processes */
@@ -162,6 +168,10 @@ struct shim_gap {
 	uint64_t stream, bytes;
 };
 
+struct shim_taken {
+	uint64_t bytes;
+};
+
 enum shim_wait_for {
 	SHIM_WAIT_NOT_RUNNING, /* ended for good: no restart follows */
 	SHIM_WAIT_NEXT_EXIT,   /* the next end of the process, also when a restart follows */
@@ -228,6 +238,7 @@ struct shim_msg {
 		struct shim_resize resize;
 		struct shim_data data;
 		struct shim_gap gap;
+		struct shim_taken taken;
 		struct shim_wait wait;
 		struct shim_rename rename;
 		struct shim_error error;

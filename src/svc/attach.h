@@ -33,6 +33,8 @@ struct attach_options {
 enum session_what {
 	SESSION_OUTPUT, /* bytes of stream */
 	SESSION_GAP,	/* so many bytes of stream were not sent: this client was too slow */
+	SESSION_READY,	/* the workload took stdin: session_stdin_some() takes more again */
+	SESSION_CLOSED, /* nobody reads the sink of stream any more (as SIGPIPE) */
 	SESSION_EXITED, /* the last: exited is set */
 	SESSION_HUNGUP, /* the shim is gone without a word (killed) */
 };

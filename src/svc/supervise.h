@@ -18,8 +18,9 @@
 
 /* A connection to a shim; plain data, also the session of attach.h and exec.h. */
 struct shim_conn {
-	int fd;	      /* owned; FD_NONE when closed */
-	bool session; /* streams flow: see attach.h */
+	int fd;		/* owned; FD_NONE when closed */
+	bool session;	/* streams flow: see attach.h */
+	size_t untaken; /* bytes of stdin sent and not yet taken by the workload */
 };
 #define SHIM_CONN_NONE ((struct shim_conn){ .fd = FD_NONE })
 
