@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "shim/record.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include "base/auto.h"
+#include "base/buf.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "fmt/json.h"
+#include "shim/shim.h"
+#include "store/discard.h"
+#include "store/store.h"
+#include "sys/process.h"
+
+#define LOCK_NAME      "shim.lock"
+#define PID_NAME       "pid"
+#define WRITE_TRIES    6
+#define WRITE_DELAY    (100 * NSEC_PER_MSEC) /* doubled with every failure */
+#define WRITER_SECONDS 120		     /* one that hangs (a dead disk) is ended */
+
+struct record_entry {
+	struct record_entry *next;
+	struct workload_status status; /* its texts point into the entry's own */
+	bool has_action;
+	char action[96];
+	char *attributes, *error, *health_log; /* owned */
+};
+
+/* ---- files ------------------------------------------------------------------------------- */
+
+int record_lock(struct shim *s, struct err *e)
+{
+	auto_fd int fd =
+		openat(s->state_fd, LOCK_NAME, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+
+	if (fd < 0)
+		return err_sys(e, errno, "open '" LOCK_NAME "' of workload '%s'", s->c.id);
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+		return errno == EWOULDBLOCK
+			       ? err_set(e, ERR_CONFLICT, EBUSY,
+					 "workload '%s' runs already: its shim holds it", s->c.name)
+			       : err_sys(e, errno, "lock '" LOCK_NAME "'");
+	s->lock_fd = take_fd(&fd);
+	return 0;
+}
+
+static void add_pid(struct buf *b, const char *role, pid_t pid, uint64_t *ident)
+{
+	if (pid <= 0)
+		return;
+	if (!*ident && process_ident(pid, ident) < 0)
+		return; /* it has ended */
+	buf_addf(b, "%s %d %ju\n", role, (int) pid, (uintmax_t) *ident);
+}
+
+void record_pids(struct shim *s)
+{
+	struct workload_status *st = &s->record.status;
+	auto_buf struct buf b = BUF_INIT(64u << 10);
+	int r;
+
+	add_pid(&b, "shim", st->shim_pid, &st->shim_ident);
+	add_pid(&b, "init", st->pid, &st->pid_ident);
+	for (const struct exec_session *x = s->execs; x; x = x->next) {
+		uint64_t ident = 0;
+
+		if (!x->ended)
+			add_pid(&b, "exec", x->pid, &ident);
+	}
+	r = buf_error(&b);
+	if (!r)
+		r = file_replace(s->state_fd, PID_NAME, buf_str(&b), 0600, false);
+	if (r < 0)
+		log_warn("pid file not written, ignoring: errno=%d id=%s", -r, s->c.id);
+}
+
+void record_fini(struct shim *s)
+{
+	(void) unlinkat(s->state_fd, PID_NAME, 0);
+	(void) unlinkat(s->state_fd, LOCK_NAME, 0);
+	close_fd(&s->lock_fd);
+}
+
+/* ---- the store --------------------------------------------------------------------------- */
+
+static void entry_free(struct record_entry *en)
+{
+	free(en->attributes);
+	free(en->error);
+	free(en->health_log);
+	free(en);
+}
+
+static char *copy(const char *z)
+{
+	return z ? str_dup(str_of(z)) : NULL;
+}
+
+static struct record_entry *push(struct shim *s, const char *action)
+{
+	struct record_entry *en = calloc(1, sizeof(*en)), **p = &s->record.waiting;
+
+	if (!en) {
+		log_error("out of memory, a change of state is not recorded id=%s", s->c.id);
+		return NULL;
+	}
+	en->status = s->record.status;
+	en->error = copy(s->record.status.error);
+	en->status.error = en->error;
+	en->status.health_log = NULL;
+	if (s->health.kept_n) {
+		auto_buf struct buf b = BUF_INIT(256u << 10);
+
+		health_write(&s->health, &b);
+		en->health_log = buf_take(&b);
+		en->status.health_log = en->health_log;
+	}
+	if (action) {
+		en->has_action = true;
+		(void) snprintf(en->action, sizeof(en->action), "%s", action);
+	}
+	while (*p)
+		p = &(*p)->next;
+	*p = en;
+	return en;
+}
+
+static char *attributes(const struct shim *s, const char *key, const char *value)
+{
+	auto_buf struct buf b = BUF_INIT(16u << 10);
+	struct json_writer w = JSON_WRITER(&b);
+
+	json_w_object(&w, NULL);
+	json_w_string(&w, "image", s->c.image);
+	json_w_string(&w, "name", s->c.name);
+	if (key)
+		json_w_string(&w, key, value);
+	json_w_end(&w);
+	return buf_take(&b);
+}
+
+void record_event(struct shim *s, const char *action, const char *key, const char *value)
+{
+	struct record_entry *en = push(s, action);
+
+	if (en && action)
+		en->attributes = attributes(s, key, value);
+}
+
+void record_change(struct shim *s, const char *action, int exit_code)
+{
+	char code[16];
+
+	(void) snprintf(code, sizeof(code), "%d", exit_code);
+	record_event(s, action, action && streq(action, "die") ? "exitCode" : NULL, code);
+}
+
+bool record_idle(const struct record *r)
+{
+	return !r->waiting && !r->writer && !r->discard;
+}
+
+/* In the child: everything in one transaction. */
+static int write_all(struct shim *s, struct err *e)
+{
+	enum store_sync sync = s->record.durable ? STORE_DURABLE : STORE_RELAXED;
+	auto_store struct store *st = NULL;
+
+	if (store_open(&s->paths, &st, e) < 0)
+		return -1;
+	if (s->record.waiting) {
+		if (store_write(st, sync, e) < 0)
+			return -1;
+		for (const struct record_entry *en = s->record.waiting; en; en = en->next) {
+			if (store_workload_set_status(st, s->c.id, &en->status,
+						      en->has_action ? en->action : NULL,
+						      en->attributes, e) < 0) {
+				if (e->kind != ERR_NOT_FOUND)
+					return -1;
+				store_rollback(st); /* removed meanwhile: nothing to say */
+				return 0;
+			}
+		}
+		if (store_commit(st, e) < 0)
+			return -1;
+	}
+	if (s->record.discard && store_workload_discard(st, s->c.id, true, sync, e) < 0)
+		return -1;
+	store_checkpoint(st);
+	return 0;
+}
+
+static void spawn_writer(struct shim *s)
+{
+	pid_t pid;
+
+	guard_drop(s);
+	pid = fork();
+	if (pid == 0) {
+		struct err e = {};
+
+		(void) alarm(WRITER_SECONDS);
+		if (write_all(s, &e) < 0) {
+			log_error("record not written: %s id=%s", e.msg, s->c.id);
+			_exit(1);
+		}
+		_exit(0);
+	}
+	guard_raise(s);
+	if (pid < 0) {
+		log_warn("no process to write the record, trying again: errno=%d id=%s", errno,
+			 s->c.id);
+		if (s->record.failures < WRITE_TRIES)
+			s->record.failures++;
+		record_write(s, WRITE_DELAY << s->record.failures);
+		return;
+	}
+	s->record.writer = pid;
+	s->record.discarding = s->record.discard;
+	s->record.in_flight = 0;
+	for (const struct record_entry *en = s->record.waiting; en; en = en->next)
+		s->record.in_flight++;
+}
+
+static void due(struct loop_timer *t)
+{
+	struct shim *s = LOOP_OWNER(t, struct shim, record.timer);
+
+	if (!s->record.writer)
+		spawn_writer(s);
+}
+
+void record_write(struct shim *s, nsec_t delay)
+{
+	struct record *r = &s->record;
+	nsec_t at = clock_deadline(delay);
+
+	if (r->writer || (!r->waiting && !r->discard))
+		return; /* its end looks again */
+	if (delay == 0) {
+		loop_timer_cancel(&r->timer);
+		spawn_writer(s);
+	} else if (!r->timer.loop || r->timer.at > at) {
+		loop_timer_set(&s->loop, &r->timer, at, due);
+	}
+}
+
+static void forget(struct record *r, unsigned n)
+{
+	for (; n && r->waiting; n--) {
+		struct record_entry *en = r->waiting;
+
+		r->waiting = en->next;
+		entry_free(en);
+	}
+}
+
+bool record_ended(struct shim *s, pid_t pid, int code)
+{
+	struct record *r = &s->record;
+
+	if (!r->writer || pid != r->writer)
+		return false;
+	r->writer = 0;
+	if (code && ++r->failures < WRITE_TRIES) {
+		loop_timer_set(&s->loop, &r->timer, clock_deadline(WRITE_DELAY << r->failures), due);
+		return true;
+	}
+	if (code) /* svc's healing finds the shim gone and mends the record */
+		log_error("record not written after %u tries, going on id=%s", r->failures,
+			  s->c.id);
+	else if (r->discarding)
+		s->removed = true;
+	forget(r, r->in_flight);
+	r->failures = 0;
+	if (r->discarding)
+		r->discard = false;
+	if (!r->waiting)
+		r->durable = false;
+	if (record_idle(r))
+		life_recorded(s);
+	else
+		record_write(s, 0);
+	return true;
+}

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a shim leaves for others to find, so that nothing depends on it staying alive.
+ *
+ * In STATE/workloads/ID (until reboot):
+ *	shim.lock  held with flock(LOCK_EX) for as long as the shim lives: who gets the lock knows
+ *		   that it is gone, however it went
+ *	shim.sock  where it listens (proto/shim.h)
+ *	pid        one line "ROLE PID IDENT" each (IDENT: sys/process.h): "shim", and while there is
+ *		   one "init"; "exec" for each exec's process. A process is ours only if its ident
+ *		   is the one written down
+ *	and what engine_save() writes there, before the workload's first instruction: with
+ *	engine_load(), engine_kill() and engine_destroy() repair ends all of it. A shim killed before
+ *	that leaves an init that never ran (it waits for the shim, sees it gone and ends) and at most
+ *	the empty cgroup that config.json's cgroupsPath names.
+ * All of it is removed at a regular end, shim.lock last.
+ *
+ * In the store: the status half of the workload's row and events, written by a short-lived child,
+ * so that neither SQLite nor a slow disk is ever in the shim. Changes that come while a child
+ * writes go together into the next one's single transaction, in order.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "base/loop.h"
+#include "store/workload.h"
+
+struct shim;
+struct record_entry;
+
+struct record {
+	struct workload_status status; /* as it is now */
+	struct record_entry *waiting;  /* not yet written, oldest first */
+	pid_t writer;		       /* 0: none runs */
+	unsigned in_flight;	       /* of the waiting ones, the child's */
+	bool discard;		       /* --rm: the next child removes all */
+	bool discarding;	       /* this child does */
+	bool durable;		       /* the next child syncs: somebody is told */
+	unsigned failures;	       /* in a row */
+	struct loop_timer timer;
+};
+
+/* Take shim.lock. CONFLICT: another shim has the workload. */
+[[nodiscard]] int record_lock(struct shim *s, struct err *e);
+/* Write the pid file anew. */
+void record_pids(struct shim *s);
+/* The status changed, and why: the event's action (NULL: none). Written soon, in order. */
+void record_change(struct shim *s, const char *action, int exit_code);
+/* Event with one more attribute, e.g. health_status. */
+void record_event(struct shim *s, const char *action, const char *key, const char *value);
+/* Let a child write what waits, after `delay` at the latest. */
+void record_write(struct shim *s, nsec_t delay);
+bool record_idle(const struct record *r);	/* everything is written */
+bool record_ended(struct shim *s, pid_t pid, int code); /* false: no writer of ours */
+/* Remove the files in STATE/workloads/ID, then let go of the lock. */
+void record_fini(struct shim *s);
