@@ -24,8 +24,9 @@ static void schedule(struct shim *s)
 /* A result, from a check's process or from the failure to start one. Takes text. */
 static void result(struct shim *s, nsec_t start, int code, char *text)
 {
-	struct health_result r = { .start = start, .end = clock_wall(), .code = code,
-				   .output = text };
+	struct health_result r = {
+		.start = start, .end = clock_wall(), .code = code, .output = text
+	};
 	char action[64];
 
 	if (health_checked(&s->health, &r, clock_mono())) {

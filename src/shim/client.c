@@ -379,11 +379,11 @@ static bool on_rename(struct client *c, struct shim_msg *m, struct arena *)
 	return reply_ok(c);
 }
 
-#define IN(phase)  (1u << (phase))
-#define IN_UP	   IN(PHASE_UP)
-#define IN_LIFE	   (IN_UP | IN(PHASE_DRAINING) | IN(PHASE_WAITING) | IN(PHASE_ENDING))
-#define IN_ANY	   (IN_LIFE | IN(PHASE_GONE))
-#define IN_SESSION (1u << 31) /* also on a session's connection, and only SESSION_ONLY else not */
+#define IN(phase)    (1u << (phase))
+#define IN_UP	     IN(PHASE_UP)
+#define IN_LIFE	     (IN_UP | IN(PHASE_DRAINING) | IN(PHASE_WAITING) | IN(PHASE_ENDING))
+#define IN_ANY	     (IN_LIFE | IN(PHASE_GONE))
+#define IN_SESSION   (1u << 31) /* also on a session's connection, and only SESSION_ONLY else not */
 #define SESSION_ONLY (1u << 30)
 
 static const struct {

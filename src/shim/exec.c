@@ -63,8 +63,7 @@ static int decode_process(struct arena *a, const char *text, const struct spec_p
 {
 	const struct json *root;
 
-	if (json_parse(a, str_of(text), &root, e) < 0 ||
-	    spec_process_decode(a, root, ret_p, e) < 0)
+	if (json_parse(a, str_of(text), &root, e) < 0 || spec_process_decode(a, root, ret_p, e) < 0)
 		return err_ctx(e, "process");
 	return 0;
 }
@@ -109,8 +108,8 @@ static int run(struct exec_session *x, const struct spec_process *p, const struc
 	return r;
 }
 
-int exec_begin(struct shim *s, struct shim_exec *o, struct exec_session **ret_x,
-	       int *ret_exit_code, struct err *e)
+int exec_begin(struct shim *s, struct shim_exec *o, struct exec_session **ret_x, int *ret_exit_code,
+	       struct err *e)
 {
 	auto_arena struct arena a = ARENA_INIT(PROCESS_ARENA_MAX);
 	const struct spec_process *p;

@@ -23,13 +23,13 @@
 #define KILL_DEADLINE	(10 * NSEC_PER_SEC)
 #define STOP_TIMEOUT	(10 * NSEC_PER_SEC)
 /* A foreground run has acknowledged nothing: a short one is recorded once, at its end. */
-#define RECORD_SOON	(20 * NSEC_PER_MSEC)
-#define SLOW_CLIENTS	(3 * NSEC_PER_SEC) /* waited for once the user wanted the end */
-#define SERVED_WITHIN	(10 * NSEC_PER_SEC)
+#define RECORD_SOON   (20 * NSEC_PER_MSEC)
+#define SLOW_CLIENTS  (3 * NSEC_PER_SEC) /* waited for once the user wanted the end */
+#define SERVED_WITHIN (10 * NSEC_PER_SEC)
 
-#define EXIT_CANNOT	   125
-#define EXIT_NOT_RUNNABLE  126
-#define EXIT_NOT_FOUND	   127
+#define EXIT_CANNOT	  125
+#define EXIT_NOT_RUNNABLE 126
+#define EXIT_NOT_FOUND	  127
 
 static void drained(struct streams *io);
 static int life_start(struct shim *s, int *ret_exit_code, struct err *e);
@@ -546,8 +546,7 @@ int life_resize(struct shim *s, unsigned rows, unsigned cols, struct err *e)
 	int r;
 
 	if (!life_running(s) || s->io.in.fd < 0 || !s->io.in.tty)
-		return err_set(e, ERR_CONFLICT, ENOTTY, "workload '%s' has no terminal",
-			       s->c.name);
+		return err_set(e, ERR_CONFLICT, ENOTTY, "workload '%s' has no terminal", s->c.name);
 	s->c.rows = rows; /* of the next start too */
 	s->c.cols = cols;
 	r = pty_resize(s->io.in.fd, rows, cols);

@@ -35,8 +35,8 @@ struct record_entry {
 
 int record_lock(struct shim *s, struct err *e)
 {
-	auto_fd int fd =
-		openat(s->state_fd, LOCK_NAME, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	auto_fd int fd = openat(s->state_fd, LOCK_NAME, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW,
+				0600);
 
 	if (fd < 0)
 		return err_sys(e, errno, "open '" LOCK_NAME "' of workload '%s'", s->c.id);
@@ -268,7 +268,8 @@ bool record_ended(struct shim *s, pid_t pid, int code)
 		return false;
 	r->writer = 0;
 	if (code && ++r->failures < WRITE_TRIES) {
-		loop_timer_set(&s->loop, &r->timer, clock_deadline(WRITE_DELAY << r->failures), due);
+		loop_timer_set(&s->loop, &r->timer, clock_deadline(WRITE_DELAY << r->failures),
+			       due);
 		return true;
 	}
 	if (code) /* svc's healing finds the shim gone and mends the record */

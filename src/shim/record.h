@@ -10,10 +10,10 @@
  *		   one "init"; "exec" for each exec's process. A process is ours only if its ident
  *		   is the one written down
  *	and what engine_save() writes there, before the workload's first instruction: with
- *	engine_load(), engine_kill() and engine_destroy() repair ends all of it. A shim killed before
- *	that leaves an init that never ran (it waits for the shim, sees it gone and ends) and at most
- *	the empty cgroup that config.json's cgroupsPath names.
- * All of it is removed at a regular end, shim.lock last.
+ *	engine_load(), engine_kill() and engine_destroy() repair ends all of it. A shim killed
+ *before that leaves an init that never ran (it waits for the shim, sees it gone and ends) and at
+ *most the empty cgroup that config.json's cgroupsPath names. All of it is removed at a regular end,
+ *shim.lock last.
  *
  * In the store: the status half of the workload's row and events, written by a short-lived child,
  * so that neither SQLite nor a slow disk is ever in the shim. Changes that come while a child
@@ -52,7 +52,7 @@ void record_change(struct shim *s, const char *action, int exit_code);
 void record_event(struct shim *s, const char *action, const char *key, const char *value);
 /* Let a child write what waits, after `delay` at the latest. */
 void record_write(struct shim *s, nsec_t delay);
-bool record_idle(const struct record *r);	/* everything is written */
+bool record_idle(const struct record *r);		/* everything is written */
 bool record_ended(struct shim *s, pid_t pid, int code); /* false: no writer of ours */
 /* Remove the files in STATE/workloads/ID, then let go of the lock. */
 void record_fini(struct shim *s);

@@ -41,7 +41,7 @@
 #include "store/workload.h"
 
 enum phase {
-	PHASE_NONE,	/* nothing asked for yet */
+	PHASE_NONE, /* nothing asked for yet */
 	PHASE_STARTING,
 	PHASE_UP,	/* its process runs, or is paused */
 	PHASE_DRAINING, /* it ended; what it wrote is still being delivered */
@@ -56,9 +56,9 @@ struct exec_session;
 struct shim {
 	struct loop loop;
 	struct loop_source signals, listener;
-	int signal_fd;			    /* owned */
-	int state_fd, listen_fd, lock_fd;   /* owned: STATE/workloads/ID, shim.sock, shim.lock */
-	char oom_score[8];		    /* to give to children; "" when it is not changed */
+	int signal_fd;			  /* owned */
+	int state_fd, listen_fd, lock_fd; /* owned: STATE/workloads/ID, shim.sock, shim.lock */
+	char oom_score[8];		  /* to give to children; "" when it is not changed */
 	enum phase phase;
 
 	struct arena request; /* of CREATE: everything `c` points to */
@@ -69,16 +69,16 @@ struct shim {
 	const struct engine_ops *ops;
 	struct engine_caps caps;
 
-	struct instance *in;  /* owned; NULL while there is none */
+	struct instance *in; /* owned; NULL while there is none */
 	struct streams io;
 	struct output log;
 	bool log_open, sinks_used, root_kept;
-	nsec_t up_since;      /* CLOCK_MONOTONIC */
+	nsec_t up_since; /* CLOCK_MONOTONIC */
 	struct restart restart;
 	struct loop_timer restart_timer, stop_timer, linger_timer;
-	bool stop_wanted;     /* somebody asked for the end: no restart */
-	bool user_stopped;    /* the user did: unless-stopped stays stopped */
-	bool removed;	      /* --rm has been done */
+	bool stop_wanted;  /* somebody asked for the end: no restart */
+	bool user_stopped; /* the user did: unless-stopped stays stopped */
+	bool removed;	   /* --rm has been done */
 	uint64_t ooms_seen;
 
 	struct record record;
@@ -99,9 +99,9 @@ struct shim {
 [[nodiscard]] int life_resume(struct shim *s, struct err *e);
 [[nodiscard]] int life_update(struct shim *s, const struct shim_update *u, struct err *e);
 [[nodiscard]] int life_resize(struct shim *s, unsigned rows, unsigned cols, struct err *e);
-void life_ended(struct shim *s, int code);	   /* the workload's process was reaped */
-void life_recorded(struct shim *s);		   /* everything told to the store is in it */
-bool life_running(const struct shim *s);	   /* a process is there */
+void life_ended(struct shim *s, int code); /* the workload's process was reaped */
+void life_recorded(struct shim *s);	   /* everything told to the store is in it */
+bool life_running(const struct shim *s);   /* a process is there */
 
 /* Descriptors of one stream: the process's end, and ours (FD_NONE: nothing to copy). Owned. */
 struct ends {
@@ -109,7 +109,10 @@ struct ends {
 };
 #define ENDS_INIT                                                                                  \
 	{                                                                                          \
-		{ FD_NONE, FD_NONE }, { FD_NONE, FD_NONE }, { FD_NONE, FD_NONE }                   \
+		{ FD_NONE, FD_NONE }, { FD_NONE, FD_NONE },                                        \
+		{                                                                                  \
+			FD_NONE, FD_NONE                                                           \
+		}                                                                                  \
 	}
 void ends_fini(struct ends p[static 3]);
 bool ends_is_pipe(int fd);
@@ -145,8 +148,7 @@ struct exec_session {
 			     int *ret_exit_code, struct err *e);
 bool exec_ended(struct shim *s, pid_t pid, int code); /* false: none of ours */
 [[nodiscard]] int exec_signal(struct exec_session *x, int signo, struct err *e);
-[[nodiscard]] int exec_resize(struct exec_session *x, unsigned rows, unsigned cols,
-			      struct err *e);
+[[nodiscard]] int exec_resize(struct exec_session *x, unsigned rows, unsigned cols, struct err *e);
 void exec_client_gone(struct exec_session *x);
 /* Register a process that runs in the workload; NULL: no memory. */
 struct exec_session *exec_new(struct shim *s);

@@ -405,7 +405,8 @@ static void sink_write(struct sink *k, enum shim_stream stream, struct str bytes
 	if (k->fd < 0 || !bytes.n)
 		return;
 	buf_add(&k->held, bytes.p, bytes.n);
-	if (!buf_ok(&k->held) || loop_add(k->owner->loop, &k->ls, k->fd, EPOLLOUT, sink_ready) < 0) {
+	if (!buf_ok(&k->held) ||
+	    loop_add(k->owner->loop, &k->ls, k->fd, EPOLLOUT, sink_ready) < 0) {
 		buf_fini(&k->held);
 		sink_gone(k, stream);
 		return;
@@ -510,8 +511,7 @@ static void sources_resume(struct streams *s)
 			continue;
 		if (s->finishing)
 			source_drain(o);
-		else if (!o->ls.loop &&
-			 loop_add(s->loop, &o->ls, o->fd, EPOLLIN, source_ready) < 0)
+		else if (!o->ls.loop && loop_add(s->loop, &o->ls, o->fd, EPOLLIN, source_ready) < 0)
 			source_end(o);
 	}
 }

@@ -25,7 +25,7 @@
 
 struct streams;
 
-struct session { /* a client's part in it; embedded in struct client */
+struct session {		 /* a client's part in it; embedded in struct client */
 	struct streams *streams; /* NULL: joined to none */
 	struct session *next;
 	int sock; /* borrowed */
@@ -33,11 +33,11 @@ struct session { /* a client's part in it; embedded in struct client */
 	struct buf held; /* lossless: a chunk its socket did not take */
 	enum shim_stream held_stream;
 	uint64_t lost[SHIM_STREAM_STDERR + 1]; /* bytes not sent, to be told */
-	struct buf input; /* STDIN not yet taken by the process */
+	struct buf input;		       /* STDIN not yet taken by the process */
 	bool input_end;
-	uint64_t taken;	    /* bytes taken and not yet told */
-	unsigned closed;    /* bit per stream: SINK_CLOSED to be told */
-	bool exited;	    /* how is to be told, last */
+	uint64_t taken;	 /* bytes taken and not yet told */
+	unsigned closed; /* bit per stream: SINK_CLOSED to be told */
+	bool exited;	 /* how is to be told, last */
 	struct shim_exited how;
 	void (*more)(struct session *s); /* something waits for the socket to be writable */
 };
@@ -63,14 +63,14 @@ struct streams {
 	struct sink sink[3];
 	struct {
 		struct loop_source ls;
-		int fd;	    /* owned: the write end; FD_NONE: closed or none */
-		bool once;  /* closed by the first end of input */
-		bool tty;   /* has no end */
+		int fd;	   /* owned: the write end; FD_NONE: closed or none */
+		bool once; /* closed by the first end of input */
+		bool tty;  /* has no end */
 	} in;
 	struct session *sessions;
 	unsigned blocked; /* lossless sessions and sinks that hold something */
 	bool finishing;
-	struct loop_timer done_timer; /* so that done() comes from the loop, never from within */
+	struct loop_timer done_timer;	 /* so that done() comes from the loop, never from within */
 	void (*done)(struct streams *s); /* after streams_finish(): all was delivered; once */
 };
 
