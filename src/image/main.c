@@ -17,6 +17,7 @@
 #include "base/auto.h"
 #include "fmt/oci_image.h"
 #include "image/confine.h"
+#include "image/feed.h"
 #include "image/help.h"
 #include "image/pack.h"
 #include "image/unpack.h"
@@ -92,10 +93,11 @@ static int tell_member(void *user, const struct wire_member *m, const char *name
 	return 0;
 }
 
-static int work(struct job *j, int help_sock, struct unpack_result *ret_result, struct err *e)
+static struct unpack_request unpack_request(const struct job *j)
 {
 	const struct wire_request *q = &j->req;
-	const struct unpack_request unpack = {
+
+	return (struct unpack_request){
 		.in_fd = j->in_fd,
 		.in_range = q->in_range,
 		.in_off = q->in_off,
@@ -109,6 +111,13 @@ static int work(struct job *j, int help_sock, struct unpack_result *ret_result, 
 		.bytes_max = q->bytes_max,
 		.entries_max = q->entries_max,
 	};
+}
+
+static int work(struct job *j, struct feed *feed, int help_sock, struct unpack_result *ret_result,
+		struct err *e)
+{
+	const struct wire_request *q = &j->req;
+	const struct unpack_request unpack = unpack_request(j);
 	const struct pack_request pack = {
 		.dir_fd = j->dir_fd,
 		.out_fd = j->out_fd,
@@ -120,7 +129,7 @@ static int work(struct job *j, int help_sock, struct unpack_result *ret_result, 
 
 	switch (q->verb) {
 	case WIRE_UNPACK:
-		return unpack_run(&unpack, help_sock, ret_result, e);
+		return unpack_run(&unpack, feed, help_sock, ret_result, e);
 	case WIRE_EXPAND:
 		return unpack_expand(&unpack, j->out_fd, ret_result, e);
 	case WIRE_INDEX:
@@ -142,19 +151,49 @@ static int send_result(const struct unpack_result *res, const struct err *e)
 	return send(WIRE_SOCKET, &w, sizeof(w), MSG_NOSIGNAL) < 0 ? 1 : 0;
 }
 
+/* The reader: holds the archive and the blob it is copied to, no directory. */
+[[gnu::noreturn]] static void read_archive(struct job *j, const struct feed *feed, int sock)
+{
+	const int keep[] = { sock, j->in_fd, j->out_fd };
+	const struct unpack_request q = unpack_request(j);
+	struct err e = {};
+
+	/* Why it could not be confined is told by the other half, which fails the same way. */
+	if (confine_enter(keep, ARRAY_SIZE(keep), &e) < 0)
+		_exit(1);
+	_exit(feed_read(feed, sock, &q));
+}
+
+/* The first process of the new namespaces: when it ends, the kernel ends the reader. */
 [[gnu::noreturn]] static void confined(struct job *j, int help_sock)
 {
-	int keep[5 + OCI_LAYERS_MAX] = { WIRE_SOCKET, help_sock, j->in_fd, j->dir_fd, j->out_fd };
+	int keep[6 + OCI_LAYERS_MAX] = { WIRE_SOCKET, help_sock, j->dir_fd,
+					 FD_NONE,     j->in_fd,	 j->out_fd };
+	struct feed feed = { .sock = FD_NONE };
 	struct unpack_result res = {};
 	struct err e = {};
-	int r;
+	int sock = FD_NONE, r = 0;
 
-	if (j->lower_n)
-		memcpy(keep + 5, j->lower_fds, j->lower_n * sizeof(*keep));
 	(void) umask(0);
-	r = confine_enter(keep, 5 + j->lower_n, &e);
+	if (j->req.verb == WIRE_UNPACK) {
+		pid_t pid;
+
+		r = feed_init_split(&feed, &sock, &e);
+		pid = r < 0 ? -1 : fork();
+		if (pid == 0)
+			read_archive(j, &feed, sock);
+		if (pid < 0 && r == 0)
+			r = err_sys(&e, errno, "start the reader");
+		close_fd(&sock);
+		keep[3] = feed.sock;
+		keep[4] = keep[5] = FD_NONE;
+	}
+	if (j->lower_n)
+		memcpy(keep + 6, j->lower_fds, j->lower_n * sizeof(*keep));
 	if (r == 0)
-		r = work(j, help_sock, &res, &e);
+		r = confine_enter(keep, 6 + j->lower_n, &e);
+	if (r == 0)
+		r = work(j, &feed, help_sock, &res, &e);
 	_exit(send_result(&res, r < 0 ? &e : NULL));
 }
 

@@ -12,7 +12,7 @@
 #include "base/file.h"
 
 #define IN_BYTES  (256u << 10)
-#define OUT_BYTES (256u << 10) /* stays in the second-level cache between hash and write */
+#define OUT_BYTES SOURCE_OUT
 
 #define RATIO_FREE ((uint64_t) 64 << 20) /* inflated bytes before the ratio counts */
 
@@ -25,7 +25,7 @@ int source_init(struct source *s, const struct unpack_request *r, struct err *e)
 			      .left = r->in_size };
 	s->bytes_max = r->bytes_max ? r->bytes_max : UNPACK_BYTES_MAX;
 	s->in = malloc(IN_BYTES);
-	s->out = malloc(OUT_BYTES);
+	s->out = s->own_out = malloc(OUT_BYTES);
 	hash_init(&s->packed);
 	hash_init(&s->diff);
 	if (!s->in || !s->out)
@@ -36,10 +36,15 @@ int source_init(struct source *s, const struct unpack_request *r, struct err *e)
 void source_fini(struct source *s)
 {
 	free(s->in);
-	free(s->out);
+	free(s->own_out);
 	free(s->gz);
 	(void) ZSTD_freeDCtx(s->zs); /* NULL is fine */
 	*s = (struct source){ .fd = FD_NONE, .copy_fd = FD_NONE };
+}
+
+void source_target(struct source *s, unsigned char *out)
+{
+	s->out = out ? out : s->own_out;
 }
 
 static ssize_t read_some(struct source *s, unsigned char *to, size_t max)
@@ -305,7 +310,7 @@ int source_next(struct source *s, struct str *ret_data, struct err *e)
 	}
 	if (r < 0)
 		return r;
-	if (s->format != UNPACK_TAR)
+	if (s->format != UNPACK_TAR && !s->no_diff)
 		hash_add(&s->diff, data.p, data.n);
 	s->tar_bytes += data.n;
 	r = check_limits(s, e);

@@ -26,8 +26,10 @@ struct source {
 	uint64_t bytes_max; /* inflated */
 	enum unpack_format format;
 	bool begun, ended;
-	unsigned char *in, *out; /* owned */
-	size_t in_n, in_pos;	 /* bytes in `in`; the first not yet used */
+	bool no_diff;		     /* the inflated bytes are hashed by somebody else */
+	unsigned char *in, *own_out; /* owned */
+	unsigned char *out;	     /* own_out, or the caller's: source_target */
+	size_t in_n, in_pos;	     /* bytes in `in`; the first not yet used */
 	bool in_ended;
 	bool in_frame;		  /* inside a gzip member or zstd frame: the end here is a cut */
 	struct inflate_state *gz; /* owned */
@@ -38,6 +40,10 @@ struct source {
 
 [[nodiscard]] int source_init(struct source *s, const struct unpack_request *r, struct err *e);
 void source_fini(struct source *s);
+
+#define SOURCE_OUT (256u << 10) /* bytes of a piece: stays in the second-level cache */
+/* Inflate into the caller's SOURCE_OUT bytes from now on; NULL: into its own. */
+void source_target(struct source *s, unsigned char *out);
 
 /*
  * The next inflated bytes, valid until the next call; n 0 at the end.

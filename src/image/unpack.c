@@ -15,6 +15,7 @@
 #include "base/file.h"
 #include "fmt/shown.h"
 #include "fmt/tar.h"
+#include "image/feed.h"
 #include "image/help.h"
 #include "image/place.h"
 #include "image/source.h"
@@ -39,7 +40,7 @@ struct unpack {
 	const struct unpack_request *req;
 	struct place place;
 	int help_sock;
-	struct source source;
+	struct feed *feed; /* borrowed */
 	struct tar tar;
 	uint64_t entries, entries_max, file_bytes;
 	struct later *later; /* owned */
@@ -540,7 +541,7 @@ static int pump(struct unpack *u, struct err *e)
 	for (;;) {
 		struct str in;
 		struct tar_event ev;
-		int r = source_next(&u->source, &in, e);
+		int r = feed_next(u->feed, &in, e);
 
 		if (r < 0)
 			return r;
@@ -578,29 +579,27 @@ static void unpack_fini(struct unpack *u)
 {
 	close_fd(&u->fd);
 	place_fini(&u->place);
-	source_fini(&u->source);
 	tar_fini(&u->tar);
 	for (size_t i = 0; i < u->later_n; i++)
 		free(u->later[i].real);
 	free(u->later);
 }
 
-int unpack_run(const struct unpack_request *req, int help_sock, struct unpack_result *ret_result,
-	       struct err *e)
+int unpack_run(const struct unpack_request *req, struct feed *feed, int help_sock,
+	       struct unpack_result *ret_result, struct err *e)
 {
-	struct unpack u = { .req = req, .help_sock = help_sock, .fd = FD_NONE };
-	int r = source_init(&u.source, req, e);
+	struct unpack u = { .req = req, .feed = feed, .help_sock = help_sock, .fd = FD_NONE };
+	int r;
 
 	u.entries_max = req->entries_max ? req->entries_max : UNPACK_ENTRIES_MAX;
 	place_init(&u.place, req->dir_fd, req->lower_fds, req->lower_n, help_sock);
 	tar_init(&u.tar);
-	if (r == 0)
-		r = pump(&u, e);
+	r = pump(&u, e);
 	if (r == 0) {
 		set_late_times(&u);
 		*ret_result = (struct unpack_result){ .file_bytes = u.file_bytes,
 						      .entries = u.entries };
-		source_result(&u.source, ret_result);
+		feed_result(feed, ret_result);
 	}
 	unpack_fini(&u);
 	return r;

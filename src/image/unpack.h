@@ -12,8 +12,10 @@
 #include "base/err.h"
 #include "image/worker.h"
 
-/* help_sock: see image/help.h. Fails as worker_unpack does. */
-[[nodiscard]] int unpack_run(const struct unpack_request *r, int help_sock,
+struct feed;
+
+/* help_sock: see image/help.h. Borrows the feed. Fails as worker_unpack does. */
+[[nodiscard]] int unpack_run(const struct unpack_request *r, struct feed *feed, int help_sock,
 			     struct unpack_result *ret_result, struct err *e);
 /* The same without a tree: inflate r->in_fd to r->copy_fd. */
 [[nodiscard]] int unpack_expand(const struct unpack_request *r, int out_fd,
