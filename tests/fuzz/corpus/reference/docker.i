@@ -1,0 +1,1 @@
+docker.io/library/x_y__z--w.v:T
