@@ -63,22 +63,26 @@ def run(argv, timeout=SUITE_TIMEOUT_S, env=None):
         return 124, out + f"\n[killed after {timeout} s]"
 
 
-def build(where, *options, cc=None):
-    """Configure (once) and compile; one suite with one test."""
+def build(where, *options, cc=None, warnings=True):
+    """
+    Configure (once) and compile; one suite with one test. warnings: each is a failure. Not so
+    under sanitizers, whose own code misleads the compiler's analysis.
+    """
     s = Suite("build" if where == ARGS.build else f"build {where.name}")
     env = dict(os.environ)
     if cc:
         env["CC"] = cc
     if not (where / "build.ninja").exists():
         shutil.rmtree(where, ignore_errors=True)
-        rc, out = run(["meson", "setup", str(where), "-Dwerror=true", *options], env=env)
+        rc, out = run(["meson", "setup", str(where), f"-Dwerror={str(warnings).lower()}",
+                       *options], env=env)
         if rc:
             s.fail("meson setup", out)
             return s.end()
     rc, out = run(["ninja", "-C", str(where), "-j", JOBS], env=env)
     if rc:
         s.fail("ninja", "\n".join(l for l in out.splitlines() if not l.startswith("[")))
-    elif "warning:" in out:
+    elif warnings and "warning:" in out:
         s.fail("ninja", out)
     else:
         s.passed = 1
@@ -195,7 +199,7 @@ def clang_suites():
 
 def asan_suites():
     where = ARGS.build.with_name(ARGS.build.name + "-asan")
-    b = build(where, "-Db_sanitize=address,undefined", "-Db_lundef=false")
+    b = build(where, "-Db_sanitize=address,undefined", "-Db_lundef=false", warnings=False)
     if b.failures:
         return [b]
     return [b, meson_suite(where, "unit", "unit (asan, ubsan)"),
@@ -205,7 +209,7 @@ def asan_suites():
 def fuzz_suites():
     where = ARGS.build.with_name(ARGS.build.name + "-fuzz")
     b = build(where, "-Db_sanitize=address,undefined", "-Db_lundef=false", "-Dfuzzers=true",
-              cc="clang")
+              cc="clang", warnings=False)
     if b.failures:
         return [b]
     suites = [b]

@@ -232,8 +232,13 @@ void reference_text(const struct reference *ref, char ret_text[static REFERENCE_
 const char *reference_familiar_of(const char *stored)
 {
 	static const char hub[] = "docker.io/", library[] = "library/";
+	struct str first, rest;
 
 	if (strncmp(stored, hub, sizeof(hub) - 1) != 0)
+		return stored;
+	/* "docker.io/a.b/c" without its domain would be read as one of the domain a.b. */
+	first = str_cut(str_of(stored + sizeof(hub) - 1), '/', &rest);
+	if (rest.p && is_domain(first))
 		return stored;
 	stored += sizeof(hub) - 1;
 	if (strncmp(stored, library, sizeof(library) - 1) == 0 &&
