@@ -65,11 +65,10 @@ struct store_layer {
 [[nodiscard]] int store_image_untag(struct store *s, const char *name, bool *ret_found,
 				    struct err *e);
 /*
- * Remove the record, its names and, in the same transaction, the rows of the layers only it used,
- * which are given for the caller to delete on disk. CONFLICT while it is pinned.
+ * Remove the record and its names; its layers stay until store_layer_sweep. CONFLICT while it is
+ * pinned, naming who holds it.
  */
-[[nodiscard]] int store_image_remove(struct store *s, struct arena *a, const struct digest *id,
-				     struct store_layer **ret_layers, size_t *ret_n, struct err *e);
+[[nodiscard]] int store_image_remove(struct store *s, const struct digest *id, struct err *e);
 
 /* owner: a workload's id. Idempotent. NOT_FOUND when the image has gone meanwhile. */
 [[nodiscard]] int store_image_pin(struct store *s, const struct digest *id, const char *owner,
@@ -85,6 +84,5 @@ struct store_layer {
 [[nodiscard]] int store_layer_add(struct store *s, const struct store_layer *layer, struct err *e);
 [[nodiscard]] int store_layer_list(struct store *s, struct arena *a,
 				   struct store_layer **ret_layers, size_t *ret_n, struct err *e);
-/* Rows no image uses (a load that died half-way): removed and given. */
-[[nodiscard]] int store_layer_sweep(struct store *s, struct arena *a,
-				    struct store_layer **ret_layers, size_t *ret_n, struct err *e);
+/* Remove the rows no image uses. */
+[[nodiscard]] int store_layer_sweep(struct store *s, struct err *e);

@@ -77,10 +77,44 @@ static const char step_volumes[] =
 	" PRIMARY KEY (volume, workload)) WITHOUT ROWID;"
 	"CREATE INDEX volume_users_by_workload ON volume_users(workload);";
 
+static const char step_images[] =
+	"CREATE TABLE images ("
+	" seq INTEGER PRIMARY KEY AUTOINCREMENT,"
+	" id TEXT NOT NULL UNIQUE,"
+	" config TEXT NOT NULL,"
+	" created INTEGER NOT NULL,"
+	" added INTEGER NOT NULL,"
+	" size INTEGER NOT NULL,"
+	" chains TEXT NOT NULL," /* hex, bottom to top, parted by blanks: what a start needs */
+	" manifest TEXT);"
+	"CREATE TABLE image_names ("
+	" name TEXT NOT NULL PRIMARY KEY,"
+	" image TEXT NOT NULL REFERENCES images(id) ON DELETE CASCADE) WITHOUT ROWID;"
+	"CREATE INDEX image_names_by_image ON image_names(image);"
+	"CREATE TABLE layers ("
+	" chain TEXT NOT NULL PRIMARY KEY,"
+	" diff TEXT NOT NULL,"
+	" blob TEXT NOT NULL,"
+	" media TEXT NOT NULL,"
+	" blob_size INTEGER NOT NULL,"
+	" size INTEGER NOT NULL) WITHOUT ROWID;"
+	"CREATE TABLE image_layers ("
+	" image TEXT NOT NULL REFERENCES images(id) ON DELETE CASCADE,"
+	" pos INTEGER NOT NULL,"
+	" chain TEXT NOT NULL REFERENCES layers(chain),"
+	" PRIMARY KEY (image, pos)) WITHOUT ROWID;"
+	"CREATE INDEX image_layers_by_chain ON image_layers(chain);"
+	"CREATE TABLE image_pins ("
+	" owner TEXT NOT NULL,"
+	" image TEXT NOT NULL REFERENCES images(id),"
+	" PRIMARY KEY (owner, image)) WITHOUT ROWID;"
+	"CREATE INDEX image_pins_by_image ON image_pins(image);";
+
 /* To be appended to, never edited. */
 static const char *const steps[] = {
 	step_workloads,
 	step_volumes,
+	step_images,
 };
 
 const unsigned schema_version = ARRAY_SIZE(steps);
