@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 #include "base/auto.h"
@@ -38,10 +37,13 @@ int record_lock(struct shim *s, struct err *e)
 	auto_fd int fd = openat(s->state_fd, LOCK_NAME, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW,
 				0600);
 
+	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+
 	if (fd < 0)
 		return err_sys(e, errno, "open '" LOCK_NAME "' of workload '%s'", s->c.id);
-	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
-		return errno == EWOULDBLOCK
+	/* Of the open file, not of the process: others can look (F_OFD_GETLK) without taking it. */
+	if (fcntl(fd, F_OFD_SETLK, &lock) < 0)
+		return errno == EAGAIN || errno == EACCES
 			       ? err_set(e, ERR_CONFLICT, EBUSY,
 					 "workload '%s' runs already: its shim holds it", s->c.name)
 			       : err_sys(e, errno, "lock '" LOCK_NAME "'");

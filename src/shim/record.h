@@ -3,8 +3,8 @@
  * What a shim leaves for others to find, so that nothing depends on it staying alive.
  *
  * In STATE/workloads/ID (until reboot):
- *	shim.lock  held with flock(LOCK_EX) for as long as the shim lives: who gets the lock knows
- *		   that it is gone, however it went
+ *	shim.lock  locked (fcntl F_OFD_SETLK, for writing) for as long as the shim lives: where it
+ *		   is not locked the shim is gone, however it went
  *	shim.sock  where it listens (proto/shim.h)
  *	pid        one line "ROLE PID IDENT" each (IDENT: sys/process.h): "shim", and while there is
  *		   one "init"; "exec" for each exec's process. A process is ours only if its ident

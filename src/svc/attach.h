@@ -53,10 +53,11 @@ struct session_event {
  */
 [[nodiscard]] int session_next(struct shim_conn *c, struct arena *a, struct session_event *ret,
 			       struct err *e);
-/* Bytes for stdin; waits while the workload does not read (backpressure). A peer that has gone is
- * no error: EXITED or HUNGUP says so. */
-[[nodiscard]] int session_stdin(struct shim_conn *c, struct str bytes, struct err *e);
-/* As far as it goes without waiting: bytes taken, 0 when none for now. */
+/*
+ * Bytes for stdin, as far as they go without waiting: *ret_taken of them, 0 when the workload has
+ * not taken what was sent before. Then wait for SESSION_READY (the socket itself is writable all
+ * the time: do not poll it for that). A peer that has gone is no error: EXITED or HUNGUP says so.
+ */
 [[nodiscard]] int session_stdin_some(struct shim_conn *c, struct str bytes, size_t *ret_taken,
 				     struct err *e);
 [[nodiscard]] int session_stdin_end(struct shim_conn *c, struct err *e);

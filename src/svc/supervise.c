@@ -1,0 +1,374 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "svc/supervise.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/auto.h"
+#include "base/num.h"
+#include "svc/program.h"
+#include "sys/spawn.h"
+
+#define ANSWER_ARENA (2 * SHIM_MESSAGE_MAX + (512u << 10))
+#define EXIT_CANNOT  125
+
+void shim_conn_close(struct shim_conn *c)
+{
+	close_fd(&c->fd);
+	c->session = false;
+	c->untaken = 0;
+}
+
+/* ---- asking ------------------------------------------------------------------------------ */
+
+static int tell(struct shim_conn *c, const struct shim_msg *m, struct err *e)
+{
+	int r = shim_send(c->fd, m);
+
+	if (r >= 0)
+		return 0;
+	if (r == -EMSGSIZE)
+		return err_set(e, ERR_EXHAUSTED, EMSGSIZE,
+			       "the request is longer than the %u bytes a shim takes: shorten the "
+			       "arguments or the environment",
+			       SHIM_MESSAGE_MAX);
+	if (r == -EPIPE)
+		return err_set(
+			e, ERR_REMOTE, EPIPE,
+			"the workload's shim is gone; 'atoll system repair' mends what it left");
+	return err_sys(e, -r, "talk to the workload's shim");
+}
+
+/* The next message; ERROR becomes *e. *ret_exit_code (may be NULL) comes with it. */
+static int hear(struct shim_conn *c, struct arena *a, enum shim_type want, struct shim_msg *ret,
+		int *ret_exit_code, struct err *e)
+{
+	int r = shim_recv(c->fd, a, ret);
+
+	if (r == 0)
+		return err_set(
+			e, ERR_REMOTE, ECONNRESET,
+			"the workload's shim is gone; 'atoll system repair' mends what it left");
+	if (r < 0)
+		return err_sys(e, -r, "hear from the workload's shim");
+	if (ret->type == SHIM_ERROR) {
+		if (ret_exit_code)
+			*ret_exit_code = (int) ret->error.exit_code;
+		return err_set(e, (enum err_kind) ret->error.kind, (int) ret->error.sys, "%s",
+			       ret->error.message);
+	}
+	shim_msg_close_fds(ret);
+	if (ret->type != want)
+		return err_set(e, ERR_REMOTE, EPROTO,
+			       "the workload's shim answered with message %d instead of %d",
+			       (int) ret->type, (int) want);
+	return 0;
+}
+
+/* One request whose answer says nothing but that it was done. */
+static int request(struct shim_conn *c, const struct shim_msg *m, struct err *e)
+{
+	auto_arena struct arena a = ARENA_INIT(ANSWER_ARENA);
+	struct shim_msg answer;
+
+	assert(!c->session);
+	if (tell(c, m, e) < 0)
+		return -1;
+	return hear(c, &a, SHIM_OK, &answer, NULL, e);
+}
+
+int supervise_signal(struct shim_conn *c, int signo, struct err *e)
+{
+	struct shim_msg m = shim_msg_of(SHIM_SIGNAL);
+
+	m.signal.signo = (uint64_t) signo;
+	return request(c, &m, e);
+}
+
+int supervise_stop(struct shim_conn *c, const struct shim_stop *o, struct err *e)
+{
+	struct shim_msg m = shim_msg_of(SHIM_STOP);
+
+	m.stop = *o;
+	return request(c, &m, e);
+}
+
+int supervise_pause(struct shim_conn *c, struct err *e)
+{
+	struct shim_msg m = shim_msg_of(SHIM_PAUSE);
+
+	return request(c, &m, e);
+}
+
+int supervise_resume(struct shim_conn *c, struct err *e)
+{
+	struct shim_msg m = shim_msg_of(SHIM_RESUME);
+
+	return request(c, &m, e);
+}
+
+int supervise_update(struct shim_conn *c, const struct shim_update *u, struct err *e)
+{
+	struct shim_msg m = shim_msg_of(SHIM_UPDATE);
+
+	m.update = *u;
+	return request(c, &m, e);
+}
+
+int supervise_resize(struct shim_conn *c, unsigned rows, unsigned cols, struct err *e)
+{
+	struct shim_msg m = shim_msg_of(SHIM_RESIZE);
+
+	m.resize = (struct shim_resize){ rows, cols };
+	return request(c, &m, e);
+}
+
+int supervise_rename(struct shim_conn *c, const char *name, struct err *e)
+{
+	struct shim_msg m = shim_msg_of(SHIM_RENAME);
+
+	m.rename.name = name;
+	return request(c, &m, e);
+}
+
+int supervise_wait_send(struct shim_conn *c, enum shim_wait_for until, struct err *e)
+{
+	struct shim_msg m = shim_msg_of(SHIM_WAIT);
+
+	m.wait.condition = until;
+	return tell(c, &m, e);
+}
+
+int supervise_wait_recv(struct shim_conn *c, struct shim_exited *ret, struct err *e)
+{
+	auto_arena struct arena a = ARENA_INIT(ANSWER_ARENA);
+	struct shim_msg answer;
+
+	if (hear(c, &a, SHIM_EXITED, &answer, NULL, e) < 0)
+		return -1;
+	*ret = answer.exited;
+	return 0;
+}
+
+int supervise_wait(struct shim_conn *c, enum shim_wait_for until, struct shim_exited *ret,
+		   struct err *e)
+{
+	if (supervise_wait_send(c, until, e) < 0)
+		return -1;
+	return supervise_wait_recv(c, ret, e);
+}
+
+int supervise_usage(struct shim_conn *c, struct usage *ret, struct err *e)
+{
+	auto_arena struct arena a = ARENA_INIT(ANSWER_ARENA);
+	struct shim_msg m = shim_msg_of(SHIM_USAGE);
+	const struct shim_usage *u = &m.usage;
+
+	if (tell(c, &m, e) < 0 || hear(c, &a, SHIM_USAGE_IS, &m, NULL, e) < 0)
+		return -1;
+	*ret = (struct usage){
+		.at = (nsec_t) u->at,
+		.cpu_ns = u->cpu_ns,
+		.cpu_user_ns = u->cpu_user_ns,
+		.cpu_system_ns = u->cpu_system_ns,
+		.throttled_periods = u->throttled_periods,
+		.throttled_ns = u->throttled_ns,
+		.periods = u->periods,
+		.memory_bytes = u->memory_bytes,
+		.memory_peak_bytes = u->memory_peak_bytes,
+		.memory_limit_bytes = u->memory_limit_bytes,
+		.memory_cache_bytes = u->memory_cache_bytes,
+		.memory_swap_bytes = u->memory_swap_bytes,
+		.memory_failures = u->memory_failures,
+		.oom_kills = u->oom_kills,
+		.pids = u->pids,
+		.pids_limit = u->pids_limit,
+		.block_read_bytes = u->block_read_bytes,
+		.block_write_bytes = u->block_write_bytes,
+		.block_reads = u->block_reads,
+		.block_writes = u->block_writes,
+		.net_rx_bytes = u->net_rx_bytes,
+		.net_tx_bytes = u->net_tx_bytes,
+		.net_rx_packets = u->net_rx_packets,
+		.net_tx_packets = u->net_tx_packets,
+	};
+	return 0;
+}
+
+int supervise_top(struct shim_conn *c, struct arena *a, pid_t **ret_pids, size_t *ret_n,
+		  struct err *e)
+{
+	auto_arena struct arena answer = ARENA_INIT(ANSWER_ARENA);
+	struct shim_msg m = shim_msg_of(SHIM_TOP);
+	size_t n;
+	pid_t *pids;
+
+	if (tell(c, &m, e) < 0 || hear(c, &answer, SHIM_PROCESSES_ARE, &m, NULL, e) < 0)
+		return -1;
+	n = m.processes.pids.n;
+	pids = arena_array(a, n + 1, sizeof(*pids));
+	if (!pids)
+		return err_set(e, ERR_EXHAUSTED, ENOMEM, "no memory for the list of processes");
+	for (size_t i = 0; i < n; i++) {
+		uint32_t pid;
+
+		if (num_parse_u32(str_of(m.processes.pids.v[i]), 1, INT_MAX, &pid) < 0)
+			return err_set(e, ERR_REMOTE, EPROTO, "the shim's list of processes: '%s'",
+				       m.processes.pids.v[i]);
+		pids[i] = (pid_t) pid;
+	}
+	*ret_pids = pids;
+	*ret_n = n;
+	return 0;
+}
+
+int supervise_status(struct shim_conn *c, struct shim_status *ret, struct err *e)
+{
+	auto_arena struct arena a = ARENA_INIT(ANSWER_ARENA);
+	struct shim_msg m = shim_msg_of(SHIM_STATUS);
+
+	if (tell(c, &m, e) < 0 || hear(c, &a, SHIM_STATUS_IS, &m, NULL, e) < 0)
+		return -1;
+	*ret = m.status;
+	return 0;
+}
+
+/* ---- finding one ------------------------------------------------------------------------- */
+
+int shim_connect(int state_fd, struct shim_conn *ret_conn, struct err *e)
+{
+	struct sockaddr_un to = { .sun_family = AF_UNIX };
+	auto_fd int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		return err_sys(e, errno, "a socket for the workload's shim");
+	(void) snprintf(to.sun_path, sizeof(to.sun_path), "/proc/self/fd/%d/shim.sock", state_fd);
+	if (connect(fd, (struct sockaddr *) &to, sizeof(to)) < 0) {
+		if (errno == ENOENT || errno == ECONNREFUSED || errno == ENOTDIR)
+			return err_set(e, ERR_NOT_FOUND, ENOENT, "the workload has no shim");
+		return err_sys(e, errno, "connect to the workload's shim");
+	}
+	*ret_conn = (struct shim_conn){ .fd = take_fd(&fd) };
+	return 0;
+}
+
+bool shim_alive(int state_fd)
+{
+	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+	auto_fd int fd = openat(state_fd, "shim.lock", O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+
+	return fd >= 0 && fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+}
+
+/* ---- starting one ------------------------------------------------------------------------ */
+
+/*
+ * Not a child of the caller, who may run for long and does not want to reap it: its parent between
+ * ends at once. vfork: nothing of a large caller is copied, and the result is simply there.
+ */
+static int spawn_orphan(const struct spawn *s)
+{
+	volatile int r = 0;
+	int status;
+	pid_t between = vfork();
+
+	if (between == 0) {
+		pid_t pid;
+
+		r = spawn_process(s, &pid, NULL);
+		_exit(0);
+	}
+	if (between < 0)
+		return -errno;
+	while (waitpid(between, &status, 0) < 0)
+		if (errno != EINTR)
+			return -errno;
+	return r;
+}
+
+static int spawn_shim(int state_fd, int sock, struct err *e)
+{
+	char path[PATH_MAX], name[] = "atoll-shim";
+	char *argv[] = { name, NULL };
+	int fds[] = { sock, state_fd }; /* SHIM_FD and the one after it */
+	struct spawn sp = SPAWN_INIT;
+	auto_fd int log = FD_NONE;
+	int r;
+
+	if (program_path(name, path, e) < 0)
+		return -1;
+	log = openat(state_fd, "shim.log", O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC,
+		     0600);
+	if (log < 0)
+		return err_sys(e, errno, "open 'shim.log' in the workload's run directory");
+	sp.path = path;
+	sp.argv = argv;
+	sp.stdio[2] = log;
+	sp.fds = fds;
+	sp.fds_n = ARRAY_SIZE(fds);
+	sp.new_session = true;
+	r = spawn_orphan(&sp);
+	return r < 0 ? err_sys(e, -r, "start '%s'", path) : 0;
+}
+
+int supervise_start(const struct shim_create *c, int state_fd, struct shim_conn *ret_conn,
+		    pid_t *ret_pid, int *ret_exit_code, struct err *e)
+{
+	auto_arena struct arena a = ARENA_INIT(ANSWER_ARENA);
+	auto_shim_conn struct shim_conn conn = SHIM_CONN_NONE;
+	auto_fd int theirs = FD_NONE;
+	struct shim_msg m = shim_msg_of(SHIM_CREATE);
+	int pair[2];
+
+	*ret_exit_code = EXIT_CANNOT;
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return err_sys(e, errno, "sockets for a shim");
+	conn.fd = pair[0];
+	theirs = pair[1];
+	if (spawn_shim(state_fd, theirs, e) < 0)
+		return -1;
+	close_fd(&theirs);
+	m.create = *c;
+	if (tell(&conn, &m, e) < 0 || hear(&conn, &a, SHIM_STARTED, &m, ret_exit_code, e) < 0)
+		return -1;
+	*ret_pid = (pid_t) m.started.pid;
+	conn.session = c->attach;
+	*ret_conn = conn;
+	conn = SHIM_CONN_NONE;
+	return 0;
+}
+
+/*
+ * A regular file is shared as it is: its offset is the caller's and others', and it never makes
+ * anybody wait. A pipe or device is opened anew, so that O_NONBLOCK is the shim's alone.
+ */
+static int sink_of(int fd)
+{
+	char path[32];
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return FD_NONE;
+	if (S_ISREG(st.st_mode))
+		return fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	if (!S_ISFIFO(st.st_mode) && !(S_ISCHR(st.st_mode) && !(fd == 0 && isatty(fd))))
+		return FD_NONE;
+	(void) snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	return open(path, (fd ? O_WRONLY : O_RDONLY) | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+}
+
+void supervise_sinks(const bool want[static 3], int ret_sink[static 3])
+{
+	for (int i = 0; i < 3; i++) {
+		ret_sink[i] = want[i] ? sink_of(i) : FD_NONE;
+		if (ret_sink[i] < 0)
+			ret_sink[i] = FD_NONE; /* then as messages */
+	}
+}
