@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* kill and delete. */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+
+#include "base/auto.h"
+#include "base/log.h"
+#include "base/num.h"
+#include "engine/container/groups.h"
+#include "fmt/spec.h"
+#include "runtime/delete.h"
+
+#define KILL_WITHIN   (10 * NSEC_PER_SEC)
+#define REMOVE_WITHIN (2 * NSEC_PER_SEC)
+
+static const struct {
+	const char *name;
+	int number;
+} signals[] = {
+	{ "ABRT", SIGABRT },   { "ALRM", SIGALRM }, { "BUS", SIGBUS },	   { "CHLD", SIGCHLD },
+	{ "CLD", SIGCHLD },    { "CONT", SIGCONT }, { "FPE", SIGFPE },	   { "HUP", SIGHUP },
+	{ "ILL", SIGILL },     { "INT", SIGINT },   { "IO", SIGIO },	   { "IOT", SIGIOT },
+	{ "KILL", SIGKILL },   { "PIPE", SIGPIPE }, { "POLL", SIGPOLL },   { "PROF", SIGPROF },
+	{ "PWR", SIGPWR },     { "QUIT", SIGQUIT }, { "SEGV", SIGSEGV },   { "STKFLT", SIGSTKFLT },
+	{ "STOP", SIGSTOP },   { "SYS", SIGSYS },   { "TERM", SIGTERM },   { "TRAP", SIGTRAP },
+	{ "TSTP", SIGTSTP },   { "TTIN", SIGTTIN }, { "TTOU", SIGTTOU },   { "URG", SIGURG },
+	{ "USR1", SIGUSR1 },   { "USR2", SIGUSR2 }, { "VTALRM", SIGVTALRM }, { "WINCH", SIGWINCH },
+	{ "XCPU", SIGXCPU },   { "XFSZ", SIGXFSZ },
+};
+
+/* A name with or without SIG, in any case, RTMIN+n, RTMAX-n, or a number. */
+static int signal_of(const char *text, int *ret_signo, struct err *e)
+{
+	const char *name = strncasecmp(text, "SIG", 3) == 0 ? text + 3 : text;
+	uint32_t n;
+
+	if (num_parse_u32(str_of(text), 1, 64, &n) == 0) {
+		*ret_signo = (int) n;
+		return 0;
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(signals); i++) {
+		if (strcasecmp(name, signals[i].name) == 0) {
+			*ret_signo = signals[i].number;
+			return 0;
+		}
+	}
+	bool min = strncasecmp(name, "RTMIN", 5) == 0, max = strncasecmp(name, "RTMAX", 5) == 0;
+	uint32_t offset = 0;
+
+	if ((min || max) &&
+	    (name[5] == 0 || (name[5] == (min ? '+' : '-') &&
+			      num_parse_u32(str_of(name + 6), 0, 30, &offset) == 0))) {
+		*ret_signo = min ? SIGRTMIN + (int) offset : SIGRTMAX - (int) offset;
+		return 0;
+	}
+	return err_set(e, ERR_INVALID, EINVAL, "unknown signal \"%s\"", text);
+}
+
+struct kill_options {
+	bool all;
+};
+
+static const struct option kill_options[] = {
+	{ "all", 'a', OPTION_FLAG, offsetof(struct kill_options, all), NULL,
+	  "to all processes of the container" },
+};
+
+static int run_kill(struct runtime *rt, const void *options, const struct strings *args,
+		    struct err *e)
+{
+	const struct kill_options *o = options;
+	auto_container struct container c = CONTAINER_INIT;
+	int signo = SIGTERM;
+	int r = args->n > 1 ? signal_of(args->v[1], &signo, e) : 0;
+
+	if (r == 0)
+		r = container_open(rt, args->v[0], CONTAINER_LOOK, &c, e);
+	if (r < 0)
+		return r;
+	if (o->all && c.in) {
+		auto_groups struct groups *g = NULL;
+
+		/* Also of a container whose first process has ended: others may live in a shared
+		 * pid namespace. */
+		r = groups_load(c.dir_fd, &g, e);
+		return r < 0 ? r : groups_signal(g, signo, e);
+	}
+	if (container_pid(&c) == 0)
+		return err_set(e, ERR_CONFLICT, ESRCH, "container not running: '%s'", c.id);
+	return engine_signal(c.in, signo, e);
+}
+
+/* What a creation left that was cut short before the engine could save anything. */
+static void clean_unfinished(struct runtime *rt, const struct container *c)
+{
+	const struct spec *s;
+	auto_groups struct groups *g = NULL;
+	struct err e;
+
+	if (container_spec(rt, c, &s, &e) < 0)
+		return; /* so early that there are no cgroups either */
+	struct groups_options o = { .id = c->id, .path = s->linux_.cgroups_path };
+
+	/* A running container that has the same path is not ours to end: only empty ones go. */
+	if (groups_find(&o, &g, &e) < 0 || groups_remove(g, clock_deadline(REMOVE_WITHIN), &e) < 0)
+		log_warn("clean up after an unfinished creation: %s", e.msg);
+}
+
+int container_delete(struct runtime *rt, struct container *c, bool force, struct err *e)
+{
+	int r = 0;
+
+	switch (c->state) {
+	case ENGINE_CREATING:
+	case ENGINE_CREATED:
+	case ENGINE_RUNNING:
+	case ENGINE_PAUSED:
+	case ENGINE_STOPPING:
+		if (!force)
+			return err_set(e, ERR_CONFLICT, EBUSY,
+				       "cannot delete container %s that is not stopped: %s", c->id,
+				       container_status(c));
+		r = c->in ? engine_kill(c->in, clock_deadline(KILL_WITHIN), e) : 0;
+		if (r < 0)
+			return r;
+		break;
+	case ENGINE_NONE:
+	case ENGINE_STOPPED:
+	case ENGINE_FAILED:
+		break;
+	}
+	if (c->in)
+		engine_destroy(c->in);
+	else
+		clean_unfinished(rt, c);
+	container_remove(rt, c);
+	return 0;
+}
+
+struct delete_options {
+	bool force;
+};
+
+static const struct option delete_options[] = {
+	{ "force", 'f', OPTION_FLAG, offsetof(struct delete_options, force), NULL,
+	  "kill it first when it runs; not an error when there is none" },
+};
+
+static int run_delete(struct runtime *rt, const void *options, const struct strings *args,
+		      struct err *e)
+{
+	const struct delete_options *o = options;
+	auto_container struct container c = CONTAINER_INIT;
+	int r = container_open(rt, args->v[0], CONTAINER_CHANGE, &c, e);
+
+	if (r < 0 && o->force && e->kind == ERR_NOT_FOUND)
+		return 0;
+	return r < 0 ? r : container_delete(rt, &c, o->force, e);
+}
+
+const struct verb verb_kill = {
+	.name = "kill",
+	.usage = "CONTAINER [SIGNAL]",
+	.help = "send a signal (TERM) to a container's process",
+	.options = VERB_OPTIONS(kill_options),
+	.size = sizeof(struct kill_options),
+	.min_args = 1,
+	.max_args = 2,
+	.run = run_kill,
+};
+const struct verb verb_delete = {
+	.name = "delete",
+	.usage = "CONTAINER",
+	.help = "take away what a stopped container has",
+	.options = VERB_OPTIONS(delete_options),
+	.size = sizeof(struct delete_options),
+	.min_args = 1,
+	.max_args = 1,
+	.run = run_delete,
+};

@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The command line: global options, the table of verbs, and the one place that reports errors. */
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/auto.h"
+#include "base/log.h"
+#include "runtime/runtime.h"
+
+#define NAME	      "atoll-runtime"
+#define DEFAULT_ROOT  "/run/atoll-runtime"
+#define ARENA_MAX     (64u << 20)
+#define SPEC_VERSION  "1.3.0"
+
+static const struct verb *const verbs[] = {
+	&verb_create, &verb_delete, &verb_events, &verb_exec,	&verb_features,
+	&verb_kill,   &verb_list,   &verb_pause,  &verb_ps,	&verb_resume,
+	&verb_run,    &verb_spec,   &verb_start,  &verb_state,	&verb_update,
+};
+
+#define GLOBAL(kind_, name_, letter_, member, value_, help_)                                       \
+	{                                                                                          \
+		.name = (name_), .letter = (letter_), .kind = (kind_),                             \
+		.offset = offsetof(struct runtime, member), .value = (value_), .help = (help_)     \
+	}
+static const struct option global_options[] = {
+	GLOBAL(OPTION_STRING, "root", 0, root, "DIR",
+	       "state of containers (" DEFAULT_ROOT ", or below XDG_RUNTIME_DIR)"),
+	GLOBAL(OPTION_STRING, "log", 0, log, "FILE", "write the log there, not to standard error"),
+	GLOBAL(OPTION_STRING, "log-format", 0, log_format, "text|json", "form of the log (text)"),
+	GLOBAL(OPTION_STRING, "log-level", 0, log_level, "LEVEL", "error, warning, info or debug"),
+	GLOBAL(OPTION_FLAG, "debug", 0, debug, NULL, "log what is done"),
+	GLOBAL(OPTION_FLAG, "systemd-cgroup", 0, systemd_cgroup, NULL,
+	       "cgroups by systemd: not supported, an error"),
+	GLOBAL(OPTION_STRING, "cgroup-manager", 0, cgroup_manager, "cgroupfs",
+	       "the only one there is"),
+	GLOBAL(OPTION_STRING, "rootless", 0, rootless, "auto|true|false",
+	       "tolerate cgroups that cannot be written (auto)"),
+	GLOBAL(OPTION_STRING, "isolation", 0, isolation, "NAME",
+	       "the engine that runs it (container)"),
+	GLOBAL(OPTION_FLAG, "version", 'v', version, NULL, "print the version"),
+};
+static const struct option_table globals = { .v = global_options,
+					     .n = ARRAY_SIZE(global_options),
+					     .first = true };
+
+static void help(void)
+{
+	(void) printf("Usage: " NAME " [OPTIONS] COMMAND [ARGUMENTS]\n\n"
+		      "Runs containers by the OCI runtime specification.\n\nCommands:\n");
+	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++)
+		(void) printf("   %-10s %s\n", verbs[i]->name, verbs[i]->help);
+	(void) printf("\nOptions:\n");
+	options_help(&globals);
+	(void) printf("\n" NAME " COMMAND --help tells about a command.\n");
+}
+
+static void verb_help(const struct verb *v)
+{
+	(void) printf("Usage: " NAME " %s%s %s\n\n%s\n", v->name, v->options.n ? " [OPTIONS]" : "",
+		      v->usage, v->help);
+	if (v->options.n)
+		(void) printf("\nOptions:\n");
+	options_help(&v->options);
+}
+
+static const struct verb *find_verb(const char *name, struct err *e)
+{
+	const char *names[ARRAY_SIZE(verbs)];
+
+	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++) {
+		if (streq(verbs[i]->name, name))
+			return verbs[i];
+		names[i] = verbs[i]->name;
+	}
+	const char *near = str_nearest(name, names, ARRAY_SIZE(names));
+
+	(void) err_set(e, ERR_INVALID, EINVAL, "no such command: '%s'%s%s%s", name,
+		       near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+	return NULL;
+}
+
+static int set_log(const struct runtime *rt, struct err *e)
+{
+	struct log_config c = { .fd = STDERR_FILENO, .level = LOG_LEVEL_WARN };
+	static const char *const levels[] = {
+		[LOG_LEVEL_ERROR] = "error",
+		[LOG_LEVEL_WARN] = "warning",
+		[LOG_LEVEL_INFO] = "info",
+		[LOG_LEVEL_DEBUG] = "debug",
+	};
+
+	if (rt->log_format && streq(rt->log_format, "json"))
+		c.format = LOG_FORMAT_JSON;
+	else if (rt->log_format && rt->log_format[0] && !streq(rt->log_format, "text"))
+		return err_set(e, ERR_INVALID, EINVAL, "invalid log-format: '%s'", rt->log_format);
+	for (size_t i = 0; rt->log_level && i < ARRAY_SIZE(levels); i++) {
+		if (streq(rt->log_level, levels[i]))
+			c.level = (enum log_level) i;
+		else if (i + 1 == ARRAY_SIZE(levels) && !streq(levels[c.level], rt->log_level))
+			return err_set(e, ERR_INVALID, EINVAL, "invalid log-level: '%s'",
+				       rt->log_level);
+	}
+	if (rt->debug)
+		c.level = LOG_LEVEL_DEBUG;
+	if (rt->log && rt->log[0]) {
+		/* Above the descriptors that --preserve-fds passes on; open until the end. */
+		int fd = open(rt->log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+
+		if (fd < 0)
+			return err_sys(e, errno, "open the log '%s'", rt->log);
+		c.fd = fcntl(fd, F_DUPFD_CLOEXEC, 100);
+		if (c.fd < 0)
+			c.fd = fd;
+		else
+			(void) close(fd);
+	}
+	log_configure(&c);
+	return 0;
+}
+
+static int check_globals(struct runtime *rt, struct err *e)
+{
+	const char *run = secure_getenv("XDG_RUNTIME_DIR");
+
+	if (!rt->root || !rt->root[0])
+		rt->root = geteuid() != 0 && run && run[0]
+				   ? arena_printf(rt->arena, "%s/atoll-runtime", run)
+				   : DEFAULT_ROOT;
+	if (!rt->root)
+		return err_set(e, ERR_EXHAUSTED, ENOMEM, "out of memory");
+	if (rt->cgroup_manager && streq(rt->cgroup_manager, "systemd"))
+		rt->systemd_cgroup = true;
+	else if (rt->cgroup_manager && !streq(rt->cgroup_manager, "cgroupfs"))
+		return err_set(e, ERR_UNSUPPORTED, 0, "--cgroup-manager '%s': only cgroupfs is there",
+			       rt->cgroup_manager);
+	if (rt->rootless && !streq(rt->rootless, "auto") && !streq(rt->rootless, "true") &&
+	    !streq(rt->rootless, "false"))
+		return err_set(e, ERR_INVALID, EINVAL,
+			       "--rootless '%s': must be auto, true or false", rt->rootless);
+	return 0;
+}
+
+static int run_verb(struct runtime *rt, const struct verb *v, const struct strings *argv,
+		    struct err *e)
+{
+	struct strings args;
+	void *options = arena_alloc(rt->arena, v->size ? v->size : 1);
+	bool wants_help;
+	int r;
+
+	if (!options)
+		return err_set(e, ERR_EXHAUSTED, ENOMEM, "out of memory");
+	r = options_parse(&v->options, (char *const *) (const void *) argv->v, argv->n, rt->arena,
+			  options, &args, &wants_help, e);
+	if (r < 0)
+		return r;
+	if (wants_help) {
+		verb_help(v);
+		return 0;
+	}
+	if (args.n < v->min_args || args.n > v->max_args)
+		return err_set(e, ERR_INVALID, EINVAL,
+			       "\"%s\" requires %s %zu argument(s), not %zu: %s %s", v->name,
+			       v->min_args == v->max_args ? "exactly"
+			       : args.n < v->min_args	  ? "a minimum of"
+							  : "a maximum of",
+			       args.n < v->min_args ? v->min_args : v->max_args, args.n, v->name,
+			       v->usage);
+	log_debug("%s", v->name);
+	return v->run(rt, options, &args, e);
+}
+
+/* The log has it for those who follow it; whoever called by hand sees it too. */
+static int fail(const struct runtime *rt, const struct verb *v, const struct err *e)
+{
+	log_error("%s", e->msg);
+	if (rt->log && rt->log[0])
+		(void) fprintf(stderr, "%s\n", e->msg);
+	return v && v->failure ? v->failure : 1;
+}
+
+int main(int argc, char **argv)
+{
+	auto_arena struct arena arena = ARENA_INIT(ARENA_MAX);
+	struct runtime rt = { .arena = &arena };
+	const struct verb *v = NULL;
+	struct strings args;
+	struct err e = { 0 };
+	bool wants_help;
+
+	/* Descriptors 0 to 2 that are closed would be given to files of ours. */
+	for (int fd = 0; fd <= 2; fd++) {
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) < 0)
+			return 1;
+	}
+	int r = options_parse(&globals, argv + 1, argc > 0 ? (size_t) argc - 1 : 0, &arena, &rt,
+			      &args, &wants_help, &e);
+
+	if (r == 0)
+		r = set_log(&rt, &e);
+	if (r == 0)
+		r = check_globals(&rt, &e);
+	if (r < 0)
+		return fail(&rt, v, &e);
+	if (rt.version) {
+		(void) printf(NAME " version " ATOLL_VERSION "\ncommit: v" ATOLL_VERSION
+				   "\nspec: " SPEC_VERSION "\n");
+		return 0;
+	}
+	if (args.n == 0 || wants_help || streq(args.v[0], "help")) {
+		help();
+		return 0;
+	}
+	v = find_verb(args.v[0], &e);
+	if (v) {
+		struct strings rest = { args.v + 1, args.n - 1 };
+
+		r = run_verb(&rt, v, &rest, &e);
+		if (r >= 0)
+			return fflush(stdout) == 0 ? r : 1;
+	}
+	return fail(&rt, v, &e);
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * atoll-runtime: the command line of an OCI runtime (runc's verbs and flags) over the engines. Every
+ * verb is a process of its own; what they share is the state directory (state.h).
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "runtime/options.h"
+
+struct runtime {
+	const char *root;
+	const char *log, *log_format, *log_level;
+	const char *rootless;
+	const char *cgroup_manager;
+	const char *isolation;
+	bool debug, systemd_cgroup, version;
+	struct arena *arena; /* for the whole run of the verb */
+};
+
+struct verb {
+	const char *name;
+	const char *usage; /* the arguments: "CONTAINER [SIGNAL]" */
+	const char *help;
+	struct option_table options;
+	size_t size; /* of the struct that the options go to */
+	size_t min_args, max_args;
+	/* The exit status, or negative with *e set. `o` is the struct of the options. */
+	int (*run)(struct runtime *rt, const void *o, const struct strings *args, struct err *e);
+	int failure; /* the exit status of an error; 0: 1 */
+};
+
+#define VERB_OPTIONS(array) { .v = (array), .n = sizeof(array) / sizeof((array)[0]) }
+#define VERB_ANY_ARGS	    ((size_t) -1)
+
+extern const struct verb verb_create, verb_delete, verb_events, verb_exec, verb_features, verb_kill,
+	verb_list, verb_pause, verb_ps, verb_resume, verb_run, verb_spec, verb_start, verb_state,
+	verb_update;
