@@ -153,8 +153,8 @@ static int create(struct runtime *rt, const struct create_options *o, const char
 	if (r == 0)
 		r = pick(rt, &l.spec, &ops, &caps, e);
 	if (r == 0)
-		r = container_new(rt, id, l.bundle, ops->name, &l.spec, l.json, buf_str(&l.text), &c,
-				  e);
+		r = container_new(rt, id, l.bundle, ops->name, &l.spec, l.json, buf_str(&l.text),
+				  &c, e);
 	if (r < 0)
 		return r;
 	c.in = instance_new(ops, &caps);
@@ -260,8 +260,8 @@ static int run_start(struct runtime *rt, const void *options, const struct strin
 		return start(&c, e);
 	case ENGINE_RUNNING:
 	case ENGINE_PAUSED:
-		return err_set(e, ERR_CONFLICT, 0, "cannot start an already running container: '%s'",
-			       c.id);
+		return err_set(e, ERR_CONFLICT, 0,
+			       "cannot start an already running container: '%s'", c.id);
 	case ENGINE_NONE:
 	case ENGINE_CREATING:
 	case ENGINE_STOPPING:

@@ -166,8 +166,9 @@ static int process_of(struct runtime *rt, const struct container *c, const struc
 		r = container_spec(rt, c, &s, e);
 		base = r == 0 ? s->process : NULL;
 		if (r == 0 && args->n < 2)
-			return err_set(e, ERR_INVALID, EINVAL,
-				       "process args cannot be empty: name a command, or --process");
+			return err_set(
+				e, ERR_INVALID, EINVAL,
+				"process args cannot be empty: name a command, or --process");
 	}
 	if (r < 0)
 		return r;
@@ -232,7 +233,10 @@ static int write_pid(const char *path, pid_t pid, struct err *e)
 
 	if (!dir)
 		return no_memory(e);
-	auto_fd int fd = open(!slash ? "." : dir[0] ? dir : "/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	auto_fd int fd = open(!slash   ? "."
+			      : dir[0] ? dir
+				       : "/",
+			      O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	int n = snprintf(text, sizeof(text), "%d", pid);
 	int r = fd < 0 ? -errno
 		       : file_replace(fd, slash ? slash + 1 : path,

@@ -73,8 +73,7 @@ static int count_fds(const struct terminal_request *t, struct passed *p, struct 
 			       t->preserve_fds, PASSED_MAX);
 	/* Meant for us, as systemd's socket activation says; meant for nobody: then for us too. */
 	if (fds && num_parse_u32(str_of(fds), 0, PASSED_MAX, &listening) == 0 && pid &&
-	    num_parse_u32(str_of(pid), 0, INT32_MAX, &for_pid) == 0 &&
-	    (pid_t) for_pid != getpid())
+	    num_parse_u32(str_of(pid), 0, INT32_MAX, &for_pid) == 0 && (pid_t) for_pid != getpid())
 		listening = 0;
 	p->listen_fds = listening;
 	p->fds_n = (size_t) listening + preserved;

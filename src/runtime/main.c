@@ -9,15 +9,15 @@
 #include "base/log.h"
 #include "runtime/runtime.h"
 
-#define NAME	      "atoll-runtime"
-#define DEFAULT_ROOT  "/run/atoll-runtime"
-#define ARENA_MAX     (64u << 20)
-#define SPEC_VERSION  "1.3.0"
+#define NAME	     "atoll-runtime"
+#define DEFAULT_ROOT "/run/atoll-runtime"
+#define ARENA_MAX    (64u << 20)
+#define SPEC_VERSION "1.3.0"
 
 static const struct verb *const verbs[] = {
-	&verb_create, &verb_delete, &verb_events, &verb_exec,	&verb_features,
-	&verb_kill,   &verb_list,   &verb_pause,  &verb_ps,	&verb_resume,
-	&verb_run,    &verb_spec,   &verb_start,  &verb_state,	&verb_update,
+	&verb_create, &verb_delete, &verb_events, &verb_exec,  &verb_features,
+	&verb_kill,   &verb_list,   &verb_pause,  &verb_ps,    &verb_resume,
+	&verb_run,    &verb_spec,   &verb_start,  &verb_state, &verb_update,
 };
 
 #define GLOBAL(kind_, name_, letter_, member, value_, help_)                                       \
@@ -134,8 +134,8 @@ static int check_globals(struct runtime *rt, struct err *e)
 	if (rt->cgroup_manager && streq(rt->cgroup_manager, "systemd"))
 		rt->systemd_cgroup = true;
 	else if (rt->cgroup_manager && !streq(rt->cgroup_manager, "cgroupfs"))
-		return err_set(e, ERR_UNSUPPORTED, 0, "--cgroup-manager '%s': only cgroupfs is there",
-			       rt->cgroup_manager);
+		return err_set(e, ERR_UNSUPPORTED, 0,
+			       "--cgroup-manager '%s': only cgroupfs is there", rt->cgroup_manager);
 	if (rt->rootless && !streq(rt->rootless, "auto") && !streq(rt->rootless, "true") &&
 	    !streq(rt->rootless, "false"))
 		return err_set(e, ERR_INVALID, EINVAL,

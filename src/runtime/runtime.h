@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * atoll-runtime: the command line of an OCI runtime (runc's verbs and flags) over the engines. Every
- * verb is a process of its own; what they share is the state directory (state.h).
+ * atoll-runtime: the command line of an OCI runtime (runc's verbs and flags) over the engines.
+ * Every verb is a process of its own; what they share is the state directory (state.h).
  */
 #pragma once
 
@@ -34,8 +34,11 @@ struct verb {
 	int failure; /* the exit status of an error; 0: 1 */
 };
 
-#define VERB_OPTIONS(array) { .v = (array), .n = sizeof(array) / sizeof((array)[0]) }
-#define VERB_ANY_ARGS	    ((size_t) -1)
+#define VERB_OPTIONS(array)                                                                        \
+	{                                                                                          \
+		.v = (array), .n = sizeof(array) / sizeof((array)[0])                              \
+	}
+#define VERB_ANY_ARGS ((size_t) -1)
 
 extern const struct verb verb_create, verb_delete, verb_events, verb_exec, verb_features, verb_kill,
 	verb_list, verb_pause, verb_ps, verb_resume, verb_run, verb_spec, verb_start, verb_state,

@@ -184,11 +184,13 @@ int container_new(struct runtime *rt, const char *id, const char *bundle, const 
 	c.created = clock_wall();
 	c.owner = owner_name(rt->arena);
 	c.annotations = json_get(config, "annotations");
-	c.rootfs = !s->root			? ""
-		   : s->root->path[0] == '/' ? s->root->path
-					     : arena_printf(rt->arena, "%s/%s", bundle, s->root->path);
+	c.rootfs = !s->root ? ""
+		   : s->root->path[0] == '/'
+			   ? s->root->path
+			   : arena_printf(rt->arena, "%s/%s", bundle, s->root->path);
 	write_state(&text, &c);
-	r = !buf_ok(&text) || !c.rootfs || !c.owner ? -ENOMEM : put(c.dir_fd, "config.json", config_text);
+	r = !buf_ok(&text) || !c.rootfs || !c.owner ? -ENOMEM
+						    : put(c.dir_fd, "config.json", config_text);
 	if (r == 0)
 		r = put(c.dir_fd, "state.json", buf_str(&text));
 	if (r < 0) {
@@ -295,8 +297,7 @@ int container_open(struct runtime *rt, const char *id, enum container_open how,
 		/* Cut short before the engine saved anything, or not that far yet: whoever creates
 		 * it holds the lock. */
 		bool unfinished = e->kind == ERR_NOT_FOUND || e->sys == ENOENT;
-		bool locked = how == CONTAINER_CHANGE ||
-			      flock(c.dir_fd, LOCK_SH | LOCK_NB) == 0;
+		bool locked = how == CONTAINER_CHANGE || flock(c.dir_fd, LOCK_SH | LOCK_NB) == 0;
 
 		if (locked && !still_there(root, id, c.dir_fd))
 			return missing(id, e); /* deleted while we looked */

@@ -43,9 +43,8 @@ enum container_open {
  * in use.
  */
 [[nodiscard]] int container_new(struct runtime *rt, const char *id, const char *bundle,
-				const char *engine, const struct spec *s,
-				const struct json *config, struct str config_text,
-				struct container *ret_c, struct err *e);
+				const char *engine, const struct spec *s, const struct json *config,
+				struct str config_text, struct container *ret_c, struct err *e);
 
 /*
  * Take one up, with its engine's instance and its state now. NOT_FOUND: no such container. A

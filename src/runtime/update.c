@@ -26,7 +26,8 @@ struct update_options {
 		.help = (help_)                                                                    \
 	}
 static const struct option update_options[] = {
-	OPT("resources", 'r', resources, "FILE", "a resources section as JSON; - is standard input"),
+	OPT("resources", 'r', resources, "FILE",
+	    "a resources section as JSON; - is standard input"),
 	OPT("blkio-weight", 0, blkio_weight, "N", "share of block I/O, 10 to 1000"),
 	OPT("cpu-period", 0, cpu_period, "USEC", "period of the CPU quota"),
 	OPT("cpu-quota", 0, cpu_quota, "USEC", "CPU time per period; -1: no limit"),

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* features: what of the specification this runtime serves, as JSON. */
+#include <errno.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/auto.h"
+#include "base/file.h"
+#include "engine/container/options.h"
+#include "fmt/json.h"
+#include "fmt/spec.h"
+#include "runtime/runtime.h"
+#include "sys/cgroup.h"
+
+static void write_seccomp(struct json_writer *w)
+{
+	json_w_object(w, "seccomp");
+	json_w_bool(w, "enabled", true);
+	json_w_strings(w, "actions",
+		       (const char *const[]){ "SCMP_ACT_ALLOW", "SCMP_ACT_ERRNO", "SCMP_ACT_KILL",
+					      "SCMP_ACT_KILL_PROCESS", "SCMP_ACT_KILL_THREAD",
+					      "SCMP_ACT_LOG", "SCMP_ACT_NOTIFY", "SCMP_ACT_TRACE",
+					      "SCMP_ACT_TRAP", NULL });
+	json_w_strings(w, "operators",
+		       (const char *const[]){ "SCMP_CMP_EQ", "SCMP_CMP_GE", "SCMP_CMP_GT",
+					      "SCMP_CMP_LE", "SCMP_CMP_LT", "SCMP_CMP_MASKED_EQ",
+					      "SCMP_CMP_NE", NULL });
+	json_w_strings(w, "archs",
+		       (const char *const[]){ "SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM", "SCMP_ARCH_X32",
+					      "SCMP_ARCH_X86", "SCMP_ARCH_X86_64", NULL });
+	json_w_strings(w, "knownFlags",
+		       (const char *const[]){ "SECCOMP_FILTER_FLAG_TSYNC",
+					      "SECCOMP_FILTER_FLAG_LOG",
+					      "SECCOMP_FILTER_FLAG_SPEC_ALLOW",
+					      "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV", NULL });
+	json_w_end(w);
+}
+
+static void write_cgroup(struct json_writer *w)
+{
+	auto_cgroup_layout struct cgroup_layout l = CGROUP_LAYOUT_INIT;
+	bool v1 = false, v2 = false;
+
+	if (cgroup_layout_open(&l) == 0) {
+		for (size_t i = 0; i < l.n; i++) {
+			v1 = v1 || !l.at[i].unified;
+			v2 = v2 || l.at[i].unified;
+		}
+	}
+	json_w_object(w, "cgroup");
+	json_w_bool(w, "v1", v1);
+	json_w_bool(w, "v2", v2);
+	json_w_bool(w, "systemd", false);
+	json_w_bool(w, "systemdUser", false);
+	json_w_bool(w, "rdma", true);
+	json_w_end(w);
+}
+
+static void write_enabled(struct json_writer *w, const char *key, bool enabled)
+{
+	json_w_object(w, key);
+	json_w_bool(w, "enabled", enabled);
+	json_w_end(w);
+}
+
+static void write_linux(struct json_writer *w)
+{
+	json_w_object(w, "linux");
+	json_w_array(w, "namespaces");
+	for (int i = 0; i < SPEC_NS_N_; i++)
+		json_w_string(w, NULL, spec_ns_name((enum spec_ns_type) i));
+	json_w_end(w);
+	json_w_array(w, "capabilities");
+	for (unsigned i = 0; i < SPEC_CAP_N; i++)
+		json_w_string(w, NULL, spec_cap_name(i));
+	json_w_end(w);
+	write_cgroup(w);
+	write_seccomp(w);
+	write_enabled(w, "apparmor", true);
+	write_enabled(w, "selinux", true);
+	write_enabled(w, "intelRdt", false);
+	json_w_object(w, "mountExtensions");
+	write_enabled(w, "idmap", true);
+	json_w_end(w);
+	json_w_end(w);
+}
+
+static int run_features(struct runtime *rt, const void *options, const struct strings *args,
+			struct err *e)
+{
+	auto_buf struct buf out = BUF_INIT(1u << 20);
+	struct json_writer w = JSON_WRITER_PRETTY(&out, 2);
+
+	(void) rt;
+	(void) options;
+	(void) args;
+	json_w_object(&w, NULL);
+	json_w_string(&w, "ociVersionMin", "1.0.0");
+	json_w_string(&w, "ociVersionMax", "1.3.0");
+	json_w_array(&w, "hooks");
+	for (int i = 0; i < SPEC_HOOK_N_; i++)
+		json_w_string(&w, NULL, spec_hook_name((enum spec_hook_kind) i));
+	json_w_end(&w);
+	json_w_strings(&w, "mountOptions", mount_words_known);
+	write_linux(&w);
+	json_w_object(&w, "annotations");
+	json_w_string(&w, "atoll.version", ATOLL_VERSION);
+	json_w_end(&w);
+	json_w_end(&w);
+	buf_addc(&out, '\n');
+	int r = buf_ok(&out) ? fd_write_all(STDOUT_FILENO, out.p, out.n) : -ENOMEM;
+
+	return r < 0 ? err_sys(e, -r, "write to standard output") : 0;
+}
+
+const struct verb verb_features = {
+	.name = "features",
+	.usage = "",
+	.help = "print what of the specification is served, as JSON",
+	.run = run_features,
+};
