@@ -6,6 +6,7 @@ import pty
 import select
 import signal
 import subprocess
+import tempfile
 import time
 
 TIMEOUT_S = 120
@@ -205,6 +206,22 @@ class Runtime(Program):
 
     def state(self, id):
         return self("state", id).json
+
+    def leave(self, *args, rc=0, **kw):
+        """
+        As a call, for what stays behind with our descriptors (create, run -d, exec -d): the output
+        goes to files, as a pipe would end only with the container.
+        """
+        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+            kw.setdefault("stdin", subprocess.DEVNULL)
+            env = self.environment(kw.pop("env", None))
+            p = subprocess.run(self.argv(*args), stdout=out, stderr=err, timeout=TIMEOUT_S, env=env,
+                               check=False, **kw)
+            out.seek(0)
+            err.seek(0)
+            r = Result(self.argv(*args), p.returncode, out.read(), err.read())
+        assert rc is None or r.rc == rc, str(r)
+        return r
 
     def clean(self):
         if self.state_dir.exists():
