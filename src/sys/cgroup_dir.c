@@ -27,17 +27,17 @@ static void nap(nsec_t ns)
  * A v1 cpuset without cpus or mems takes no process. New ones are born empty: they inherit here
  * what the directory above has.
  */
-static int cpuset_inherit(int parent_fd, int dir_fd)
+static int cpuset_inherit(int parent_fd, int dir_fd, bool fresh)
 {
 	static const char *const files[] = { "cpuset.cpus", "cpuset.mems" };
 	char mine[4096], above[4096];
 
 	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
-		int r = cgroup_read(dir_fd, files[i], mine, sizeof(mine));
+		int r = fresh ? 0 : cgroup_read(dir_fd, files[i], mine, sizeof(mine));
 
 		if (r < 0)
 			return r;
-		if (str_trim(str_of(mine)).n > 0)
+		if (!fresh && str_trim(str_of(mine)).n > 0)
 			continue;
 		r = cgroup_read(parent_fd, files[i], above, sizeof(above));
 		if (r < 0)
@@ -100,6 +100,7 @@ int cgroup_make(const struct cgroup_hierarchy *h, const char *path, unsigned wan
 	for (struct str rest = str_of(path); rest.p;) {
 		struct str part = str_cut(rest, '/', &rest);
 		char name[NAME_MAX + 1];
+		bool fresh = false;
 		int r = 0;
 
 		if (part.n == 0 || part.n > NAME_MAX)
@@ -108,7 +109,8 @@ int cgroup_make(const struct cgroup_hierarchy *h, const char *path, unsigned wan
 		name[part.n] = 0;
 		if (h->unified && want)
 			enable_controllers(above, want);
-		if (mkdirat(above, name, 0755) == 0)
+		fresh = mkdirat(above, name, 0755) == 0;
+		if (fresh)
 			made++;
 		else if (errno != EEXIST)
 			r = -errno;
@@ -117,7 +119,7 @@ int cgroup_make(const struct cgroup_hierarchy *h, const char *path, unsigned wan
 		if (r == 0 && fd < 0)
 			r = -errno;
 		if (r == 0 && !h->unified && (h->controllers & CGROUP_CPUSET))
-			r = cpuset_inherit(above, fd);
+			r = cpuset_inherit(above, fd, fresh);
 		if (above != h->root_fd)
 			(void) close(above);
 		if (r < 0) {

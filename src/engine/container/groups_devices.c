@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* linux.resources.devices: which device nodes the container may use. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "base/auto.h"
 #include "engine/container/groups_limits.h"
@@ -52,47 +55,61 @@ static int rules_of(const struct spec_resources *r, bool fresh, struct cgroup_de
 	return 0;
 }
 
-static int put_v1(const struct groups_place *p, const struct cgroup_device_rule *d, char type,
+/* Rules are written one by one, but each of the two files is opened once. */
+struct files_v1 {
+	int allow_fd, deny_fd;
+};
+
+static int put_v1(const struct groups_place *p, struct files_v1 *f, bool allow, const char *text,
 		  struct err *e)
 {
-	char major[24] = "*", minor[24] = "*", text[64];
+	const char *name = allow ? "devices.allow" : "devices.deny";
+	int *fd = allow ? &f->allow_fd : &f->deny_fd;
+
+	if (*fd < 0)
+		*fd = openat(p->dir_fd, name, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (*fd >= 0 && write(*fd, text, strlen(text)) >= 0)
+		return 0;
+	return err_sys(e, errno, "linux.resources.devices: write '%s' to /sys/fs/cgroup/%s/%s/%s",
+		       text, p->dir, p->path, name);
+}
+
+static void text_v1(const struct cgroup_device_rule *d, char type, char ret_text[static 64])
+{
+	char major[24] = "*", minor[24] = "*";
 
 	if (d->major >= 0)
 		(void) snprintf(major, sizeof(major), "%lld", (long long) d->major);
 	if (d->minor >= 0)
 		(void) snprintf(minor, sizeof(minor), "%lld", (long long) d->minor);
-	(void) snprintf(text, sizeof(text), "%c %s:%s %s%s%s", type, major, minor,
+	(void) snprintf(ret_text, 64, "%c %s:%s %s%s%s", type, major, minor,
 			d->access & CGROUP_DEVICE_READ ? "r" : "",
 			d->access & CGROUP_DEVICE_WRITE ? "w" : "",
 			d->access & CGROUP_DEVICE_MKNOD ? "m" : "");
-	return groups_put(p, d->allow ? "devices.allow" : "devices.deny", text,
-			  "linux.resources.devices", e);
 }
 
 static int apply_v1(const struct groups_place *p, const struct cgroup_device_rule *rules, size_t n,
 		    struct err *e)
 {
-	for (size_t i = 0; i < n; i++) {
-		const struct cgroup_device_rule *d = &rules[i];
-		/* The kernel takes "a" as everything, whatever stands behind it. */
-		bool all = d->type == 'a' && d->major < 0 && d->minor < 0 &&
-			   d->access == CGROUP_DEVICE_ALL;
-		int r;
+	struct files_v1 f = { FD_NONE, FD_NONE };
+	int r = 0;
 
-		if (all) {
-			r = groups_put(p, d->allow ? "devices.allow" : "devices.deny", "a",
-				       "linux.resources.devices", e);
-		} else if (d->type == 'a') {
-			r = put_v1(p, d, 'c', e);
-			if (r == 0)
-				r = put_v1(p, d, 'b', e);
-		} else {
-			r = put_v1(p, d, d->type, e);
+	for (size_t i = 0; i < n && r == 0; i++) {
+		const struct cgroup_device_rule *d = &rules[i];
+		char text[64] = "a"; /* the kernel takes it as everything, whatever follows it */
+		bool both = d->type == 'a';
+
+		if (!both || d->major >= 0 || d->minor >= 0 || d->access != CGROUP_DEVICE_ALL)
+			text_v1(d, both ? 'c' : d->type, text);
+		r = put_v1(p, &f, d->allow, text, e);
+		if (r == 0 && both && text[0] == 'c') {
+			text[0] = 'b';
+			r = put_v1(p, &f, d->allow, text, e);
 		}
-		if (r < 0)
-			return r;
 	}
-	return 0;
+	close_fd(&f.allow_fd);
+	close_fd(&f.deny_fd);
+	return r;
 }
 
 int groups_devices_apply(const struct groups *g, const struct spec_resources *r, bool fresh,
