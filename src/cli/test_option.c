@@ -60,8 +60,13 @@ static int parse(const char *line)
 	struct err e;
 
 	(void) snprintf(words, sizeof(words), "%s", line);
-	for (char *save = NULL, *w = strtok_r(words, " ", &save); w; w = strtok_r(NULL, " ", &save))
-		argv[argc++] = w;
+	for (char *w = words, *end = NULL; w && *w; w = end) {
+		end = strchr(w, ' ');
+		if (end)
+			*end++ = '\0';
+		if (*w)
+			argv[argc++] = w;
+	}
 	arena_fini(&arena);
 	arena = ARENA_INIT(1u << 20);
 	got = defaults;

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`atoll compare`: its rows, its files, and that nothing of it stays."""
+import json
+import signal
+import xml.etree.ElementTree as ET
+
+from lib import wait
+
+FIGURES = ["start_first_instruction", "start_exit", "stop", "syscall", "fork_exec", "compute",
+           "file_write_mib", "file_read_mib", "random_io_4k", "syscalls_let_through",
+           "capabilities", "devices"]
+
+
+def compare(atoll, *args):
+    return atoll("compare", "--format", "json", "--runs", "2", *args, timeout=300)
+
+
+def test_one_row_per_engine_beside_bare_metal(atoll, busybox):
+    report = compare(atoll, busybox).json
+    assert [r["name"] for r in report["rows"]] == ["bare metal", "container"]
+    bare, container = (r["figures"] for r in report["rows"])
+    for key in FIGURES:
+        assert bare[key]["median"] >= 0, key
+        assert container[key]["p99"] >= container[key]["median"] > 0, key
+    assert container["disk"]["median"] > 500_000
+    assert container["memory_overhead"]["median"] > 0
+    assert container["start_exit"]["samples"] == 2
+    # The wall: fewer system calls, capabilities and devices than a plain process has.
+    for key in ("syscalls_let_through", "capabilities", "devices"):
+        assert container[key]["median"] < bare[key]["median"], key
+    assert container["capabilities"]["median"] == 14
+    assert atoll("ps", "-aq").out == ""
+
+
+def test_command_is_timed_in_the_engines(atoll, busybox):
+    report = compare(atoll, busybox, "--", "sh", "-c", "echo hello").json
+    assert report["command"] == "sh -c echo hello"
+    assert report["rows"][0]["figures"]["command_exit"] is None
+    assert report["rows"][1]["figures"]["command_exit"]["samples"] == 2
+
+
+def test_table_and_charts(atoll, busybox, base):
+    svg, html, js = (base / f"walls.{x}" for x in ("svg", "html", "json"))
+    table = atoll("compare", "--runs", "1", "-o", svg, busybox, timeout=300).out
+    assert "FIRST INSTRUCTION" in table and "\ncontainer " in table
+    assert ET.parse(svg).getroot().tag.endswith("svg")
+    compare(atoll, "-o", html, busybox)
+    assert html.read_text().startswith("<!doctype html>")
+    compare(atoll, "-o", js, busybox)
+    assert json.loads(js.read_text())["image"] == busybox
+
+
+def test_wrong_requests(atoll, busybox):
+    atoll.fails("compare", "no-such-image", says="no-such-image")
+    atoll.fails("compare", "--output", "chart.png", busybox, rc=125, says=".svg")
+    atoll.fails("compare", "--format", "xml", busybox, rc=125, says="xml")
+    atoll.fails("compare", "--runs", "0", busybox, rc=125)
+
+
+def test_interrupt_leaves_nothing(atoll, busybox):
+    p = atoll.popen("compare", "--runs", "1000", busybox)
+    wait.until(lambda: atoll("ps", "-aq").out, "a workload of compare")
+    p.send_signal(signal.SIGINT)
+    out, err = p.communicate(timeout=60)
+    assert p.returncode == 130, err
+    assert out == b""
+    assert atoll("ps", "-aq").out == ""
