@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -81,4 +82,13 @@ int ends_take_console(int master, struct streams *io, bool once, unsigned rows, 
 		return -errno;
 	streams_stdin(io, take_fd(&copy), once, true);
 	return streams_source(io, SHIM_STREAM_STDOUT, take_fd(&fd));
+}
+
+int ends_exit_code(const struct err *e)
+{
+	/* A missing mount source is "not found" too: of the engine's messages only those about the
+	 * program name it as runc does. */
+	if (!strstr(e->msg, "exec: \""))
+		return 125;
+	return e->kind == ERR_NOT_FOUND ? 127 : 126;
 }

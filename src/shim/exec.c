@@ -13,8 +13,6 @@
 #include "sys/pty.h"
 
 #define EXIT_CANNOT	  125
-#define EXIT_NOT_RUNNABLE 126
-#define EXIT_NOT_FOUND	  127
 #define PROCESS_ARENA_MAX (4u << 20)
 #define EVENTS_WITHIN	  (500 * NSEC_PER_MSEC) /* nobody waits for an exec's events */
 
@@ -84,15 +82,6 @@ static int make_ends(struct shim_exec *x, struct ends ret[static 3])
 	return r;
 }
 
-static int exit_code_of(const struct err *e)
-{
-	if (e->kind == ERR_NOT_FOUND)
-		return EXIT_NOT_FOUND;
-	return e->kind == ERR_DENIED || e->sys == ENOEXEC || e->sys == EISDIR || e->sys == EACCES
-		       ? EXIT_NOT_RUNNABLE
-		       : EXIT_CANNOT;
-}
-
 static int run(struct exec_session *x, const struct spec_process *p, const struct ends *ends,
 	       struct exec *ret, struct err *e)
 {
@@ -132,7 +121,7 @@ int exec_begin(struct shim *s, struct shim_exec *o, struct exec_session **ret_x,
 		goto fail;
 	}
 	if (run(x, p, ends, &got, e) < 0) {
-		*ret_exit_code = exit_code_of(e);
+		*ret_exit_code = ends_exit_code(e);
 		goto fail;
 	}
 	x->pid = got.pid;

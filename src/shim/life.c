@@ -135,18 +135,6 @@ static void join_streams(struct shim *s)
 
 /* ---- starting ---------------------------------------------------------------------------- */
 
-/* What `run` exits with: whether the command itself was the trouble. */
-static int exit_code_of(const struct err *e, bool command_ran)
-{
-	if (!command_ran)
-		return EXIT_CANNOT;
-	if (e->kind == ERR_NOT_FOUND)
-		return EXIT_NOT_FOUND;
-	return e->kind == ERR_DENIED || e->sys == ENOEXEC || e->sys == EISDIR || e->sys == EACCES
-		       ? EXIT_NOT_RUNNABLE
-		       : EXIT_CANNOT;
-}
-
 static int create_instance(struct shim *s, const struct ends *ends, struct err *e)
 {
 	auto_fd int root = FD_NONE;
@@ -154,7 +142,8 @@ static int create_instance(struct shim *s, const struct ends *ends, struct err *
 			    .spec = s->spec,
 			    .bundle_fd = s->c.bundle_fd,
 			    .stdio = { ends[0].theirs, ends[1].theirs, ends[2].theirs },
-			    .console_socket = FD_NONE };
+			    .console_socket = FD_NONE,
+			    .state_fd = s->state_fd };
 	int r;
 
 	if (clone_root(s, &root, e) < 0)
@@ -180,7 +169,7 @@ static int life_start(struct shim *s, int *ret_exit_code, struct err *e)
 {
 	struct ends ends[3] = ENDS_INIT;
 	struct workload_status *st = &s->record.status;
-	bool tty = s->spec->process->terminal, ran = false;
+	bool tty = s->spec->process->terminal;
 	int r = 0;
 
 	s->phase = PHASE_STARTING;
@@ -192,10 +181,8 @@ static int life_start(struct shim *s, int *ret_exit_code, struct err *e)
 		(void) err_sys(e, -r, "pipes for the workload's streams");
 		goto fail;
 	}
-	ran = true;
 	if (create_instance(s, ends, e) < 0)
 		goto fail;
-	ran = false;
 	st->pid = s->in->pid;
 	st->pid_ident = 0;
 	record_pids(s);
@@ -210,7 +197,6 @@ static int life_start(struct shim *s, int *ret_exit_code, struct err *e)
 		(void) err_sys(e, -r, "take up the workload's streams");
 		goto fail;
 	}
-	ran = true;
 	if (engine_start(s->in, e) < 0)
 		goto fail;
 	ends_fini(ends);
@@ -229,7 +215,7 @@ static int life_start(struct shim *s, int *ret_exit_code, struct err *e)
 	checks_begin(s);
 	return 0;
 fail:
-	*ret_exit_code = exit_code_of(e, ran);
+	*ret_exit_code = ends_exit_code(e);
 	ends_fini(ends);
 	drop_instance(s);
 	return -1;
@@ -309,6 +295,13 @@ static void give_up_on_slow(struct loop_timer *t)
 	streams_give_up(&LOOP_OWNER(t, struct shim, linger_timer)->io);
 }
 
+static bool own_pids(const struct shim *s)
+{
+	const struct spec_ns *ns = &s->spec->linux_.ns[SPEC_NS_PID];
+
+	return ns->present && !ns->path;
+}
+
 void life_ended(struct shim *s, int code)
 {
 	struct workload_status *st = &s->record.status;
@@ -317,9 +310,11 @@ void life_ended(struct shim *s, int code)
 	loop_timer_cancel(&s->stop_timer);
 	checks_stop(s);
 	see_oom(s);
-	engine_exited(s->in);
-	/* Nothing of it may write any more: what is left in its cgroup goes now. */
-	if (engine_kill(s->in, clock_deadline(KILL_DEADLINE), &e) < 0)
+	/* Nothing of it may write any more: what is left in its cgroup goes now. With the init of
+	 * a pid namespace the kernel has ended it all. */
+	if (own_pids(s))
+		engine_exited(s->in);
+	else if (engine_kill(s->in, clock_deadline(KILL_DEADLINE), &e) < 0)
 		log_warn("what is left of the workload does not end: %s id=%s", e.msg, s->c.id);
 	drop_instance(s);
 	s->phase = PHASE_DRAINING;

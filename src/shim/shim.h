@@ -125,6 +125,10 @@ bool ends_is_pipe(int fd);
 [[nodiscard]] int ends_take_console(int master, struct streams *io, bool once, unsigned rows,
 				    unsigned cols);
 
+/* What `run` and `exec` exit with when the process did not start: 127 and 126 when its program was
+ * the trouble (not found, not executable), else 125. */
+int ends_exit_code(const struct err *e);
+
 /* ---- exec.c ----------------------------------------------------------------------------- */
 struct exec_session {
 	struct shim *shim;
