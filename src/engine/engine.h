@@ -8,6 +8,9 @@
  * Callers use the engine_*() wrappers, never the ops: a wrapper checks the capability and the
  * transition, calls, moves the state, and returns.
  *
+ * Hooks are the engine's: create runs prestart, createRuntime and createContainer, start runs
+ * startContainer and poststart, destroy runs poststop.
+ *
  *             create           start            pause
  *  (none) --> CREATING --> CREATED --> RUNNING <----> PAUSED       any --> FAILED --> (gone)
  *                |            |           |    resume   |          STOPPED --> (gone)
@@ -27,6 +30,7 @@
 struct spec;	       /* fmt/spec.h: a decoded config.json */
 struct spec_process;   /* its process section, also of an exec */
 struct spec_resources; /* its linux.resources, also of an update */
+struct spec_seccomp;   /* its linux.seccomp */
 struct host;	       /* engine/host.h: what this machine offers */
 
 enum engine_state {
@@ -89,8 +93,9 @@ struct usage {	   /* what `stats` shows; unknown is UINT64_MAX */
 
 struct exec_spec {
 	const struct spec_process *process;
-	int stdio[3];	    /* borrowed */
-	int console_socket; /* borrowed, or FD_NONE */
+	const struct spec_seccomp *seccomp; /* the container's own, or NULL: none */
+	int stdio[3];			    /* borrowed */
+	int console_socket;		    /* borrowed, or FD_NONE */
 	const int *preserve_fds;
 	size_t preserve_fds_n;
 	const char *cgroup; /* below the workload's own, or NULL */

@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What can be refused without touching anything: the spec against itself and this engine. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/auto.h"
+#include "base/str.h"
+#include "engine/container/container.h"
+#include "engine/container/cpus.h"
+#include "engine/container/options.h"
+#include "fmt/spec.h"
+
+static int refuse(struct err *e, enum err_kind kind, const char *text)
+{
+	return err_set(e, kind, kind == ERR_UNSUPPORTED ? EOPNOTSUPP : EINVAL, "%s", text);
+}
+
+static bool starts(const char *z, const char *prefix)
+{
+	return strncmp(z, prefix, strlen(prefix)) == 0;
+}
+
+/* A sysctl that is not of a namespace of the container would change the host (CVE-2022-0811). */
+static int check_sysctl(const struct spec *s, const char *given, struct err *e)
+{
+	static const char *const ipc[] = { "kernel.msgmax", "kernel.msgmnb",
+					   "kernel.msgmni", "kernel.sem",
+					   "kernel.shmall", "kernel.shmmax",
+					   "kernel.shmmni", "kernel.shm_rmid_forced" };
+	const struct spec_ns *ns = s->linux_.ns;
+	enum spec_ns_type need = SPEC_NS_N_;
+	char key[256];
+
+	if (snprintf(key, sizeof(key), "%s", given) >= (int) sizeof(key) || !key[0])
+		return err_set(e, ERR_INVALID, EINVAL, "sysctl '%.60s': too long a name", given);
+	if (strstr(key, ".."))
+		return err_set(e, ERR_INVALID, EINVAL, "sysctl '%.60s': '..' in its name", given);
+	for (char *c = key; *c; c++)
+		*c = *c == '/' ? '.' : *c;
+	for (size_t i = 0; i < ARRAY_SIZE(ipc); i++) {
+		if (streq(key, ipc[i]))
+			need = SPEC_NS_IPC;
+	}
+	if (starts(key, "fs.mqueue."))
+		need = SPEC_NS_IPC;
+	if (starts(key, "net."))
+		need = SPEC_NS_NETWORK;
+	if (starts(key, "user."))
+		need = SPEC_NS_USER;
+	if (streq(key, "kernel.domainname"))
+		need = SPEC_NS_UTS;
+	if (streq(key, "kernel.hostname"))
+		return err_set(e, ERR_INVALID, EINVAL,
+			       "sysctl 'kernel.hostname': use the field hostname");
+	if (need == SPEC_NS_N_)
+		return err_set(e, ERR_INVALID, EINVAL,
+			       "sysctl \"%.60s\" is not in a separate kernel namespace", given);
+	if (!ns[need].present)
+		return err_set(e, ERR_INVALID, EINVAL,
+			       "sysctl \"%.60s\" is not allowed in the host's %s namespace", given,
+			       spec_ns_name(need));
+	if (streq(key, "kernel.domainname") && s->domainname && s->domainname[0])
+		return err_set(e, ERR_INVALID, EINVAL,
+			       "sysctl \"kernel.domainname\" conflicts with the field domainname");
+	return 0;
+}
+
+static int check_namespaces(const struct spec *s, struct err *e)
+{
+	const struct spec_linux *l = &s->linux_;
+	const struct spec_ns *ns = l->ns;
+
+	if (!ns[SPEC_NS_MOUNT].present)
+		return refuse(e, ERR_UNSUPPORTED,
+			      "linux.namespaces: a container needs a mount namespace");
+	if (ns[SPEC_NS_USER].present && !ns[SPEC_NS_USER].path &&
+	    (!l->uid_maps_n || !l->gid_maps_n))
+		return refuse(e, ERR_INVALID,
+			      "a user namespace needs linux.uidMappings and linux.gidMappings");
+	if (!ns[SPEC_NS_USER].present && (l->uid_maps_n || l->gid_maps_n))
+		return refuse(e, ERR_INVALID, "linux.uidMappings without a user namespace");
+	if (s->hostname && s->hostname[0] && !ns[SPEC_NS_UTS].present)
+		return refuse(e, ERR_INVALID,
+			      "unable to set hostname without a private UTS namespace");
+	if (s->domainname && s->domainname[0] && !ns[SPEC_NS_UTS].present)
+		return refuse(e, ERR_INVALID,
+			      "unable to set domainname without a private UTS namespace");
+	if ((l->monotonic.set || l->boottime.set) && !ns[SPEC_NS_TIME].present)
+		return refuse(e, ERR_INVALID, "time namespace offsets require a time namespace");
+	if ((l->monotonic.set || l->boottime.set) && ns[SPEC_NS_TIME].path)
+		return refuse(e, ERR_INVALID,
+			      "time namespace offsets of a joined time namespace are fixed");
+	if (ns[SPEC_NS_TIME].present && access("/proc/self/timens_offsets", F_OK) < 0)
+		return refuse(e, ERR_UNSUPPORTED, "this kernel has no time namespaces");
+	return 0;
+}
+
+static int check_paths(const struct spec *s, struct err *e)
+{
+	const struct spec_linux *l = &s->linux_;
+
+	for (size_t i = 0; i < s->mounts_n; i++) {
+		if (!s->mounts[i].destination[0])
+			return err_set(e, ERR_INVALID, EINVAL,
+				       "mounts[%zu].destination: must not be empty", i);
+	}
+	for (size_t i = 0; i < l->masked_paths_n; i++) {
+		if (l->masked_paths[i][0] != '/')
+			return err_set(e, ERR_INVALID, EINVAL,
+				       "linux.maskedPaths[%zu]: must be absolute", i);
+	}
+	for (size_t i = 0; i < l->readonly_paths_n; i++) {
+		if (l->readonly_paths[i][0] != '/')
+			return err_set(e, ERR_INVALID, EINVAL,
+				       "linux.readonlyPaths[%zu]: must be absolute", i);
+	}
+	for (size_t i = 0; i < l->devices_n; i++) {
+		if (l->devices[i].path[0] != '/')
+			return err_set(e, ERR_INVALID, EINVAL,
+				       "linux.devices[%zu].path: must be absolute", i);
+	}
+	return 0;
+}
+
+static int check_scheduler(const struct spec *s, struct err *e)
+{
+	const struct spec_scheduler *sch = s->process ? s->process->scheduler : NULL;
+	const struct spec_resources *res = s->linux_.resources;
+
+	if (!sch)
+		return 0;
+	if (sch->priority && sch->policy != 1 && sch->policy != 2)
+		return refuse(e, ERR_INVALID,
+			      "scheduler.priority can only be specified for SchedFIFO or SchedRR "
+			      "policy");
+	if ((sch->runtime || sch->deadline || sch->period) && sch->policy != 6)
+		return refuse(e, ERR_INVALID,
+			      "scheduler runtime/deadline/period can only be specified for "
+			      "SchedDeadline policy");
+	if (sch->policy == 6 && res && res->cpu && res->cpu->cpus && res->cpu->cpus[0])
+		return refuse(e, ERR_INVALID,
+			      "process scheduler can't be used together with AllowedCPUs");
+	return 0;
+}
+
+static int check_lsm(const struct spec_process *p, struct err *e)
+{
+	if (p->apparmor_profile && p->apparmor_profile[0] &&
+	    access("/sys/module/apparmor", F_OK) < 0)
+		return refuse(e, ERR_UNSUPPORTED,
+			      "process.apparmorProfile: apparmor is not enabled on this system");
+	if (p->selinux_label && p->selinux_label[0] && access("/sys/fs/selinux", F_OK) < 0)
+		return refuse(e, ERR_UNSUPPORTED,
+			      "process.selinuxLabel: selinux is not enabled on this system");
+	return 0;
+}
+
+int container_check(const struct engine_caps *, const struct spec *s, struct err *e)
+{
+	const struct spec_linux *l = &s->linux_;
+	int r;
+
+	if (!s->root)
+		return refuse(e, ERR_INVALID, "root: missing from config.json");
+	if (s->has_vm && !s->process)
+		return refuse(e, ERR_UNSUPPORTED,
+			      "vm: a virtual machine's spec; the engines microvm and vm serve it");
+	if (l->seccomp && l->seccomp->listener_path && l->seccomp->listener_path[0])
+		return refuse(e, ERR_UNSUPPORTED,
+			      "linux.seccomp.listenerPath: notification listeners are not "
+			      "supported");
+	if (l->net_devices_n)
+		return refuse(e, ERR_UNSUPPORTED,
+			      "linux.netDevices: moving network devices is not supported");
+	if (l->intel_rdt)
+		return refuse(e, ERR_UNSUPPORTED, "linux.intelRdt: not supported");
+	if (l->mount_label && l->mount_label[0] && access("/sys/fs/selinux", F_OK) < 0)
+		return refuse(e, ERR_UNSUPPORTED,
+			      "linux.mountLabel: selinux is not enabled on this system");
+	r = check_namespaces(s, e);
+	for (size_t i = 0; i < l->sysctl_n && r == 0; i++)
+		r = check_sysctl(s, l->sysctl[i].key, e);
+	r = r < 0 ? r : check_paths(s, e);
+	r = r < 0 ? r : check_scheduler(s, e);
+	if (r == 0 && s->process)
+		r = check_lsm(s->process, e);
+	return r;
+}

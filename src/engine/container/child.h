@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What runs between clone3 and exec. System calls only: no allocation, no log, no return into the
+ * parent's code. A failure goes as one struct err over the sync socket.
+ *
+ *	init  -> parent   CONSOLE (with the pty's master)   HOOKS (run the runtime's, answer)
+ *			  READY   FAILED (a struct err)   end of file: exec has happened
+ *	parent -> init    one byte: go on
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/err.h"
+
+struct plan;
+struct plan_process;
+
+enum child_word {
+	CHILD_PID = 1, /* of the init proper, from a helper that had to fork it */
+	CHILD_CONSOLE,
+	CHILD_HOOKS,
+	CHILD_READY,
+	CHILD_FAILED,
+};
+
+struct child_message {
+	uint32_t word; /* enum child_word */
+	int32_t pid;
+	struct err err;
+};
+
+/* The whole life of a container's init up to exec. cloned_into: clone3 put it into the cgroup. */
+[[noreturn]] void init_child(struct plan *p, bool cloned_into);
+
+/* rootfs_child.c: everything mounted below the new root; then the root is entered. */
+[[nodiscard]] int rootfs_build(struct plan *p, struct err *e);
+[[nodiscard]] int rootfs_protect(struct plan *p, struct err *e); /* masks, read-only paths */
+[[nodiscard]] int rootfs_enter(struct plan *p, struct err *e);
+
+/* devices_child.c */
+[[nodiscard]] int devices_fill(struct plan *p, struct err *e);
+/* A pty of the container's devpts, bound to /dev/console; both ends given. */
+[[nodiscard]] int devices_console(struct plan *p, int *ret_master, int *ret_slave, struct err *e);
+
+/* copyup_child.c: the content of one directory into another, owners, modes and links kept. */
+[[nodiscard]] int copy_up(int from_fd, int to_fd);
+
+/* process_child.c */
+/* Limits, identity, working directory; finds the program: path in *ret_path (static storage). */
+[[nodiscard]] int process_prepare(struct plan_process *p, const struct plan *plan,
+				  const char **ret_path, struct err *e);
+/* Last steps and exec; returns only to say why not, to be reported on *report_fd (it may move). */
+int process_exec(struct plan_process *p, const char *path, int *report_fd, struct err *e);
+
+/* Send one message; the fd (FD_NONE: none) goes with it. */
+[[nodiscard]] int child_tell(int sync_fd, enum child_word w, pid_t pid, int fd,
+			     const struct err *e);
+/* Wait for the parent's byte; -EPIPE when it is gone. */
+[[nodiscard]] int child_wait(int sync_fd);
+[[noreturn]] void child_fail(int sync_fd, const struct err *e);

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The container engine: the workload as host processes behind namespaces, control groups, a root
+ * of its own and a filter of system calls. Its instance, shared by the files of this room.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "engine/engine.h"
+
+struct groups;
+
+struct container {
+	struct instance in;	 /* first: engine.h */
+	char *id;		 /* owned */
+	const struct spec *spec; /* the caller's, or in `arena` after a load that needed it */
+	struct arena arena;
+	struct groups *groups; /* owned, NULL: none */
+	int gate_fd;	       /* owned: our end of the init's gate; FD_NONE unless CREATED */
+	int gate_number;       /* its number in the init, for pidfd_getfd by another process */
+	uint64_t start_ticks;  /* with the pid: which process it is */
+	unsigned ns_flags;     /* namespaces an exec joins, CLONE_NEW* */
+	bool own_pids;	       /* its init is pid 1 of a namespace: with it all end */
+	bool late_hooks;       /* poststart or poststop hooks exist */
+	bool poststop_due;
+	char *bundle_path; /* owned; NULL unless late_hooks: where config.json is */
+	const char *state_head, *state_tail; /* for hooks, in `arena` */
+};
+
+extern const struct engine_ops container_ops;
+
+/* The one downcast. */
+struct container *container_of_instance(struct instance *in);
+
+/* check.c */
+[[nodiscard]] int container_check(const struct engine_caps *caps, const struct spec *s,
+				  struct err *e);
+
+/* create.c */
+[[nodiscard]] int container_create(struct instance *in, const struct bundle *b, nsec_t deadline,
+				   struct err *e);
+[[nodiscard]] int container_start(struct instance *in, struct err *e);
+
+/* exec.c */
+[[nodiscard]] int container_exec(struct instance *in, const struct exec_spec *x, struct exec *ret,
+				 struct err *e);
+
+/* state.c */
+[[nodiscard]] int container_save(const struct instance *in, int state_fd, struct err *e);
+[[nodiscard]] int container_load(struct instance *in, int state_fd, struct err *e);
+
+/* The child's next message; gives its descriptor, if any, in *ret_fd. 1, or 0: it is gone. */
+struct child_message;
+[[nodiscard]] int container_receive(int sock, nsec_t deadline, struct child_message *ret_m,
+				    int *ret_fd, struct err *e);

@@ -1,0 +1,420 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Create and start, the parent's side. One clone3; the child is told what to do by a plan made
+ * before, and tells how it goes over one socket pair. The pair is also the gate that holds the
+ * init between create and start. The child keeps a copy of our end, so that a later `start` in
+ * another process can take it over (pidfd_getfd) without a file in between.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/sched.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/auto.h"
+#include "base/file.h"
+#include "engine/container/child.h"
+#include "engine/container/container.h"
+#include "engine/container/groups.h"
+#include "engine/container/hooks.h"
+#include "engine/container/plan.h"
+#include "sys/fdpass.h"
+#include "sys/pidfd.h"
+
+#define PLAN_MAX (16u << 20) /* bytes */
+
+struct making {
+	struct container *c;
+	const struct bundle *b;
+	struct plan plan;
+	struct arena arena;
+	int sync_fd; /* owned: our end */
+	nsec_t deadline;
+};
+
+int container_receive(int sock, nsec_t deadline, struct child_message *ret_m, int *ret_fd,
+		      struct err *e)
+{
+	struct pollfd pfd = { .fd = sock, .events = POLLIN };
+	size_t n_fds = 0;
+	ssize_t n;
+	int r;
+
+	do
+		r = poll(&pfd, 1, clock_poll_ms(deadline));
+	while ((r < 0 && errno == EINTR) || (r == 0 && clock_mono() < deadline));
+	if (r < 0)
+		return err_sys(e, errno, "waiting for the container's init");
+	if (r == 0)
+		return err_set(e, ERR_TIMEOUT, ETIMEDOUT,
+			       "the container's init did not get ready in time");
+	*ret_fd = FD_NONE;
+	n = fdpass_recv(sock, ret_m, sizeof(*ret_m), ret_fd, 1, &n_fds);
+	if (n == 0 || n == -ECONNRESET)
+		return 0;
+	if (n != (ssize_t) sizeof(*ret_m)) {
+		if (n_fds)
+			close_fd(ret_fd);
+		return n < 0 ? err_sys(e, (int) -n, "reading from the container's init")
+			     : err_set(e, ERR_INTERNAL, EPROTO,
+				       "the container's init sent %zd bytes", n);
+	}
+	ret_m->err.msg[sizeof(ret_m->err.msg) - 1] = '\0';
+	return 1;
+}
+
+static int go_on(int sock)
+{
+	ssize_t r;
+
+	do
+		r = send(sock, "g", 1, MSG_NOSIGNAL);
+	while (r < 0 && errno == EINTR);
+	return r < 0 ? -errno : 0;
+}
+
+/* What a child in a user namespace of its own may not do for itself. */
+static int set_from_outside(const struct plan *p, pid_t pid, struct err *e)
+{
+	const struct spec_process *s = p->spec->process;
+	char path[40], text[16];
+	int r, n;
+
+	for (size_t i = 0; s && i < s->rlimits_n; i++) {
+		struct rlimit lim = { .rlim_cur = s->rlimits[i].soft,
+				      .rlim_max = s->rlimits[i].hard };
+
+		if (prlimit(pid, (enum __rlimit_resource) s->rlimits[i].resource, &lim, NULL) < 0)
+			return err_sys(e, errno, "process.rlimits[%zu]", i);
+	}
+	if (!s || !s->oom_score_adj_set)
+		return 0;
+	(void) snprintf(path, sizeof(path), "%d/oom_score_adj", (int) pid);
+	n = snprintf(text, sizeof(text), "%d", (int) s->oom_score_adj);
+	r = file_put(p->proc_fd, path, (struct str){ text, (size_t) n });
+	return r < 0 ? err_sys(e, -r, "process.oomScoreAdj %s", text) : 0;
+}
+
+static int write_maps(struct making *m, pid_t pid, struct err *e)
+{
+	struct plan *p = &m->plan;
+	int r;
+
+	if (!p->new_user)
+		return 0;
+	r = set_from_outside(p, pid, e);
+	if (r < 0)
+		return r;
+	r = ns_write_map(pid, NS_MAP_UID, p->uid_maps, p->uid_maps_n);
+	if (r < 0)
+		return err_sys(e, -r, "linux.uidMappings");
+	r = ns_write_map(pid, NS_MAP_GID, p->gid_maps, p->gid_maps_n);
+	if (r < 0)
+		return err_sys(e, -r, "linux.gidMappings");
+	r = go_on(m->sync_fd);
+	return r < 0 ? err_sys(e, -r, "the container's init is gone") : 0;
+}
+
+/* A pid namespace is joined by whoever forks: we lend ourselves to it for one clone. */
+static int clone_init(struct making *m, struct err *e)
+{
+	struct container *c = m->c;
+	struct plan *p = &m->plan;
+	int join = p->join_user ? FD_NONE : p->join_fd[SPEC_NS_PID];
+	int cgroup = c->groups ? groups_clone_fd(c->groups) : FD_NONE;
+	auto_fd int own = FD_NONE;
+	bool hide = join >= 0 || p->join_user;
+	pid_t pid;
+
+	if (join >= 0) {
+		own = openat(p->proc_fd, "self/ns/pid_for_children", O_RDONLY | O_CLOEXEC);
+		if (own < 0)
+			own = openat(p->proc_fd, "self/ns/pid", O_RDONLY | O_CLOEXEC);
+		if (own < 0 || setns(join, CLONE_NEWPID) < 0)
+			return err_sys(e, errno, "joining the pid namespace '%s'",
+				       p->spec->linux_.ns[SPEC_NS_PID].path);
+	}
+	if (hide) /* born among strangers: nothing of it may be looked at */
+		(void) prctl(PR_SET_DUMPABLE, 0);
+	pid = ns_clone(p->join_user ? 0 : p->clone_flags, cgroup, &c->in.pidfd);
+	if (pid == 0)
+		init_child(p, cgroup >= 0);
+	if (hide)
+		(void) prctl(PR_SET_DUMPABLE, 1);
+	if (join >= 0 && setns(own, CLONE_NEWPID) < 0 && pid > 0)
+		return err_sys(e, errno, "returning to the own pid namespace");
+	if (pid < 0)
+		return err_sys(e, -pid, "clone3 of the container's init");
+	c->in.pid = pid;
+	return 0;
+}
+
+static int take_console(struct making *m, int fd, struct err *e)
+{
+	static const char name[] = "/dev/ptmx"; /* what console sockets are sent by custom */
+	int r;
+
+	if (m->b->console_socket < 0) {
+		m->c->in.console_fd = fd;
+		return 0;
+	}
+	r = fdpass_send(m->b->console_socket, name, sizeof(name) - 1, &fd, 1);
+	(void) close(fd);
+	return r < 0 ? err_sys(e, -r, "sending the terminal to the console socket") : 0;
+}
+
+static int runtime_hooks(struct making *m, struct err *e)
+{
+	static const enum spec_hook_kind kinds[] = { SPEC_HOOK_PRESTART, SPEC_HOOK_CREATE_RUNTIME };
+	struct container *c = m->c;
+	int r;
+
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+		struct hooks_call call = {
+			.list = &m->b->spec->hooks[kinds[i]],
+			.kind = kinds[i],
+			.head = c->state_head,
+			.tail = c->state_tail,
+			.status = "creating",
+			.pid = c->in.pid,
+			.cwd_fd = m->b->bundle_fd,
+		};
+
+		r = hooks_run(&call, e);
+		if (r < 0)
+			return r;
+	}
+	r = go_on(m->sync_fd);
+	return r < 0 ? err_sys(e, -r, "the container's init is gone") : 0;
+}
+
+/* The init proper, forked by a helper in the joined user namespace: our child all the same. */
+static int take_pid(struct container *c, pid_t pid, struct err *e)
+{
+	int fd = pidfd_of(pid);
+
+	if (fd < 0)
+		return err_sys(e, -fd, "the container's init");
+	(void) pidfd_reap(c->in.pidfd, NULL); /* the helper: it has nothing more to tell */
+	(void) close(c->in.pidfd);
+	c->in.pidfd = fd;
+	c->in.pid = pid;
+	return 0;
+}
+
+static int child_gone(struct container *c, struct err *e)
+{
+	siginfo_t info = {};
+	int r = pidfd_reap(c->in.pidfd, &info);
+
+	if (r == 0 && info.si_code != CLD_EXITED)
+		return err_set(e, ERR_EXHAUSTED, ECHILD,
+			       "the container's init was killed by signal %d while it was set up%s",
+			       info.si_status,
+			       info.si_status == SIGKILL
+				       ? " (is the memory limit too low to start anything?)"
+				       : "");
+	return err_set(e, ERR_INTERNAL, ECHILD, "the container's init ended without a word");
+}
+
+static int serve_child(struct making *m, struct err *e)
+{
+	struct container *c = m->c;
+
+	for (;;) {
+		struct child_message msg;
+		int fd = FD_NONE, r;
+
+		r = container_receive(m->sync_fd, m->deadline, &msg, &fd, e);
+		if (r < 0)
+			return r;
+		if (r == 0)
+			return child_gone(c, e);
+		switch ((enum child_word) msg.word) {
+		case CHILD_PID:
+			r = take_pid(c, msg.pid, e);
+			break;
+		case CHILD_CONSOLE:
+			r = take_console(m, fd, e);
+			fd = FD_NONE;
+			break;
+		case CHILD_HOOKS:
+			r = runtime_hooks(m, e);
+			break;
+		case CHILD_READY:
+			return 0;
+		case CHILD_FAILED:
+			*e = msg.err;
+			return err_ctx(e, "unable to start container process");
+		}
+		close_fd(&fd);
+		if (r < 0)
+			return r;
+	}
+}
+
+static int write_pid_file(const struct container *c, const char *path, struct err *e)
+{
+	auto_fd int fd = FD_NONE;
+	char text[16];
+	int n = snprintf(text, sizeof(text), "%d", (int) c->in.pid), r;
+
+	if (!path)
+		return 0;
+	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+	r = fd < 0 ? -errno : fd_write_all(fd, text, (size_t) n);
+	return r < 0 ? err_sys(e, -r, "pid file '%.200s'", path) : 0;
+}
+
+/* What start, exec and destroy need later, maybe in another process. */
+static int remember(struct making *m, struct err *e)
+{
+	struct container *c = m->c;
+	const struct spec *s = m->b->spec;
+	bool hooks = false;
+	char link[40], path[4096];
+	ssize_t n;
+
+	for (int k = 0; k < SPEC_HOOK_N_; k++)
+		hooks = hooks || s->hooks[k].n;
+	c->late_hooks = s->hooks[SPEC_HOOK_POSTSTART].n || s->hooks[SPEC_HOOK_POSTSTOP].n;
+	c->own_pids = (m->plan.clone_flags & CLONE_NEWPID) != 0;
+	c->ns_flags = m->plan.all_flags;
+	if (!hooks)
+		return 0;
+	(void) snprintf(link, sizeof(link), "/proc/self/fd/%d", m->b->bundle_fd);
+	n = m->b->bundle_fd < 0 ? -1 : readlink(link, path, sizeof(path) - 1);
+	if (n >= 0) {
+		path[n] = '\0';
+		c->bundle_path = strdup(path);
+	}
+	if (n >= 0 && !c->bundle_path)
+		return err_set(e, ERR_EXHAUSTED, ENOMEM, "out of memory");
+	return hooks_state_text(&c->arena, s, c->id, m->b->bundle_fd, &c->state_head,
+				&c->state_tail, e);
+}
+
+static int make(struct making *m, struct err *e)
+{
+	struct container *c = m->c;
+	struct groups_options go = {
+		.id = m->b->id,
+		.path = m->b->spec->linux_.cgroups_path,
+		.resources = m->b->spec->linux_.resources,
+		.systemd = m->b->systemd_cgroup,
+		.may_fail = geteuid() != 0,
+	};
+	int pair[2], r = groups_make(&go, &c->groups, e);
+
+	r = r < 0 ? r : plan_make(&m->plan, &m->arena, m->b, c->groups, e);
+	r = r < 0 ? r : remember(m, e);
+	if (r < 0)
+		return r;
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+		return err_sys(e, errno, "socket pair");
+	m->plan.gate_fd = m->sync_fd = pair[0];
+	m->plan.sync_fd = pair[1];
+	m->plan.process.rlimits_done = m->plan.new_user;
+	r = clone_init(m, e);
+	(void) close(pair[1]);
+	r = r < 0 ? r : write_maps(m, c->in.pid, e);
+	if (r < 0)
+		return r;
+	r = serve_child(m, e);
+	if (r < 0)
+		return r;
+	c->gate_number = m->plan.gate_fd;
+	r = pid_start_time(c->in.pid, &c->start_ticks, NULL);
+	if (r < 0)
+		return err_sys(e, -r, "the container's init");
+	return write_pid_file(c, m->b->pid_file, e);
+}
+
+int container_create(struct instance *in, const struct bundle *b, nsec_t deadline, struct err *e)
+{
+	struct making m = { .c = container_of_instance(in),
+			    .b = b,
+			    .arena = ARENA_INIT(PLAN_MAX),
+			    .sync_fd = FD_NONE,
+			    .deadline = deadline };
+	struct container *c = m.c;
+	int r;
+
+	c->spec = b->spec;
+	c->arena = ARENA_INIT(PLAN_MAX);
+	c->gate_fd = FD_NONE;
+	c->id = strdup(b->id);
+	r = c->id ? make(&m, e) : err_set(e, ERR_EXHAUSTED, ENOMEM, "out of memory");
+	plan_close(&m.plan);
+	arena_fini(&m.arena);
+	if (r < 0) {
+		close_fd(&m.sync_fd);
+		return r; /* engine_create destroys what there is */
+	}
+	c->gate_fd = take_fd(&m.sync_fd);
+	c->poststop_due = c->spec->hooks[SPEC_HOOK_POSTSTOP].n != 0;
+	return 0;
+}
+
+/* The gate of an init that another process created: its copy of the creator's end. */
+static int take_gate(struct container *c, struct err *e)
+{
+	int fd;
+
+	if (c->gate_fd >= 0)
+		return 0;
+	fd = pidfd_getfd(c->in.pidfd, c->gate_number, 0);
+	if (fd < 0)
+		return err_sys(e, errno, "taking over the gate of the container's init");
+	c->gate_fd = fd;
+	return 0;
+}
+
+static int run_poststart(struct container *c, struct err *e)
+{
+	struct hooks_call call = {
+		.list = &c->spec->hooks[SPEC_HOOK_POSTSTART],
+		.kind = SPEC_HOOK_POSTSTART,
+		.head = c->state_head,
+		.tail = c->state_tail,
+		.status = "running",
+		.pid = c->in.pid,
+		.cwd_fd = FD_NONE,
+	};
+
+	return hooks_run(&call, e);
+}
+
+int container_start(struct instance *in, struct err *e)
+{
+	struct container *c = container_of_instance(in);
+	struct child_message msg;
+	int fd = FD_NONE, r = take_gate(c, e);
+
+	if (r < 0)
+		return r;
+	r = go_on(c->gate_fd);
+	if (r < 0)
+		return err_sys(e, -r, "the container's init is gone");
+	/* End of file: exec closed the other end. The init may also have been killed: then the
+	 * caller sees its pidfd. startContainer hooks have their own time limits. */
+	r = container_receive(c->gate_fd, NSEC_NEVER, &msg, &fd, e);
+	close_fd(&fd);
+	close_fd(&c->gate_fd);
+	if (r < 0)
+		return r;
+	if (r > 0) {
+		*e = msg.err;
+		return err_ctx(e, "unable to start container process");
+	}
+	if (c->late_hooks && c->spec && c->spec->hooks[SPEC_HOOK_POSTSTART].n)
+		return run_poststart(c, e);
+	return 0;
+}

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the parent and the child of an exec share. */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "engine/container/plan.h"
+
+struct exec_plan {
+	struct plan plan; /* its process part, sync_fd, proc_fd; no spec */
+	int init_pidfd;	  /* borrowed */
+	unsigned ns_flags;
+	uint64_t *initial_cpus, *final_cpus; /* masks, or NULL */
+	size_t initial_bytes, final_bytes;
+};
+
+[[noreturn]] void exec_child(struct exec_plan *xp);

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The child of an exec, from clone3 into the container's namespaces to the program. */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <linux/sched.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "base/auto.h"
+#include "engine/container/child.h"
+#include "engine/container/exec.h"
+#include "sys/pty.h"
+
+static int set_affinity(const uint64_t *mask, size_t n, const char *key, struct err *e)
+{
+	if (mask && syscall(SYS_sched_setaffinity, 0, n, mask) < 0)
+		return err_sys(e, errno, "process.execCPUAffinity.%s", key);
+	return 0;
+}
+
+static int open_lsm(struct plan *p, struct err *e)
+{
+	if (!p->process.lsm_text)
+		return 0;
+	p->process.lsm_fd = openat(p->proc_fd, "thread-self/attr/exec", O_WRONLY | O_CLOEXEC);
+	return p->process.lsm_fd < 0 ? err_sys(e, errno, "security label") : 0;
+}
+
+/* A terminal of the container's own devpts, as its init's. */
+static int console(struct plan *p, struct err *e)
+{
+	const struct spec_process *s = p->process.spec;
+	auto_fd int pts = FD_NONE, master = FD_NONE, slave = FD_NONE;
+	struct statfs fs;
+	int r;
+
+	if (!s->terminal)
+		return 0;
+	pts = open("/dev/pts", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (pts < 0 || fstatfs(pts, &fs) < 0)
+		return err_sys(e, errno, "terminal: /dev/pts of the container");
+	if (fs.f_type != DEVPTS_SUPER_MAGIC)
+		return err_set(e, ERR_DENIED, ENOTTY,
+			       "terminal: /dev/pts of the container is not a devpts");
+	r = pty_open(pts, "ptmx", &master, &slave);
+	if (r == 0 && s->console_size && (s->console_size->height || s->console_size->width))
+		r = pty_resize(master, s->console_size->height, s->console_size->width);
+	r = r < 0 ? r : pty_no_onlcr(slave);
+	if (r == 0 && fchown(slave, s->user.uid, (gid_t) -1) < 0 && errno != EPERM)
+		r = -errno;
+	r = r < 0 ? r : child_tell(p->sync_fd, CHILD_CONSOLE, 0, master, NULL);
+	r = r < 0 ? r : pty_take(slave);
+	return r < 0 ? err_sys(e, -r, "terminal") : 0;
+}
+
+static int join(struct exec_plan *xp, struct err *e)
+{
+	/* We are in the pid namespace by birth; it may be none of the process's own to join. */
+	int flags = (int) (xp->ns_flags & ~(unsigned) CLONE_NEWPID);
+
+	if (flags && setns(xp->init_pidfd, flags) < 0)
+		return err_sys(e, errno, "joining the container's namespaces");
+	if ((flags & CLONE_NEWUSER) && (setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0))
+		return err_sys(e, errno, "becoming root in the container's user namespace");
+	return 0;
+}
+
+void exec_child(struct exec_plan *xp)
+{
+	struct plan *p = &xp->plan;
+	const char *path = NULL;
+	struct err e = {};
+	int r;
+
+	(void) prctl(PR_SET_PDEATHSIG, SIGKILL); /* until it stands on its own feet */
+	(void) setsid();
+	/* Specification: `initial` before the cgroup is entered, `final` after. */
+	r = set_affinity(xp->initial_cpus, xp->initial_bytes, "initial", &e);
+	if (r == 0 && child_wait(p->sync_fd) < 0)
+		_exit(1); /* the parent gave up */
+	r = r < 0 ? r : set_affinity(xp->final_cpus, xp->final_bytes, "final", &e);
+	r = r < 0 ? r : open_lsm(p, &e);
+	r = r < 0 ? r : join(xp, &e);
+	r = r < 0 ? r : console(p, &e);
+	r = r < 0 ? r : process_prepare(&p->process, p, &path, &e);
+	(void) prctl(PR_SET_PDEATHSIG, 0);
+	if (r == 0)
+		r = process_exec(&p->process, path, &p->sync_fd, &e);
+	child_fail(p->sync_fd, &e);
+}

@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "engine/container/hooks.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/auto.h"
+#include "base/file.h"
+#include "base/num.h"
+#include "sys/pidfd.h"
+#include "sys/spawn.h"
+
+int hooks_state_text(struct arena *a, const struct spec *s, const char *id, int bundle_fd,
+		     const char **ret_head, const char **ret_tail, struct err *e)
+{
+	auto_buf struct buf head = BUF_INIT(1 << 16), tail = BUF_INIT(1 << 20);
+	struct json_writer w = JSON_WRITER(&head);
+	char link[40], path[4096] = "";
+	ssize_t n = -1;
+
+	(void) snprintf(link, sizeof(link), "/proc/self/fd/%d", bundle_fd);
+	if (bundle_fd >= 0)
+		n = readlink(link, path, sizeof(path) - 1);
+	path[n < 0 ? 0 : n] = '\0';
+	/* The object is left open: hooks_run adds status and pid, and the tail closes it. */
+	json_w_object(&w, NULL);
+	json_w_string(&w, "ociVersion", s->oci_version);
+	json_w_string(&w, "id", id);
+	w = JSON_WRITER(&tail);
+	json_w_object(&w, NULL);
+	json_w_string(&w, "bundle", path);
+	json_w_object(&w, "annotations");
+	for (size_t i = 0; i < s->annotations_n; i++)
+		json_w_string(&w, s->annotations[i].key, s->annotations[i].value);
+	json_w_end(&w);
+	json_w_end(&w);
+	*ret_head = arena_strdup(a, buf_z(&head));
+	*ret_tail = arena_strdup(a, buf_z(&tail) + (tail.n ? 1 : 0)); /* without its "{" */
+	if (!buf_ok(&head) || !buf_ok(&tail) || !*ret_head || !*ret_tail)
+		return err_set(e, ERR_EXHAUSTED, ENOMEM, "the state for hooks: too large");
+	return 0;
+}
+
+/* The state in a file in memory: a pipe could fill up before the hook reads. */
+static int state_file(const struct hooks_call *c)
+{
+	auto_fd int fd = memfd_create("atoll-state", MFD_CLOEXEC);
+	char text[128];
+	int n, r;
+
+	if (fd < 0)
+		return -errno;
+	if (c->pid)
+		n = snprintf(text, sizeof(text), ",\"status\":\"%s\",\"pid\":%d,", c->status,
+			     (int) c->pid);
+	else
+		n = snprintf(text, sizeof(text), ",\"status\":\"%s\",", c->status);
+	r = fd_write_all(fd, c->head, strlen(c->head));
+	r = r < 0 ? r : fd_write_all(fd, text, (size_t) n);
+	r = r < 0 ? r : fd_write_all(fd, c->tail, strlen(c->tail));
+	if (r < 0)
+		return r;
+	if (lseek(fd, 0, SEEK_SET) < 0)
+		return -errno;
+	return take_fd(&fd);
+}
+
+static int wait_hook(const struct hooks_call *c, size_t i, const struct spec_hook *h, pid_t pid,
+		     int pidfd, int err_fd, struct err *e)
+{
+	nsec_t deadline = h->timeout ? clock_deadline(h->timeout * NSEC_PER_SEC) : NSEC_NEVER;
+	const char *name = spec_hook_name(c->kind);
+	siginfo_t info = {};
+	char text[200] = "";
+	ssize_t n;
+	int r = pidfd_poll(pidfd, deadline);
+
+	if (r <= 0) {
+		(void) kill(-pid, SIGKILL); /* its group: it is our own, unreaped child */
+		(void) pidfd_reap(pidfd, NULL);
+		if (r < 0)
+			return err_sys(e, -r, "error running %s hook #%zu", name, i);
+		return err_set(e, ERR_TIMEOUT, ETIMEDOUT,
+			       "error running %s hook #%zu: '%.100s' took longer than %lld s", name,
+			       i, h->path, (long long) h->timeout);
+	}
+	r = pidfd_reap(pidfd, &info);
+	if (r < 0)
+		return err_sys(e, -r, "error running %s hook #%zu", name, i);
+	if (info.si_code == CLD_EXITED && info.si_status == 0)
+		return 0;
+	n = pread(err_fd, text, sizeof(text) - 1, 0);
+	text[n < 0 ? 0 : n] = '\0';
+	if (n > 0 && text[n - 1] == '\n')
+		text[n - 1] = '\0';
+	return err_set(e, ERR_REMOTE, 0,
+		       "error running %s hook #%zu: '%.100s': %s %d, stderr: '%.200s'", name, i,
+		       h->path, info.si_code == CLD_EXITED ? "exit status" : "killed by signal",
+		       info.si_status, text);
+}
+
+static int run_one(const struct hooks_call *c, size_t i, const struct spec_hook *h, struct err *e)
+{
+	auto_fd int state_fd = state_file(c), pidfd = FD_NONE;
+	auto_fd int err_fd = memfd_create("atoll-hook-stderr", MFD_CLOEXEC);
+	const char *own_argv[] = { h->path, NULL }, *no_env[] = { NULL };
+	struct spawn s = SPAWN_INIT;
+	pid_t pid = 0;
+	int r;
+
+	if (state_fd < 0 || err_fd < 0)
+		return err_sys(e, errno, "error running %s hook #%zu", spec_hook_name(c->kind), i);
+	s.path = h->path;
+	s.argv = (char *const *) (uintptr_t) (h->args_n ? h->args : own_argv);
+	s.env = (char *const *) (uintptr_t) (h->env ? h->env : no_env);
+	s.stdio[0] = state_fd;
+	s.stdio[1] = STDOUT_FILENO;
+	s.stdio[2] = err_fd;
+	s.cwd_fd = c->cwd_fd;
+	s.new_group = true;
+	r = spawn_process(&s, &pid, &pidfd);
+	if (r < 0)
+		return err_sys(e, -r, "error running %s hook #%zu: '%.100s'",
+			       spec_hook_name(c->kind), i, h->path);
+	return wait_hook(c, i, h, pid, pidfd, err_fd, e);
+}
+
+int hooks_run(const struct hooks_call *c, struct err *e)
+{
+	for (size_t i = 0; i < c->list->n; i++) {
+		int r = run_one(c, i, &c->list->v[i], e);
+
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Hooks of the specification: a program run with the container's state as JSON on its standard
+ * input, its own environment and nothing of the caller's, killed with all its children when its
+ * time is over.
+ */
+#pragma once
+
+#include <sys/types.h>
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "fmt/spec.h"
+
+/*
+ * The state's JSON in two parts: status and pid go in between, by hooks_run. Reads the bundle's
+ * path from its descriptor.
+ */
+[[nodiscard]] int hooks_state_text(struct arena *a, const struct spec *s, const char *id,
+				   int bundle_fd, const char **ret_head, const char **ret_tail,
+				   struct err *e);
+
+struct hooks_call {
+	const struct spec_hook_list *list;
+	enum spec_hook_kind kind;
+	const char *head, *tail;
+	const char *status; /* "creating" "created" "running" "stopped" */
+	pid_t pid;	    /* as its readers see it; 0: none */
+	int cwd_fd;	    /* FD_NONE: the caller's */
+};
+
+/*
+ * Run them in order; the first failure ends it. Allocates nothing: also for the container's init.
+ * Waits with a pidfd, so that no other child of the caller is reaped.
+ */
+[[nodiscard]] int hooks_run(const struct hooks_call *c, struct err *e);

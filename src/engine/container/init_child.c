@@ -1,0 +1,351 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The container's init from clone3 to exec. Order (reference: runtime specification, lifecycle):
+ * cgroups, identity in a new user namespace, joined namespaces, the two namespaces made late,
+ * what is per namespace (sysctls, names, loopback), mounts, hooks, masks, the new root, the
+ * process's own attributes; then it waits to be started.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/keyctl.h>
+#include <linux/sched.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/auto.h"
+#include "base/file.h"
+#include "engine/container/child.h"
+#include "engine/container/groups.h"
+#include "engine/container/hooks.h"
+#include "engine/container/plan.h"
+#include "sys/fdpass.h"
+#include "sys/ns.h"
+#include "sys/pty.h"
+
+int child_tell(int sync_fd, enum child_word w, pid_t pid, int fd, const struct err *e)
+{
+	struct child_message m = { .word = w, .pid = pid };
+
+	if (e)
+		m.err = *e;
+	return fdpass_send(sync_fd, &m, sizeof(m), &fd, fd >= 0 ? 1 : 0);
+}
+
+int child_wait(int sync_fd)
+{
+	char byte;
+	ssize_t r;
+
+	do
+		r = read(sync_fd, &byte, 1);
+	while (r < 0 && errno == EINTR);
+	return r == 1 ? 0 : -EPIPE;
+}
+
+void child_fail(int sync_fd, const struct err *e)
+{
+	(void) child_tell(sync_fd, CHILD_FAILED, 0, FD_NONE, e); /* nobody left to tell about it */
+	_exit(1);
+}
+
+static void fail(struct plan *p, const struct err *e)
+{
+	child_fail(p->sync_fd, e);
+}
+
+static int join(struct plan *p, enum spec_ns_type t, struct err *e)
+{
+	if (p->join_fd[t] < 0 || setns(p->join_fd[t], 0) == 0)
+		return 0;
+	return err_sys(e, errno, "joining the %s namespace '%s'", spec_ns_name(t),
+		       p->spec->linux_.ns[t].path);
+}
+
+static int join_all(struct plan *p, struct err *e)
+{
+	static const enum spec_ns_type order[] = { SPEC_NS_CGROUP,  SPEC_NS_IPC,  SPEC_NS_UTS,
+						   SPEC_NS_NETWORK, SPEC_NS_TIME, SPEC_NS_MOUNT };
+
+	for (size_t i = 0; i < ARRAY_SIZE(order); i++) {
+		int r = join(p, order[i], e);
+
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* Offsets are fixed once somebody is in: so make it, write them, and only then go in. */
+static int enter_time(struct plan *p, struct err *e)
+{
+	auto_fd int fd = FD_NONE;
+	int r;
+
+	if (!(p->unshare_flags & CLONE_NEWTIME))
+		return 0;
+	if (unshare(CLONE_NEWTIME) < 0)
+		return err_sys(e, errno, "making a time namespace");
+	r = p->time_offsets ? fd_write_all(p->time_fd, p->time_offsets, strlen(p->time_offsets))
+			    : 0;
+	if (r < 0)
+		return err_sys(e, -r, "linux.timeOffsets");
+	fd = openat(p->proc_fd, "self/ns/time_for_children", O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || setns(fd, CLONE_NEWTIME) < 0)
+		return err_sys(e, errno, "entering the time namespace");
+	return 0;
+}
+
+static int set_names(struct plan *p, struct err *e)
+{
+	const char *h = p->spec->hostname, *d = p->spec->domainname;
+
+	if (h && h[0] && sethostname(h, strlen(h)) < 0)
+		return err_sys(e, errno, "hostname '%.64s'", h);
+	if (d && d[0] && setdomainname(d, strlen(d)) < 0)
+		return err_sys(e, errno, "domainname '%.64s'", d);
+	return 0;
+}
+
+/* Through the host's procfs: /proc/sys shows the namespaces of whoever opens the file. */
+static int set_sysctls(struct plan *p, struct err *e)
+{
+	for (size_t i = 0; i < p->sysctls_n; i++) {
+		int r = file_put(p->proc_fd, p->sysctl_files[i], str_of(p->sysctl_values[i]));
+
+		if (r < 0)
+			return err_sys(e, -r, "sysctl '%s' = '%.60s'", p->sysctl_files[i] + 4,
+				       p->sysctl_values[i]);
+	}
+	return 0;
+}
+
+static int set_oom(struct plan *p, struct err *e)
+{
+	const struct spec_process *s = p->process.spec;
+	char text[16];
+	int n, r;
+
+	if (!s || !s->oom_score_adj_set || p->process.rlimits_done)
+		return 0;
+	n = snprintf(text, sizeof(text), "%d", (int) s->oom_score_adj);
+	r = file_put(p->proc_fd, "self/oom_score_adj", (struct str){ text, (size_t) n });
+	if (r < 0)
+		return err_sys(e, -r, "process.oomScoreAdj %s (lowering it needs CAP_SYS_RESOURCE)",
+			       text);
+	return 0;
+}
+
+static int open_lsm(struct plan *p, struct err *e)
+{
+	const char *file = p->process.spec && p->process.spec->apparmor_profile &&
+					   p->process.spec->apparmor_profile[0]
+				   ? "thread-self/attr/apparmor/exec"
+				   : "thread-self/attr/exec";
+
+	if (!p->process.lsm_text)
+		return 0;
+	p->process.lsm_fd = openat(p->proc_fd, file, O_WRONLY | O_CLOEXEC);
+	return p->process.lsm_fd < 0 ? err_sys(e, errno, "security label") : 0;
+}
+
+static void new_keyring(struct plan *p)
+{
+	/* A session keyring of its own, so that the caller's keys stay the caller's. Kernels
+	 * without keys, and filters that forbid it, are lived with: as runc and crun do. */
+	if (p->process.new_keyring)
+		(void) syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, p->id);
+}
+
+static int become_root_inside(struct plan *p, struct err *e)
+{
+	int r;
+
+	p->time_fd = FD_NONE;
+	if (p->time_offsets) {
+		/* After the change of ids below, procfs shows our files as root's. */
+		p->time_fd = openat(p->proc_fd, "self/timens_offsets", O_WRONLY | O_CLOEXEC);
+		if (p->time_fd < 0)
+			return err_sys(e, errno, "linux.timeOffsets");
+	}
+	if (p->new_user) {
+		r = child_wait(p->sync_fd); /* the parent writes the maps */
+		if (r < 0)
+			return err_sys(e, -r, "waiting for the id maps");
+	}
+	if (!p->new_user && !p->join_user)
+		return 0;
+	if (setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0)
+		return err_sys(e, errno, "becoming root in the user namespace (is 0 mapped?)");
+	return 0;
+}
+
+static int prepare_namespaces(struct plan *p, struct err *e)
+{
+	int r = become_root_inside(p, e);
+
+	r = r < 0 ? r : set_oom(p, e);
+	r = r < 0 ? r : join_all(p, e);
+	if (r == 0 && (p->unshare_flags & CLONE_NEWCGROUP) && unshare(CLONE_NEWCGROUP) < 0)
+		r = err_sys(e, errno, "making a cgroup namespace");
+	r = r < 0 ? r : enter_time(p, e);
+	if (r < 0)
+		return r;
+	if ((p->clone_flags & CLONE_NEWNET) && ns_loopback_up() < 0)
+		return err_set(e, ERR_INTERNAL, 0, "the loopback interface does not come up");
+	r = set_names(p, e);
+	return r < 0 ? r : set_sysctls(p, e);
+}
+
+static int container_hooks(struct plan *p, enum spec_hook_kind kind, const char *status,
+			   struct err *e)
+{
+	struct hooks_call c = {
+		.list = &p->spec->hooks[kind],
+		.kind = kind,
+		.head = p->state_head,
+		.tail = p->state_tail,
+		.status = status,
+		.pid = getpid(), /* as this namespace sees it */
+		.cwd_fd = FD_NONE,
+	};
+
+	return c.list->n ? hooks_run(&c, e) : 0;
+}
+
+static int runtime_hooks(struct plan *p, struct err *e)
+{
+	int r;
+
+	if (!p->spec->hooks[SPEC_HOOK_PRESTART].n && !p->spec->hooks[SPEC_HOOK_CREATE_RUNTIME].n)
+		return 0;
+	r = child_tell(p->sync_fd, CHILD_HOOKS, 0, FD_NONE, NULL);
+	r = r < 0 ? r : child_wait(p->sync_fd);
+	return r < 0 ? err_sys(e, -r, "waiting for the runtime's hooks") : 0;
+}
+
+static int console(struct plan *p, struct err *e)
+{
+	const struct spec_process *s = p->process.spec;
+	auto_fd int master = FD_NONE, slave = FD_NONE;
+	int r;
+
+	if (!s || !s->terminal)
+		return 0;
+	r = devices_console(p, &master, &slave, e);
+	if (r < 0)
+		return r;
+	if (s->console_size && (s->console_size->height || s->console_size->width))
+		r = pty_resize(master, s->console_size->height, s->console_size->width);
+	r = r < 0 ? r : pty_no_onlcr(slave);
+	if (r == 0 && fchown(slave, s->user.uid, (gid_t) -1) < 0 && errno != EPERM)
+		r = -errno;
+	r = r < 0 ? r : child_tell(p->sync_fd, CHILD_CONSOLE, 0, master, NULL);
+	r = r < 0 ? r : pty_take(slave);
+	return r < 0 ? err_sys(e, -r, "console") : 0;
+}
+
+static int build(struct plan *p, struct err *e)
+{
+	int r = prepare_namespaces(p, e);
+
+	r = r < 0 ? r : open_lsm(p, e);
+	/* Whoever shares a pid namespace with us shall not look at what we hold (CVE-2016-9962). */
+	(void) prctl(PR_SET_DUMPABLE, 0);
+	r = r < 0 ? r : rootfs_build(p, e);
+	r = r < 0 ? r : (p->make_dev ? devices_fill(p, e) : 0);
+	r = r < 0 ? r : console(p, e);
+	r = r < 0 ? r : runtime_hooks(p, e);
+	r = r < 0 ? r : container_hooks(p, SPEC_HOOK_CREATE_CONTAINER, "creating", e);
+	r = r < 0 ? r : rootfs_protect(p, e);
+	return r < 0 ? r : rootfs_enter(p, e);
+}
+
+/*
+ * From here on whoever holds the gate talks to us: the creator, or another process that took it
+ * over with pidfd_getfd. Our own copy must go, or nobody would see us end.
+ */
+static void wait_for_start(struct plan *p)
+{
+	(void) prctl(PR_SET_PDEATHSIG, 0); /* the creator may go */
+	if (child_tell(p->sync_fd, CHILD_READY, 0, FD_NONE, NULL) < 0)
+		_exit(1);
+	if (child_wait(p->sync_fd) < 0)
+		_exit(1);
+	close_fd(&p->gate_fd);
+}
+
+static void run(struct plan *p)
+{
+	const char *path = NULL;
+	struct err e = {};
+
+	(void) umask(0); /* modes are given in full until the process gets its own */
+	(void) setsid();
+	new_keyring(p);
+	if (build(p, &e) < 0)
+		fail(p, &e);
+	if (p->process.spec && process_prepare(&p->process, p, &path, &e) < 0)
+		fail(p, &e);
+	wait_for_start(p);
+	if (!p->process.spec) {
+		(void) err_set(&e, ERR_INVALID, EINVAL, "config.json has no process to start");
+		fail(p, &e);
+	}
+	if (container_hooks(p, SPEC_HOOK_START_CONTAINER, "created", &e) < 0)
+		fail(p, &e);
+	(void) process_exec(&p->process, path, &p->sync_fd, &e); /* returns only with a failure */
+	fail(p, &e);
+}
+
+/*
+ * A user namespace that exists already must own the namespaces made here: go in first, then make
+ * them with a second clone whose child is the parent's, not ours.
+ */
+static void fork_inside(struct plan *p)
+{
+	int pidfd = FD_NONE;
+	struct err e = {};
+	pid_t pid;
+
+	if (join(p, SPEC_NS_PID, &e) < 0 || join(p, SPEC_NS_USER, &e) < 0)
+		fail(p, &e);
+	pid = ns_clone(p->clone_flags | CLONE_PARENT, FD_NONE, &pidfd);
+	if (pid == 0) {
+		(void) prctl(PR_SET_PDEATHSIG, SIGKILL);
+		run(p);
+	}
+	if (pid < 0) {
+		(void) err_sys(&e, -pid, "making the namespaces");
+		fail(p, &e);
+	}
+	if (child_tell(p->sync_fd, CHILD_PID, pid, FD_NONE, NULL) < 0)
+		_exit(1);
+	_exit(0);
+}
+
+void init_child(struct plan *p, bool cloned_into)
+{
+	size_t place = 0;
+	struct err e = {};
+	int r;
+
+	/* If the creator dies before we are ready, so shall we. */
+	(void) prctl(PR_SET_PDEATHSIG, SIGKILL);
+	r = p->groups ? groups_enter(p->groups, cloned_into, &place) : 0;
+	if (r < 0) {
+		(void) err_sys(&e, -r, "entering the cgroup '%s' of %s", p->groups->at[place].path,
+			       p->groups->at[place].dir);
+		fail(p, &e);
+	}
+	if (p->join_user)
+		fork_inside(p);
+	run(p);
+	_exit(1); /* not reached */
+}

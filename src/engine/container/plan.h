@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the container's init will do, worked out by its parent while everything of the host is
+ * still in reach: sources opened and cloned, options parsed, seccomp compiled, texts formatted.
+ * The init (the *_child.c files) then walks through it with system calls alone; it never allocates
+ * and resolves no name of the host.
+ */
+#pragma once
+
+#include <linux/filter.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "engine/container/options.h"
+#include "engine/engine.h"
+#include "fmt/spec.h"
+#include "sys/ns.h"
+
+struct groups;
+
+enum plan_mount_kind {
+	PLAN_MOUNT_BIND,   /* tree_fd: a detached clone that has its attributes */
+	PLAN_MOUNT_NEW,	   /* a new instance of fstype, made in the container's namespaces */
+	PLAN_MOUNT_CGROUP, /* a tmpfs with one clone per hierarchy */
+};
+
+struct plan_cgroup {
+	const char *name; /* of its directory; "a,b" gets links a and b */
+	int tree_fd;
+};
+
+struct plan_mount {
+	enum plan_mount_kind kind;
+	const char *destination;
+	const char *fstype; /* for NEW and messages */
+	struct mount_words words;
+	int tree_fd;
+	bool source_is_dir;
+	const char *link_target; /* copy-symlink: make this link instead of a mount */
+	struct plan_cgroup *cgroups;
+	size_t cgroups_n;
+};
+
+struct plan_process {
+	const struct spec_process *spec;
+	char **env; /* NULL-terminated, last value of a name wins, one free slot for HOME */
+	size_t env_n;
+	bool home_missing;
+	const char *path_list;	   /* the value of PATH */
+	struct sock_fprog seccomp; /* len 0: none */
+	unsigned seccomp_flags;
+	bool rlimits_done; /* by the parent: the child's user namespace could not */
+	int stdio[3];	   /* FD_NONE: the terminal */
+	int *preserve_fds; /* the child renumbers its copy */
+	size_t preserve_fds_n;
+	struct spec_caps caps;
+	uint64_t *memory_nodes; /* a bit mask, memory_nodes_max bits; NULL: none */
+	size_t memory_nodes_max;
+	int lsm_fd; /* /proc/self/attr/... of the process itself, opened before the pivot */
+	const char *lsm_text;
+	bool setgroups_denied; /* the user namespace forbids it */
+	bool new_keyring;
+	bool joined_user; /* runs in another user namespace than the parent */
+};
+
+struct plan {
+	struct arena *a;
+	const struct spec *spec;
+	const char *id;
+	unsigned clone_flags;	/* namespaces made by clone3 */
+	unsigned unshare_flags; /* made by the child itself: cgroup, time */
+	unsigned all_flags;	/* every namespace that is not the caller's: what an exec joins */
+	int join_fd[SPEC_NS_N_];
+	bool new_user, join_user;
+	struct ns_map *uid_maps, *gid_maps;
+	size_t uid_maps_n, gid_maps_n;
+	int proc_fd; /* the host's procfs, verified */
+	int root_fd; /* a detached clone of the root file system */
+	int host_dev_null;
+	bool no_pivot;
+	bool bind_devices; /* nodes cannot be made here: bind the host's */
+	bool make_dev;	   /* fill /dev: nobody bound one */
+	struct plan_mount *mounts;
+	size_t mounts_n;
+	const char *const *sysctl_files; /* below /proc/sys */
+	const char *const *sysctl_values;
+	size_t sysctls_n;
+	const char *time_offsets; /* text of timens_offsets, or NULL */
+	int time_fd;		  /* that file, opened by the child while it is still its owner */
+	struct groups *groups;	  /* borrowed */
+	struct plan_process process;
+	/* OCI state for hooks run by the init: before and after the varying status and pid. */
+	const char *state_head, *state_tail;
+	int sync_fd; /* the child's end */
+	int gate_fd; /* the parent's end, kept open in the child for whoever starts it */
+	int *fds;    /* owned: closed by plan_close */
+	size_t fds_n;
+};
+
+/* Work it out. On failure what was opened is closed by plan_close all the same. */
+[[nodiscard]] int plan_make(struct plan *ret_p, struct arena *a, const struct bundle *b,
+			    struct groups *g, struct err *e);
+/* The process part alone, for an exec. */
+[[nodiscard]] int plan_process_make(struct plan *p, const struct spec_process *s, struct err *e);
+[[nodiscard]] int plan_preserve(struct plan *p, const int *fds, size_t n, struct err *e);
+void plan_close(struct plan *p);
+
+/* The plan owns fd from now on; gives it back. -ENOMEM closes it. */
+int plan_own(struct plan *p, int fd);
+
+/* Mounts and root, in plan_mounts.c. */
+[[nodiscard]] int plan_root(struct plan *p, const struct bundle *b, struct err *e);
+[[nodiscard]] int plan_mounts(struct plan *p, const struct bundle *b, struct err *e);

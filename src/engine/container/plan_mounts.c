@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Sources of mounts, opened and cloned while the host is in reach. A bind's clone gets all its
+ * attributes here, before anybody can see it: there is no moment in which it is writable first.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/auto.h"
+#include "engine/container/groups.h"
+#include "engine/container/plan.h"
+
+static uint64_t default_propagation(const struct spec *s)
+{
+	const char *word = s->linux_.rootfs_propagation;
+
+	if (word && (streq(word, "shared") || streq(word, "rshared")))
+		return MS_SHARED;
+	if (word && (streq(word, "private") || streq(word, "rprivate")))
+		return MS_PRIVATE;
+	return MS_SLAVE;
+}
+
+int plan_root(struct plan *p, const struct bundle *b, struct err *e)
+{
+	struct mount_change c = { .propagation = default_propagation(b->spec) };
+	const char *path = b->root_fd >= 0 ? "" : b->spec->root ? b->spec->root->path : NULL;
+	int from = b->root_fd >= 0 ? b->root_fd : b->bundle_fd >= 0 ? b->bundle_fd : AT_FDCWD;
+	struct stat st;
+	int r;
+
+	if (!path)
+		return err_set(e, ERR_INVALID, EINVAL, "root: missing from config.json");
+	r = mount_clone(from, path, true);
+	if (r == -EINVAL && b->root_fd >= 0)
+		r = fcntl(b->root_fd, F_DUPFD_CLOEXEC, 3); /* a detached mount: taken as it is */
+	p->root_fd = plan_own(p, r);
+	if (p->root_fd < 0)
+		return err_sys(e, -p->root_fd, "root file system '%s'", path);
+	if (fstat(p->root_fd, &st) < 0 || !S_ISDIR(st.st_mode))
+		return err_set(e, ERR_INVALID, ENOTDIR, "root file system '%s': not a directory",
+			       path);
+	/*
+	 * As a slave it still sees what the host mounts below; never a peer, or the container's
+	 * own mounts would appear on the host. "shared" is restored when all is mounted.
+	 */
+	c.propagation = c.propagation == MS_SHARED ? MS_SLAVE : c.propagation;
+	r = mount_change(p->root_fd, "", true, &c);
+	if (r < 0)
+		return err_sys(e, -r, "root file system '%s': propagation", path);
+	return 0;
+}
+
+static int id_holder(struct plan *p, const struct spec_mount *m, struct err *e)
+{
+	struct ns_map uids[64], gids[64];
+	const struct spec_id_map *u = m->uid_maps_n ? m->uid_maps : p->spec->linux_.uid_maps;
+	const struct spec_id_map *g = m->gid_maps_n ? m->gid_maps : p->spec->linux_.gid_maps;
+	size_t un = m->uid_maps_n ? m->uid_maps_n : p->spec->linux_.uid_maps_n;
+	size_t gn = m->gid_maps_n ? m->gid_maps_n : p->spec->linux_.gid_maps_n;
+	int fd;
+
+	if (!un || !gn || un > ARRAY_SIZE(uids) || gn > ARRAY_SIZE(gids))
+		return err_set(e, ERR_INVALID, EINVAL,
+			       "mount at '%.100s': idmap needs 1 to 64 uid and gid mappings",
+			       m->destination);
+	for (size_t i = 0; i < un; i++)
+		uids[i] = (struct ns_map){ u[i].container_id, u[i].host_id, u[i].size };
+	for (size_t i = 0; i < gn; i++)
+		gids[i] = (struct ns_map){ g[i].container_id, g[i].host_id, g[i].size };
+	fd = ns_user_holder(uids, un, gids, gn);
+	if (fd < 0)
+		return err_sys(e, -fd, "mount at '%.100s': user namespace for the idmap",
+			       m->destination);
+	return fd;
+}
+
+static int change_bind(struct plan *p, const struct spec_mount *m, struct plan_mount *pm,
+		       struct err *e)
+{
+	const struct mount_words *w = &pm->words;
+	struct mount_change own = { .set = w->set, .clear = w->clear };
+	struct mount_change rec = { .set = w->rec_set, .clear = w->rec_clear };
+	struct mount_change base = { .propagation = default_propagation(p->spec) };
+	struct mount_change asked = { .propagation = w->propagation };
+	int r = 0;
+
+	if (w->idmap) {
+		auto_fd int userns = id_holder(p, m, e);
+		struct mount_change map = { .set = MOUNT_ATTR_IDMAP, .userns_fd = userns };
+
+		if (userns < 0)
+			return userns;
+		r = mount_change(pm->tree_fd, "", w->idmap_rec, &map);
+		if (r < 0)
+			return err_sys(e, -r,
+				       "mount at '%.100s': its file system cannot be idmapped",
+				       m->destination);
+	}
+	if (base.propagation != MS_SHARED)
+		r = mount_change(pm->tree_fd, "", true, &base);
+	if (r == 0 && asked.propagation && asked.propagation != base.propagation)
+		r = mount_change(pm->tree_fd, "", w->propagation_rec, &asked);
+	if (r == 0 && (rec.set || rec.clear))
+		r = mount_change(pm->tree_fd, "", true, &rec);
+	if (r == 0 && (own.set || own.clear))
+		r = mount_change(pm->tree_fd, "", false, &own);
+	if (r < 0)
+		return err_sys(e, -r, "mount at '%.100s': attributes", m->destination);
+	return 0;
+}
+
+/* `copy-symlink`: a source that is a link becomes the same link in the container. */
+static int plan_link(struct plan *p, int from, const struct spec_mount *m, struct plan_mount *pm,
+		     struct err *e)
+{
+	char target[PATH_MAX];
+	ssize_t n = readlinkat(from, m->source, target, sizeof(target) - 1);
+
+	if (n < 0)
+		return 0; /* no link: an ordinary bind */
+	target[n] = '\0';
+	pm->link_target = arena_strdup(p->a, target);
+	return pm->link_target ? 0 : err_set(e, ERR_EXHAUSTED, ENOMEM, "out of memory");
+}
+
+static int plan_bind(struct plan *p, const struct bundle *b, const struct spec_mount *m,
+		     struct plan_mount *pm, struct err *e)
+{
+	int from = b->bundle_fd >= 0 ? b->bundle_fd : AT_FDCWD;
+	auto_fd int at = FD_NONE;
+	struct stat st;
+	int r = 0;
+
+	pm->kind = PLAN_MOUNT_BIND;
+	if (!m->source || !m->source[0])
+		return err_set(e, ERR_INVALID, EINVAL, "mount at '%.100s': a bind without a source",
+			       m->destination);
+	for (size_t i = 0; i < m->options_n && !pm->link_target; i++) {
+		if (streq(m->options[i], "copy-symlink"))
+			r = plan_link(p, from, m, pm, e);
+	}
+	if (r < 0 || pm->link_target)
+		return r;
+	at = openat(from, m->source,
+		    O_PATH | O_CLOEXEC | (pm->words.src_nofollow ? O_NOFOLLOW : 0));
+	if (at < 0)
+		return err_sys(e, errno, "mount source '%.200s' (for '%.100s')", m->source,
+			       m->destination);
+	if (fstat(at, &st) < 0)
+		return err_sys(e, errno, "mount source '%.200s'", m->source);
+	pm->source_is_dir = S_ISDIR(st.st_mode);
+	pm->tree_fd = plan_own(p, mount_clone(at, "", pm->words.rec_bind));
+	if (pm->tree_fd < 0)
+		return err_sys(e, -pm->tree_fd, "mount source '%.200s' (for '%.100s')", m->source,
+			       m->destination);
+	return change_bind(p, m, pm, e);
+}
+
+/*
+ * The container's own cgroup in every hierarchy. A clone of its directory serves with and without
+ * a cgroup namespace: in a new one that directory is the root.
+ */
+static int plan_cgroup_mount(struct plan *p, const struct spec_mount *m, struct plan_mount *pm,
+			     struct err *e)
+{
+	const struct groups *g = p->groups;
+	struct mount_change c = { .set = pm->words.set | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV |
+					 MOUNT_ATTR_NOEXEC,
+				  .clear = pm->words.clear,
+				  .propagation = MS_PRIVATE };
+
+	pm->kind = PLAN_MOUNT_CGROUP;
+	if (!g || g->n == 0)
+		return err_set(e, ERR_UNSUPPORTED, EOPNOTSUPP,
+			       "mount at '%.100s': there are no control groups to mount",
+			       m->destination);
+	pm->cgroups = arena_array(p->a, g->n, sizeof(*pm->cgroups));
+	if (!pm->cgroups)
+		return err_set(e, ERR_EXHAUSTED, ENOMEM, "out of memory");
+	for (size_t i = 0; i < g->n; i++) {
+		struct plan_cgroup *pc = &pm->cgroups[pm->cgroups_n];
+		int r;
+
+		if (g->at[i].dir_fd < 0)
+			continue;
+		pc->name = g->at[i].dir;
+		pc->tree_fd = plan_own(p, mount_clone(g->at[i].dir_fd, "", false));
+		r = pc->tree_fd < 0 ? pc->tree_fd : mount_change(pc->tree_fd, "", true, &c);
+		if (r < 0)
+			return err_sys(e, -r, "mount at '%.100s': cgroup %s", m->destination,
+				       g->at[i].dir);
+		pm->cgroups_n++;
+	}
+	/* One unified hierarchy is mounted itself, without a tmpfs around it. */
+	if (g->n == 1 && g->at[0].unified && pm->cgroups_n == 1) {
+		pm->kind = PLAN_MOUNT_BIND;
+		pm->source_is_dir = true;
+		pm->tree_fd = pm->cgroups[0].tree_fd;
+	}
+	return 0;
+}
+
+static int plan_mount(struct plan *p, const struct bundle *b, const struct spec_mount *m,
+		      struct plan_mount *pm, struct err *e)
+{
+	int r = mount_words_parse(p->a, m, &pm->words, e);
+
+	if (r < 0)
+		return r;
+	pm->destination = m->destination;
+	pm->fstype = m->type ? m->type : "bind";
+	pm->tree_fd = FD_NONE;
+	if (pm->words.bind)
+		return plan_bind(p, b, m, pm, e);
+	if (streq(pm->fstype, "cgroup") || streq(pm->fstype, "cgroup2"))
+		return plan_cgroup_mount(p, m, pm, e);
+	pm->kind = PLAN_MOUNT_NEW;
+	/* The name shown in mountinfo; file systems with a real source need it. */
+	if (m->source && m->source[0]) {
+		pm->words.data[pm->words.data_n++] =
+			(struct mount_option){ .key = "source", .value = m->source, .fd = FD_NONE };
+	}
+	return 0;
+}
+
+static bool is_dev(const char *destination)
+{
+	return streq(destination, "/dev") || streq(destination, "/dev/");
+}
+
+int plan_mounts(struct plan *p, const struct bundle *b, struct err *e)
+{
+	const struct spec *s = b->spec;
+
+	p->mounts = arena_array(p->a, s->mounts_n + 1, sizeof(*p->mounts));
+	if (!p->mounts)
+		return err_set(e, ERR_EXHAUSTED, ENOMEM, "out of memory");
+	p->make_dev = true;
+	for (size_t i = 0; i < s->mounts_n; i++) {
+		int r = plan_mount(p, b, &s->mounts[i], &p->mounts[i], e);
+
+		if (r < 0)
+			return r;
+		if (p->mounts[i].kind == PLAN_MOUNT_BIND && is_dev(s->mounts[i].destination))
+			p->make_dev = false;
+	}
+	p->mounts_n = s->mounts_n;
+	p->bind_devices = p->new_user || p->join_user;
+	return 0;
+}

@@ -1,0 +1,402 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One process of the container, from "inside its namespaces" to exec: the init as well as what is
+ * executed later. process_prepare() does all that can be refused for a reason worth telling at
+ * create time; process_exec() the rest, in the order that keeps each step allowed: filter (needs
+ * CAP_SYS_ADMIN unless new privileges are barred), capabilities, descriptors, exec.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <linux/capability.h>
+#include <linux/sched.h>
+#include <linux/sched/types.h>
+#include <linux/seccomp.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/personality.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "base/auto.h"
+#include "base/num.h"
+#include "base/str.h"
+#include "engine/container/child.h"
+#include "engine/container/plan.h"
+#include "sys/caps.h"
+
+#define IOPRIO_WHO_PROCESS 1
+
+static int set_rlimits(const struct plan_process *p, struct err *e)
+{
+	for (size_t i = 0; i < p->spec->rlimits_n && !p->rlimits_done; i++) {
+		const struct spec_rlimit *l = &p->spec->rlimits[i];
+		struct rlimit lim = { .rlim_cur = l->soft, .rlim_max = l->hard };
+
+		if (setrlimit((int) l->resource, &lim) < 0)
+			return err_sys(e, errno,
+				       "process.rlimits[%zu]: soft %llu, hard %llu (raising the "
+				       "hard limit needs CAP_SYS_RESOURCE)",
+				       i, (unsigned long long) l->soft,
+				       (unsigned long long) l->hard);
+	}
+	return 0;
+}
+
+static int set_scheduling(const struct plan_process *p, struct err *e)
+{
+	const struct spec_scheduler *s = p->spec->scheduler;
+	const struct spec_io_priority *io = p->spec->io_priority;
+
+	if (s) {
+		struct sched_attr a = {
+			.size = sizeof(a),
+			.sched_policy = s->policy,
+			.sched_flags = s->flags,
+			.sched_nice = (int32_t) s->nice,
+			.sched_priority = (uint32_t) s->priority,
+			.sched_runtime = s->runtime,
+			.sched_deadline = s->deadline,
+			.sched_period = s->period,
+		};
+
+		if (syscall(SYS_sched_setattr, 0, &a, 0) < 0)
+			return err_sys(e, errno, "process.scheduler: sched_setattr");
+	}
+	if (io && syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0,
+			  (int) (io->class << 13 | (uint32_t) io->priority)) < 0)
+		return err_sys(e, errno, "process.ioPriority");
+	return 0;
+}
+
+static int set_memory_policy(const struct plan *plan, const struct plan_process *p, struct err *e)
+{
+	const struct spec_memory_policy *m = plan->spec ? plan->spec->linux_.memory_policy : NULL;
+	unsigned long max = p->memory_nodes_max ? p->memory_nodes_max + 1 : 0;
+
+	if (m && syscall(SYS_set_mempolicy, (int) (m->mode | m->flags),
+			 max ? p->memory_nodes : NULL, max) < 0)
+		return err_sys(e, errno, "linux.memoryPolicy: set_mempolicy");
+	return 0;
+}
+
+/* /dev/stdout of an unprivileged process is opened anew: it must be its own. */
+static void own_stdio(const struct plan_process *p)
+{
+	for (int fd = 0; fd < 3; fd++) {
+		struct stat st;
+
+		if (fstat(fd, &st) < 0 || st.st_uid == p->spec->user.uid ||
+		    (S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3)))
+			continue;
+		/* A read-only file system, an unmapped owner: it works as far as it works. */
+		(void) fchown(fd, p->spec->user.uid, (gid_t) -1);
+	}
+}
+
+static int set_ids(struct plan_process *p, struct err *e)
+{
+	const struct spec_user *u = &p->spec->user;
+	const gid_t *groups = u->additional_gids.v;
+
+	if (u->additional_gids.n || !p->setgroups_denied) {
+		if (setgroups(u->additional_gids.n, groups) < 0 &&
+		    (u->additional_gids.n || errno != EPERM))
+			return err_sys(e, errno, "process.user.additionalGids: setgroups");
+	}
+	if (setresgid(u->gid, u->gid, u->gid) < 0)
+		return err_sys(e, errno, "process.user.gid %u", u->gid);
+	/* What is permitted stays over the change of uid; what of it remains is set last. */
+	if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0 || setresuid(u->uid, u->uid, u->uid) < 0)
+		return err_sys(e, errno, "process.user.uid %u", u->uid);
+	return 0;
+}
+
+/* What the kernel grants of the wanted set: asking for more would be refused as a whole. */
+static int set_caps(const struct plan_process *p, bool keep_admin, struct err *e)
+{
+	struct caps have = {}, c;
+	uint64_t admin = keep_admin ? UINT64_C(1) << CAP_SYS_ADMIN : 0;
+	int r = caps_get(&have);
+
+	if (r < 0)
+		return err_sys(e, -r, "capget");
+	c.permitted = (p->caps.permitted | admin) & have.permitted;
+	c.effective = (p->caps.effective | admin) & c.permitted;
+	c.inheritable = p->caps.inheritable & have.permitted;
+	r = caps_set(&c);
+	return r < 0 ? err_sys(e, -r, "process.capabilities") : 0;
+}
+
+static int enter_cwd(const struct plan_process *p, bool last, struct err *e)
+{
+	char at[4096];
+
+	if (chdir(p->spec->cwd) < 0) {
+		if (!last)
+			return 0;
+		return err_sys(e, errno, "chdir to cwd (\"%.200s\") set in config.json failed",
+			       p->spec->cwd);
+	}
+	/*
+	 * A descriptor of the host that leaked in would show as a path "(unreachable)", or as
+	 * ENOENT with the C library's check (CVE-2024-21626).
+	 */
+	if (syscall(SYS_getcwd, at, sizeof(at)) < 0 || at[0] != '/')
+		return err_set(e, ERR_DENIED, EPERM,
+			       "current working directory is outside of the container's root: "
+			       "process.cwd '%.100s' is refused",
+			       p->spec->cwd);
+	return 0;
+}
+
+/* The sixth field of the line of passwd(5) whose third is the uid. */
+static bool passwd_home(char *line, uint32_t uid, char *ret_home, size_t max)
+{
+	char *field[7] = { line };
+	uint32_t id = 0;
+	int n = 1;
+
+	for (char *c = line; *c && n < 7; c++) {
+		if (*c == ':') {
+			*c = '\0';
+			field[n++] = c + 1;
+		}
+	}
+	if (n < 6 || num_parse_u32(str_of(field[2]), 0, UINT32_MAX, &id) < 0 || id != uid ||
+	    !field[5][0])
+		return false;
+	(void) snprintf(ret_home, max, "HOME=%s", field[5]);
+	return true;
+}
+
+/* HOME from the container's own /etc/passwd; "/" for a uid it does not know. */
+static void set_home(struct plan_process *p)
+{
+	static char home[1024]; /* one process, and it stays until exec */
+	char text[4096];
+	size_t have = 0;
+	auto_fd int fd = FD_NONE;
+	bool found = false;
+	struct stat st;
+
+	if (!p->home_missing)
+		return;
+	fd = open("/etc/passwd", O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	while (fd >= 0 && !found && fstat(fd, &st) == 0 && S_ISREG(st.st_mode)) {
+		ssize_t n = read(fd, text + have, sizeof(text) - 1 - have);
+		char *line = text, *end;
+
+		if (n <= 0)
+			break;
+		have += (size_t) n;
+		text[have] = '\0';
+		while (!found && (end = strchr(line, '\n'))) {
+			*end = '\0';
+			found = passwd_home(line, p->spec->user.uid, home, sizeof(home));
+			line = end + 1;
+		}
+		have -= (size_t) (line - text);
+		if (have == sizeof(text) - 1)
+			have = 0; /* a line of 4 KiB is nobody's */
+		memmove(text, line, have);
+	}
+	if (!found)
+		(void) snprintf(home, sizeof(home), "HOME=/");
+	for (size_t i = 0; i < p->env_n; i++) {
+		if (strncmp(p->env[i], "HOME=", 5) == 0) {
+			p->env[i] = home;
+			return;
+		}
+	}
+	p->env[p->env_n++] = home;
+	p->env[p->env_n] = NULL;
+}
+
+/* 0: a file this process may execute. */
+static int executable(const char *path)
+{
+	struct stat st;
+
+	if (stat(path, &st) < 0)
+		return -errno;
+	if (S_ISDIR(st.st_mode))
+		return -EISDIR;
+	return faccessat(AT_FDCWD, path, X_OK, AT_EACCESS) < 0 ? -errno : 0;
+}
+
+/* Runtimes' callers know these texts: podman and docker tell 127 from 126 by them. */
+static int find_program(const struct plan_process *p, const char **ret_path, struct err *e)
+{
+	static char found[4096];
+	const char *name = p->spec->args[0], *dir = p->path_list;
+	int worst = -ENOENT, r;
+
+	if (!name[0])
+		return err_set(e, ERR_NOT_FOUND, ENOENT,
+			       "exec: \"\": executable file not found in $PATH");
+	if (strchr(name, '/')) {
+		r = executable(name);
+		if (r == 0) {
+			*ret_path = name;
+			return 0;
+		}
+		if (r == -ENOENT || r == -ENOTDIR)
+			return err_set(e, ERR_NOT_FOUND, -r,
+				       "exec: \"%.150s\": stat %.150s: no such file or directory",
+				       name, name);
+		return err_set(e, ERR_DENIED, -r, "exec: \"%.200s\": %s", name,
+			       r == -EISDIR   ? "is a directory"
+			       : r == -EACCES ? "permission denied"
+					      : strerror(-r));
+	}
+	while (dir && *dir) {
+		size_t n = strcspn(dir, ":");
+
+		if (n == 0)
+			r = snprintf(found, sizeof(found), "./%s", name);
+		else
+			r = snprintf(found, sizeof(found), "%.*s/%s", (int) n, dir, name);
+		if (r > 0 && (size_t) r < sizeof(found)) {
+			r = executable(found);
+			if (r == 0) {
+				*ret_path = found;
+				return 0;
+			}
+			if (r == -EACCES)
+				worst = r;
+		}
+		dir += n + (dir[n] == ':');
+	}
+	if (worst == -EACCES)
+		return err_set(e, ERR_DENIED, EACCES, "exec: \"%.200s\": permission denied", name);
+	return err_set(e, ERR_NOT_FOUND, ENOENT,
+		       "exec: \"%.200s\": executable file not found in $PATH", name);
+}
+
+int process_prepare(struct plan_process *p, const struct plan *plan, const char **ret_path,
+		    struct err *e)
+{
+	int r = set_rlimits(p, e);
+
+	r = r < 0 ? r : set_scheduling(p, e);
+	r = r < 0 ? r : set_memory_policy(plan, p, e);
+	if (r < 0)
+		return r;
+	if (plan->spec && plan->spec->linux_.personality_set &&
+	    personality(plan->spec->linux_.personality) < 0)
+		return err_sys(e, errno, "linux.personality");
+	for (int i = 0; i < 3; i++) {
+		if (p->stdio[i] >= 0 && dup2(p->stdio[i], i) < 0)
+			return err_sys(e, errno, "standard stream %d", i);
+	}
+	own_stdio(p);
+	r = caps_bound(p->caps.bounding);
+	if (r < 0)
+		return err_sys(e, -r, "process.capabilities.bounding");
+	/* First as root, who may pass where the user may not; again as the user, who may pass
+	 * where root is squashed (NFS). */
+	r = enter_cwd(p, false, e);
+	r = r < 0 ? r : set_ids(p, e);
+	if (r < 0)
+		return r;
+	/* With the process's own powers, so that what is found is what exec will find; those that
+	 * only the last steps need stay permitted. */
+	{
+		struct caps c = {};
+
+		r = caps_get(&c);
+		c.effective = p->caps.effective & c.permitted;
+		r = r < 0 ? r : caps_set(&c);
+		if (r < 0)
+			return err_sys(e, -r, "process.capabilities");
+	}
+	r = enter_cwd(p, true, e);
+	if (r < 0)
+		return r;
+	(void) umask(p->spec->user.umask_set ? p->spec->user.umask : 0022);
+	set_home(p);
+	return find_program(p, ret_path, e);
+}
+
+static int load_filter(const struct plan_process *p, struct err *e)
+{
+	if (!p->seccomp.len)
+		return 0;
+	if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, p->seccomp_flags, &p->seccomp) < 0)
+		return err_sys(e, errno, "linux.seccomp: loading the filter of %u instructions",
+			       (unsigned) p->seccomp.len);
+	return 0;
+}
+
+/*
+ * 3, 4, ... become the passed descriptors; everything else but the report closes at exec. All go
+ * up first, out of the way of the places to be filled.
+ */
+static int arrange_fds(struct plan_process *p, int *report_fd)
+{
+	int n = (int) p->preserve_fds_n, up;
+
+	for (int i = 0; i < n; i++) {
+		up = fcntl(p->preserve_fds[i], F_DUPFD_CLOEXEC, 3 + n);
+		if (up < 0)
+			return -errno;
+		p->preserve_fds[i] = up;
+	}
+	if (n) {
+		up = fcntl(*report_fd, F_DUPFD_CLOEXEC, 3 + n);
+		if (up < 0)
+			return -errno;
+		*report_fd = up;
+	}
+	for (int i = 0; i < n; i++) {
+		if (dup2(p->preserve_fds[i], 3 + i) < 0)
+			return -errno;
+	}
+	return close_range(3 + (unsigned) n, ~0u, CLOSE_RANGE_CLOEXEC) < 0 ? -errno : 0;
+}
+
+int process_exec(struct plan_process *p, const char *path, int *report_fd, struct err *e)
+{
+	bool nnp = p->spec->no_new_privileges;
+	int r;
+
+	if (p->lsm_text &&
+	    write(p->lsm_fd, p->lsm_text, strlen(p->lsm_text)) != (ssize_t) strlen(p->lsm_text))
+		return err_sys(e, errno, "security label '%.100s'", p->lsm_text);
+	r = arrange_fds(p, report_fd);
+	if (r < 0)
+		return err_sys(e, -r, "arranging the descriptors");
+	if (!nnp && p->seccomp.len) {
+		r = set_caps(p, true, e);
+		r = r < 0 ? r : load_filter(p, e);
+		if (r < 0)
+			return r;
+	}
+	r = set_caps(p, false, e);
+	if (r < 0)
+		return r;
+	if (p->caps.ambient) {
+		r = caps_ambient(p->caps.ambient);
+		if (r < 0)
+			return err_sys(e, -r, "process.capabilities.ambient");
+	}
+	if (nnp) {
+		if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+			return err_sys(e, errno, "process.noNewPrivileges");
+		r = load_filter(p, e);
+		if (r < 0)
+			return r;
+	}
+	(void) execve(path, (char *const *) (uintptr_t) p->spec->args, p->env);
+	if (errno == ENOENT)
+		return err_set(e, ERR_NOT_FOUND, ENOENT,
+			       "exec %.150s: no such file or directory (it is there: is its "
+			       "interpreter or loader?)",
+			       path);
+	return err_sys(e, errno, "exec %.200s", path);
+}

@@ -1,0 +1,437 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The container's file system. The one file that resolves the container's paths: each is looked up
+ * once, below the root's descriptor (sys/path.h), and then used by descriptor; a mount that cannot
+ * be attached there is an error, never retried by name (CVE-2021-30465, CVE-2023-27561).
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "base/auto.h"
+#include "base/str.h"
+#include "engine/container/child.h"
+#include "engine/container/plan.h"
+#include "sys/path.h"
+
+static bool is_root(const char *path)
+{
+	return path[strspn(path, "/.")] == '\0';
+}
+
+static int where(struct err *e, int r, const char *destination)
+{
+	return err_sys(e, -r, "mount at '%.200s'", destination);
+}
+
+/* The new mount becomes the root that all later paths start from. */
+static void take_root(struct plan *p, int fd)
+{
+	p->root_fd = fd;
+}
+
+static int attach(struct plan *p, struct plan_mount *m, int mount_fd, int target, struct err *e)
+{
+	int r = mount_attach(mount_fd, target, "");
+
+	if (r < 0)
+		return where(e, r, m->destination);
+	if (is_root(m->destination)) {
+		int fd = fcntl(mount_fd, F_DUPFD_CLOEXEC, 3);
+
+		if (fd < 0)
+			return where(e, -errno, m->destination);
+		take_root(p, fd);
+	}
+	return 0;
+}
+
+static int make_link(struct plan *p, struct plan_mount *m, struct err *e)
+{
+	const char *name = NULL;
+	auto_fd int parent = path_parent(p->root_fd, m->destination, true, 0755, &name);
+	char had[4096];
+	ssize_t n;
+
+	if (parent < 0)
+		return where(e, parent, m->destination);
+	if (symlinkat(m->link_target, parent, name) == 0)
+		return 0;
+	n = errno == EEXIST ? readlinkat(parent, name, had, sizeof(had) - 1) : -1;
+	if (n >= 0) {
+		had[n] = '\0';
+		if (streq(had, m->link_target))
+			return 0;
+	}
+	return err_set(e, ERR_CONFLICT, EEXIST,
+		       "mount at '%.100s': something other than the link to '%.100s' is there",
+		       m->destination, m->link_target);
+}
+
+static int target_of(struct plan *p, struct plan_mount *m)
+{
+	/* A link, whatever it points to, is a mount point itself when it shall not be followed. */
+	if (m->words.dest_nofollow) {
+		const char *name = NULL;
+		auto_fd int parent = path_parent(p->root_fd, m->destination, true, 0755, &name);
+		int fd;
+
+		if (parent < 0)
+			return parent;
+		fd = path_open_how(parent, name, O_PATH | O_NOFOLLOW, 0, 0);
+		if (fd != -ENOENT)
+			return fd;
+	}
+	if (m->kind == PLAN_MOUNT_BIND && !m->source_is_dir)
+		return path_make_file(p->root_fd, m->destination, 0644);
+	return path_make_dir(p->root_fd, m->destination, 0755);
+}
+
+static int do_bind(struct plan *p, struct plan_mount *m, struct err *e)
+{
+	auto_fd int target = FD_NONE;
+
+	if (m->link_target)
+		return make_link(p, m, e);
+	target = target_of(p, m);
+	if (target < 0)
+		return where(e, target, m->destination);
+	return attach(p, m, m->tree_fd, target, e);
+}
+
+/* What the image says about a directory holds for a tmpfs on it, unless the options say else. */
+static void inherit_mode(struct plan_mount *m, int target, char text[static 8])
+{
+	struct stat st;
+
+	for (size_t i = 0; i < m->words.data_n; i++) {
+		if (streq(m->words.data[i].key, "mode"))
+			return;
+	}
+	if (fstat(target, &st) < 0)
+		return;
+	(void) snprintf(text, 8, "%o", st.st_mode & 07777);
+	m->words.data[m->words.data_n++] =
+		(struct mount_option){ .key = "mode", .value = text, .fd = FD_NONE };
+}
+
+static int fill_copy(struct plan_mount *m, int mount_fd, int target)
+{
+	auto_fd int from = openat(target, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	auto_fd int to = openat(mount_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (!m->words.copy_up)
+		return 0;
+	return from < 0 || to < 0 ? -errno : copy_up(from, to);
+}
+
+/*
+ * sysfs belongs to a network namespace and is refused when ours does not own it: then the host's,
+ * read-only whatever was asked, since it is the host's.
+ */
+static int sysfs_instead(void)
+{
+	struct mount_change c = { .set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV |
+					 MOUNT_ATTR_NOEXEC };
+	int fd = mount_clone(AT_FDCWD, "/sys", true), r;
+
+	if (fd < 0)
+		return fd;
+	r = mount_change(fd, "", true, &c);
+	if (r < 0) {
+		(void) close(fd);
+		return r;
+	}
+	return fd;
+}
+
+static int new_refused(struct plan_mount *m, int r, const char *why, struct err *e)
+{
+	if (streq(m->fstype, "proc") && r == -EPERM)
+		return err_set(
+			e, ERR_DENIED, EPERM,
+			"mount of proc at '%.100s': the kernel refuses a full procfs because "
+			"the one outside is masked, or its pid namespace is not ours",
+			m->destination);
+	return err_sys(e, -r, "mount of %.40s at '%.100s'%s%.100s", m->fstype, m->destination,
+		       why[0] ? ": " : "", why);
+}
+
+static int do_new(struct plan *p, struct plan_mount *m, struct err *e)
+{
+	bool proc_like = streq(m->fstype, "proc") || streq(m->fstype, "sysfs");
+	bool tmpfs = streq(m->fstype, "tmpfs");
+	uint64_t attr = m->words.set;
+	struct mount_change late = { .set = attr, .propagation = MS_PRIVATE };
+	char why[MOUNT_WHY_MAX] = "", mode[8];
+	auto_fd int target = FD_NONE, fd = FD_NONE;
+	int r;
+
+	/* A link here would hand out a "procfs" of somebody's making (CVE-2023-27561). */
+	if (proc_like) {
+		target = path_open_how(p->root_fd, m->destination, O_PATH | O_NOFOLLOW, 0,
+				       RESOLVE_NO_SYMLINKS);
+		if (target == -ELOOP || target == -ENOTDIR)
+			return err_set(e, ERR_INVALID, ENOTDIR,
+				       "mount at '%.100s': '%s' must be mounted on ordinary "
+				       "directory",
+				       m->destination, m->fstype);
+		close_fd(&target);
+	}
+	target = target_of(p, m);
+	if (target < 0)
+		return where(e, target, m->destination);
+	if (tmpfs)
+		inherit_mode(m, target, mode);
+	fd = mount_new(m->fstype, m->words.data, m->words.data_n,
+		       m->words.copy_up ? attr & ~(uint64_t) MOUNT_ATTR_RDONLY : attr, why);
+	if ((fd == -EPERM || fd == -EBUSY) && streq(m->fstype, "sysfs"))
+		fd = sysfs_instead();
+	if (fd < 0)
+		return new_refused(m, fd, why, e);
+	r = fill_copy(m, fd, target);
+	if (r < 0)
+		return err_sys(e, -r, "mount at '%.100s': copying what was there", m->destination);
+	if (m->words.copy_up || m->words.propagation || m->words.rec_set || m->words.rec_clear) {
+		late.set |= m->words.rec_set;
+		late.clear = m->words.clear | m->words.rec_clear;
+		late.propagation = m->words.propagation;
+		r = mount_change(fd, "", false, &late);
+		if (r < 0)
+			return err_sys(e, -r, "mount at '%.100s': attributes", m->destination);
+	}
+	return attach(p, m, fd, target, e);
+}
+
+/* "cpu,cpuacct" is also found as cpu and as cpuacct. */
+static int comma_links(int dir, const char *name)
+{
+	const char *part = name;
+
+	if (!strchr(name, ','))
+		return 0;
+	while (*part) {
+		char one[64];
+		size_t n = strcspn(part, ",");
+
+		if (n == 0 || n >= sizeof(one))
+			return -EINVAL;
+		memcpy(one, part, n);
+		one[n] = '\0';
+		if (symlinkat(name, dir, one) < 0 && errno != EEXIST)
+			return -errno;
+		part += n + (part[n] == ',');
+	}
+	return 0;
+}
+
+static int do_cgroup(struct plan *p, struct plan_mount *m, struct err *e)
+{
+	static const struct mount_option mode[] = {
+		{ .key = "mode", .value = "755", .fd = FD_NONE },
+		{ .key = "source", .value = "tmpfs", .fd = FD_NONE }
+	};
+	struct mount_change change = { .set = m->words.set & MOUNT_ATTR_RDONLY };
+	auto_fd int target = target_of(p, m), fd = FD_NONE, dir = FD_NONE;
+	int r = 0;
+
+	if (target < 0)
+		return where(e, target, m->destination);
+	fd = mount_new("tmpfs", mode, ARRAY_SIZE(mode),
+		       MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC, NULL);
+	if (fd < 0)
+		return where(e, fd, m->destination);
+	r = attach(p, m, fd, target, e);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < m->cgroups_n && r == 0; i++) {
+		struct plan_cgroup *c = &m->cgroups[i];
+
+		if (mkdirat(fd, c->name, 0755) < 0)
+			r = -errno;
+		r = r < 0 ? r : mount_attach(c->tree_fd, fd, c->name);
+		r = r < 0 ? r : comma_links(fd, c->name);
+	}
+	if (r == 0 && change.set)
+		r = mount_change(fd, "", false, &change);
+	return r < 0 ? where(e, r, m->destination) : 0;
+}
+
+static int do_mount(struct plan *p, struct plan_mount *m, struct err *e)
+{
+	switch (m->kind) {
+	case PLAN_MOUNT_BIND:
+		return do_bind(p, m, e);
+	case PLAN_MOUNT_NEW:
+		return do_new(p, m, e);
+	case PLAN_MOUNT_CGROUP:
+		return do_cgroup(p, m, e);
+	}
+	return 0;
+}
+
+int rootfs_build(struct plan *p, struct err *e)
+{
+	struct mount_change slave = { .propagation = MS_SLAVE };
+	int r = 0;
+
+	/* Nothing mounted from here on may appear on the host. */
+	if (p->clone_flags & CLONE_NEWNS)
+		r = mount_change(AT_FDCWD, "/", true, &slave);
+	/*
+	 * On top of "/": the one directory that is certain to exist. Absolute paths keep meaning
+	 * the host's until pivot_root, since a process's own root is not looked up.
+	 */
+	r = r < 0 ? r : mount_attach(p->root_fd, AT_FDCWD, "/");
+	if (r < 0)
+		return err_sys(e, -r, "root file system");
+	for (size_t i = 0; i < p->mounts_n; i++) {
+		r = do_mount(p, &p->mounts[i], e);
+		if (r < 0)
+			return r;
+	}
+	if (p->process.spec) {
+		/* Callers of runc rely on the working directory being made. A read-only image
+		 * that lacks it shows when the process changes into it. */
+		auto_fd int cwd = path_make_dir(p->root_fd, p->process.spec->cwd, 0755);
+
+		(void) cwd;
+	}
+	return 0;
+}
+
+/* Over a file the host's /dev/null; over a directory an empty one, the same for all. */
+static int mask(struct plan *p, const char *path, int null_fd, int *empty_fd, struct err *e)
+{
+	static const struct mount_option small[] = {
+		{ .key = "size", .value = "0k", .fd = FD_NONE },
+		{ .key = "nr_inodes", .value = "1", .fd = FD_NONE },
+		{ .key = "mode", .value = "755", .fd = FD_NONE },
+		{ .key = "source", .value = "tmpfs", .fd = FD_NONE },
+	};
+	auto_fd int target = path_open_in(p->root_fd, path, O_PATH, 0), fd = FD_NONE;
+	struct stat st;
+	int r;
+
+	if (target == -ENOENT || target == -ENOTDIR || target == -EACCES)
+		return 0; /* nothing there to hide */
+	if (target < 0 || fstat(target, &st) < 0)
+		return err_sys(e, target < 0 ? -target : errno, "masked path '%.200s'", path);
+	if (!S_ISDIR(st.st_mode)) {
+		fd = mount_clone(null_fd, "", false);
+	} else if (*empty_fd < 0) {
+		/* The first use attaches the mount itself; later ones clone it, attached. */
+		fd = mount_new("tmpfs", small, ARRAY_SIZE(small),
+			       MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV |
+				       MOUNT_ATTR_NOEXEC,
+			       NULL);
+		if (fd >= 0)
+			*empty_fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	} else {
+		fd = mount_clone(*empty_fd, "", false);
+	}
+	r = fd < 0 ? fd : mount_attach(fd, target, "");
+	return r < 0 ? err_sys(e, -r, "masked path '%.200s'", path) : 0;
+}
+
+static int make_readonly(struct plan *p, const char *path, struct err *e)
+{
+	struct mount_change ro = { .set = MOUNT_ATTR_RDONLY };
+	auto_fd int target = path_open_in(p->root_fd, path, O_PATH, 0), fd = FD_NONE;
+	int r;
+
+	if (target == -ENOENT || target == -ENOTDIR)
+		return 0;
+	if (target < 0)
+		return err_sys(e, -target, "readonly path '%.200s'", path);
+	fd = mount_clone(target, "", true);
+	r = fd < 0 ? fd : mount_change(fd, "", true, &ro);
+	r = r < 0 ? r : mount_attach(fd, target, "");
+	return r < 0 ? err_sys(e, -r, "readonly path '%.200s'", path) : 0;
+}
+
+int rootfs_protect(struct plan *p, struct err *e)
+{
+	const struct spec_linux *l = &p->spec->linux_;
+	auto_fd int empty_fd = FD_NONE, null_fd = FD_NONE;
+	struct stat st;
+	int r = 0;
+
+	for (size_t i = 0; i < l->readonly_paths_n && r == 0; i++)
+		r = make_readonly(p, l->readonly_paths[i], e);
+	if (r < 0 || !l->masked_paths_n)
+		return r;
+	/* The host's node, in this mount namespace, and surely that device: not the container's,
+	 * which may be anything by now (CVE-2025-31133). */
+	null_fd = open("/dev/null", O_PATH | O_CLOEXEC | O_NOFOLLOW);
+	if (null_fd < 0 || fstat(null_fd, &st) < 0)
+		return err_sys(e, errno, "/dev/null");
+	if (!S_ISCHR(st.st_mode) || st.st_rdev != makedev(1, 3))
+		return err_set(e, ERR_DENIED, EPERM,
+			       "/dev/null of this machine is not that device");
+	for (size_t i = 0; i < l->masked_paths_n && r == 0; i++)
+		r = mask(p, l->masked_paths[i], null_fd, &empty_fd, e);
+	return r;
+}
+
+static int set_propagation(struct plan *p, struct err *e)
+{
+	static const struct {
+		const char *word;
+		uint64_t flag;
+		bool recursive;
+	} words[] = {
+		{ "shared", MS_SHARED, false },		{ "rshared", MS_SHARED, true },
+		{ "slave", MS_SLAVE, false },		{ "rslave", MS_SLAVE, true },
+		{ "private", MS_PRIVATE, false },	{ "rprivate", MS_PRIVATE, true },
+		{ "unbindable", MS_UNBINDABLE, false }, { "runbindable", MS_UNBINDABLE, true },
+	};
+	const char *want = p->spec->linux_.rootfs_propagation;
+
+	for (size_t i = 0; want && i < ARRAY_SIZE(words); i++) {
+		struct mount_change c = { .propagation = words[i].flag };
+		int r;
+
+		if (!streq(want, words[i].word) || words[i].flag == MS_SLAVE)
+			continue; /* a slave it is already */
+		r = mount_change(p->root_fd, "", words[i].recursive, &c);
+		if (r < 0)
+			return err_sys(e, -r, "linux.rootfsPropagation '%s'", want);
+	}
+	return 0;
+}
+
+int rootfs_enter(struct plan *p, struct err *e)
+{
+	struct mount_change ro = { .set = MOUNT_ATTR_RDONLY };
+	int r;
+
+	if (fchdir(p->root_fd) < 0)
+		return err_sys(e, errno, "entering the root file system");
+	if (p->no_pivot || !(p->clone_flags & CLONE_NEWNS)) {
+		if (chroot(".") < 0)
+			return err_sys(e, errno, "chroot");
+	} else {
+		/* pivot_root(2): the old root ends up on top of the new one, and goes. */
+		if (syscall(SYS_pivot_root, ".", ".") < 0)
+			return err_sys(e, errno, "pivot_root");
+		if (umount2(".", MNT_DETACH) < 0)
+			return err_sys(e, errno, "leaving the host's root");
+	}
+	if (chdir("/") < 0)
+		return err_sys(e, errno, "chdir");
+	r = set_propagation(p, e);
+	if (r == 0 && p->spec->root && p->spec->root->readonly) {
+		r = mount_change(p->root_fd, "", false, &ro);
+		if (r < 0)
+			return err_sys(e, -r, "root.readonly");
+	}
+	return r;
+}

@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The wrappers around the ops, and the one place where an instance's state moves. Each arrow of
+ * the diagram in engine.h, with the function that performs it:
+ *
+ *	NONE -> CREATING -> CREATED		engine_create
+ *	CREATED -> RUNNING			engine_start
+ *	RUNNING <-> PAUSED			engine_pause, engine_resume
+ *	CREATED, RUNNING, PAUSED -> STOPPED	engine_exited
+ *	 ... -> STOPPING -> STOPPED		engine_kill
+ *	any -> FAILED				a create or start that failed
+ *	any -> NONE				engine_destroy
+ */
+#include "engine/engine.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/auto.h"
+
+static const char *const state_names[] = {
+	[ENGINE_NONE] = "none",	      [ENGINE_CREATING] = "creating",
+	[ENGINE_CREATED] = "created", [ENGINE_RUNNING] = "running",
+	[ENGINE_PAUSED] = "paused",   [ENGINE_STOPPING] = "stopping",
+	[ENGINE_STOPPED] = "stopped", [ENGINE_FAILED] = "stopped", /* OCI has no word for it */
+};
+
+#define IN(state) (1u << (state))
+
+/* From which states each state may be entered. */
+static const unsigned enters[] = {
+	[ENGINE_NONE] = ~0u,
+	[ENGINE_CREATING] = IN(ENGINE_NONE),
+	[ENGINE_CREATED] = IN(ENGINE_CREATING),
+	[ENGINE_RUNNING] = IN(ENGINE_CREATED) | IN(ENGINE_PAUSED),
+	[ENGINE_PAUSED] = IN(ENGINE_RUNNING),
+	[ENGINE_STOPPING] = IN(ENGINE_CREATING) | IN(ENGINE_CREATED) | IN(ENGINE_RUNNING) |
+			    IN(ENGINE_PAUSED) | IN(ENGINE_STOPPING) | IN(ENGINE_FAILED),
+	[ENGINE_STOPPED] = IN(ENGINE_CREATED) | IN(ENGINE_RUNNING) | IN(ENGINE_PAUSED) |
+			   IN(ENGINE_STOPPING) | IN(ENGINE_STOPPED),
+	[ENGINE_FAILED] = ~0u,
+};
+
+const char *engine_state_name(enum engine_state s)
+{
+	return state_names[s];
+}
+
+static bool may_enter(const struct instance *in, enum engine_state to)
+{
+	return (enters[to] & IN(in->state)) != 0;
+}
+
+static void move(struct instance *in, enum engine_state to)
+{
+	assert(may_enter(in, to));
+	in->state = to;
+}
+
+static int wrong_state(const struct instance *in, const char *verb, struct err *e)
+{
+	return err_set(e, ERR_CONFLICT, EBUSY, "cannot %s a container that is %s", verb,
+		       engine_state_name(in->state));
+}
+
+static int need(const struct instance *in, enum engine_cap cap, const void *op, const char *verb,
+		struct err *e)
+{
+	if (op && (in->caps.caps & cap))
+		return 0;
+	return err_set(e, ERR_UNSUPPORTED, EOPNOTSUPP, "the engine '%s' cannot %s", in->ops->name,
+		       verb);
+}
+
+struct instance *instance_new(const struct engine_ops *ops, const struct engine_caps *caps)
+{
+	struct instance *in = calloc(1, ops->instance_size);
+
+	if (in) {
+		in->ops = ops;
+		in->caps = *caps;
+		in->pidfd = FD_NONE;
+		in->console_fd = FD_NONE;
+	}
+	return in;
+}
+
+void instance_free(struct instance *in)
+{
+	if (!in)
+		return;
+	engine_destroy(in);
+	free(in);
+}
+
+int engine_create(struct instance *in, const struct bundle *b, nsec_t deadline, struct err *e)
+{
+	int r;
+
+	if (!may_enter(in, ENGINE_CREATING))
+		return wrong_state(in, "create", e);
+	move(in, ENGINE_CREATING);
+	r = in->ops->create(in, b, deadline, e);
+	if (r < 0) {
+		in->ops->destroy(in);
+		move(in, ENGINE_FAILED);
+		return r;
+	}
+	move(in, ENGINE_CREATED);
+	return 0;
+}
+
+int engine_start(struct instance *in, struct err *e)
+{
+	int r;
+
+	if (in->state != ENGINE_CREATED)
+		return wrong_state(in, "start", e);
+	r = in->ops->start(in, e);
+	move(in, r < 0 ? ENGINE_FAILED : ENGINE_RUNNING);
+	return r;
+}
+
+int engine_signal(struct instance *in, int signo, struct err *e)
+{
+	if (in->state != ENGINE_CREATED && in->state != ENGINE_RUNNING &&
+	    in->state != ENGINE_PAUSED)
+		return err_set(e, ERR_CONFLICT, ESRCH, "container not running");
+	return in->ops->signal(in, signo, e);
+}
+
+int engine_kill(struct instance *in, nsec_t deadline, struct err *e)
+{
+	int r;
+
+	if (in->state == ENGINE_NONE || in->state == ENGINE_STOPPED)
+		return 0; /* nothing of it runs */
+	move(in, ENGINE_STOPPING);
+	r = in->ops->kill(in, deadline, e);
+	if (r == 0)
+		move(in, ENGINE_STOPPED);
+	return r;
+}
+
+int engine_usage(struct instance *in, struct usage *ret, struct err *e)
+{
+	return in->ops->usage(in, ret, e);
+}
+
+int engine_processes(struct instance *in, pid_t *ret_pids, size_t max, size_t *ret_n, struct err *e)
+{
+	return in->ops->processes(in, ret_pids, max, ret_n, e);
+}
+
+int engine_pause(struct instance *in, struct err *e)
+{
+	int r = need(in, ENGINE_CAP_PAUSE, (const void *) (uintptr_t) in->ops->pause, "pause", e);
+
+	if (r < 0)
+		return r;
+	if (in->state != ENGINE_RUNNING)
+		return wrong_state(in, "pause", e);
+	r = in->ops->pause(in, e);
+	if (r == 0)
+		move(in, ENGINE_PAUSED);
+	return r;
+}
+
+int engine_resume(struct instance *in, struct err *e)
+{
+	int r = need(in, ENGINE_CAP_PAUSE, (const void *) (uintptr_t) in->ops->resume, "resume", e);
+
+	if (r < 0)
+		return r;
+	if (in->state != ENGINE_PAUSED)
+		return wrong_state(in, "resume", e);
+	r = in->ops->resume(in, e);
+	if (r == 0)
+		move(in, ENGINE_RUNNING);
+	return r;
+}
+
+int engine_exec(struct instance *in, const struct exec_spec *x, struct exec *ret, struct err *e)
+{
+	int r = need(in, ENGINE_CAP_EXEC, (const void *) (uintptr_t) in->ops->exec, "exec", e);
+
+	if (r < 0)
+		return r;
+	if (in->state == ENGINE_PAUSED && !x->ignore_paused)
+		return err_set(
+			e, ERR_CONFLICT, EBUSY,
+			"cannot exec in a paused container (use --ignore-paused to override)");
+	if (in->state != ENGINE_RUNNING && in->state != ENGINE_CREATED &&
+	    in->state != ENGINE_PAUSED)
+		return err_set(e, ERR_CONFLICT, ESRCH, "cannot exec in a stopped container");
+	return in->ops->exec(in, x, ret, e);
+}
+
+int engine_update(struct instance *in, const struct spec_resources *r, struct err *e)
+{
+	int got = need(in, ENGINE_CAP_UPDATE, (const void *) (uintptr_t) in->ops->update, "update",
+		       e);
+
+	if (got < 0)
+		return got;
+	if (in->state != ENGINE_CREATED && in->state != ENGINE_RUNNING &&
+	    in->state != ENGINE_PAUSED)
+		return wrong_state(in, "update", e);
+	return in->ops->update(in, r, e);
+}
+
+int engine_save(const struct instance *in, int state_fd, struct err *e)
+{
+	return in->ops->save(in, state_fd, e);
+}
+
+int engine_load(struct instance *in, int state_fd, struct err *e)
+{
+	return in->ops->load(in, state_fd, e);
+}
+
+void engine_exited(struct instance *in)
+{
+	if (may_enter(in, ENGINE_STOPPED))
+		move(in, ENGINE_STOPPED);
+}
+
+void engine_destroy(struct instance *in)
+{
+	in->ops->destroy(in);
+	move(in, ENGINE_NONE);
+}
