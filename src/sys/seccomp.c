@@ -5,8 +5,8 @@
 #include <linux/seccomp.h>
 #include <stdlib.h>
 
-#define JUMP_MAX 255 /* of a conditional jump; further with BPF_JA */
-#define FAILS_MAX 64 /* conditional jumps of one rule that lead past it */
+#define JUMP_MAX  255 /* of a conditional jump; further with BPF_JA */
+#define FAILS_MAX 64  /* conditional jumps of one rule that lead past it */
 
 struct code {
 	struct sock_filter *at;

@@ -29,13 +29,13 @@ struct seccomp_condition {
 
 struct seccomp_rule {
 	uint32_t nr;
-	uint32_t action;			 /* SECCOMP_RET_* | data */
+	uint32_t action;			    /* SECCOMP_RET_* | data */
 	const struct seccomp_condition *conditions; /* all must hold; none: always */
 	size_t conditions_n;
 };
 
 struct seccomp_arch {
-	uint32_t audit; /* AUDIT_ARCH_* */
+	uint32_t audit;		    /* AUDIT_ARCH_* */
 	struct seccomp_rule *rules; /* sorted in place by number, otherwise in the order given */
 	size_t rules_n;
 	/* Numbers above it are newer than the profile: `newer` instead of the default. */

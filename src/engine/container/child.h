@@ -33,7 +33,7 @@ struct child_message {
 };
 
 /* The whole life of a container's init up to exec. cloned_into: clone3 put it into the cgroup. */
-[[noreturn]] void init_child(struct plan *p, bool cloned_into);
+[[gnu::noreturn]] void init_child(struct plan *p, bool cloned_into);
 
 /* rootfs_child.c: everything mounted below the new root; then the root is entered. */
 [[nodiscard]] int rootfs_build(struct plan *p, struct err *e);
@@ -60,4 +60,4 @@ int process_exec(struct plan_process *p, const char *path, int *report_fd, struc
 			     const struct err *e);
 /* Wait for the parent's byte; -EPIPE when it is gone. */
 [[nodiscard]] int child_wait(int sync_fd);
-[[noreturn]] void child_fail(int sync_fd, const struct err *e);
+[[gnu::noreturn]] void child_fail(int sync_fd, const struct err *e);

@@ -15,4 +15,4 @@ struct exec_plan {
 	size_t initial_bytes, final_bytes;
 };
 
-[[noreturn]] void exec_child(struct exec_plan *xp);
+[[gnu::noreturn]] void exec_child(struct exec_plan *xp);

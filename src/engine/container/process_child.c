@@ -94,7 +94,8 @@ static void own_stdio(const struct plan_process *p)
 		    (S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3)))
 			continue;
 		/* A read-only file system, an unmapped owner: it works as far as it works. */
-		(void) fchown(fd, p->spec->user.uid, (gid_t) -1);
+		if (fchown(fd, p->spec->user.uid, (gid_t) -1) < 0)
+			continue;
 	}
 }
 

@@ -70,9 +70,12 @@ static int compare_of(const char *word, enum seccomp_compare *ret_op, struct err
 		const char *word;
 		enum seccomp_compare op;
 	} words[] = {
-		{ "SCMP_CMP_NE", SECCOMP_NE }, { "SCMP_CMP_LT", SECCOMP_LT },
-		{ "SCMP_CMP_LE", SECCOMP_LE }, { "SCMP_CMP_EQ", SECCOMP_EQ },
-		{ "SCMP_CMP_GE", SECCOMP_GE }, { "SCMP_CMP_GT", SECCOMP_GT },
+		{ "SCMP_CMP_NE", SECCOMP_NE },
+		{ "SCMP_CMP_LT", SECCOMP_LT },
+		{ "SCMP_CMP_LE", SECCOMP_LE },
+		{ "SCMP_CMP_EQ", SECCOMP_EQ },
+		{ "SCMP_CMP_GE", SECCOMP_GE },
+		{ "SCMP_CMP_GT", SECCOMP_GT },
 		{ "SCMP_CMP_MASKED_EQ", SECCOMP_MASKED_EQ },
 	};
 
@@ -145,10 +148,10 @@ static struct seccomp_arch *arch_of(struct compiling *c, uint32_t token)
 static int add_rule(struct compiling *c, struct seccomp_arch *arch, struct seccomp_rule r,
 		    struct err *e)
 {
-	struct seccomp_rule *slot = arch->rules_n >= RULES_MAX ?
-					    NULL :
-					    arena_push(c->a, &arch->rules, &arch->rules_n,
-						       sizeof(*slot));
+	struct seccomp_rule *slot = arch->rules_n >= RULES_MAX
+					    ? NULL
+					    : arena_push(c->a, &arch->rules, &arch->rules_n,
+							 sizeof(*slot));
 
 	if (!slot)
 		return no_memory(e);
