@@ -41,6 +41,8 @@ struct plan_input {
 	int root_fd;	       /* borrowed: the root file system, to find users in; or FD_NONE */
 	const char *run_dir;   /* ROOT/workloads/ID: hosts, hostname, resolv.conf lie there */
 	const char *init_path; /* --init: our reaper on the host */
+	const char *hostname;
+	const char *shm_dir; /* --ipc shareable or container:X: the shared /dev/shm; else NULL */
 	/* "container:X" resolved: /proc/PID/ns/..., NULL when not asked for */
 	const char *pid_ns, *ipc_ns, *uts_ns, *net_ns;
 };

@@ -32,20 +32,13 @@ struct attach_options; /* svc/attach.h */
 [[nodiscard]] int workload_create(struct svc *s, const struct workload_config *c, bool foreground,
 				  char ret_id[static WORKLOAD_ID_MAX], struct err *e);
 
-struct start_options {
-	bool attach;	 /* the connection becomes the session, from the first byte of output on */
-	bool foreground; /* nothing is acknowledged before the end: `run` without -d */
-	unsigned rows, cols; /* of the caller's terminal, 0: unknown */
-	int sink[3];	     /* supervise_sinks(): borrowed, or FD_NONE */
-};
-#define START_OPTIONS_INIT ((struct start_options){ .sink = { FD_NONE, FD_NONE, FD_NONE } })
-
 /*
  * Plan, bundle, spawn the shim, create and start. With attach the streams are joined before the
- * first instruction of the workload and *ret_conn is the session; NULL, NULL: detached. Starting
- * what runs already succeeds without effect (and without attach).
- * Fails: as its parts; a command that cannot be run leaves NOT_FOUND (exit code 127) or DENIED
- * (126), and the record in EXITED with that code. *ret_exit_code on failure: 125, 126 or 127.
+ * first instruction of the workload and *ret_conn is the session (attach.h), and nothing is synced:
+ * nothing is acknowledged before it ends. NULL, NULL: detached. Starting what runs already succeeds
+ * without effect; with attach it is CONFLICT.
+ * Fails: as its parts; *ret_exit_code (may be NULL) is then what `run` exits with: 125, 126 the
+ * command cannot be executed (DENIED), 127 it is not there (NOT_FOUND).
  */
 [[nodiscard]] int workload_start(struct svc *s, const char *ref,
 				 const struct attach_options *attach, struct shim_conn *ret_conn,

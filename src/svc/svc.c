@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "svc/svc.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+int svc_init(struct svc *s, const char *root, const char *state,
+	     void (*notice)(struct svc *s, const char *text), struct err *e)
+{
+	*s = (struct svc){ .notice = notice };
+	return paths_init(&s->paths, root, state, e);
+}
+
+void svc_fini(struct svc *s)
+{
+	store_close(s->store);
+	s->store = NULL;
+}
+
+int svc_store(struct svc *s, struct err *e)
+{
+	return s->store ? 0 : store_open(&s->paths, &s->store, e);
+}
+
+void svc_notice(struct svc *s, const char *fmt, ...)
+{
+	char text[512];
+	va_list ap;
+
+	if (!s->notice)
+		return;
+	va_start(ap, fmt);
+	(void) vsnprintf(text, sizeof(text), fmt, ap); /* cut when longer: it is for reading */
+	va_end(ap);
+	s->notice(s, text);
+}
