@@ -142,6 +142,8 @@ static int wait_session(struct subject_run *r, int *ret_code, bool *ret_cancelle
 		switch (event.what) {
 		case SESSION_OUTPUT:
 		case SESSION_GAP:
+		case SESSION_READY:
+		case SESSION_CLOSED:
 			break;
 		case SESSION_EXITED:
 			*ret_code = (int) event.exited.code;

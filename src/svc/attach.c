@@ -124,7 +124,7 @@ struct copy {
 	struct shim_conn *conn;
 	int in_fd; /* FD_NONE once it has ended */
 	int out[2];
-	char held[SHIM_DATA_MAX]; /* of stdin, not yet taken */
+	char held[SHIM_DATA_MAX / 2]; /* of stdin, not yet taken */
 	size_t held_n, held_at;
 };
 

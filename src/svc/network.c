@@ -36,7 +36,7 @@ int network_ls(struct svc *s, const char *const *filters, size_t filters_n, stru
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < all.n; i++) {
-		bool keep = true, one;
+		bool keep = true, one = false;
 
 		for (size_t k = 0; k < filters_n; k++) {
 			r = match(&all.v[i], filters[k], &one, e);
