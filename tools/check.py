@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Build, run the suites, print each one's totals, show every failure in full at the end.
 
-    check.py build|fast|all|asan|clang|fuzz|e2e [--build DIR] [--seconds N] [-k EXPRESSION]
+    check.py build|fast|all|asan|clang|fuzz|e2e|vm [--build DIR] [--seconds N] [-k EXPRESSION]
 
 A skipped test must stand in tools/skips.txt with its reason; another skip is a failure.
 """
@@ -17,6 +17,8 @@ import sys
 import time
 import xml.etree.ElementTree as ET
 from pathlib import Path
+
+from vm import suite as vm_suite
 
 TOP = Path(__file__).resolve().parent.parent
 JOBS = str(os.cpu_count() or 2)
@@ -156,6 +158,13 @@ def e2e():
     return s.end()
 
 
+def vm():
+    """The end-to-end tests again, some of them, in a machine with another kernel."""
+    s = Suite(vm_suite.NAME)
+    vm_suite.fill(s, ARGS.build)
+    return s.end()
+
+
 def traces():
     """What the end-to-end tests could leave behind on this machine."""
     found = set()
@@ -249,15 +258,20 @@ def e2e_suites():
     return suites if suites[0].failures else suites + [e2e()]
 
 
+def vm_suites():
+    suites = first_build()
+    return suites if suites[0].failures else suites + [vm()]
+
+
 def all_suites():
     suites = fast_suites()
     if suites[0].failures:
         return suites
-    return suites + [e2e()] + clang_suites() + asan_suites()
+    return suites + [e2e(), vm()] + clang_suites() + asan_suites()
 
 
 WHAT = {"build": first_build, "fast": fast_suites, "all": all_suites, "asan": asan_suites,
-        "clang": clang_suites, "fuzz": fuzz_suites, "e2e": e2e_suites}
+        "clang": clang_suites, "fuzz": fuzz_suites, "e2e": e2e_suites, "vm": vm_suites}
 
 
 def listed_skips():

@@ -1,0 +1,91 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: Apache-2.0
+"""
+In the machine: run files of end-to-end tests, one process each, one after the other.
+
+    inside.py RESULTS BUDGET_S FILE_LIMIT_S TEST_LIMIT_S FILE...
+
+Python starts slowly here, so pytest is loaded once and forked from. What each test did is a line of
+JSON in RESULTS as soon as it is known: what a file that never ends had done counts.
+"""
+import json
+import os
+import signal
+import sys
+import time
+
+import pytest
+
+
+class Report:
+    """A plugin of pytest that writes down each test's outcome as it ends."""
+
+    def __init__(self, out, deadline):
+        self.out = out
+        self.deadline = deadline
+        self.bad = set()
+
+    def say(self, **fact):
+        self.out.write(json.dumps(fact) + "\n")
+        self.out.flush()
+
+    def pytest_collection_finish(self, session):
+        for item in session.items:
+            self.say(test=item.nodeid, outcome="found")
+
+    def pytest_collectreport(self, report):
+        if report.failed:
+            self.say(test=report.nodeid, outcome="failed", text=report.longreprtext)
+
+    def pytest_runtest_setup(self, item):
+        if time.monotonic() > self.deadline:
+            pytest.skip("out of time in the emulated machine")
+
+    def pytest_runtest_logreport(self, report):
+        if report.failed:
+            captured = "".join(f"\n---- {title}\n{text}" for title, text in report.sections)
+            self.say(test=report.nodeid, outcome="failed", text=report.longreprtext + captured)
+            self.bad.add(report.nodeid)
+        elif report.skipped:
+            reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else ""
+            self.say(test=report.nodeid, outcome="skipped", text=reason.removeprefix("Skipped: "))
+            self.bad.add(report.nodeid)
+        elif report.when == "teardown" and report.nodeid not in self.bad:
+            self.say(test=report.nodeid, outcome="passed")
+
+
+def child(results, deadline, test_limit_s, file):
+    """Never returns."""
+    os.setpgid(0, 0)
+    with open(results, "a", encoding="utf-8") as out:
+        status = pytest.main(["-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--tb=long",
+                              "--color=no", f"--timeout={test_limit_s}", file],
+                             plugins=[Report(out, deadline)])
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(int(status))
+
+
+def main():
+    results, budget_s, file_limit_s, test_limit_s = sys.argv[1], *map(int, sys.argv[2:5])
+    end = time.monotonic() + budget_s
+    for file in sys.argv[5:]:
+        started = time.monotonic()
+        limit = min(started + file_limit_s, end)
+        pid = os.fork()
+        if pid == 0:
+            child(results, limit, test_limit_s, file)
+        # New tests stop at the limit by themselves; one that is under way may take its own time.
+        killed = False
+        while os.waitpid(pid, os.WNOHANG) == (0, 0):
+            if time.monotonic() > limit + test_limit_s + 60 and not killed:
+                os.killpg(pid, signal.SIGKILL)
+                killed = True
+            time.sleep(0.1)
+        with open(results, "a", encoding="utf-8") as out:
+            out.write(json.dumps({"file": file, "killed": killed,
+                                  "seconds": round(time.monotonic() - started)}) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+The end-to-end tests of the container engine on Debian's kernel with cgroup v2 alone, which few
+development machines have: a chosen few, as everything is 10 to 30 times slower there.
+ATOLL_VM=0 leaves them out. Without a mirror to get a kernel from they are skipped, with the reason.
+"""
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from . import machine, parts
+
+TOP = Path(__file__).resolve().parents[2]
+NAME = "e2e (Debian's kernel, cgroup v2)"
+# What says most about control groups and the kernel first: the budget may end the list early.
+FILES = ["test_runtime_cgroups.py", "test_runtime_verbs.py"]
+BUDGET_S = 420
+FILE_LIMIT_S = 180
+TEST_LIMIT_S = 150
+
+
+def fill(suite, build):
+    """Run it, into a Suite of tools/check.py."""
+    if os.environ.get("ATOLL_VM") == "0":
+        suite.skips.append((NAME, "ATOLL_VM=0"))
+        return
+    # The build may be replaced while the machine runs, which 9p does not survive: it gets copies.
+    cache = build / "vm"
+    try:
+        parts.Parts(cache).get()
+        with tempfile.TemporaryDirectory(prefix="stage-", dir=cache) as stage:
+            _run(suite, build, cache, Path(stage))
+    except parts.Unavailable as ex:
+        suite.skips.append((NAME, f"no machine: {ex}"))
+    except machine.NoBoot as ex:
+        suite.fail("boot", str(ex))
+
+
+def _stage(build, stage):
+    """The programs and the tests, without what either keeps for itself."""
+    (stage / "build/test-images").mkdir(parents=True)
+    for f in build.iterdir():
+        if f.name.startswith("atoll") and f.is_file():
+            shutil.copy2(f, stage / "build")
+    archive = build / "test-images/busybox.tar"
+    if archive.exists():
+        shutil.copy2(archive, stage / "build/test-images")
+    shutil.copytree(TOP / "tests/e2e", stage / "tests/e2e",
+                    ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy2(Path(__file__).with_name("inside.py"), stage)
+    (stage / "results").mkdir()
+    return [f"tests/e2e/{f}" for f in FILES if (stage / "tests/e2e" / f).exists()]
+
+
+def _run(suite, build, cache, stage):
+    files = _stage(build, stage)
+    results = stage / "results/results"
+    results.touch()
+    home = "/tmp/atoll-vm"  # in the machine's memory: 9p is slow, and no overlay can be put on it
+    script = (f"mkdir {home} && cp -a {stage}/build {stage}/tests {stage}/inside.py {home} && "
+              f"cd {home} && /usr/bin/python3 inside.py {results} "
+              f"{BUDGET_S} {FILE_LIMIT_S} {TEST_LIMIT_S} {' '.join(files)}")
+    m = machine.Machine(cache, memory_mib=3072, shares=[results.parent])
+    r = m.run(["/bin/sh", "-c", script], BUDGET_S + 2 * TEST_LIMIT_S,
+              env={"ATOLL_BUILD": f"{home}/build", "PYTHONDONTWRITEBYTECODE": "1", "ATOLL_VM": "1"})
+    facts = [json.loads(l) for l in results.read_text().splitlines() if l.endswith("}")]
+    _count(suite, facts, r)
+
+
+def _count(suite, facts, r):
+    ended, found = {}, set()
+    for f in facts:
+        if "file" in f:
+            if f["killed"]:
+                suite.fail(f["file"], f"did not end; killed after {f['seconds']} s")
+        elif f["outcome"] == "found":
+            found.add(f["test"])
+        elif ended.get(f["test"], ("",))[0] != "failed":
+            ended[f["test"]] = (f["outcome"], f.get("text", ""))
+    for test, (outcome, text) in sorted(ended.items()):
+        if outcome == "passed":
+            suite.passed += 1
+        elif outcome == "skipped":
+            suite.skips.append((f"vm/{test}", text))
+        else:
+            suite.fail(test, text)
+    for test in sorted(found - set(ended)):
+        suite.skips.append((f"vm/{test}", "out of time in the emulated machine"))
+    if r.status not in (0, 124) or not ended:
+        suite.fail("the machine", f"exit status {r.status}\n{r.out[-8000:]}")
