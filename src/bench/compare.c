@@ -14,6 +14,7 @@
 #include "bench/subject.h"
 #include "fmt/json.h"
 #include "svc/image.h"
+#include "svc/program.h"
 #include "svc/system.h"
 
 /* Stops are slower than starts and say less: fewer of them. */
@@ -277,37 +278,6 @@ static int measure_row(struct compare *c, const char *isolation, const char *pro
 	return r;
 }
 
-/* The probe stands beside this program in a build tree, in libexec/atoll once installed. */
-static int find_probe(char *ret_path, size_t max, struct err *e)
-{
-	static const char *const places[] = { "atoll-probe", "../libexec/atoll/atoll-probe" };
-	char self[512];
-	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
-	char *slash;
-
-	if (n < 0)
-		return err_sys(e, errno, "compare: /proc/self/exe");
-	self[n] = '\0';
-	slash = strrchr(self, '/');
-	if (!slash)
-		return err_set(e, ERR_INTERNAL, 0, "compare: %s is no path", self);
-	*slash = '\0';
-	for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
-		auto_free char *real = NULL;
-
-		if ((size_t) snprintf(ret_path, max, "%s/%s", self, places[i]) >= max)
-			continue;
-		real = realpath(ret_path, NULL);
-		if (real && strlen(real) < max) {
-			(void) snprintf(ret_path, max, "%s", real);
-			return 0;
-		}
-	}
-	return err_set(e, ERR_NOT_FOUND, ENOENT,
-		       "atoll-probe is neither in %s nor in %s/../libexec/atoll: install it", self,
-		       self);
-}
-
 static int image_size(struct compare *c, struct figure *ret, struct err *e)
 {
 	auto_arena struct arena a = ARENA_INIT(16u << 20);
@@ -349,11 +319,11 @@ int compare_run(struct compare *c, struct report *ret, bool *ret_cancelled, stru
 	auto_arena struct arena a = ARENA_INIT(4u << 20);
 	struct figure disk = { .known = false };
 	struct system_info info;
-	char probe[1024];
+	char probe[PATH_MAX];
 
 	*ret = (struct report){ .image = c->image, .runs = c->runs, .when = clock_wall() };
 	*ret_cancelled = false;
-	if (find_probe(probe, sizeof(probe), e) < 0 || image_size(c, &disk, e) < 0 ||
+	if (program_path("atoll-probe", probe, e) < 0 || image_size(c, &disk, e) < 0 ||
 	    system_info(c->svc, &a, &info, e) < 0)
 		return -1;
 	describe_host(ret->host, sizeof(ret->host));
