@@ -15,7 +15,7 @@ def prefix(build, base):
     p = subprocess.run(["meson", "install", "-C", build, "--no-rebuild", "--destdir",
                         base / "dest"], capture_output=True, text=True, check=False)
     assert p.returncode == 0, p.stdout + p.stderr
-    return base / "dest/usr/local"
+    return next((base / "dest").rglob("bin/atoll")).parent.parent  # whatever prefix it is for
 
 
 def test_everything_is_in_its_place(prefix):
