@@ -50,30 +50,34 @@ struct str str_trim(struct str s)
 
 #define NEAREST_MAX 64
 
-/* Levenshtein distance with one row; both at most NEAREST_MAX long. */
+/*
+ * Edits that lead from one to the other: a character more, less or another, or two neighbours
+ * swapped, the commonest slip of all. Both at most NEAREST_MAX long.
+ */
 static size_t distance(const char *a, size_t na, const char *b, size_t nb)
 {
-	uint8_t row[NEAREST_MAX + 1];
+	uint8_t rows[3][NEAREST_MAX + 1]; /* row i is rows[i % 3] */
 
 	for (size_t j = 0; j <= nb; j++)
-		row[j] = (uint8_t) j;
+		rows[0][j] = (uint8_t) j;
 	for (size_t i = 1; i <= na; i++) {
-		uint8_t diagonal = row[0];
+		uint8_t *older = rows[(i + 1) % 3], *old = rows[(i + 2) % 3], *now = rows[i % 3];
 
-		row[0] = (uint8_t) i;
+		now[0] = (uint8_t) i;
 		for (size_t j = 1; j <= nb; j++) {
-			uint8_t up = row[j];
-			uint8_t best = (uint8_t) (diagonal + (a[i - 1] != b[j - 1]));
+			uint8_t best = (uint8_t) (old[j - 1] + (a[i - 1] != b[j - 1]));
 
-			if (up + 1 < best)
-				best = (uint8_t) (up + 1);
-			if (row[j - 1] + 1 < best)
-				best = (uint8_t) (row[j - 1] + 1);
-			row[j] = best;
-			diagonal = up;
+			if (old[j] + 1 < best)
+				best = (uint8_t) (old[j] + 1);
+			if (now[j - 1] + 1 < best)
+				best = (uint8_t) (now[j - 1] + 1);
+			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] &&
+			    older[j - 2] + 1 < best)
+				best = (uint8_t) (older[j - 2] + 1);
+			now[j] = best;
 		}
 	}
-	return row[nb];
+	return rows[na % 3][nb];
 }
 
 const char *str_nearest(const char *s, const char *const *words, size_t n)
