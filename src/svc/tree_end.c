@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "svc/tree_end.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/str.h"
+#include "svc/bundle.h"
+#include "sys/path.h"
+#include "sys/process.h"
+
+#define LINKS_MAX 40 /* as the kernel's */
+
+int tree_root(struct svc *s, const struct workload_record *w, bool read_only, int *ret_root_fd,
+	      struct err *e)
+{
+	char path[64];
+	int fd;
+
+	if (w->status.pid <= 0)
+		return bundle_root(s, w, read_only, ret_root_fd, e);
+	(void) snprintf(path, sizeof(path), "/proc/%d/root", (int) w->status.pid);
+	fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	/* Opened, then checked: the pid may have become another's in between. */
+	if (fd < 0 || !process_alive(w->status.pid, w->status.pid_ident)) {
+		close_fdp(&fd);
+		return bundle_root(s, w, read_only, ret_root_fd, e);
+	}
+	*ret_root_fd = fd;
+	return 0;
+}
+
+void tree_end_fini(struct tree_end *t)
+{
+	close_fd(&t->parent_fd);
+}
+
+/* The last component of a cleaned path, and the path before it. */
+static const char *split(char *path)
+{
+	char *slash = strrchr(path, '/');
+
+	if (!slash)
+		return path;
+	*slash = 0;
+	return slash + 1;
+}
+
+/* One link at the end is replaced by what it points to. *ret_more: look again. */
+static int follow_link(const struct tree_end *t, const char *dir, struct arena *a,
+		       const char **path, bool *ret_more)
+{
+	char target[4096];
+	ssize_t n;
+
+	*ret_more = false;
+	if (!t->found || !S_ISLNK(t->st.st_mode))
+		return 0;
+	n = readlinkat(t->parent_fd, t->name, target, sizeof(target) - 1);
+	if (n < 0)
+		return -errno;
+	target[n] = 0;
+	*path = target[0] == '/' ? arena_strdup(a, target) : arena_printf(a, "%s/%s", dir, target);
+	*ret_more = true;
+	return *path ? 0 : -ENOMEM;
+}
+
+/* "a//b/./" becomes "/a/b": without blank and "." components; ".." stays for the kernel. */
+static char *clean(const char *path, struct arena *a)
+{
+	char *text = arena_alloc(a, strlen(path) + 2), *to = text;
+
+	for (struct str rest = str_of(path); text && rest.p;) {
+		struct str part = str_cut(rest, '/', &rest);
+
+		if (!part.n || str_is(part, "."))
+			continue;
+		*to++ = '/';
+		memcpy(to, part.p, part.n);
+		to += part.n;
+	}
+	return text;
+}
+
+static int find_once(int root_fd, const char *path, struct arena *a, struct tree_end *t,
+		     const char **ret_dir, struct err *e)
+{
+	char *dir = clean(path, a);
+	const char *name;
+
+	if (!dir)
+		return err_set(e, ERR_EXHAUSTED, ENOMEM, "out of memory");
+	name = split(dir);
+	close_fd(&t->parent_fd);
+	if (streq(name, "..")) { /* its own name is not known from here */
+		*(char *) (dir + strlen(dir)) = '/';
+		name = "";
+	}
+	t->parent_fd = path_open_in(root_fd, *dir ? dir : ".", O_PATH | O_DIRECTORY, 0);
+	if (t->parent_fd < 0) {
+		int sys = -t->parent_fd;
+
+		t->parent_fd = FD_NONE;
+		return err_sys(e, sys, "find '%s'", path);
+	}
+	t->name = name;
+	t->found = fstatat(t->parent_fd, name, &t->st, AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) == 0;
+	if (!t->found && errno != ENOENT)
+		return err_sys(e, errno, "look at '%s'", path);
+	*ret_dir = dir;
+	return 0;
+}
+
+int tree_end_find(int root_fd, const char *path, bool follow, struct arena *a, struct tree_end *ret,
+		  struct err *e)
+{
+	struct tree_end t = TREE_END_INIT;
+	struct str whole = str_of(path);
+	const char *dir = "", *at = path;
+	bool more = true;
+	int r = 0;
+
+	t.content = str_is(whole, ".") || str_ends(whole, "/.");
+	t.want_dir = t.content || str_ends(whole, "/");
+	for (unsigned links = 0; more && r == 0; links++) {
+		if (links == LINKS_MAX)
+			r = err_sys(e, ELOOP, "find '%s'", path);
+		if (r == 0)
+			r = find_once(root_fd, at, a, &t, &dir, e);
+		if (r < 0)
+			break;
+		if (links == 0)
+			t.last = *t.name ? t.name : "/";
+		more = false;
+		if (follow || t.want_dir) {
+			r = follow_link(&t, dir, a, &at, &more);
+			if (r < 0)
+				r = err_sys(e, -r, "follow '%s'", path);
+		}
+	}
+	if (r < 0) {
+		tree_end_fini(&t);
+		return r;
+	}
+	*ret = t;
+	return 0;
+}
+
+int tree_end_open_dir(const struct tree_end *t, int *ret_fd, struct err *e)
+{
+	int fd = openat(t->parent_fd, *t->name ? t->name : ".",
+			O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+	if (fd < 0)
+		return err_sys(e, errno, "open the directory '%s'", t->last);
+	*ret_fd = fd;
+	return 0;
+}

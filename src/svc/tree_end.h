@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One end of a copy: a place in a tree, found once and then known by descriptor. For the files of
+ * this room that move archives in and out of workloads.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <sys/stat.h>
+
+#include "base/arena.h"
+#include "base/auto.h"
+#include "base/err.h"
+#include "store/workload.h"
+#include "svc/svc.h"
+
+/* The workload's root: through its process while it runs, else as a detached mount. Gives. */
+[[nodiscard]] int tree_root(struct svc *s, const struct workload_record *w, bool read_only,
+			    int *ret_root_fd, struct err *e);
+
+struct tree_end {
+	int parent_fd;	  /* owned: O_PATH; the directory the last component is in */
+	const char *name; /* last component; "" for the root itself and for "DIR/." */
+	bool found;
+	struct stat st;	  /* when found */
+	bool content;	  /* the path ended in "/." : what is in it, not itself */
+	bool want_dir;	  /* the path ended in "/" */
+	const char *last; /* what it is called, also for content; "/" for the root */
+};
+#define TREE_END_INIT ((struct tree_end){ .parent_fd = FD_NONE })
+
+/*
+ * Look `path` up below root_fd (the host's own: a descriptor of "/"), following links on the way
+ * and, with follow, at its end. A missing last component is no error: found says so.
+ * NOT_FOUND: a directory on the way is missing. what names the path in messages.
+ */
+[[nodiscard]] int tree_end_find(int root_fd, const char *path, bool follow, struct arena *a,
+				struct tree_end *ret, struct err *e);
+void tree_end_fini(struct tree_end *t);
+#define auto_tree_end __attribute__((cleanup(tree_end_fini)))
+
+/* A descriptor of the directory it is, for reading. Gives. */
+[[nodiscard]] int tree_end_open_dir(const struct tree_end *t, int *ret_fd, struct err *e);
