@@ -103,7 +103,8 @@ static int start_check(struct exec_session *x, struct err *e)
 	struct shim *s = x->shim;
 	struct spec_process process = *s->spec->process;
 	struct exec_spec spec = { .process = &process,
-				  .console_socket = FD_NONE };
+				  .console_socket = FD_NONE,
+				  .seccomp = s->spec->linux_.seccomp };
 	struct exec got = { .pidfd = FD_NONE, .console_fd = FD_NONE };
 	struct ends ends[3] = ENDS_INIT;
 	int r;

@@ -157,10 +157,9 @@ static bool on_create(struct client *c, struct shim_msg *m, struct arena *a)
 	}
 	if (s->c.attach) {
 		c->is_session = true;
-		c->session.wants_output = true;
 		c->session.lossless = true;
 		c->session.gives_input = s->c.stdin_open;
-		streams_join(&s->io, &c->session);
+		streams_join(&s->io, &c->session, true);
 	} else if (s->c.acknowledged) {
 		c->waits = WAITS_START;
 		return true;
@@ -185,6 +184,8 @@ static bool on_stop(struct client *c, struct shim_msg *m, struct arena *)
 	uint64_t timeout = o->use_timeout ? o->timeout_ns : s->c.stop_timeout_ns;
 	struct err e = {};
 
+	if (s->phase == PHASE_GONE)
+		return reply_ok(c);
 	if (!timeout && !o->use_timeout)
 		timeout = 10 * (uint64_t) NSEC_PER_SEC;
 	if (life_stop(s, signo ? (int) signo : SIGTERM, (nsec_t) timeout, !o->restarting, &e) < 0)
@@ -226,10 +227,9 @@ static bool on_exec(struct client *c, struct shim_msg *m, struct arena *)
 		x->client = c;
 		c->exec = x;
 		c->is_session = true;
-		c->session.wants_output = true;
 		c->session.lossless = true;
 		c->session.gives_input = m->exec.stdin_open;
-		streams_join(&x->io, &c->session);
+		streams_join(&x->io, &c->session, true);
 	}
 	return reply_started(c, x->pid);
 }
@@ -241,10 +241,9 @@ static bool on_attach(struct client *c, struct shim_msg *m, struct arena *)
 	if (!reply_ok(c))
 		return false;
 	c->is_session = true;
-	c->session.wants_output = m->attach.output;
 	c->session.lossless = m->attach.lossless;
 	c->session.gives_input = m->attach.stdin_open && s->c.stdin_open;
-	streams_join(&s->io, &c->session);
+	streams_join(&s->io, &c->session, m->attach.output);
 	return true;
 }
 
@@ -392,7 +391,7 @@ static const struct {
 } requests[SHIM_TYPES_N] = {
 	[SHIM_CREATE] = { on_create, IN(PHASE_NONE) },
 	[SHIM_SIGNAL] = { on_signal, IN_ANY | IN_SESSION },
-	[SHIM_STOP] = { on_stop, IN_LIFE },
+	[SHIM_STOP] = { on_stop, IN_ANY },
 	[SHIM_PAUSE] = { on_pause, IN_UP },
 	[SHIM_RESUME] = { on_resume, IN_UP },
 	[SHIM_UPDATE] = { on_update, IN_LIFE },
@@ -486,16 +485,24 @@ static bool may_ask(int fd)
 	       (peer.uid == 0 || peer.uid == geteuid());
 }
 
-static void listener_ready(struct loop_source *src, uint32_t)
+/* False: nobody stands before the door. */
+static bool accept_one(struct shim *s)
 {
-	struct shim *s = LOOP_OWNER(src, struct shim, listener);
-	auto_fd int fd = accept4(src->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	auto_fd int fd = accept4(s->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	size_t n = 0;
 
 	for (const struct client *c = s->clients; c; c = c->next)
 		n++;
-	if (fd >= 0 && n < CLIENTS_MAX && may_ask(fd))
+	if (fd < 0)
+		return false;
+	if (n < CLIENTS_MAX && may_ask(fd))
 		(void) client_new(s, take_fd(&fd)); /* out of memory: hung up on */
+	return true;
+}
+
+static void listener_ready(struct loop_source *src, uint32_t)
+{
+	(void) accept_one(LOOP_OWNER(src, struct shim, listener));
 }
 
 int clients_listen(struct shim *s, struct err *e)
@@ -523,9 +530,11 @@ void clients_unlisten(struct shim *s)
 {
 	if (s->listen_fd < 0)
 		return;
+	(void) unlinkat(s->state_fd, SOCKET_NAME, 0);
+	for (int i = 0; i < CLIENTS_MAX && accept_one(s); i++)
+		;
 	loop_remove(&s->listener);
 	close_fd(&s->listen_fd);
-	(void) unlinkat(s->state_fd, SOCKET_NAME, 0);
 }
 
 /* ---- news -------------------------------------------------------------------------------- */
@@ -540,6 +549,19 @@ void clients_started(struct shim *s)
 		if (!reply_started(c, s->record.status.pid))
 			client_free(c);
 	}
+}
+
+/* One who has just asked, and was not heard yet, is answered all the same. */
+static void last_words(struct client *c)
+{
+	struct arena a = ARENA_INIT(MESSAGE_ARENA);
+	struct shim_msg m;
+
+	if (shim_recv(c->fd, &a, &m) > 0) {
+		(void) serve(c, &m, &a); /* it is let go in any case */
+		shim_msg_close_fds(&m);
+	}
+	arena_fini(&a);
 }
 
 /* Whether the client is still to be served. */
@@ -559,6 +581,8 @@ static bool tell_end(struct client *c, bool final)
 		return true;
 	if (c->waits == WAITS_STOP)
 		(void) reply_ok(c);
+	else if (!c->is_session)
+		last_words(c);
 	if (!c->is_session)
 		return false;
 	if (!c->exec && !c->session.exited)

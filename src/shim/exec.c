@@ -87,7 +87,8 @@ static int run(struct exec_session *x, const struct spec_process *p, const struc
 {
 	struct exec_spec spec = { .process = p,
 				  .stdio = { ends[0].theirs, ends[1].theirs, ends[2].theirs },
-				  .console_socket = FD_NONE };
+				  .console_socket = FD_NONE,
+				  .seccomp = x->shim->spec->linux_.seccomp };
 	int r;
 
 	*ret = (struct exec){ .pidfd = FD_NONE, .console_fd = FD_NONE };

@@ -18,6 +18,7 @@
 
 #define LOCK_NAME      "shim.lock"
 #define PID_NAME       "pid"
+#define LOG_NAME       "shim.log" /* its own; gone when it is empty: see main.c */
 #define WRITE_TRIES    6
 #define WRITE_DELAY    (100 * NSEC_PER_MSEC) /* doubled with every failure */
 #define WRITER_SECONDS 120		     /* one that hangs (a dead disk) is ended */
@@ -83,7 +84,13 @@ void record_pids(struct shim *s)
 
 void record_fini(struct shim *s)
 {
-	(void) unlinkat(s->state_fd, PID_NAME, 0);
+	auto_dir DIR *d = dir_open(s->state_fd, ".");
+	const struct dirent *entry;
+
+	/* What stays behind is harmless: it is looked at only where the record claims a shim. */
+	while (d && (entry = dir_next(d)))
+		if (!streq(entry->d_name, LOCK_NAME) && !streq(entry->d_name, LOG_NAME))
+			(void) unlinkat(s->state_fd, entry->d_name, 0);
 	(void) unlinkat(s->state_fd, LOCK_NAME, 0);
 	close_fd(&s->lock_fd);
 }

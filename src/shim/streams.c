@@ -134,7 +134,7 @@ static void session_output(struct session *c, enum shim_stream stream, struct st
 	struct shim_msg m = shim_msg_of(SHIM_OUTPUT);
 	int r;
 
-	if (!c->wants_output)
+	if (!(c->wants & 1u << stream))
 		return;
 	if (c->lost[SHIM_STREAM_STDOUT] || c->lost[SHIM_STREAM_STDERR]) {
 		c->lost[stream] += bytes.n; /* until it was told: in order */
@@ -157,8 +157,11 @@ static void session_output(struct session *c, enum shim_stream stream, struct st
 	c->more(c);
 }
 
-void streams_join(struct streams *s, struct session *c)
+void streams_join(struct streams *s, struct session *c, bool output)
 {
+	for (unsigned i = SHIM_STREAM_STDOUT; output && i <= SHIM_STREAM_STDERR; i++)
+		if (!c->lossless || s->sink[i].fd < 0)
+			c->wants |= 1u << i;
 	c->streams = s;
 	c->next = s->sessions;
 	c->held = BUF_INIT(SHIM_DATA_MAX);

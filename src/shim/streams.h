@@ -28,8 +28,9 @@ struct streams;
 struct session {		 /* a client's part in it; embedded in struct client */
 	struct streams *streams; /* NULL: joined to none */
 	struct session *next;
-	int sock; /* borrowed */
-	bool wants_output, gives_input, lossless;
+	int sock;	/* borrowed */
+	unsigned wants; /* bit per stream */
+	bool gives_input, lossless;
 	struct buf held; /* lossless: a chunk its socket did not take */
 	enum shim_stream held_stream;
 	uint64_t lost[SHIM_STREAM_STDERR + 1]; /* bytes not sent, to be told */
@@ -85,7 +86,8 @@ void streams_stdin(struct streams *s, int fd, bool once, bool tty);
 /* Takes those of the descriptors that are set: the caller's own. */
 void streams_sinks(struct streams *s, const int sink[static 3]);
 
-void streams_join(struct streams *s, struct session *c);
+/* output: what has no sink is sent to it. */
+void streams_join(struct streams *s, struct session *c, bool output);
 void streams_leave(struct session *c); /* hung up: its input ends */
 /* STDIN and STDIN_END of a session. -EPROTO: it sent past its window. */
 [[nodiscard]] int streams_input(struct session *c, struct str bytes);

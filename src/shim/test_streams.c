@@ -38,11 +38,10 @@ static void peer_init(struct peer *p, struct streams *s, bool lossless)
 	*p = (struct peer){ .ours = pair[0],
 			    .theirs = pair[1],
 			    .session = { .sock = pair[0],
-					 .wants_output = true,
 					 .gives_input = true,
 					 .lossless = lossless,
 					 .more = on_more } };
-	streams_join(s, &p->session);
+	streams_join(s, &p->session, true);
 }
 
 static void peer_fini(struct peer *p)

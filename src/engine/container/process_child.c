@@ -12,6 +12,7 @@
 #include <linux/sched.h>
 #include <linux/sched/types.h>
 #include <linux/seccomp.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/personality.h>
@@ -361,11 +362,27 @@ static int arrange_fds(struct plan_process *p, int *report_fd)
 	return close_range(3 + (unsigned) n, ~0u, CLOSE_RANGE_CLOEXEC) < 0 ? -errno : 0;
 }
 
+/*
+ * What is blocked or ignored here would be so in the program too. Handlers fall with exec (clone3
+ * has cleared them already).
+ */
+static void reset_signals(void)
+{
+	struct sigaction dfl = { .sa_handler = SIG_DFL };
+	sigset_t none;
+
+	for (int sig = 1; sig < SIGRTMIN; sig++)
+		(void) sigaction(sig, &dfl, NULL); /* refused for KILL and STOP, which need none */
+	(void) sigemptyset(&none);
+	(void) sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
 int process_exec(struct plan_process *p, const char *path, int *report_fd, struct err *e)
 {
 	bool nnp = p->spec->no_new_privileges;
 	int r;
 
+	reset_signals();
 	if (p->lsm_text &&
 	    write(p->lsm_fd, p->lsm_text, strlen(p->lsm_text)) != (ssize_t) strlen(p->lsm_text))
 		return err_sys(e, errno, "security label '%.100s'", p->lsm_text);
