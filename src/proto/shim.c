@@ -521,16 +521,19 @@ int shim_recv(int sock, struct arena *a, struct shim_msg *ret_m)
 		struct cmsghdr header;
 		char space[CMSG_SPACE(sizeof(int) * SHIM_FDS_MAX)];
 	} control;
-	int fds[SHIM_FDS_MAX], r;
+	int fds[SHIM_FDS_MAX], r, reset = 0;
 	size_t fds_n = 0;
 	struct iovec io = {};
 	struct msghdr h = { .msg_iov = &io, .msg_iovlen = 1, .msg_control = &control };
 	ssize_t n;
 
-	/* The length first, so that a short message takes no long buffer. */
+	/*
+	 * The length first, so that a short message takes no long buffer. A peer that hung up
+	 * without having read all of ours leaves an ECONNRESET, once, before what it sent.
+	 */
 	do
 		n = recv(sock, NULL, 0, MSG_PEEK | MSG_TRUNC);
-	while (n < 0 && errno == EINTR);
+	while (n < 0 && (errno == EINTR || (errno == ECONNRESET && !reset++)));
 	if (n < 0)
 		return errno == ECONNRESET ? 0 : -errno;
 	if (n > (ssize_t) SHIM_MESSAGE_MAX)

@@ -148,5 +148,12 @@ int main(void)
 	CHECK(shim_recv(pair[1], &a, &got) == 0);
 	CHECK(shim_send(pair[1], &m) == -EPIPE);
 	close_fd(&pair[1]);
+	/* The last word of a peer that did not listen to ours is heard. */
+	CHECK(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == 0);
+	CHECK(shim_send(pair[1], &m) == 0 && shim_send(pair[0], &m) == 0);
+	close_fd(&pair[0]);
+	CHECK(shim_recv(pair[1], &a, &got) == 1 && got.type == SHIM_OK);
+	CHECK(shim_recv(pair[1], &a, &got) == 0);
+	close_fd(&pair[1]);
 	return test_done();
 }

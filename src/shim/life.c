@@ -14,6 +14,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "fmt/json.h"
+#include "shim/lean.h"
 #include "shim/shim.h"
 #include "sys/mount.h"
 #include "sys/pty.h"
@@ -25,6 +26,7 @@
 /* A foreground run has acknowledged nothing: a short one is recorded once, at its end. */
 #define RECORD_SOON   (20 * NSEC_PER_MSEC)
 #define SLOW_CLIENTS  (3 * NSEC_PER_SEC) /* waited for once the user wanted the end */
+#define LEAN_AFTER    (300 * NSEC_PER_MSEC)
 #define SERVED_WITHIN (10 * NSEC_PER_SEC)
 
 #define EXIT_CANNOT	  125
@@ -400,9 +402,15 @@ void life_leave_when_served(struct shim *s)
 		loop_stop(&s->loop);
 }
 
+static void go_lean(struct loop_timer *)
+{
+	lean_now();
+}
+
 void life_recorded(struct shim *s)
 {
 	clients_started(s);
+	loop_timer_set(&s->loop, &s->lean_timer, clock_deadline(LEAN_AFTER), go_lean);
 	switch (s->phase) {
 	case PHASE_WAITING:
 	case PHASE_DRAINING:

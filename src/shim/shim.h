@@ -75,7 +75,7 @@ struct shim {
 	bool log_open, sinks_used, root_kept;
 	nsec_t up_since; /* CLOCK_MONOTONIC */
 	struct restart restart;
-	struct loop_timer restart_timer, stop_timer, linger_timer;
+	struct loop_timer restart_timer, stop_timer, linger_timer, lean_timer;
 	bool stop_wanted;  /* somebody asked for the end: no restart */
 	bool user_stopped; /* the user did: unless-stopped stays stopped */
 	bool removed;	   /* --rm has been done */
