@@ -438,6 +438,11 @@ void streams_sinks(struct streams *s, const int sink[static 3])
 		s->sink[i].owner = s;
 		s->sink[i].held = BUF_INIT(SHIM_DATA_MAX);
 	}
+	/* The run's own session may have joined before: what a sink carries is no message too. */
+	for (struct session *c = s->sessions; c; c = c->next)
+		for (unsigned i = SHIM_STREAM_STDOUT; c->lossless && i <= SHIM_STREAM_STDERR; i++)
+			if (s->sink[i].fd >= 0)
+				c->wants &= ~(1u << i);
 	if (s->sink[0].fd >= 0)
 		pump(s);
 }
