@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Shared by the files of svc/image: results, names, events. Not for callers of svc. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/err.h"
+#include "fmt/digest.h"
+#include "fmt/oci_image.h"
+#include "svc/image.h"
+
+void image_result_init(struct svc_image_result *r);
+[[nodiscard]] int image_result_add(struct svc_image_result *r, const struct digest *id,
+				   const char *const *stored_names, size_t n, bool existed,
+				   struct err *e);
+
+/* This machine's architecture as images call it: "amd64". */
+const char *image_architecture(void);
+
+/* A record that something was done to an image; name (stored) may be NULL. */
+[[nodiscard]] int image_event(struct store *s, const char *action, const struct digest *id,
+			      const char *name, struct err *e);
+
+/* "name" or "name:tag" into the stored form, the tag defaulted; INVALID with a digest. */
+[[nodiscard]] int image_stored_name(const char *text, char ret_name[static REFERENCE_MAX],
+				    struct err *e);
+
+/* SOURCE_DATE_EPOCH in seconds where it is set; else the default. */
+[[nodiscard]] int image_epoch(int64_t otherwise, int64_t *ret_epoch, struct err *e);
