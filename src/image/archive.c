@@ -69,8 +69,8 @@ int archive_open(struct archive *ar, struct content *c, const char *path, int fd
 		return err_sys(e, errno, "look at the archive");
 	if (S_ISDIR(st.st_mode)) {
 		ar->dir_fd = take_fd(&own);
-		return ar->dir_fd >= 0 ? 0 :
-					 err_set(e, ERR_INVALID, EISDIR,
+		return ar->dir_fd >= 0 ? 0
+				       : err_set(e, ERR_INVALID, EISDIR,
 						 "the input is a directory: name it instead");
 	}
 	if (!is_plain_file(fd)) {
@@ -153,8 +153,9 @@ int archive_part(struct archive *ar, const char *name, struct archive_part *ret_
 		if (!m)
 			return err_set(e, ERR_NOT_FOUND, ENOENT, "the archive has no '%s'",
 				       shown_of(str_of(name)).z);
-		*ret_part = (struct archive_part){ .fd = ar->fd, .owned_fd = FD_NONE, .off = m->off,
-						   .size = m->size };
+		*ret_part = (struct archive_part){
+			.fd = ar->fd, .owned_fd = FD_NONE, .off = m->off, .size = m->size
+		};
 		return 0;
 	}
 	/* Nothing outside of the directory is a part of it, whatever it links to. */
@@ -166,8 +167,9 @@ int archive_part(struct archive *ar, const char *name, struct archive_part *ret_
 	if (!S_ISREG(st.st_mode))
 		return err_set(e, ERR_INVALID, EINVAL, "'%s' in the directory is no plain file",
 			       shown_of(str_of(name)).z);
-	*ret_part = (struct archive_part){ .fd = fd, .owned_fd = fd, .off = 0,
-					   .size = (uint64_t) st.st_size };
+	*ret_part = (struct archive_part){
+		.fd = fd, .owned_fd = fd, .off = 0, .size = (uint64_t) st.st_size
+	};
 	(void) take_fd(&fd);
 	return 0;
 }

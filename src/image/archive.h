@@ -26,7 +26,7 @@ struct archive {
 
 /* Where a part's bytes are. */
 struct archive_part {
-	int fd;	    /* borrowed from the archive, or owned_fd */
+	int fd; /* borrowed from the archive, or owned_fd */
 	int owned_fd;
 	uint64_t off, size;
 };

@@ -199,7 +199,8 @@ static bool wanted(const struct svc_image_filter *f, const struct bounds *b,
 		return false;
 	for (size_t i = 0; i < f->references_n && !named; i++)
 		for (size_t k = 0; k < im->names_n && !named; k++)
-			named = glob_matches(f->references[i], reference_familiar_of(im->names[k])) ||
+			named = glob_matches(f->references[i],
+					     reference_familiar_of(im->names[k])) ||
 				glob_matches(f->references[i], im->names[k]);
 	if (!named || !labels_match(f, c->config))
 		return false;
@@ -298,8 +299,8 @@ static int list(struct svc *s, const struct svc_image_filter *f, struct svc_imag
 	return 0;
 }
 
-int svc_image_list(struct svc *s, const struct svc_image_filter *f,
-		   struct svc_image_list *ret_list, struct err *e)
+int svc_image_list(struct svc *s, const struct svc_image_filter *f, struct svc_image_list *ret_list,
+		   struct err *e)
 {
 	int r;
 
@@ -327,10 +328,10 @@ static void copy_member(struct json_writer *w, const char *key, const struct jso
 
 static void inspect_run(struct json_writer *w, const struct json *c)
 {
-	static const char *const keys[] = { "Hostname", "Domainname", "User", "ExposedPorts", "Env",
-					    "Cmd", "Healthcheck", "Image", "Volumes", "WorkingDir",
-					    "Entrypoint", "OnBuild", "Labels", "StopSignal",
-					    "Shell" };
+	static const char *const keys[] = { "Hostname", "Domainname", "User",	     "ExposedPorts",
+					    "Env",	"Cmd",	      "Healthcheck", "Image",
+					    "Volumes",	"WorkingDir", "Entrypoint",  "OnBuild",
+					    "Labels",	"StopSignal", "Shell" };
 	/* Scripts read these even where the image says nothing. */
 	static const char *const empty[] = { "Hostname", "Domainname", "User", "Image",
 					     "WorkingDir" };
@@ -446,15 +447,16 @@ static int history(struct svc *s, const struct image *im, struct svc_image_histo
 		const struct oci_history *from = c->history_n ? &c->history[i] : NULL;
 		struct svc_image_step *step = &h->items[n - 1 - i];
 
-		*step = (struct svc_image_step){ .id = "<missing>", .created_by = "", .comment = "" };
+		*step = (struct svc_image_step){ .id = "<missing>",
+						 .created_by = "",
+						 .comment = "" };
 		if (from && from->created_by)
 			step->created_by = arena_strdup(&h->arena, from->created_by);
 		if (from && from->comment)
 			step->comment = arena_strdup(&h->arena, from->comment);
 		if (!step->created_by || !step->comment)
 			return no_memory(e);
-		if (from && from->created &&
-		    clock_parse(str_of(from->created), &step->created) < 0)
+		if (from && from->created && clock_parse(str_of(from->created), &step->created) < 0)
 			step->created = 0;
 		if ((!from || !from->empty_layer) && layer < im->row.chains_n) {
 			int r = layer_size(s, &h->arena, &im->row.chains[layer++], &step->size, e);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * `image bootstrap`: an image from Debian's packages, by mmdebstrap. Reproducible: times are clamped
- * to the start of the day (or SOURCE_DATE_EPOCH), mmdebstrap sorts its tar and removes what differs
- * from run to run, and what it copies from the host (names, resolvers) is removed here.
+ * `image bootstrap`: an image from Debian's packages, by mmdebstrap. Reproducible: times are
+ * clamped to the start of the day (or SOURCE_DATE_EPOCH), mmdebstrap sorts its tar and removes what
+ * differs from run to run, and what it copies from the host (names, resolvers) is removed here.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -99,8 +99,8 @@ static int packages(struct bootstrap *b, char **ret_list, struct err *e)
 		while (len < rest.n && !strchr(", \t\n", rest.p[len]))
 			len++;
 		word = (struct str){ rest.p, len };
-		rest = len < rest.n ? (struct str){ rest.p + len + 1, rest.n - len - 1 } :
-				      (struct str){};
+		rest = len < rest.n ? (struct str){ rest.p + len + 1, rest.n - len - 1 }
+				    : (struct str){};
 		if (!len)
 			continue;
 		if (!is_word(word, "+.-:~="))
@@ -132,7 +132,8 @@ static int make_args(struct bootstrap *b, const char *list, const char *out, con
 {
 	/* What differs from host to host or run to run, beside what mmdebstrap removes itself. */
 	static const char *const hooks[] = {
-		"--customize-hook=rm -rf \"$1\"/etc/hostname \"$1\"/etc/resolv.conf \"$1\"/etc/hosts",
+		"--customize-hook=rm -rf \"$1\"/etc/hostname \"$1\"/etc/resolv.conf "
+		"\"$1\"/etc/hosts",
 		"--customize-hook=rm -rf \"$1\"/var/cache/apt/* \"$1\"/var/lib/apt/lists/* "
 		"\"$1\"/var/cache/debconf/*-old \"$1\"/var/lib/dpkg/*-old",
 		"--customize-hook=find \"$1\"/var/log -type f -exec truncate -s 0 {} +",
@@ -169,10 +170,9 @@ static int make_args(struct bootstrap *b, const char *list, const char *out, con
 	if (r == 0)
 		r = arg(b, arena_strdup(a, out), e);
 	if (r == 0 && b->req->mirror)
-		r = b->req->mirror[0] == '-' ?
-			    err_set(e, ERR_INVALID, EINVAL, "'%s' is no mirror",
-				    shown_of(str_of(b->req->mirror)).z) :
-			    arg(b, arena_strdup(a, b->req->mirror), e);
+		r = b->req->mirror[0] == '-' ? err_set(e, ERR_INVALID, EINVAL, "'%s' is no mirror",
+						       shown_of(str_of(b->req->mirror)).z)
+					     : arg(b, arena_strdup(a, b->req->mirror), e);
 	if (r < 0)
 		return r;
 	b->env[n++] = arena_strdup(a, "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:"
@@ -206,8 +206,9 @@ static int make_args(struct bootstrap *b, const char *list, const char *out, con
 static void last_words(int log_fd, char *to, size_t n)
 {
 	off_t size = lseek(log_fd, 0, SEEK_END);
-	ssize_t got = size < 0 ? -1 :
-				 pread(log_fd, to, n - 1, size > (off_t) n - 1 ? size - (off_t) n + 1 : 0);
+	ssize_t got = size < 0 ? -1
+			       : pread(log_fd, to, n - 1,
+				       size > (off_t) n - 1 ? size - (off_t) n + 1 : 0);
 	char *line;
 
 	to[got < 0 ? 0 : got] = '\0';
@@ -255,7 +256,8 @@ static int default_name(struct bootstrap *b, const char *list, char ret[static R
 	char text[REFERENCE_TAG_MAX + 16];
 	size_t n;
 
-	(void) snprintf(text, sizeof(text), "debian:%.60s%s%.60s", b->suite, *list ? "-" : "", list);
+	(void) snprintf(text, sizeof(text), "debian:%.60s%s%.60s", b->suite, *list ? "-" : "",
+			list);
 	n = strlen(text);
 	for (char *p = text + 7; *p; p++)
 		if (!strchr("abcdefghijklmnopqrstuvwxyz0123456789.-_", *p))
@@ -273,14 +275,15 @@ static int bootstrap(struct svc *s, struct bootstrap *b, struct content *content
 	auto_fd int log_fd = FD_NONE, tar_fd = FD_NONE;
 	const char *work, *out;
 	char *list = NULL;
-	struct image_tree t = { .content = content, .changes = b->req->changes,
+	struct image_tree t = { .content = content,
+				.changes = b->req->changes,
 				.changes_n = b->req->changes_n,
 				.created = b->epoch * NSEC_PER_SEC };
 	int r = packages(b, &list, e);
 
 	if (r == 0)
-		r = b->req->name ? image_stored_name(b->req->name, name, e) :
-				   default_name(b, list, name, e);
+		r = b->req->name ? image_stored_name(b->req->name, name, e)
+				 : default_name(b, list, name, e);
 	if (r < 0)
 		return r;
 	content_tmp_name(content, "bootstrap", dir);
@@ -323,8 +326,9 @@ static int bootstrap(struct svc *s, struct bootstrap *b, struct content *content
 			t.changes_n = b->req->changes_n + 2;
 			t.fd = tar_fd;
 			t.name = name;
-			t.created_by = arena_printf(&b->arena, "atoll image bootstrap debian:%s%s%s",
-						    b->suite, *list ? " --include " : "", list);
+			t.created_by = arena_printf(&b->arena,
+						    "atoll image bootstrap debian:%s%s%s", b->suite,
+						    *list ? " --include " : "", list);
 			r = image_from_tree(s, &t, ret_result, e);
 		}
 	}
@@ -335,7 +339,8 @@ static int bootstrap(struct svc *s, struct bootstrap *b, struct content *content
 int svc_image_bootstrap(struct svc *s, const struct svc_image_bootstrap *req,
 			struct svc_image_result *ret_result, struct err *e)
 {
-	auto_content struct content content = { .layers_fd = FD_NONE, .blobs_fd = FD_NONE,
+	auto_content struct content content = { .layers_fd = FD_NONE,
+						.blobs_fd = FD_NONE,
 						.tmp_fd = FD_NONE };
 	struct bootstrap b = { .req = req, .arena = ARENA_INIT(1u << 20) };
 	int64_t now = clock_wall() / NSEC_PER_SEC;

@@ -49,7 +49,8 @@ static int unpack_layers(struct load *l, struct build *b, const struct oci_image
 {
 	for (size_t i = 0; i < ps->n; i++) {
 		struct archive_part p;
-		struct build_source src = { .range = true, .diff = &c->diff_ids[i],
+		struct build_source src = { .range = true,
+					    .diff = &c->diff_ids[i],
 					    .packed = ps->of ? &ps->of[i].digest : NULL };
 		int r = archive_part(&l->archive, ps->names[i], &p, e);
 
@@ -233,8 +234,8 @@ static int load_manifest(struct load *l, const struct oci_descriptor *d, const c
 
 static bool is_index(const struct oci_descriptor *d)
 {
-	return d->media_type && (streq(d->media_type, MEDIA_OCI_INDEX) ||
-				 streq(d->media_type, MEDIA_DOCKER_INDEX));
+	return d->media_type &&
+	       (streq(d->media_type, MEDIA_OCI_INDEX) || streq(d->media_type, MEDIA_DOCKER_INDEX));
 }
 
 static bool is_manifest(const struct oci_descriptor *d)
@@ -337,10 +338,11 @@ int svc_image_load(struct svc *s, const struct svc_image_load *req,
 		else if (archive_has(&l.archive, "manifest.json"))
 			r = load_docker(&l, e);
 		else
-			r = err_set(e, ERR_INVALID, EINVAL,
-				    "neither a docker archive (manifest.json) nor an OCI layout "
-				    "(oci-layout, index.json); a root file system's tar is taken by "
-				    "`atoll import`");
+			r = err_set(
+				e, ERR_INVALID, EINVAL,
+				"neither a docker archive (manifest.json) nor an OCI layout "
+				"(oci-layout, index.json); a root file system's tar is taken by "
+				"`atoll import`");
 	}
 	archive_close(&l.archive);
 	content_close(&l.content);

@@ -109,8 +109,8 @@ int image_from_tree(struct svc *s, const struct image_tree *t, struct svc_image_
 	if (r == 0) {
 		oci_image_config_write(&text, &c);
 		r = buf_ok(&text) ? build_finish(b, buf_str(&text), NULL, names, t->name ? 1 : 0,
-						 &id, &existed, e) :
-				    no_memory(e);
+						 &id, &existed, e)
+				  : no_memory(e);
 	}
 	build_free(b);
 	if (r == 0)
@@ -121,12 +121,16 @@ int image_from_tree(struct svc *s, const struct image_tree *t, struct svc_image_
 int svc_image_import(struct svc *s, const struct svc_image_import *req,
 		     struct svc_image_result *ret_result, struct err *e)
 {
-	auto_content struct content content = { .layers_fd = FD_NONE, .blobs_fd = FD_NONE,
+	auto_content struct content content = { .layers_fd = FD_NONE,
+						.blobs_fd = FD_NONE,
 						.tmp_fd = FD_NONE };
 	auto_fd int own = FD_NONE;
 	char name[REFERENCE_MAX] = "";
-	struct image_tree t = { .content = &content, .fd = req->fd, .platform = req->platform,
-				.changes = req->changes, .changes_n = req->changes_n,
+	struct image_tree t = { .content = &content,
+				.fd = req->fd,
+				.platform = req->platform,
+				.changes = req->changes,
+				.changes_n = req->changes_n,
 				.comment = req->message ? req->message : "imported" };
 	int64_t epoch;
 	int r;
@@ -159,8 +163,9 @@ static int commit_layer(struct build *b, int upper_fd, struct err *e)
 	struct content *c = b->content;
 	char tmp[CONTENT_NAME_MAX];
 	auto_fd int fd = content_tmp_file(c, tmp, e);
-	const struct pack_request pack = { .dir_fd = upper_fd, .out_fd = fd, .overlay_upper = true,
-					   .mtime_max = INT64_MAX };
+	const struct pack_request pack = {
+		.dir_fd = upper_fd, .out_fd = fd, .overlay_upper = true, .mtime_max = INT64_MAX
+	};
 	struct build_source src = { .fd = fd, .range = true, .tmp_name = tmp };
 	struct digest diff;
 	int r;
@@ -183,7 +188,8 @@ static int commit_layer(struct build *b, int upper_fd, struct err *e)
 static int commit_config(struct arena *a, const struct svc_image_commit *req, struct build *b,
 			 struct oci_image_config *c, struct err *e)
 {
-	struct oci_history h = { .created_by = req->created_by, .author = req->author,
+	struct oci_history h = { .created_by = req->created_by,
+				 .author = req->author,
 				 .comment = req->message };
 	struct oci_run_config *run = arena_alloc(a, sizeof(*run));
 	int64_t epoch;
@@ -230,8 +236,8 @@ static int commit(struct svc *s, const struct svc_image_commit *req, struct cont
 	if (r == 0) {
 		oci_image_config_write(&text, im->config);
 		r = buf_ok(&text) ? build_finish(b, buf_str(&text), NULL, names, name ? 1 : 0, &id,
-						 &existed, e) :
-				    no_memory(e);
+						 &existed, e)
+				  : no_memory(e);
 	}
 	build_free(b);
 	if (r == 0)
@@ -242,7 +248,8 @@ static int commit(struct svc *s, const struct svc_image_commit *req, struct cont
 int svc_image_commit(struct svc *s, const struct svc_image_commit *req,
 		     struct svc_image_result *ret_result, struct err *e)
 {
-	auto_content struct content content = { .layers_fd = FD_NONE, .blobs_fd = FD_NONE,
+	auto_content struct content content = { .layers_fd = FD_NONE,
+						.blobs_fd = FD_NONE,
 						.tmp_fd = FD_NONE };
 	char name[REFERENCE_MAX] = "";
 	int r;

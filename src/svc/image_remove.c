@@ -37,8 +37,8 @@ static int untag(struct svc *s, const struct digest *id, const char *name,
 	return r < 0 || !found ? r : gone(out, false, reference_familiar_of(name), e);
 }
 
-static int delete(struct svc *s, const struct digest *id, struct svc_image_removed *out,
-		  struct err *e)
+static int delete (struct svc *s, const struct digest *id, struct svc_image_removed *out,
+		   struct err *e)
 {
 	char text[DIGEST_TEXT_MAX];
 	int r = store_image_remove(s->store, id, e);
@@ -69,10 +69,11 @@ static int sweep(struct svc *s, struct svc_image_removed *out, struct err *e)
 
 static int in_use(const struct image *im, struct err *e)
 {
-	return err_set(e, ERR_CONFLICT, EBUSY,
-		       "image %.19s is used by %llu workload%s: remove them first (atoll rm), or take "
-		       "its names away with -f",
-		       im->id_text, (unsigned long long) im->row.pins, im->row.pins == 1 ? "" : "s");
+	return err_set(
+		e, ERR_CONFLICT, EBUSY,
+		"image %.19s is used by %llu workload%s: remove them first (atoll rm), or take "
+		"its names away with -f",
+		im->id_text, (unsigned long long) im->row.pins, im->row.pins == 1 ? "" : "s");
 }
 
 static int remove_image(struct svc *s, const struct image *im, bool force,
@@ -93,7 +94,7 @@ static int remove_image(struct svc *s, const struct image *im, bool force,
 		r = untag(s, &im->id, im->row.names[i], out, e);
 	if (r < 0 || im->row.pins)
 		return r; /* the workloads keep it, without a name */
-	r = delete(s, &im->id, out, e);
+	r = delete (s, &im->id, out, e);
 	return r < 0 ? r : sweep(s, out, e);
 }
 

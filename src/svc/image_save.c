@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* `save`: images into a docker archive or an OCI layout, as a tar; the same images, the same bytes. */
+/* `save`: images into a docker archive or an OCI layout, as a tar; the same images, the same bytes.
+ */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -44,8 +45,9 @@ static int put_header(struct save *s, const char *name, uint64_t size, bool *ret
 		      struct err *e)
 {
 	auto_buf struct buf b = BUF_INIT(1u << 20);
-	const struct tar_entry n = { .name = str_of(name), .type = TAR_FILE, .mode = 0644,
-				     .size = size };
+	const struct tar_entry n = {
+		.name = str_of(name), .type = TAR_FILE, .mode = 0644, .size = size
+	};
 	const char **slot;
 
 	*ret_todo = false;
@@ -96,8 +98,9 @@ static int put_file(struct save *s, const char *name, int fd, uint64_t size, str
 		if (n < 0)
 			return err_sys(e, errno, "read a blob");
 		if (n == 0)
-			return err_set(e, ERR_INTERNAL, EIO,
-				       "a blob is shorter than recorded: run `atoll system repair`");
+			return err_set(
+				e, ERR_INTERNAL, EIO,
+				"a blob is shorter than recorded: run `atoll system repair`");
 		if ((uint64_t) n > size - at)
 			n = (ssize_t) (size - at);
 		r = put(s, chunk, (size_t) n, e);
@@ -245,8 +248,8 @@ static int save_docker(struct save *s, const struct saved *all, size_t n, struct
 	json_w_end(&w);
 	if (r < 0)
 		return r;
-	return buf_ok(&manifest) ? put_text(s, "manifest.json", buf_str(&manifest), e) :
-				   no_memory(e);
+	return buf_ok(&manifest) ? put_text(s, "manifest.json", buf_str(&manifest), e)
+				 : no_memory(e);
 }
 
 static const char *blob_name(struct save *s, const struct digest *d)
@@ -262,7 +265,8 @@ static int save_oci_one(struct save *s, const struct saved *v, struct oci_descri
 			struct err *e)
 {
 	auto_buf struct buf text = BUF_INIT(8u << 20);
-	struct oci_descriptor config = { .media_type = MEDIA_OCI_CONFIG, .digest = v->im->id,
+	struct oci_descriptor config = { .media_type = MEDIA_OCI_CONFIG,
+					 .digest = v->im->id,
 					 .size = v->im->row.config.n };
 	struct oci_manifest m = { .config = &config, .layers_n = v->im->row.chains_n };
 	const char *name = blob_name(s, &v->im->id);
@@ -285,7 +289,8 @@ static int save_oci_one(struct save *s, const struct saved *v, struct oci_descri
 	if (!buf_ok(&text))
 		return no_memory(e);
 	*ret_d = (struct oci_descriptor){ .media_type = MEDIA_OCI_MANIFEST,
-					  .digest = hash_of(buf_str(&text)), .size = text.n };
+					  .digest = hash_of(buf_str(&text)),
+					  .size = text.n };
 	name = blob_name(s, &ret_d->digest);
 	return name ? put_text(s, name, buf_str(&text), e) : no_memory(e);
 }
@@ -320,9 +325,9 @@ static int save_oci(struct save *s, const struct saved *all, size_t n, struct er
 			slot->annotations_n = 2;
 			slot->annotations[0] = (struct json_pair){ "io.containerd.image.name",
 								   all[i].names[k] };
-			slot->annotations[1] =
-				(struct json_pair){ "org.opencontainers.image.ref.name",
-						    all[i].names[k] };
+			slot->annotations[1] = (struct json_pair){
+				"org.opencontainers.image.ref.name", all[i].names[k]
+			};
 		} while (++k < all[i].names_n);
 	}
 	if (r < 0)
@@ -347,8 +352,8 @@ int svc_image_save(struct svc *svc, const struct svc_image_save *req, struct err
 	all = arena_array(&s.arena, req->images_n + 1, sizeof(*all));
 	r = all ? collect(&s, all, &n, e) : no_memory(e);
 	if (r == 0)
-		r = req->format == SVC_IMAGE_OCI ? save_oci(&s, all, n, e) :
-						   save_docker(&s, all, n, e);
+		r = req->format == SVC_IMAGE_OCI ? save_oci(&s, all, n, e)
+						 : save_docker(&s, all, n, e);
 	if (r == 0)
 		r = put(&s, end, sizeof(end), e);
 	for (size_t i = 0; i < n; i++)
