@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -286,12 +287,20 @@ static int write_rows(struct svc *s, const struct workload_record *w,
 	return store_commit(s->store, e);
 }
 
-/* The directories of a workload. Before its row: a record always has them. */
-static int make_directory(struct svc *s, const char *id, bool durable, struct err *e)
+/* The directories of a workload. Before its row: a record always has them. Gives the lock. */
+static int make_directory(struct svc *s, const char *id, bool durable, int *ret_lock_fd,
+			  struct err *e)
 {
 	static const char *const names[] = { "upper", "work" };
 	struct path_text path = paths_workload(&s->paths, id), top = paths_workloads(&s->paths);
 
+	/* Shared among creates; repair, which sweeps what has no row, waits for it alone. */
+	auto_fd int top_fd = open(top.z, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (top_fd < 0)
+		return err_sys(e, errno, "open '%s'", top.z);
+	while (flock(top_fd, LOCK_SH) < 0)
+		if (errno != EINTR)
+			return err_sys(e, errno, "lock '%s'", top.z);
 	/* 0711: the workload's user need not be root, and the upper is the root it sees. */
 	if (mkdir(path.z, 0711) < 0)
 		return err_sys(e, errno, "make '%s'", path.z);
@@ -303,11 +312,9 @@ static int make_directory(struct svc *s, const char *id, bool durable, struct er
 		if (mkdirat(fd, names[i], i == 0 ? 0755 : 0700) < 0)
 			return err_sys(e, errno, "make '%s/%s'", path.z, names[i]);
 	}
-	if (!durable)
-		return 0;
-	auto_fd int top_fd = open(top.z, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fsync(fd) < 0 || top_fd < 0 || fsync(top_fd) < 0)
+	if (durable && (fsync(fd) < 0 || fsync(top_fd) < 0))
 		return err_sys(e, errno, "sync '%s'", path.z);
+	*ret_lock_fd = take_fd(&top_fd);
 	return 0;
 }
 
@@ -392,7 +399,8 @@ int workload_create(struct svc *s, const struct workload_config *given, bool for
 		return err_set(e, ERR_UNSUPPORTED, ENOTSUP,
 			       "--isolation '%s': this build has no such engine; it has: container",
 			       w.isolation);
-	r = make_directory(s, id, !foreground, e);
+	auto_fd int lock_fd = FD_NONE; /* until the row is there */
+	r = make_directory(s, id, !foreground, &lock_fd, e);
 	if (r >= 0)
 		r = add_named(s, &w, &c, &im->id, foreground, e);
 	if (r < 0) {
