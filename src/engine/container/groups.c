@@ -170,7 +170,13 @@ static int make_place(struct groups *g, size_t i, const struct groups_options *o
 			return r;
 		p->made = true; /* a leftover, or prepared for us: it goes with the container */
 	}
-	p->enter_fd = openat(p->dir_fd, "cgroup.procs", O_WRONLY | O_CLOEXEC);
+	/*
+	 * A thread that moves itself by "0" in v1's `tasks` needs no lock over all thread groups
+	 * (Linux 5.5: cgroup_procs_write_start). `cgroup.procs` takes it, and with it waits for an
+	 * RCU grace period: 10 to 25 ms. Whoever enters has one thread: it is the same.
+	 */
+	p->enter_fd = openat(p->dir_fd, h->unified ? "cgroup.procs" : "tasks",
+			     O_WRONLY | O_CLOEXEC);
 	if (p->enter_fd >= 0)
 		return 0;
 	if (o->may_fail && denied(-errno)) {
