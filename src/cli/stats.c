@@ -59,6 +59,11 @@ static uint64_t known(uint64_t v)
 	return v == UINT64_MAX ? 0 : v;
 }
 
+static uint64_t host_memory(void)
+{
+	return (uint64_t) sysconf(_SC_PHYS_PAGES) * (uint64_t) sysconf(_SC_PAGESIZE);
+}
+
 /* Docker's: how much of the host's processor time of all CPUs, 100% being one CPU. */
 static const char *cpu_percent(struct arena *a, const struct stats *now, const struct stats *before)
 {
@@ -77,7 +82,7 @@ static struct json *make_row(struct arena *a, const struct stats *s, const struc
 {
 	struct json *row = row_new(a);
 	const struct usage *u = &s->now;
-	uint64_t used, limit = known(u->memory_limit_bytes);
+	uint64_t used, limit = known(u->memory_limit_bytes), host = host_memory();
 
 	row_text(a, row, "Container", human_id(a, s->id, trunc));
 	row_text(a, row, "ID", human_id(a, s->id, trunc));
@@ -92,6 +97,8 @@ static struct json *make_row(struct arena *a, const struct stats *s, const struc
 		row_text(a, row, "BlockIO", "-- / --");
 		return row;
 	}
+	if (!limit || limit > host) /* none is the host's memory, as docker shows it */
+		limit = host;
 	used = known(u->memory_bytes);
 	used -= known(u->memory_cache_bytes) < used ? known(u->memory_cache_bytes) : 0;
 	row_text(a, row, "CPUPerc", cpu_percent(a, s, before));

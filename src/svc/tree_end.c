@@ -3,35 +3,82 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/openat2.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/str.h"
 #include "svc/bundle.h"
+#include "sys/fdpass.h"
+#include "sys/mount.h"
 #include "sys/path.h"
 #include "sys/process.h"
 
 #define LINKS_MAX 40 /* as the kernel's */
 
+/*
+ * In a child: join the workload's mount namespace, and send a detached copy of what it sees there
+ * as "/". A directory of another namespace could be opened through /proc/PID/root as well, but the
+ * kernel would not let atoll-image make a mount of it, behind which it is confined.
+ */
+static int send_root(int mnt_fd, int sock)
+{
+	char ok = 0;
+	int fd;
+
+	if (setns(mnt_fd, CLONE_NEWNS) < 0)
+		return -errno;
+	fd = mount_clone(AT_FDCWD, "/", true);
+	return fd < 0 ? fd : fdpass_send(sock, &ok, 1, &fd, 1);
+}
+
+static int fetch_root(int mnt_fd, int *ret_root_fd, struct err *e)
+{
+	auto_fd int mine = FD_NONE, its = FD_NONE;
+	int sv[2], status, fd;
+	size_t n = 0;
+	ssize_t got;
+	pid_t pid;
+	char ok;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sv) < 0)
+		return err_sys(e, errno, "make a socket pair");
+	mine = sv[0];
+	its = sv[1];
+	pid = fork();
+	if (pid < 0)
+		return err_sys(e, errno, "fork");
+	if (pid == 0)
+		_exit(-send_root(mnt_fd, its));
+	close_fd(&its);
+	got = fdpass_recv(mine, &ok, 1, &fd, 1, &n);
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	if (got != 1 || n != 1)
+		return err_sys(e,
+			       WIFEXITED(status) && WEXITSTATUS(status) ? WEXITSTATUS(status) : EIO,
+			       "reach the workload's mounts");
+	*ret_root_fd = fd;
+	return 0;
+}
+
 int tree_root(struct svc *s, const struct workload_record *w, bool read_only, int *ret_root_fd,
 	      struct err *e)
 {
+	auto_fd int mnt = FD_NONE;
 	char path[64];
-	int fd;
 
 	if (w->status.pid <= 0)
 		return bundle_root(s, w, read_only, ret_root_fd, e);
-	(void) snprintf(path, sizeof(path), "/proc/%d/root", (int) w->status.pid);
-	fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	(void) snprintf(path, sizeof(path), "/proc/%d/ns/mnt", (int) w->status.pid);
+	mnt = open(path, O_RDONLY | O_CLOEXEC);
 	/* Opened, then checked: the pid may have become another's in between. */
-	if (fd < 0 || !process_alive(w->status.pid, w->status.pid_ident)) {
-		close_fdp(&fd);
+	if (mnt < 0 || !process_alive(w->status.pid, w->status.pid_ident))
 		return bundle_root(s, w, read_only, ret_root_fd, e);
-	}
-	*ret_root_fd = fd;
-	return 0;
+	return fetch_root(mnt, ret_root_fd, e);
 }
 
 void tree_end_fini(struct tree_end *t)
