@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "base/auto.h"
+#include "svc/heal.h"
 
 int running_state_dir(const struct svc *s, const char *id)
 {
@@ -22,7 +23,7 @@ int running_find(struct svc *s, const char *ref, char ret_id[static WORKLOAD_ID_
 	struct workload_record w;
 	auto_fd int dir = FD_NONE;
 
-	if (svc_store(s, e) < 0 || store_workload_find(s->store, ref, &a, &w, e) < 0)
+	if (svc_store(s, e) < 0 || heal_find(s, ref, &a, &w, e) < 0)
 		return -1;
 	dir = running_state_dir(s, w.id);
 	if (dir < 0 && dir != -ENOENT)
