@@ -1,8 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "svc/svc.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <sys/file.h>
+
+#include "base/auto.h"
 
 int svc_init(struct svc *s, const char *root, const char *state,
 	     void (*notice)(struct svc *s, const char *text), struct err *e)
@@ -33,4 +38,18 @@ void svc_notice(struct svc *s, const char *fmt, ...)
 	(void) vsnprintf(text, sizeof(text), fmt, ap); /* cut when longer: it is for reading */
 	va_end(ap);
 	s->notice(s, text);
+}
+
+int svc_hold(const char *dir, bool alone, int *ret_fd, struct err *e)
+{
+	auto_fd int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0)
+		return err_sys(e, errno, "open '%s'", dir);
+	while (flock(fd, alone ? LOCK_EX : LOCK_SH) < 0) {
+		if (errno != EINTR)
+			return err_sys(e, errno, "wait for '%s'", dir);
+	}
+	*ret_fd = take_fd(&fd);
+	return 0;
 }

@@ -6,6 +6,8 @@
  */
 #pragma once
 
+#include <stdbool.h>
+
 #include "base/arena.h"
 #include "base/err.h"
 #include "store/paths.h"
@@ -29,3 +31,9 @@ void svc_fini(struct svc *s);
 /* The store, opened at first use (paths made, schema migrated). */
 [[nodiscard]] int svc_store(struct svc *s, struct err *e);
 [[gnu::format(printf, 2, 3)]] void svc_notice(struct svc *s, const char *fmt, ...);
+
+/*
+ * A directory of ours while something in it has no record yet: makers share it, repair is alone in
+ * it and thus sees nothing half-made. Gives a descriptor that holds it; dies with its process.
+ */
+[[nodiscard]] int svc_hold(const char *dir, bool alone, int *ret_fd, struct err *e);

@@ -197,10 +197,14 @@ static int start(struct svc *s, const struct workload_record *w, const struct wo
 	if (r < 0)
 		return r;
 	plan_image_of(im->config->config, &image);
+	/* Until the shim holds the run directory itself. */
+	auto_fd int held = FD_NONE;
 	auto_fd int state_fd = open_state(s, w->id, true, e);
 	if (state_fd < 0)
 		return state_fd;
-	r = message_of(s, w, c, &image, attach, a, &m, e);
+	r = svc_hold(paths_runs(&s->paths).z, false, &held, e);
+	if (r >= 0)
+		r = message_of(s, w, c, &image, attach, a, &m, e);
 	if (r >= 0)
 		r = bundle_open(s, w, c, &bundle, e);
 	if (r < 0)
