@@ -66,7 +66,7 @@ static bool destroy_instance(int state_fd, const struct workload_record *w)
 	if (!in)
 		return false;
 	if (engine_load(in, state_fd, &ignored) < 0) {
-		instance_forget(in);
+		instance_free(in); /* nothing was loaded: only the memory */
 		return false;
 	}
 	bool ran = in->state == ENGINE_RUNNING || in->state == ENGINE_PAUSED ||
