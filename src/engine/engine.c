@@ -85,6 +85,15 @@ struct instance *instance_new(const struct engine_ops *ops, const struct engine_
 	return in;
 }
 
+void instance_forget(struct instance *in)
+{
+	if (!in)
+		return;
+	if (in->ops->forget)
+		in->ops->forget(in);
+	free(in);
+}
+
 void instance_free(struct instance *in)
 {
 	if (!in)

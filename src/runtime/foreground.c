@@ -23,7 +23,7 @@
 
 #define FIRST_PASSED 3
 #define PASSED_MAX   1024
-#define COPY_MAX     16384
+#define COPY_MAX     8192
 
 int socket_connect(const char *path, struct err *e)
 {

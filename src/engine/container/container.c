@@ -189,6 +189,22 @@ static void run_poststop(struct container *c)
 	}
 }
 
+static void forget(struct instance *in)
+{
+	struct container *c = container_of_instance(in);
+
+	groups_free(c->groups);
+	c->groups = NULL;
+	close_fd(&c->gate_fd);
+	close_fd(&in->pidfd);
+	close_fd(&in->console_fd);
+	free(c->id);
+	c->id = NULL;
+	free(c->bundle_path);
+	c->bundle_path = NULL;
+	arena_fini(&c->arena);
+}
+
 static void destroy(struct instance *in)
 {
 	struct container *c = container_of_instance(in);
@@ -199,20 +215,10 @@ static void destroy(struct instance *in)
 	(void) kill_all(in, clock_deadline(REMOVE_TIME), &e);
 	if (in->pidfd >= 0)
 		(void) pidfd_reap(in->pidfd, NULL); /* ours or not, reaped before or not */
-	if (c->groups) {
+	if (c->groups)
 		(void) groups_remove(c->groups, clock_deadline(REMOVE_TIME), &e);
-		groups_free(c->groups);
-		c->groups = NULL;
-	}
 	run_poststop(c);
-	close_fd(&c->gate_fd);
-	close_fd(&in->pidfd);
-	close_fd(&in->console_fd);
-	free(c->id);
-	c->id = NULL;
-	free(c->bundle_path);
-	c->bundle_path = NULL;
-	arena_fini(&c->arena);
+	forget(in);
 }
 
 const struct engine_ops container_ops = {
@@ -233,4 +239,5 @@ const struct engine_ops container_ops = {
 	.update = update,
 	.save = container_save,
 	.load = container_load,
+	.forget = forget,
 };
