@@ -13,7 +13,7 @@
 
 /* The workload's root and a place in it, which must be there. */
 static int find(struct svc *s, const char *ref, const char *path, bool follow, bool read_only,
-		struct arena *a, int *ret_root, struct tree_end *ret, struct err *e)
+		struct arena *a, struct tree_root *ret_root, struct tree_end *ret, struct err *e)
 {
 	struct workload_record w;
 	int r = heal_find(s, ref, a, &w, e);
@@ -21,7 +21,7 @@ static int find(struct svc *s, const char *ref, const char *path, bool follow, b
 	if (r >= 0)
 		r = tree_root(s, &w, read_only, ret_root, e);
 	if (r >= 0)
-		r = tree_end_find(*ret_root, path, follow, a, ret, e);
+		r = tree_end_find(ret_root->fd, path, follow, a, ret, e);
 	if (r >= 0 && !ret->found)
 		r = err_set(e, ERR_NOT_FOUND, ENOENT, "no such file or directory in %s: '%s'",
 			    w.name, path);
@@ -32,7 +32,7 @@ int workload_path_stat(struct svc *s, const char *ref, const char *path, struct 
 		       struct path_stat *ret, struct err *e)
 {
 	auto_tree_end struct tree_end t = TREE_END_INIT;
-	auto_fd int root = FD_NONE;
+	auto_tree_root struct tree_root root = TREE_ROOT_INIT;
 	int r = find(s, ref, path, false, true, a, &root, &t, e);
 	char target[4096];
 	ssize_t n = 0;
@@ -59,18 +59,17 @@ int workload_archive_out(struct svc *s, const char *ref, const char *path, bool 
 	auto_arena struct arena a = ARENA_INIT(4u << 20);
 	struct pack_request pack = { .out_fd = out_fd, .mtime_max = INT64_MAX };
 	auto_tree_end struct tree_end t = TREE_END_INIT;
-	auto_fd int root = FD_NONE, dir = FD_NONE;
+	auto_tree_root struct tree_root root = TREE_ROOT_INIT;
+	auto_fd int dir = FD_NONE;
 	struct digest diff;
 	uint64_t bytes;
 	int r = find(s, ref, path, follow, true, &a, &root, &t, e);
 
+	if (r == 0)
+		r = tree_end_open_dir(&t, !S_ISDIR(t.st.st_mode), &root, &dir, e);
 	if (r == 0 && S_ISDIR(t.st.st_mode)) {
-		r = tree_end_open_dir(&t, &dir, e);
 		pack.prefix = t.content || !*t.name ? NULL : t.last;
 	} else if (r == 0) {
-		dir = openat(t.parent_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		if (dir < 0)
-			r = err_sys(e, errno, "open the directory of '%s'", path);
 		pack.only = t.name;
 		pack.prefix = t.last;
 	}
@@ -86,14 +85,15 @@ int workload_archive_in(struct svc *s, const char *ref, const char *path,
 		.in_fd = in_fd, .copy_fd = FD_NONE, .plain_tree = true, .no_owner = !o->keep_owner
 	};
 	auto_tree_end struct tree_end t = TREE_END_INIT;
-	auto_fd int root = FD_NONE, dir = FD_NONE;
+	auto_tree_root struct tree_root root = TREE_ROOT_INIT;
+	auto_fd int dir = FD_NONE;
 	struct unpack_result result;
 	int r = find(s, ref, path, true, false, &a, &root, &t, e);
 
 	if (r == 0 && !S_ISDIR(t.st.st_mode))
 		r = err_set(e, ERR_INVALID, ENOTDIR, "'%s' is not a directory", path);
 	if (r == 0)
-		r = tree_end_open_dir(&t, &dir, e);
+		r = tree_end_open_dir(&t, false, &root, &dir, e);
 	unpack.dir_fd = dir;
 	return r < 0 ? r : worker_unpack(&unpack, &result, e);
 }

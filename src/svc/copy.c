@@ -95,14 +95,15 @@ struct target {
 	const char *name; /* NULL: the content, under its own names */
 };
 
-static int choose(const struct tree_end *from, const struct tree_end *to, const char *to_path,
-		  struct target *ret, struct err *e)
+static int choose(const struct tree_end *from, const struct tree_end *to,
+		  const struct tree_root *to_root, const char *to_path, struct target *ret,
+		  struct err *e)
 {
 	bool from_dir = S_ISDIR(from->st.st_mode), to_dir = to->found && S_ISDIR(to->st.st_mode);
 
 	if (to_dir) {
 		ret->name = from->content ? NULL : from->last;
-		return tree_end_open_dir(to, &ret->dir_fd, e);
+		return tree_end_open_dir(to, false, to_root, &ret->dir_fd, e);
 	}
 	if (to->found && from_dir)
 		return err_set(e, ERR_INVALID, ENOTDIR,
@@ -111,11 +112,12 @@ static int choose(const struct tree_end *from, const struct tree_end *to, const 
 		return err_set(e, to->found ? ERR_INVALID : ERR_NOT_FOUND, ENOTDIR,
 			       "'%s' must be a directory", to_path);
 	ret->name = to->name;
-	ret->dir_fd = openat(to->parent_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	return ret->dir_fd < 0 ? err_sys(e, errno, "open the directory of '%s'", to_path) : 0;
+	return tree_end_open_dir(to, true, to_root, &ret->dir_fd, e);
 }
 
-static int copy(const struct tree_end *from, const struct tree_end *to, const char *to_path,
+/* One of the two roots is NULL: this machine's. */
+static int copy(const struct tree_end *from, const struct tree_root *from_root,
+		const struct tree_end *to, const struct tree_root *to_root, const char *to_path,
 		const struct copy_options *o, uint64_t *ret_bytes, struct err *e)
 {
 	struct target target = { .dir_fd = FD_NONE };
@@ -124,18 +126,13 @@ static int copy(const struct tree_end *from, const struct tree_end *to, const ch
 					 .plain_tree = true,
 					 .no_owner = !o->keep_owner };
 	auto_fd int source = FD_NONE;
-	int r = choose(from, to, to_path, &target, e);
+	int r = choose(from, to, to_root, to_path, &target, e);
 
 	if (r < 0)
 		return r;
-	if (S_ISDIR(from->st.st_mode)) {
-		r = tree_end_open_dir(from, &source, e);
-	} else {
-		source = openat(from->parent_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		if (source < 0)
-			r = err_sys(e, errno, "open the directory of '%s'", from->last);
+	r = tree_end_open_dir(from, !S_ISDIR(from->st.st_mode), from_root, &source, e);
+	if (!S_ISDIR(from->st.st_mode))
 		pack.only = from->name;
-	}
 	pack.dir_fd = source;
 	pack.prefix = target.name;
 	unpack.dir_fd = target.dir_fd;
@@ -167,15 +164,15 @@ static int host_end(const char *path, bool follow, struct arena *a, struct tree_
 }
 
 static int workload_end(struct svc *s, const char *ref, const char *path, bool follow,
-			bool read_only, struct arena *a, int *ret_root, struct tree_end *ret,
-			struct err *e)
+			bool read_only, struct arena *a, struct tree_root *ret_root,
+			struct tree_end *ret, struct err *e)
 {
 	struct workload_record w;
 	int r = heal_find(s, ref, a, &w, e);
 
 	if (r >= 0)
 		r = tree_root(s, &w, read_only, ret_root, e);
-	if (r >= 0 && tree_end_find(*ret_root, path, follow, a, ret, e) < 0)
+	if (r >= 0 && tree_end_find(ret_root->fd, path, follow, a, ret, e) < 0)
 		r = err_ctx(e, "in container %s", w.name);
 	return r < 0 ? r : 0;
 }
@@ -194,14 +191,14 @@ int workload_copy_out(struct svc *s, const char *ref, const char *path, const ch
 {
 	auto_arena struct arena a = ARENA_INIT(4u << 20);
 	auto_tree_end struct tree_end from = TREE_END_INIT, target = TREE_END_INIT;
-	auto_fd int root = FD_NONE;
+	auto_tree_root struct tree_root root = TREE_ROOT_INIT;
 	int r = workload_end(s, ref, path, o->follow, true, &a, &root, &from, e);
 
 	if (r == 0)
 		r = must_exist(&from, path, e);
 	if (r == 0)
 		r = host_end(to, true, &a, &target, e);
-	return r < 0 ? r : copy(&from, &target, to, o, ret_bytes, e);
+	return r < 0 ? r : copy(&from, &root, &target, NULL, to, o, ret_bytes, e);
 }
 
 int workload_copy_in(struct svc *s, const char *local, const char *ref, const char *path,
@@ -209,12 +206,12 @@ int workload_copy_in(struct svc *s, const char *local, const char *ref, const ch
 {
 	auto_arena struct arena a = ARENA_INIT(4u << 20);
 	auto_tree_end struct tree_end from = TREE_END_INIT, target = TREE_END_INIT;
-	auto_fd int root = FD_NONE;
+	auto_tree_root struct tree_root root = TREE_ROOT_INIT;
 	int r = host_end(local, o->follow, &a, &from, e);
 
 	if (r == 0)
 		r = must_exist(&from, local, e);
 	if (r == 0)
 		r = workload_end(s, ref, path, true, false, &a, &root, &target, e);
-	return r < 0 ? r : copy(&from, &target, path, o, ret_bytes, e);
+	return r < 0 ? r : copy(&from, NULL, &target, &root, path, o, ret_bytes, e);
 }

@@ -6,6 +6,7 @@
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -19,23 +20,58 @@
 
 #define LINKS_MAX 40 /* as the kernel's */
 
+int tree_root(struct svc *s, const struct workload_record *w, bool read_only, struct tree_root *ret,
+	      struct err *e)
+{
+	auto_fd int mnt = FD_NONE, root = FD_NONE;
+	char path[64];
+
+	*ret = TREE_ROOT_INIT;
+	if (w->status.pid <= 0)
+		return bundle_root(s, w, read_only, &ret->fd, e);
+	(void) snprintf(path, sizeof(path), "/proc/%d/ns/mnt", (int) w->status.pid);
+	mnt = open(path, O_RDONLY | O_CLOEXEC);
+	(void) snprintf(path, sizeof(path), "/proc/%d/root", (int) w->status.pid);
+	root = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	/* Opened, then checked: the pid may have become another's in between. */
+	if (mnt < 0 || root < 0 || !process_alive(w->status.pid, w->status.pid_ident))
+		return bundle_root(s, w, read_only, &ret->fd, e);
+	ret->mnt_fd = take_fd(&mnt);
+	ret->fd = take_fd(&root);
+	return 0;
+}
+
+void tree_root_fini(struct tree_root *t)
+{
+	close_fd(&t->fd);
+	close_fd(&t->mnt_fd);
+}
+
 /*
- * In a child: join the workload's mount namespace, and send a detached copy of what it sees there
- * as "/". A directory of another namespace could be opened through /proc/PID/root as well, but the
- * kernel would not let atoll-image make a mount of it, behind which it is confined.
+ * In a child, which may change its mount namespace: the kernel makes a copy of a mount only within
+ * the namespace it is in. A detached root is in none and is put into the child's own first.
  */
-static int send_root(int mnt_fd, int sock)
+static int send_dir(const struct tree_root *root, int dir_fd, int sock)
 {
 	char ok = 0;
 	int fd;
 
-	if (setns(mnt_fd, CLONE_NEWNS) < 0)
-		return -errno;
-	fd = mount_clone(AT_FDCWD, "/", true);
+	if (root->mnt_fd >= 0) {
+		if (setns(root->mnt_fd, CLONE_NEWNS) < 0)
+			return -errno;
+	} else {
+		if (unshare(CLONE_NEWNS) < 0 ||
+		    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
+			return -errno;
+		fd = mount_attach(root->fd, AT_FDCWD, "/proc"); /* a directory every host has */
+		if (fd < 0)
+			return fd;
+	}
+	fd = mount_clone(dir_fd, "", false);
 	return fd < 0 ? fd : fdpass_send(sock, &ok, 1, &fd, 1);
 }
 
-static int fetch_root(int mnt_fd, int *ret_root_fd, struct err *e)
+static int fetch_dir(const struct tree_root *root, int dir_fd, int *ret_fd, struct err *e)
 {
 	auto_fd int mine = FD_NONE, its = FD_NONE;
 	int sv[2], status, fd;
@@ -52,7 +88,7 @@ static int fetch_root(int mnt_fd, int *ret_root_fd, struct err *e)
 	if (pid < 0)
 		return err_sys(e, errno, "fork");
 	if (pid == 0)
-		_exit(-send_root(mnt_fd, its));
+		_exit(-send_dir(root, dir_fd, its));
 	close_fd(&its);
 	got = fdpass_recv(mine, &ok, 1, &fd, 1, &n);
 	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
@@ -61,24 +97,8 @@ static int fetch_root(int mnt_fd, int *ret_root_fd, struct err *e)
 		return err_sys(e,
 			       WIFEXITED(status) && WEXITSTATUS(status) ? WEXITSTATUS(status) : EIO,
 			       "reach the workload's mounts");
-	*ret_root_fd = fd;
+	*ret_fd = fd;
 	return 0;
-}
-
-int tree_root(struct svc *s, const struct workload_record *w, bool read_only, int *ret_root_fd,
-	      struct err *e)
-{
-	auto_fd int mnt = FD_NONE;
-	char path[64];
-
-	if (w->status.pid <= 0)
-		return bundle_root(s, w, read_only, ret_root_fd, e);
-	(void) snprintf(path, sizeof(path), "/proc/%d/ns/mnt", (int) w->status.pid);
-	mnt = open(path, O_RDONLY | O_CLOEXEC);
-	/* Opened, then checked: the pid may have become another's in between. */
-	if (mnt < 0 || !process_alive(w->status.pid, w->status.pid_ident))
-		return bundle_root(s, w, read_only, ret_root_fd, e);
-	return fetch_root(mnt, ret_root_fd, e);
 }
 
 void tree_end_fini(struct tree_end *t)
@@ -197,13 +217,16 @@ int tree_end_find(int root_fd, const char *path, bool follow, struct arena *a, s
 	return 0;
 }
 
-int tree_end_open_dir(const struct tree_end *t, int *ret_fd, struct err *e)
+int tree_end_open_dir(const struct tree_end *t, bool parent, const struct tree_root *root,
+		      int *ret_fd, struct err *e)
 {
-	int fd = openat(t->parent_fd, *t->name ? t->name : ".",
-			O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	auto_fd int fd = openat(t->parent_fd, !parent && *t->name ? t->name : ".",
+				O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
 	if (fd < 0)
 		return err_sys(e, errno, "open the directory '%s'", t->last);
-	*ret_fd = fd;
+	if (root)
+		return fetch_dir(root, fd, ret_fd, e);
+	*ret_fd = take_fd(&fd);
 	return 0;
 }

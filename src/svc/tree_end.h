@@ -14,9 +14,17 @@
 #include "store/workload.h"
 #include "svc/svc.h"
 
-/* The workload's root: through its process while it runs, else as a detached mount. Gives. */
+struct tree_root {
+	int fd;	    /* owned: O_PATH */
+	int mnt_fd; /* owned: the mount namespace fd is of; FD_NONE: a detached mount */
+};
+#define TREE_ROOT_INIT ((struct tree_root){ .fd = FD_NONE, .mnt_fd = FD_NONE })
+
+/* The workload's root: what its processes see while it runs, else its layers. Gives. */
 [[nodiscard]] int tree_root(struct svc *s, const struct workload_record *w, bool read_only,
-			    int *ret_root_fd, struct err *e);
+			    struct tree_root *ret, struct err *e);
+void tree_root_fini(struct tree_root *t);
+#define auto_tree_root __attribute__((cleanup(tree_root_fini)))
 
 struct tree_end {
 	int parent_fd;	  /* owned: O_PATH; the directory the last component is in */
@@ -39,5 +47,9 @@ struct tree_end {
 void tree_end_fini(struct tree_end *t);
 #define auto_tree_end __attribute__((cleanup(tree_end_fini)))
 
-/* A descriptor of the directory it is, for reading. Gives. */
-[[nodiscard]] int tree_end_open_dir(const struct tree_end *t, int *ret_fd, struct err *e);
+/*
+ * The directory it is, or (parent) is in, for reading. With root, which the place was found in,
+ * as a mount of its own, which atoll-image can be confined to. Gives.
+ */
+[[nodiscard]] int tree_end_open_dir(const struct tree_end *t, bool parent,
+				    const struct tree_root *root, int *ret_fd, struct err *e);
