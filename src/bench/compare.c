@@ -20,6 +20,10 @@
 /* Stops are slower than starts and say less: fewer of them. */
 enum { STOP_RUNS_MAX = 5, OUTPUT_MAX = 1 << 20 };
 
+/* When memory counts as idle: so many equal readings, so far apart, or no longer than this. */
+enum { SETTLED = 8, SETTLE_STEP_MS = 100 };
+#define SETTLE_MAX (3 * NSEC_PER_SEC)
+
 /* A row in the making. */
 struct task {
 	struct compare *compare;
@@ -146,6 +150,31 @@ static int measure_command(struct task *t, struct err *e)
 	return 0;
 }
 
+/*
+ * What is kept while nothing happens. Supervisors give memory back some time after a start, so the
+ * figure counts once it has stood still for a while; 0 with *ret_bytes 0 on bare metal.
+ */
+static int settled_overhead(struct task *t, const struct subject_run *run, uint64_t *ret_bytes,
+			    struct err *e)
+{
+	struct pollfd cancel = { .fd = t->compare->cancel_fd, .events = POLLIN };
+	nsec_t deadline = clock_deadline(SETTLE_MAX);
+	uint64_t last = UINT64_MAX, now = 0;
+	unsigned same = 0;
+
+	while (same < SETTLED && clock_mono() < deadline && !is_cancelled(t)) {
+		if (subject_overhead(run, &now, e) < 0)
+			return -1;
+		same = now == last ? same + 1 : 0;
+		last = now;
+		if (now == 0)
+			break;
+		(void) poll(&cancel, 1, SETTLE_STEP_MS);
+	}
+	*ret_bytes = now;
+	return 0;
+}
+
 static int measure_stop(struct task *t, struct err *e)
 {
 	static const char *const words[] = { "serve" };
@@ -165,7 +194,7 @@ static int measure_stop(struct task *t, struct err *e)
 		if (t->cancelled)
 			return 0;
 		if (i == 0) {
-			if (subject_overhead(&run, &bytes, e) < 0)
+			if (settled_overhead(t, &run, &bytes, e) < 0)
 				return -1;
 			t->row->figures[FIGURE_MEMORY] = figure_of(bytes);
 		}

@@ -9,6 +9,7 @@
 #include "engine/engine.h"
 #include "store/discard.h"
 #include "store/event.h"
+#include "svc/running.h"
 #include "sys/pidfd.h"
 #include "sys/process.h"
 #include "sys/tree.h"
@@ -171,6 +172,36 @@ int heal_record(struct svc *s, struct arena *a, struct workload_record *w, bool 
 	return 0;
 }
 
+/*
+ * A foreground run is recorded only when it has lasted (it has acknowledged nothing): until then
+ * the record says that nothing runs, and the shim knows better.
+ */
+static void ask_shim(struct svc *s, struct workload_record *w)
+{
+	auto_shim_conn struct shim_conn conn = SHIM_CONN_NONE;
+	auto_fd int dir = running_state_dir(s, w->id);
+	struct shim_status now;
+	struct err ignored;
+
+	if (dir < 0 || !shim_alive(dir) || shim_connect(dir, &conn, &ignored) < 0 ||
+	    supervise_status(&conn, &now, &ignored) < 0)
+		return;
+	if (now.restarting)
+		w->status.state = WORKLOAD_RESTARTING;
+	else if (now.state == ENGINE_PAUSED)
+		w->status.state = WORKLOAD_PAUSED;
+	else if (now.state == ENGINE_RUNNING)
+		w->status.state = WORKLOAD_RUNNING;
+	else
+		return; /* not started yet, or ended and about to say so */
+	w->status.pid = (pid_t) now.pid;
+	w->status.shim_pid = (pid_t) now.shim_pid;
+	if (process_ident(w->status.shim_pid, &w->status.shim_ident) < 0)
+		w->status.shim_ident = 0;
+	if (w->status.pid == 0 || process_ident(w->status.pid, &w->status.pid_ident) < 0)
+		w->status.pid_ident = 0;
+}
+
 int heal_find(struct svc *s, const char *ref, struct arena *a, struct workload_record *ret,
 	      struct err *e)
 {
@@ -179,8 +210,12 @@ int heal_find(struct svc *s, const char *ref, struct arena *a, struct workload_r
 
 	if (r >= 0)
 		r = store_workload_find(s->store, ref, a, ret, e);
-	if (r < 0 || !claims_shim(&ret->status))
+	if (r < 0)
 		return r;
+	if (!claims_shim(&ret->status)) {
+		ask_shim(s, ret);
+		return 0;
+	}
 	/* A store that cannot be written is still worth reading. */
 	if (s->store->read_only)
 		return 0;
