@@ -28,6 +28,7 @@ struct walk {
 	const int *layers; /* top first */
 	size_t layers_n;
 	struct diff *found;
+	size_t skipped; /* mount points, which nobody changed */
 	struct err *e;
 };
 
@@ -82,6 +83,22 @@ static bool in_image(const struct walk *k, const char *path)
 	return false;
 }
 
+/* Empty mount points that a start makes where the image lacks them. */
+static bool is_mount_point(const char *path, const struct stat *st)
+{
+	static const char *const points[] = { "/dev",	    "/proc",	     "/sys",
+					      "/etc/hosts", "/etc/hostname", "/etc/resolv.conf",
+					      "/etc/mtab" };
+
+	if (strncmp(path, "/dev/", 5) == 0)
+		return true;
+	for (size_t i = 0; i < ARRAY_SIZE(points); i++) {
+		if (streq(path, points[i]))
+			return S_ISDIR(st->st_mode) || S_ISLNK(st->st_mode) || st->st_size == 0;
+	}
+	return false;
+}
+
 static int add(struct walk *k, char kind, const char *path)
 {
 	struct diff_entry *en = arena_push(k->arena, &k->found->v, &k->found->n, sizeof(*en));
@@ -110,13 +127,22 @@ static int walk_dir(struct walk *k, int dir_fd, const char *path, unsigned depth
 			return err_set(k->e, ERR_EXHAUSTED, ENOMEM, "too many changes");
 		if (fstatat(dir_fd, entry->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 			continue; /* it runs on, and has deleted it */
-		r = add(k, is_whiteout(&st) ? 'D' : in_image(k, below) ? 'C' : 'A', below);
+		if (!is_whiteout(&st) && is_mount_point(below, &st)) {
+			k->skipped++;
+			continue;
+		}
+		size_t at = k->found->n, skipped = k->skipped;
+		bool existed = in_image(k, below);
+		r = add(k, is_whiteout(&st) ? 'D' : existed ? 'C' : 'A', below);
 		if (r == 0 && S_ISDIR(st.st_mode)) {
 			auto_fd int fd = openat(dir_fd, entry->d_name,
 						O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
 			if (fd >= 0)
 				r = walk_dir(k, fd, below, depth + 1);
+			/* It was copied up only to hold those. */
+			if (existed && k->skipped > skipped && k->found->n == at + 1)
+				k->found->n = at;
 		}
 	}
 	return r;

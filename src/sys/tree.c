@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/types.h>
@@ -157,6 +158,16 @@ static int copy_xattrs(int from, int to)
 	return 0;
 }
 
+/* One piece; copy_file_range() shares blocks where it can, and refuses between file systems. */
+static ssize_t copy_piece(int from, int to, size_t n)
+{
+	ssize_t r = copy_file_range(from, NULL, to, NULL, n, 0);
+
+	if (r < 0 && (errno == EXDEV || errno == EINVAL || errno == EOPNOTSUPP || errno == ENOSYS))
+		r = sendfile(to, from, NULL, n);
+	return r < 0 ? -errno : r;
+}
+
 static int copy_data(int from, int to, uint64_t size)
 {
 	for (off_t at = 0; (uint64_t) at < size;) {
@@ -169,9 +180,9 @@ static int copy_data(int from, int to, uint64_t size)
 		if (lseek(to, data, SEEK_SET) < 0 || lseek(from, data, SEEK_SET) < 0)
 			return -errno;
 		while (data < end) {
-			ssize_t n = copy_file_range(from, NULL, to, NULL, (size_t) (end - data), 0);
+			ssize_t n = copy_piece(from, to, (size_t) (end - data));
 			if (n < 0)
-				return -errno;
+				return (int) n;
 			if (n == 0)
 				return -EIO; /* it shrinks while it is copied */
 			data += n;
