@@ -54,6 +54,7 @@ static int sweep(struct svc *s, struct svc_image_removed *out, struct err *e)
 {
 	struct content content;
 	struct err busy = {};
+	uint64_t bytes = 0;
 	int r = content_open(&content, s->store, CONTENT_SWEEP, &busy);
 
 	if (r < 0) {
@@ -62,7 +63,8 @@ static int sweep(struct svc *s, struct svc_image_removed *out, struct err *e)
 		*e = busy;
 		return r;
 	}
-	r = content_sweep(&content, &out->reclaimed, e);
+	r = content_sweep(&content, &bytes, e);
+	out->reclaimed += bytes;
 	content_close(&content);
 	return r;
 }
