@@ -106,6 +106,10 @@ int feed_read(const struct feed *f, int sock, const struct unpack_request *req)
 	} while (r == 0 && m.n);
 	source_target(&s, NULL);
 	source_fini(&s);
+	/* A unix socket closed with messages unread breaks its peer, which has some still to read.
+	 */
+	while (recv(sock, &m, sizeof(m), 0) > 0)
+		;
 	return 0;
 }
 

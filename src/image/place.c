@@ -133,8 +133,9 @@ static int no_memory(struct err *e)
 static int bad_walk(struct walk *w, int sys, struct err *e)
 {
 	if (sys == ELOOP)
-		return err_set(e, ERR_INVALID, ELOOP, "'%s': too many symbolic links",
-			       shown_of(buf_str(&w->real)).z);
+		return err_set(
+			e, ERR_INVALID, ELOOP, "too many symbolic links on the way to '%s'",
+			shown_of((struct str){ w->pending.p + w->pos, w->pending.n - w->pos }).z);
 	return err_sys(e, sys, "'%s'", shown_of(buf_str(&w->real)).z);
 }
 
