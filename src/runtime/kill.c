@@ -91,20 +91,28 @@ static int run_kill(struct runtime *rt, const void *options, const struct string
 	return engine_signal(c.in, signo, e);
 }
 
-/* What a creation left that was cut short before the engine could save anything. */
-static void clean_unfinished(struct runtime *rt, const struct container *c)
+/*
+ * What a creation left that was cut short before the engine could save all. Once it has saved where
+ * the cgroups are, what runs in them was started by it: they were empty when it took them.
+ */
+static int clean_unfinished(struct runtime *rt, const struct container *c, struct err *e)
 {
 	const struct spec *s;
 	auto_groups struct groups *g = NULL;
-	struct err e;
+	int r = groups_load(c->dir_fd, &g, e);
 
-	if (container_spec(rt, c, &s, &e) < 0)
-		return; /* so early that there are no cgroups either */
+	if (r == 0) {
+		r = groups_kill(g, clock_deadline(KILL_WITHIN), e);
+		return r < 0 ? r : groups_remove(g, clock_deadline(REMOVE_WITHIN), e);
+	}
+	if (container_spec(rt, c, &s, e) < 0)
+		return 0; /* so early that there are no cgroups either */
 	struct groups_options o = { .id = c->id, .path = s->linux_.cgroups_path };
 
-	/* A running container that has the same path is not ours to end: only empty ones go. */
-	if (groups_find(&o, &g, &e) < 0 || groups_remove(g, clock_deadline(REMOVE_WITHIN), &e) < 0)
-		log_warn("clean up after an unfinished creation: %s", e.msg);
+	/* Some may have been made. With processes in them they are another container's. */
+	if (groups_find(&o, &g, e) < 0 || groups_remove(g, clock_mono(), e) < 0)
+		log_warn("clean up after an unfinished creation: %s", e->msg);
+	return 0;
 }
 
 int container_delete(struct runtime *rt, struct container *c, bool force, struct err *e)
@@ -133,9 +141,10 @@ int container_delete(struct runtime *rt, struct container *c, bool force, struct
 	if (c->in)
 		engine_destroy(c->in);
 	else
-		clean_unfinished(rt, c);
-	container_remove(rt, c);
-	return 0;
+		r = clean_unfinished(rt, c, e);
+	if (r == 0)
+		container_remove(rt, c);
+	return r;
 }
 
 struct delete_options {

@@ -46,7 +46,7 @@ def test_run_prints_and_gives_the_exit_status(runtime, bundle, id):
 
 
 def test_run_gives_128_and_the_signal(runtime, bundle, id):
-    assert runtime.try_("run", "-b", bundle(["/bin/sh", "-c", "sh -c 'kill -9 $$'"]), id).rc == 137
+    assert runtime.try_("run", "-b", bundle(["/bin/sh", "-c", "sh -c 'kill -9 $$'; exit $?"]), id).rc == 137
 
 
 def test_run_reads_standard_input(runtime, bundle, id):
@@ -178,7 +178,7 @@ def test_preserve_fds(runtime, bundle, id, base):
     os.dup2(f.fileno(), 50)
     argv = runtime.argv("run", "--preserve-fds", "1", "-b",
                         bundle(["/bin/sh", "-c", "echo through >&3; ls /proc/self/fd"]), id)
-    p = subprocess.run(["/bin/sh", "-c", 'exec "$@" 3>&50', "sh", *argv], pass_fds=[50],
+    p = subprocess.run(["/bin/bash", "-c", 'exec "$@" 3>&50 50>&-', "bash", *argv], pass_fds=[50],
                        capture_output=True, timeout=120)
     os.close(50)
     assert p.returncode == 0, p.stderr
@@ -352,7 +352,8 @@ def test_exec_failures(runtime, sleeper):
 def test_exec_is_in_all_namespaces_and_cgroups(runtime, sleeper):
     pid = runtime.state(sleeper)["pid"]
     inside = runtime("exec", sleeper, "sh", "-c",
-                     "readlink /proc/self/ns/*; cat /proc/self/cgroup").out
+                     "for n in mnt pid net ipc uts cgroup; do readlink /proc/self/ns/$n; done; "
+                     "cat /proc/self/cgroup").out
     for ns in ("mnt", "pid", "net", "ipc", "uts", "cgroup"):
         assert os.readlink(f"/proc/{pid}/ns/{ns}") in inside
     assert all(l.endswith(":/") for l in inside.splitlines() if l[0].isdigit()), inside
@@ -500,8 +501,8 @@ def test_rootless_is_checked(runtime):
     runtime.fails("--rootless", "maybe", "list", says="--rootless")
 
 
-def test_no_descriptor_leaks_into_the_container(runtime, bundle, id, sleeper):
-    inside = runtime("run", "-b", bundle(["/bin/sh", "-c", "ls /proc/self/fd"]), id).out.split()
+def test_no_descriptor_leaks_into_the_container(runtime, bundle, sleeper):
+    inside = runtime("run", "-b", bundle(["/bin/sh", "-c", "ls /proc/self/fd"]), next(ids)).out.split()
     assert set(inside) <= {"0", "1", "2", "3"}, inside  # 3 is ls's own
     inside = runtime("exec", sleeper, "ls", "/proc/self/fd").out.split()
     assert set(inside) <= {"0", "1", "2", "3"}, inside

@@ -144,8 +144,12 @@ static int clone_init(struct making *m, struct err *e)
 	if (hide) /* born among strangers: nothing of it may be looked at */
 		(void) prctl(PR_SET_DUMPABLE, 0);
 	pid = ns_clone(p->join_user ? 0 : p->clone_flags, cgroup, &c->in.pidfd);
-	if (pid == 0)
+	if (pid == 0) {
+		/* The caller's lock may be on it: it must end with the caller. */
+		if (m->b->state_fd > STDERR_FILENO)
+			(void) close(m->b->state_fd);
 		init_child(p, cgroup >= 0);
+	}
 	if (hide)
 		(void) prctl(PR_SET_DUMPABLE, 1);
 	if (join >= 0 && setns(own, CLONE_NEWPID) < 0 && pid > 0)
@@ -313,6 +317,9 @@ static int make(struct making *m, struct err *e)
 	};
 	int pair[2], r = groups_make(&go, &c->groups, e);
 
+	/* Before anything runs in there: whoever cleans up after us finds it. */
+	if (r == 0 && m->b->state_fd > STDERR_FILENO)
+		r = groups_save(c->groups, m->b->state_fd, e);
 	r = r < 0 ? r : plan_make(&m->plan, &m->arena, m->b, c->groups, e);
 	r = r < 0 ? r : remember(m, e);
 	if (r < 0)
