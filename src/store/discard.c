@@ -90,16 +90,3 @@ int store_workload_discard(struct store *s, const char *id, bool volumes, enum s
 		return r;
 	return store_workload_sweep(&s->paths, id, e);
 }
-
-int store_workload_discard_child(const struct paths *p, const char *id, bool volumes,
-				 enum store_sync sync, struct err *e)
-{
-	auto_store struct store *s = NULL;
-	int r = store_open(p, &s, e);
-
-	if (r >= 0)
-		r = store_workload_discard(s, id, volumes, sync, e);
-	if (r >= 0)
-		store_checkpoint(s);
-	return r;
-}

@@ -14,13 +14,9 @@
 
 /*
  * Nothing of it may run any more. volumes: its anonymous volumes that nobody else uses go too.
- * An event "destroy" is recorded. Gone already is fine. In a process of its own (it opens no
- * store but the given one): for the shim's child use store_workload_discard_child().
+ * An event "destroy" is recorded. Gone already is fine.
  */
 [[nodiscard]] int store_workload_discard(struct store *s, const char *id, bool volumes,
 					 enum store_sync sync, struct err *e);
 /* Only what is on disk: ROOT/workloads/ID and STATE/workloads/ID. */
 [[nodiscard]] int store_workload_sweep(const struct paths *p, const char *id, struct err *e);
-/* Opens the store, discards, checkpoints if due, closes: for a forked child. */
-[[nodiscard]] int store_workload_discard_child(const struct paths *p, const char *id, bool volumes,
-					       enum store_sync sync, struct err *e);

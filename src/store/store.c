@@ -15,11 +15,11 @@
 
 /*
  * Pages in the log (4 KiB each) at which a checkpoint is due. A process that opens the database
- * while no other has it open reads the whole log once to index it; 256 pages cost it under half a
- * millisecond. Past the second bound even a writer that somebody waits for does it.
+ * while no other has it open reads the whole log once to index it: about 4 us a page, so the log
+ * is kept short. Past the second bound even a writer that somebody waits for does it.
  */
-#define CHECKPOINT_PAGES	256
-#define CHECKPOINT_PAGES_URGENT 4096
+#define CHECKPOINT_PAGES	128
+#define CHECKPOINT_PAGES_URGENT 768
 
 /* Only processes outside the queue (a backup tool) can hold the database for long. */
 #define BUSY_TIMEOUT_MS 20000
@@ -266,13 +266,17 @@ static void undo(struct store *s)
 		(void) sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
 }
 
+/*
+ * In the queue. Truncating, because between our short-lived processes nobody has the database open:
+ * the index of the log, which knows how much of it was moved, is lost each time, and a log that is
+ * only moved would be read and moved again by everyone. With no wait for readers: whoever comes
+ * next tries again, so the outcome does not matter.
+ */
 static void checkpoint(struct store *s)
 {
-	/*
-	 * Passive: waits for no reader. What it cannot move now the next one does, so the outcome
-	 * does not matter.
-	 */
-	(void) sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+	(void) sqlite3_busy_timeout(s->db, 0);
+	(void) sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_TRUNCATE, NULL, NULL);
+	(void) sqlite3_busy_timeout(s->db, BUSY_TIMEOUT_MS);
 	s->log_pages = 0;
 }
 
@@ -325,11 +329,18 @@ void store_read_end(struct store *s)
 		undo(s);
 }
 
+bool store_checkpoint_due(const struct store *s)
+{
+	return !s->read_only && s->log_pages >= CHECKPOINT_PAGES;
+}
+
 void store_checkpoint(struct store *s)
 {
-	if (s->read_only || s->log_pages < CHECKPOINT_PAGES)
+	/* Somebody writes: the log is not idle, and he may do it after. */
+	if (s->read_only || s->depth > 0 || flock(s->lock_fd, LOCK_EX | LOCK_NB) < 0)
 		return;
 	checkpoint(s);
+	(void) flock(s->lock_fd, LOCK_UN); /* fails only on a bad descriptor */
 }
 
 int store_check(struct store *s, unsigned *ret_n, struct err *e)

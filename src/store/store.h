@@ -62,9 +62,11 @@ void store_rollback(struct store *s);				/* nothing when none is open */
 void store_read_end(struct store *s);
 
 /*
- * Move committed pages from the log into the database when the log has grown long. Syncs; so only
- * where nobody waits: the shim's children, prune, repair.
+ * Move committed pages from the log into the database, and empty the log. Syncs; so only where
+ * nobody waits: a child of the shim's after its last word, prune, repair. Due: the log has grown
+ * long, as this connection's last commit saw it.
  */
+bool store_checkpoint_due(const struct store *s);
 void store_checkpoint(struct store *s);
 
 /* The whole database checked for damage (system repair); ret_n problems, each told in a line. */

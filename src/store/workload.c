@@ -166,26 +166,6 @@ int store_workload_set_status(struct store *s, const char *id, const struct work
 		e);
 }
 
-int store_workload_put_status(const struct paths *p, const char *id,
-			      const struct workload_status *st, const char *action,
-			      const char *attributes, enum store_sync sync, struct err *e)
-{
-	auto_store struct store *s = NULL;
-	int r = store_open(p, &s, e);
-
-	if (r >= 0)
-		r = store_write(s, sync, e);
-	if (r < 0)
-		return r;
-	r = store_workload_set_status(s, id, st, action, attributes, e);
-	if (r < 0)
-		return r; /* store_close() rolls back */
-	r = store_commit(s, e);
-	if (r >= 0)
-		store_checkpoint(s);
-	return r;
-}
-
 #define COLUMNS                                                                                    \
 	"seq,id,name,image,image_id,isolation,command,network,labels,mounts,created,auto_remove,"  \
 	"boot_id,state,health,pid,pid_ident,shim_pid,shim_ident,exit_code,oom_killed,"             \

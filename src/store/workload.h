@@ -90,12 +90,6 @@ struct workload_record {
 [[nodiscard]] int store_workload_set_status(struct store *s, const char *id,
 					    const struct workload_status *st, const char *action,
 					    const char *attributes, struct err *e);
-/* The same in one call: open, write, commit, checkpoint if due, close. For a forked child. */
-[[nodiscard]] int store_workload_put_status(const struct paths *p, const char *id,
-					    const struct workload_status *st, const char *action,
-					    const char *attributes, enum store_sync sync,
-					    struct err *e);
-
 /*
  * By full id, name ("/name" too) or unique prefix of the id, in this order.
  * Fails: NOT_FOUND; CONFLICT the prefix fits more than one.
