@@ -131,6 +131,7 @@ def test_a_slow_client_costs_the_log_nothing(atoll, busybox):
     # Attached once the shim has its connection: then it writes, and nobody reads.
     time.sleep(0.3)
     atoll("exec", "slow", "touch", "/go")
+    # A pipe, a socket and the client's own buffer are full by then.
     wait.until(lambda: atoll("logs", "--tail", "1", "slow").line == "end", "the end in the log")
     assert p.poll() is None, "a slow client was thrown out"
     assert sum(len(json.loads(l)["log"]) for f in log_files(atoll, "slow")
@@ -171,8 +172,7 @@ def test_terminal_takes_the_callers_size(atoll, busybox):
         def has(rows, columns):
             t.resize(rows, columns)
             t.write("stty size\n")
-            got = t.expect(re.search(rb"\d+ \d+", t.expect("\n") + t.expect("\n")).group()
-                           if False else "#")
+            got = t.expect("#")
             return f"{rows} {columns}".encode() in got
 
         wait.until(lambda: has(33, 77), "the size 33 77")
@@ -196,7 +196,7 @@ def test_exec_terminal(atoll, busybox):
 
 def test_log_format_is_dockers(atoll, busybox):
     atoll("run", "--name", "fmt", busybox, "sh", "-c",
-          r"printf 'a\"\\\n'; printf 'b' >&2; head -c 20000 /dev/zero | tr '\0' x; echo")
+          r"printf 'a\042\\\n'; printf 'b' >&2; head -c 20000 /dev/zero | tr '\0' x; echo")
     lines = [json.loads(l) for f in log_files(atoll, "fmt") for l in f.read_text().splitlines()]
     assert all(set(l) == {"log", "stream", "time"} for l in lines)
     out = [l["log"] for l in lines if l["stream"] == "stdout"]
@@ -258,7 +258,7 @@ def test_log_options_are_checked_at_create(atoll, busybox):
     atoll.fails("create", "--log-opt", "max-file=0", busybox, says="max-file")
     if not os.path.exists("/run/systemd/journal/socket"):
         atoll.fails("create", "--log-driver", "journald", busybox, says="journal")
-    assert atoll("ps", "-aq").out == ""
+    assert atoll("ps", "-aq", "--filter", "status=created").out == ""
 
 
 JOURNAL = """
