@@ -82,8 +82,11 @@ static int check_modes(const struct workload_config *c, struct err *e)
 		r = check_mode("--uts", c->uts_mode, shared, true, e);
 	if (r >= 0)
 		r = check_mode("--cgroupns", c->cgroupns_mode, shared, false, e);
-	if (r >= 0 && c->userns_mode && !streq(c->userns_mode, "auto"))
-		r = check_mode("--userns", c->userns_mode, host, false, e);
+	if (r >= 0 && check_mode("--userns", c->userns_mode, host, false, e) < 0)
+		return err_set(e, ERR_UNSUPPORTED, ENOTSUP,
+			       "--userns '%s': workloads share the host's user namespace today; "
+			       "there is: host",
+			       c->userns_mode);
 	if (r < 0)
 		return r;
 	if (c->network && *c->network) {
