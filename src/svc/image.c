@@ -189,6 +189,16 @@ static int find_bound(struct svc *s, const char *ref, nsec_t *ret, struct err *e
 	return r;
 }
 
+/* Whether a stored name fits the references asked for. */
+static bool name_wanted(const struct svc_image_filter *f, const char *name)
+{
+	for (size_t i = 0; i < f->references_n; i++)
+		if (glob_matches(f->references[i], reference_familiar_of(name)) ||
+		    glob_matches(f->references[i], name))
+			return true;
+	return f->references_n == 0;
+}
+
 static bool wanted(const struct svc_image_filter *f, const struct bounds *b,
 		   const struct store_image *im, const struct oci_image_config *c)
 {
@@ -197,11 +207,8 @@ static bool wanted(const struct svc_image_filter *f, const struct bounds *b,
 	if ((f->dangling == SVC_DANGLING_ONLY && !dangling) ||
 	    (f->dangling == SVC_DANGLING_NOT && dangling))
 		return false;
-	for (size_t i = 0; i < f->references_n && !named; i++)
-		for (size_t k = 0; k < im->names_n && !named; k++)
-			named = glob_matches(f->references[i],
-					     reference_familiar_of(im->names[k])) ||
-				glob_matches(f->references[i], im->names[k]);
+	for (size_t k = 0; k < im->names_n && !named; k++)
+		named = name_wanted(f, im->names[k]);
 	if (!named || !labels_match(f, c->config))
 		return false;
 	if ((b->before && im->created >= b->before) || (b->since && im->created <= b->since))
@@ -256,6 +263,17 @@ static int summarize(struct arena *a, const struct store_image *im,
 	return ret->id && ret->names ? 0 : no_memory(e);
 }
 
+/* Of several names only those asked for are shown. */
+static void keep_names(const struct svc_image_filter *f, struct store_image *im)
+{
+	size_t kept = 0;
+
+	for (size_t k = 0; k < im->names_n; k++)
+		if (name_wanted(f, im->names[k]))
+			im->names[kept++] = im->names[k];
+	im->names_n = kept;
+}
+
 static int list(struct svc *s, const struct svc_image_filter *f, struct svc_image_list *l,
 		struct err *e)
 {
@@ -290,6 +308,7 @@ static int list(struct svc *s, const struct svc_image_filter *f, struct svc_imag
 			return r;
 		if (!wanted(f, &b, &rows[i], c))
 			continue;
+		keep_names(f, &rows[i]);
 		r = summarize(&l->arena, &rows[i], c, unique_bytes(&rows[i], layers, layers_n),
 			      &l->items[l->n], e);
 		if (r < 0)

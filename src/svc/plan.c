@@ -14,7 +14,7 @@
 #define INIT_INSIDE "/dev/init"
 
 /* What the kernel shows of the whole machine, that a workload has no use for. */
-static const char *const masked_paths[] = {
+const char *const plan_masked_paths[] = {
 	"/proc/asound",
 	"/proc/acpi",
 	"/proc/interrupts",
@@ -29,7 +29,7 @@ static const char *const masked_paths[] = {
 	"/sys/devices/virtual/powercap",
 	NULL,
 };
-static const char *const readonly_paths[] = {
+const char *const plan_readonly_paths[] = {
 	"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger", NULL,
 };
 
@@ -220,8 +220,8 @@ static int linux_write(const struct plan_input *in, const struct plan_security *
 	if (r >= 0)
 		r = seccomp_write(in, sec, caps, w, e);
 	if (!c->privileged && !sec->unmasked) {
-		json_w_strings(w, "maskedPaths", masked_paths);
-		json_w_strings(w, "readonlyPaths", readonly_paths);
+		json_w_strings(w, "maskedPaths", plan_masked_paths);
+		json_w_strings(w, "readonlyPaths", plan_readonly_paths);
 	}
 	json_w_string(w, "rootfsPropagation", "rprivate");
 	json_w_end(w);

@@ -67,6 +67,9 @@ struct plan_user {
 			    size_t group_add_n, struct arena *a, struct plan_user *ret,
 			    struct err *e);
 
+/* What every workload but a privileged one cannot see, and cannot write; NULL-terminated. */
+extern const char *const plan_masked_paths[], *const plan_readonly_paths[];
+
 /* The linux.resources object of a configuration; key NULL at the root (update). */
 [[nodiscard]] int plan_resources(const struct resources_config *r, const struct workload_config *c,
 				 struct json_writer *w, const char *key, struct err *e);

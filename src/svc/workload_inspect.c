@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/auto.h"
+#include "base/num.h"
 #include "image/resolve.h"
 #include "store/network.h"
 #include "svc/bundle_parts.h"
@@ -183,6 +184,115 @@ static void devices_write(struct json_writer *w, const struct workload_config *c
 	(void) a;
 }
 
+/* Members that every reader of docker's object may look for, of what is not there or not ours. */
+struct constant {
+	const char *key;
+	enum { CONSTANT_NULL, CONSTANT_FALSE, CONSTANT_ZERO, CONSTANT_EMPTY, CONSTANT_LIST } value;
+};
+
+static void constants_write(struct json_writer *w, const struct constant *v, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		switch (v[i].value) {
+		case CONSTANT_NULL:
+			json_w_null(w, v[i].key);
+			break;
+		case CONSTANT_FALSE:
+			json_w_bool(w, v[i].key, false);
+			break;
+		case CONSTANT_ZERO:
+			json_w_u64(w, v[i].key, 0);
+			break;
+		case CONSTANT_EMPTY:
+			json_w_string(w, v[i].key, "");
+			break;
+		case CONSTANT_LIST:
+			list(w, v[i].key, NULL, 0);
+			break;
+		}
+}
+
+static const struct constant host_constants[] = {
+	{ "BlkioWeightDevice", CONSTANT_LIST },
+	{ "Cgroup", CONSTANT_EMPTY },
+	{ "ContainerIDFile", CONSTANT_EMPTY },
+	{ "CpuCount", CONSTANT_ZERO },
+	{ "CpuPercent", CONSTANT_ZERO },
+	{ "CpuRealtimePeriod", CONSTANT_ZERO },
+	{ "CpuRealtimeRuntime", CONSTANT_ZERO },
+	{ "DeviceRequests", CONSTANT_NULL },
+	{ "IOMaximumBandwidth", CONSTANT_ZERO },
+	{ "IOMaximumIOps", CONSTANT_ZERO },
+	{ "KernelMemory", CONSTANT_ZERO },
+	{ "KernelMemoryTCP", CONSTANT_ZERO },
+	{ "Links", CONSTANT_NULL },
+	{ "PublishAllPorts", CONSTANT_FALSE },
+	{ "VolumeDriver", CONSTANT_EMPTY },
+};
+static const struct constant network_constants[] = {
+	{ "Bridge", CONSTANT_EMPTY },
+	{ "EndpointID", CONSTANT_EMPTY },
+	{ "GlobalIPv6Address", CONSTANT_EMPTY },
+	{ "GlobalIPv6PrefixLen", CONSTANT_ZERO },
+	{ "HairpinMode", CONSTANT_FALSE },
+	{ "IPPrefixLen", CONSTANT_ZERO },
+	{ "IPv6Gateway", CONSTANT_EMPTY },
+	{ "LinkLocalIPv6Address", CONSTANT_EMPTY },
+	{ "LinkLocalIPv6PrefixLen", CONSTANT_ZERO },
+	{ "MacAddress", CONSTANT_EMPTY },
+	{ "SandboxID", CONSTANT_EMPTY },
+	{ "SandboxKey", CONSTANT_EMPTY },
+	{ "SecondaryIPAddresses", CONSTANT_NULL },
+	{ "SecondaryIPv6Addresses", CONSTANT_NULL },
+};
+
+/* "/dev/sda:1mb" of --device-read-bps and its kin. */
+static void throttle_write(struct json_writer *w, const char *key, const char *const *v, size_t n)
+{
+	if (n == 0) {
+		json_w_null(w, key);
+		return;
+	}
+	json_w_array(w, key);
+	for (size_t i = 0; i < n; i++) {
+		struct str rate, path = str_cut(str_of(v[i]), ':', &rate);
+		uint64_t bytes = 0;
+
+		if (rate.p && num_parse_bytes(rate, &bytes) < 0)
+			bytes = 0; /* it was checked at create */
+		json_w_object(w, NULL);
+		json_w_str(w, "Path", path);
+		json_w_u64(w, "Rate", bytes);
+		json_w_end(w);
+	}
+	json_w_end(w);
+}
+
+static bool unmasked(const struct workload_config *c)
+{
+	for (size_t i = 0; i < c->security_opt_n; i++)
+		if (streq(c->security_opt[i], "systempaths=unconfined"))
+			return true;
+	return c->privileged;
+}
+
+static void host_rest_write(struct json_writer *w, const struct workload_config *c)
+{
+	const struct resources_config *r = &c->resources;
+
+	throttle_write(w, "BlkioDeviceReadBps", r->read_bps, r->read_bps_n);
+	throttle_write(w, "BlkioDeviceWriteBps", r->write_bps, r->write_bps_n);
+	throttle_write(w, "BlkioDeviceReadIOps", r->read_iops, r->read_iops_n);
+	throttle_write(w, "BlkioDeviceWriteIOps", r->write_iops, r->write_iops_n);
+	json_w_strings(w, "MaskedPaths", unmasked(c) ? NULL : plan_masked_paths);
+	json_w_strings(w, "ReadonlyPaths", unmasked(c) ? NULL : plan_readonly_paths);
+	json_w_array(w, "ConsoleSize");
+	json_w_u64(w, NULL, 0);
+	json_w_u64(w, NULL, 0);
+	json_w_end(w);
+	constants_write(w, host_constants, ARRAY_SIZE(host_constants));
+}
+
 static void host_config_write(struct json_writer *w, const struct workload_record *r,
 			      const struct workload_config *c, struct arena *a)
 {
@@ -225,6 +335,7 @@ static void host_config_write(struct json_writer *w, const struct workload_recor
 	limits_write(w, c);
 	devices_write(w, c, a);
 	LIST(w, "DeviceCgroupRules", c->device_rules, c->device_rules_n);
+	host_rest_write(w, c);
 	json_w_end(w);
 }
 
@@ -356,6 +467,7 @@ static void network_write(struct svc *s, struct json_writer *w, const struct wor
 	if (store_network_find(s->store, r->network, a, &n, &ignored) < 0)
 		n.id = "";
 	json_w_object(w, "NetworkSettings");
+	constants_write(w, network_constants, ARRAY_SIZE(network_constants));
 	json_w_string(w, "IPAddress", "");
 	json_w_string(w, "Gateway", "");
 	json_w_object(w, "Ports");

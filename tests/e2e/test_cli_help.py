@@ -137,7 +137,8 @@ def test_manual_pages(pages):
                            capture_output=True, text=True, env={"MANWIDTH": "80", "PATH":
                                                                 "/usr/bin:/bin", "LANG": "C.UTF-8"})
         assert r.returncode == 0 and not r.stderr, f"{page.name}: {r.stderr}"
-        assert "NAME" in r.stdout and "SYNOPSIS" in r.stdout
+        text = re.sub(".\x08", "", r.stdout)  # bold is overstruck
+        assert "NAME" in text and "SYNOPSIS" in text
 
 
 def test_manual_pages_know_every_flag(atoll, pages):
