@@ -193,15 +193,14 @@ static void forget(struct instance *in)
 {
 	struct container *c = container_of_instance(in);
 
-	groups_free(c->groups);
-	c->groups = NULL;
+	if (!c->id)
+		return;
+	groups_free(TAKE(c->groups));
 	close_fd(&c->gate_fd);
 	close_fd(&in->pidfd);
 	close_fd(&in->console_fd);
-	free(c->id);
-	c->id = NULL;
-	free(c->bundle_path);
-	c->bundle_path = NULL;
+	free(TAKE(c->id));
+	free(TAKE(c->bundle_path));
 	arena_fini(&c->arena);
 }
 
@@ -213,6 +212,8 @@ static void destroy(struct instance *in)
 	if (!c->id)
 		return; /* never created, or destroyed before */
 	(void) kill_all(in, clock_deadline(REMOVE_TIME), &e);
+	if (in->pidfd < 0 && c->groups) /* half-created: its pid was never known */
+		(void) groups_kill(c->groups, clock_deadline(REMOVE_TIME), &e);
 	if (in->pidfd >= 0)
 		(void) pidfd_reap(in->pidfd, NULL); /* ours or not, reaped before or not */
 	if (c->groups)

@@ -111,7 +111,12 @@ static void find_process(struct container *c)
 	uint64_t ticks = 0;
 	bool zombie = true;
 
-	in->pidfd = pidfd_of(in->pid);
+	if (in->state == ENGINE_CREATING) {
+		/* Its creator crashed, or is at it: what there is can be destroyed. */
+		in->state = ENGINE_FAILED;
+		return;
+	}
+	in->pidfd = in->pid ? pidfd_of(in->pid) : FD_NONE;
 	if (in->pidfd >= 0 && pid_start_time(in->pid, &ticks, &zombie) == 0 && !zombie &&
 	    ticks == c->start_ticks)
 		return;
@@ -128,6 +133,8 @@ int container_load(struct instance *in, int state_fd, struct err *e)
 	struct record rec = {};
 	int r = file_read(state_fd, STATE_FILE, &text);
 
+	if (r == -ENOENT)
+		return err_set(e, ERR_NOT_FOUND, ENOENT, "no state of an instance there");
 	if (r < 0)
 		return err_sys(e, -r, "reading the instance's state");
 	c->arena = ARENA_INIT(64u << 20);
