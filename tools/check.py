@@ -10,6 +10,7 @@ import argparse
 import fnmatch
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -24,6 +25,9 @@ TOP = Path(__file__).resolve().parent.parent
 JOBS = str(os.cpu_count() or 2)
 # Generous: the whole takes a quarter of an hour on two idle cores.
 SUITE_TIMEOUT_S = 30 * 60
+# libsqlite3.a refers to dlopen() for extensions, which the store never loads; glibc's static dlopen
+# comes in with iconv in any case, and ld says so for each static program.
+KNOWN_WARNING = re.compile(r"Using 'dlopen' in statically linked applications")
 
 
 class Suite:
@@ -84,8 +88,8 @@ def build(where, *options, cc=None, warnings=True):
     rc, out = run(["ninja", "-C", str(where), "-j", JOBS], env=env)
     if rc:
         s.fail("ninja", "\n".join(l for l in out.splitlines() if not l.startswith("[")))
-    elif warnings and "warning:" in out:
-        s.fail("ninja", out)
+    elif warnings and (told := [l for l in out.splitlines() if "warning:" in l and not KNOWN_WARNING.search(l)]):
+        s.fail("ninja", "\n".join(told))
     else:
         s.passed = 1
     return s.end()
