@@ -3,7 +3,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <poll.h>
+#include <stdio.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -164,6 +166,10 @@ static int serve_session(struct pump *p, enum stream_end *ret_end, int *ret_stat
 		}
 		return 0;
 	case SESSION_GAP:
+		(void) fprintf(stderr,
+			       "atoll: %" PRIu64 " bytes not shown: this client reads too "
+			       "slowly (see atoll logs)%s",
+			       ev.lost, p->s->tty ? "\r\n" : "\n");
 		return 0;
 	case SESSION_READY:
 		return push_stdin(p, e);
