@@ -60,8 +60,8 @@ struct loaded {
 	const char *bundle;
 	struct buf text; /* config.json as it is */
 	const struct json *json;
-	struct spec spec;
-	struct spec_process process;
+	struct spec *spec; /* in the runtime's arena: the instance refers to it to its end */
+	struct spec_process *process;
 };
 
 static void loaded_fini(struct loaded *l)
@@ -108,10 +108,17 @@ static int load_spec(struct runtime *rt, const struct create_options *o, struct 
 		return err_set(e, ERR_INVALID, EINVAL,
 			       "'%s' of bundle '%s': process: missing, there is nothing to run",
 			       config, l->bundle);
+	if (!s->root || !s->root->path[0])
+		return err_set(e, ERR_INVALID, EINVAL, "'%s' of bundle '%s': root.path: missing",
+			       config, l->bundle);
 	/* Copies, so that what the command line adds to the process goes in. */
-	l->spec = *s;
-	l->process = *s->process;
-	l->spec.process = &l->process;
+	l->spec = arena_alloc(rt->arena, sizeof(*l->spec));
+	l->process = arena_alloc(rt->arena, sizeof(*l->process));
+	if (!l->spec || !l->process)
+		return err_set(e, ERR_EXHAUSTED, ENOMEM, "out of memory");
+	*l->spec = *s;
+	*l->process = *s->process;
+	l->spec->process = l->process;
 	return 0;
 }
 
@@ -144,23 +151,23 @@ static int create(struct runtime *rt, const struct create_options *o, const char
 		r = load_spec(rt, o, &l, e);
 	if (r < 0)
 		return r;
-	struct terminal_request t = { l.process.terminal, detach, o->console_socket,
+	struct terminal_request t = { l.process->terminal, detach, o->console_socket,
 				      o->preserve_fds };
 
 	r = passed_open(rt, &t, &p, e);
 	if (r == 0)
-		r = passed_env(rt, &p, &l.process, e);
+		r = passed_env(rt, &p, l.process, e);
 	if (r == 0)
-		r = pick(rt, &l.spec, &ops, &caps, e);
+		r = pick(rt, l.spec, &ops, &caps, e);
 	if (r == 0)
-		r = container_new(rt, id, l.bundle, ops->name, &l.spec, l.json, buf_str(&l.text),
+		r = container_new(rt, id, l.bundle, ops->name, l.spec, l.json, buf_str(&l.text),
 				  &c, e);
 	if (r < 0)
 		return r;
 	c.in = instance_new(ops, &caps);
 	struct bundle b = {
 		.id = id,
-		.spec = &l.spec,
+		.spec = l.spec,
 		.bundle_fd = l.bundle_fd,
 		.root_fd = FD_NONE,
 		.stdio = { STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO },
@@ -174,7 +181,7 @@ static int create(struct runtime *rt, const struct create_options *o, const char
 		.state_fd = c.dir_fd,
 	};
 
-	if (l.process.terminal)
+	if (l.process->terminal)
 		b.stdio[0] = b.stdio[1] = b.stdio[2] = FD_NONE;
 	r = c.in ? engine_create(c.in, &b, clock_deadline(CREATE_WITHIN), e)
 		 : err_set(e, ERR_EXHAUSTED, ENOMEM, "out of memory");

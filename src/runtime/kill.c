@@ -161,7 +161,7 @@ static int run_delete(struct runtime *rt, const void *options, const struct stri
 {
 	const struct delete_options *o = options;
 	auto_container struct container c = CONTAINER_INIT;
-	int r = container_open(rt, args->v[0], CONTAINER_CHANGE, &c, e);
+	int r = container_open(rt, args->v[0], o->force ? CONTAINER_END : CONTAINER_CHANGE, &c, e);
 
 	if (r < 0 && o->force && e->kind == ERR_NOT_FOUND)
 		return 0;

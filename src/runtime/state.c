@@ -239,6 +239,14 @@ static int read_state(struct runtime *rt, struct container *c, struct err *e)
 	return 0;
 }
 
+/* Not even its description is there: what callers print of it is empty. */
+static void describe_nothing(struct container *c)
+{
+	c->bundle = c->rootfs = c->owner = c->oci_version = "";
+	c->engine = "container";
+	c->created = 0;
+}
+
 static int load_instance(struct runtime *rt, struct container *c, struct err *e)
 {
 	const struct engine_ops *ops = engine_find(c->engine);
@@ -283,7 +291,7 @@ int container_open(struct runtime *rt, const char *id, enum container_open how,
 	if (c.dir_fd < 0)
 		return errno == ENOENT ? missing(id, e)
 				       : err_sys(e, errno, "open '%s/%s'", rt->root, id);
-	if (how == CONTAINER_CHANGE) {
+	if (how != CONTAINER_LOOK) {
 		r = lock(c.dir_fd, id, e);
 		if (r < 0)
 			return r;
@@ -291,6 +299,10 @@ int container_open(struct runtime *rt, const char *id, enum container_open how,
 			return missing(id, e);
 	}
 	r = read_state(rt, &c, e);
+	if (r < 0 && how == CONTAINER_END) { /* the engine's own files may still be whole */
+		describe_nothing(&c);
+		r = 0;
+	}
 	if (r == 0)
 		r = load_instance(rt, &c, e);
 	if (r < 0) {
@@ -301,15 +313,13 @@ int container_open(struct runtime *rt, const char *id, enum container_open how,
 
 		if (locked && !still_there(root, id, c.dir_fd))
 			return missing(id, e); /* deleted while we looked */
-		if (!unfinished)
+		if (!unfinished && how != CONTAINER_END)
 			return r;
 		c.state = locked ? ENGINE_FAILED : ENGINE_CREATING;
 		if (how == CONTAINER_LOOK && locked)
 			(void) flock(c.dir_fd, LOCK_UN);
-		if (!c.bundle) { /* not even its description: all that callers print is there */
-			c.bundle = c.rootfs = c.owner = c.oci_version = "";
-			c.engine = "container";
-		}
+		if (!c.owner)
+			describe_nothing(&c);
 		instance_forget(TAKE(c.in));
 	}
 	*ret_c = c;

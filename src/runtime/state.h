@@ -33,6 +33,7 @@ struct container {
 enum container_open {
 	CONTAINER_LOOK,	  /* no lock */
 	CONTAINER_CHANGE, /* locked: waits for its turn, TIMEOUT after a while */
+	CONTAINER_END,	  /* locked, and also when its files are damaged: then ENGINE_FAILED */
 };
 
 /* 1 to 128 of [A-Za-z0-9_.+-], not "." or "..". */

@@ -69,9 +69,10 @@ const char *cgroup_controller_name(enum cgroup_controller c, bool unified);
 [[nodiscard]] int cgroup_path_clean(struct str path, char ret_path[static CGROUP_PATH_MAX]);
 
 /*
- * Make `path` ("a/b") below the hierarchy's root with all its parents; v1 cpusets get their
- * parent's cpus and mems, v2 parents get the wanted controllers enabled (those that cannot be are
- * left out). Gives the directory's descriptor. *ret_made: how many components did not exist.
+ * Make `path` ("a/b") below the hierarchy's root with all its parents, which get a mark; v1 cpusets
+ * get their parent's cpus and mems, v2 parents get the wanted controllers enabled (those that
+ * cannot be are left out). Gives the directory's descriptor. *ret_made: how many components did not
+ * exist.
  */
 [[nodiscard]] int cgroup_make(const struct cgroup_hierarchy *h, const char *path, unsigned want,
 			      size_t *ret_made);
@@ -102,3 +103,5 @@ const char *cgroup_controller_name(enum cgroup_controller c, bool unified);
 
 /* Remove `path` and every cgroup below it; 0 also when there is none. -EBUSY: processes in it. */
 [[nodiscard]] int cgroup_remove(const struct cgroup_hierarchy *h, const char *path);
+/* Remove the parents of `path` that cgroup_make made and that are empty, from the innermost. */
+void cgroup_remove_parents(const struct cgroup_hierarchy *h, const char *path);

@@ -16,6 +16,9 @@
 /* Deeper trees than a container can need are left alone rather than recursed into for ever. */
 #define DEPTH_MAX 128
 
+/* The sticky bit marks a parent as made by us, from its first moment on. */
+#define PARENT_MODE (S_ISVTX | 0755)
+
 static void nap(nsec_t ns)
 {
 	struct timespec t = { .tv_sec = ns / NSEC_PER_SEC, .tv_nsec = ns % NSEC_PER_SEC };
@@ -109,7 +112,7 @@ int cgroup_make(const struct cgroup_hierarchy *h, const char *path, unsigned wan
 		name[part.n] = 0;
 		if (h->unified && want)
 			enable_controllers(above, want);
-		fresh = mkdirat(above, name, 0755) == 0;
+		fresh = mkdirat(above, name, rest.p ? PARENT_MODE : 0755) == 0;
 		if (fresh)
 			made++;
 		else if (errno != EEXIST)
@@ -307,6 +310,24 @@ static int remove_at(int parent_fd, const char *name, unsigned depth)
 			return r;
 	}
 	return unlinkat(parent_fd, name, AT_REMOVEDIR) == 0 || errno == ENOENT ? 0 : -errno;
+}
+
+void cgroup_remove_parents(const struct cgroup_hierarchy *h, const char *path)
+{
+	auto_free char *at = str_dup(str_of(path));
+	struct stat st;
+	char *slash;
+
+	while (at && (slash = strrchr(at, '/'))) {
+		*slash = 0;
+		if (fstatat(h->root_fd, at, &st, AT_SYMLINK_NOFOLLOW) < 0) {
+			if (errno == ENOENT)
+				continue; /* a creation that was cut short did not get so far */
+			return;
+		}
+		if (!(st.st_mode & S_ISVTX) || unlinkat(h->root_fd, at, AT_REMOVEDIR) < 0)
+			return; /* not ours, or others are in it */
+	}
 }
 
 int cgroup_remove(const struct cgroup_hierarchy *h, const char *path)

@@ -48,7 +48,7 @@ def set_(path, value):
     ("process.user.uid", "0", "process.user.uid"),
     ("process.env", {"A": "b"}, "process.env"),
     ("process.rlimits", [{"type": "RLIMIT_NONE", "hard": 1, "soft": 1}], "RLIMIT_NONE"),
-    ("process.rlimits", [{"type": "RLIMIT_CORE", "hard": 1, "soft": 2}], "RLIMIT_CORE"),
+    ("process.rlimits", [{"type": "RLIMIT_CORE", "hard": 1, "soft": 2}], "process.rlimits"),
     ("process.oomScoreAdj", 5000, "oomScoreAdj"),
     ("root", None, "root"),
     ("root.path", "no-such-directory", "no-such-directory"),
@@ -59,7 +59,7 @@ def set_(path, value):
      "/no/such"),
     ("linux.namespaces", [{"type": "pid"}, {"type": "pid"}], "namespaces"),
     ("linux.namespaces", [{"type": "moon"}], "moon"),
-    ("linux.namespaces", [{"type": "mount"}, {"type": "network", "path": "/proc/self/ns/uts"}],
+    ("linux.namespaces", [{"type": "mount"}, {"type": "uts"}, {"type": "network", "path": "/proc/self/ns/uts"}],
      "/proc/self/ns/uts"),
     ("linux.sysctl", {"kernel.core_pattern": "|/x"}, "kernel.core_pattern"),
     ("linux.sysctl", {"net/../kernel.hostname": "x"}, "sysctl"),
@@ -135,13 +135,13 @@ def kill_after(p, seconds):
 @pytest.mark.parametrize("ms", STEPS_MS)
 def test_killed_while_it_creates(runtime, bundle, id, verb, ms):
     """Whatever was there when it was killed, delete --force takes it away."""
-    b = bundle(["/bin/sleep", "1000"], set_("linux.cgroupsPath", f"/atoll-kill/{id}"))
+    b = bundle(["/bin/sleep", "1000"], set_("linux.cgroupsPath", f"/atoll-kill-{os.getpid()}/{id}"))
     with open(os.devnull, "wb") as null:
         p = runtime.popen(verb, "-b", b, id, stdout=null, stderr=null)
         kill_after(p, ms / 1000)
     runtime("delete", "--force", id)
     assert runtime("list", "-q").out == ""
-    until(lambda: not cgroups.there(f"atoll-kill/{id}"), "its cgroups gone")
+    until(lambda: not cgroups.there(f"atoll-kill-{os.getpid()}/{id}"), "its cgroups gone")
     until(lambda: not leaks.processes(str(b)), "no process left")
     assert not leaks.mounts(str(b))
     # And the id is free.
@@ -150,11 +150,11 @@ def test_killed_while_it_creates(runtime, bundle, id, verb, ms):
 
 @pytest.mark.parametrize("ms", STEPS_MS[:5])
 def test_killed_while_it_deletes(runtime, bundle, id, ms):
-    b = bundle(["/bin/sleep", "1000"], set_("linux.cgroupsPath", f"/atoll-kill/{id}"))
+    b = bundle(["/bin/sleep", "1000"], set_("linux.cgroupsPath", f"/atoll-kill-{os.getpid()}/{id}"))
     runtime.leave("run", "-d", "-b", b, id)
     kill_after(runtime.popen("delete", "--force", id), ms / 1000)
     runtime("delete", "--force", id)
-    assert runtime("list", "-q").out == "" and not cgroups.there(f"atoll-kill/{id}")
+    assert runtime("list", "-q").out == "" and not cgroups.there(f"atoll-kill-{os.getpid()}/{id}")
 
 
 def test_an_init_killed_from_outside_is_stopped(runtime, bundle, id):
@@ -192,9 +192,10 @@ def test_state_that_was_damaged(runtime, bundle, id):
     assert "state.json" in r.err
     assert runtime("list", "-q").out.split() == [id]
     runtime.try_("list")
-    # By hand then: it says what to do about it.
-    os.kill(pid, signal.SIGKILL)
-    runtime.try_("delete", "--force", id)
+    runtime("delete", "--force", id)
+    assert runtime("list", "-q").out == ""
+    until(lambda: not leaks.processes(str(runtime.state_dir / id)) and
+          not os.path.exists(f"/proc/{pid}/root/bin"), "its process gone")
 
 
 # -- racers
@@ -222,13 +223,13 @@ def test_two_start_and_two_delete_one(runtime, bundle, id):
 
 def test_many_at_once(runtime, bundle):
     many = [next(ids) for _ in range(12)]
-    bundles = [bundle(["/bin/echo", i], set_("linux.cgroupsPath", f"/atoll-many/{i}"))
+    bundles = [bundle(["/bin/echo", i], set_("linux.cgroupsPath", f"/atoll-many-{os.getpid()}/{i}"))
                for i in many]
     started = [runtime.popen("run", "-b", d, i) for i, d in zip(many, bundles)]
     for i, p in zip(many, started):
         out, err = p.communicate(timeout=120)
         assert (p.returncode, out, err) == (0, f"{i}\n".encode(), b"")
-    assert runtime("list", "-q").out == "" and cgroups.there("atoll-many") == []
+    assert runtime("list", "-q").out == "" and cgroups.there(f"atoll-many-{os.getpid()}") == []
 
 
 # -- hooks
@@ -259,10 +260,10 @@ def test_hooks_see_the_state(runtime, bundle, id, base):
 def test_a_hook_that_fails_undoes_all(runtime, bundle, id, base):
     def change(s):
         s["hooks"] = {"createRuntime": [hook(base, "bad", "echo because >&2; exit 5")]}
-        s["linux"]["cgroupsPath"] = f"/atoll-hook/{id}"
+        s["linux"]["cgroupsPath"] = f"/atoll-hook-{os.getpid()}/{id}"
     r = runtime.fails("create", "-b", bundle(change=change), id, rc=1)
     assert "hook" in r.err and "createRuntime" in r.err, str(r)
-    assert runtime("list", "-q").out == "" and cgroups.there("atoll-hook") == []
+    assert runtime("list", "-q").out == "" and cgroups.there(f"atoll-hook-{os.getpid()}") == []
 
 
 def test_a_hook_that_does_not_end(runtime, bundle, id, base):

@@ -5,18 +5,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
-#include <sys/xattr.h>
 
 #include "base/auto.h"
 #include "base/buf.h"
 #include "base/file.h"
 #include "engine/container/groups_limits.h"
-
-/*
- * Directories above a container's own that we made carry this mark, so that whoever removes the
- * last container below them can remove them too, and nobody else's.
- */
-#define PARENT_MARK "trusted.atoll.parent"
 
 #define STATE_FILE "cgroups"
 
@@ -102,27 +95,6 @@ static int check_unused(const struct groups_place *p, struct err *e)
 	return 0;
 }
 
-static void mark_parents(const struct cgroup_hierarchy *h, const char *path, size_t made)
-{
-	auto_free char *at = str_dup(str_of(path));
-
-	for (size_t i = 1; at && i < made; i++) {
-		char *slash = strrchr(at, '/');
-		char proc[64];
-
-		if (!slash)
-			return;
-		*slash = 0;
-		auto_fd int fd = cgroup_open(h, at);
-
-		if (fd < 0)
-			return;
-		(void) snprintf(proc, sizeof(proc), "/proc/self/fd/%d", fd);
-		/* Without the privilege for it the empty directory stays: harmless. */
-		(void) setxattr(proc, PARENT_MARK, "1", 1, 0);
-	}
-}
-
 static int make_dir(const struct cgroup_hierarchy *h, const char *path, unsigned want,
 		    size_t *ret_made)
 {
@@ -160,8 +132,6 @@ static int make_place(struct groups *g, size_t i, const struct groups_options *o
 			       p->path);
 	p->made = true;
 	p->controllers = h->controllers;
-	if (made > 1)
-		mark_parents(h, p->path, made);
 	if (made == 0) {
 		p->made = false;
 		int r = check_unused(p, e);
@@ -283,7 +253,7 @@ int groups_find(const struct groups_options *o, struct groups **ret_g, struct er
 				return err_set(e, ERR_EXHAUSTED, ENOMEM, "out of memory");
 			p->dir_fd = cgroup_open(h, p->path);
 		}
-		p->made = p->dir_fd >= 0;
+		p->made = true;
 	}
 	*ret_g = TAKE(g);
 	return 0;
@@ -370,27 +340,6 @@ int groups_update(const struct groups *g, const struct spec_resources *r, struct
 	return groups_limits_apply(g, r, false, e);
 }
 
-/* Take parents away that we made and that are empty now, from the innermost. */
-static void remove_parents(const struct cgroup_hierarchy *h, const char *path)
-{
-	auto_free char *at = str_dup(str_of(path));
-	char *slash;
-
-	while (at && (slash = strrchr(at, '/'))) {
-		char proc[64], mark[2];
-
-		*slash = 0;
-		auto_fd int fd = cgroup_open(h, at);
-
-		if (fd < 0)
-			return;
-		(void) snprintf(proc, sizeof(proc), "/proc/self/fd/%d", fd);
-		if (getxattr(proc, PARENT_MARK, mark, sizeof(mark)) < 0 ||
-		    unlinkat(h->root_fd, at, AT_REMOVEDIR) < 0)
-			return; /* not ours, or others are in it */
-	}
-}
-
 int groups_remove(struct groups *g, nsec_t deadline, struct err *e)
 {
 	for (size_t i = 0; i < g->n; i++) {
@@ -424,7 +373,7 @@ int groups_remove(struct groups *g, nsec_t deadline, struct err *e)
 		close_fd(&p->enter_fd);
 		close_fd(&p->dir_fd);
 		p->made = false;
-		remove_parents(h, p->path);
+		cgroup_remove_parents(h, p->path);
 	}
 	return 0;
 }
@@ -465,8 +414,8 @@ static bool load_line(struct groups *g, struct str line)
 		p->name = h->name;
 		p->dir = h->dir;
 		p->dir_fd = cgroup_open(h, p->path);
-		p->made = p->dir_fd >= 0;
-		p->controllers = p->made ? h->controllers : 0;
+		p->made = true;
+		p->controllers = p->dir_fd >= 0 ? h->controllers : 0;
 	}
 	return true; /* a hierarchy that is no longer mounted holds nothing of ours either */
 }

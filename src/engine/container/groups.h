@@ -29,7 +29,7 @@ struct usage;
 struct groups_place {
 	unsigned controllers; /* enum cgroup_controller this hierarchy serves for the container */
 	bool unified;
-	bool made;	  /* it exists, and is removed with the container */
+	bool made;	  /* ours: removed with the container */
 	int dir_fd;	  /* owned, O_PATH */
 	int enter_fd;	  /* owned: cgroup.procs for writing; FD_NONE after groups_load */
 	const char *name; /* borrowed from layout: "memory", "name=systemd", "" */
