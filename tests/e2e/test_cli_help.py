@@ -207,7 +207,7 @@ def test_zsh_completion(script):
     assert "words no on-failure" in r.stdout and "atoll ps" in r.stdout
 
 
-def test_fish_completion(script, build):
+def test_fish_completion(script, build, base):
     if not shutil.which("fish"):
         pytest.skip("fish is not installed")
 
@@ -215,7 +215,7 @@ def test_fish_completion(script, build):
         r = subprocess.run(["fish", "--no-config", "-c",
                             f"source {script('fish')}; complete -C '{line}'"],
                            capture_output=True, text=True,
-                           env={"PATH": f"{build}:/usr/bin:/bin", "HOME": "/nonexistent"})
+                           env={"PATH": f"{build}:/usr/bin:/bin", "HOME": str(base)})
         assert r.returncode == 0, r.stderr
         return [line.split("\t")[0] for line in r.stdout.splitlines()]
 
