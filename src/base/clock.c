@@ -47,20 +47,48 @@ int clock_poll_ms(nsec_t deadline)
 	return left > INT_MAX ? INT_MAX : (int) left;
 }
 
+/*
+ * The date of a day since 1970-01-01. Not gmtime(): that reads the time zone's file first, which
+ * stands on the start path of a workload. Years begin in March here, so that the leap day is the
+ * last of them; an era is 400 of them.
+ */
+static void date_of(int64_t days, unsigned *ret_year, unsigned *ret_month, unsigned *ret_day)
+{
+	int64_t from = days + 719468; /* since 0000-03-01 */
+	int64_t era = (from >= 0 ? from : from - 146096) / 146097;
+	unsigned in_era = (unsigned) (from - era * 146097);
+	unsigned year = (in_era - in_era / 1460 + in_era / 36524 - in_era / 146096) / 365;
+	unsigned in_year = in_era - (365 * year + year / 4 - year / 100);
+	unsigned month = (5 * in_year + 2) / 153; /* 0: March */
+
+	*ret_day = in_year - (153 * month + 2) / 5 + 1;
+	*ret_month = month < 10 ? month + 3 : month - 9;
+	*ret_year = (unsigned) (year + era * 400) + (*ret_month <= 2);
+}
+
 void clock_rfc3339(nsec_t wall, char ret_text[static CLOCK_RFC3339_MAX])
 {
-	time_t seconds = (time_t) (wall / NSEC_PER_SEC);
-	nsec_t fraction = wall % NSEC_PER_SEC;
-	struct tm tm;
+	nsec_t seconds = wall / NSEC_PER_SEC, fraction = wall % NSEC_PER_SEC;
+	unsigned year, month, day;
 
-	if (wall == 0 || !gmtime_r(&seconds, &tm)) {
+	if (wall == 0) {
 		(void) snprintf(ret_text, CLOCK_RFC3339_MAX, "0001-01-01T00:00:00Z");
 		return;
 	}
+	if (fraction < 0) {
+		fraction += NSEC_PER_SEC;
+		seconds--;
+	}
+	int64_t days = seconds / 86400, rest = seconds % 86400;
+
+	if (rest < 0) {
+		rest += 86400;
+		days--;
+	}
+	date_of(days, &year, &month, &day);
 	(void) snprintf(ret_text, CLOCK_RFC3339_MAX, "%04u-%02u-%02uT%02u:%02u:%02u.%09uZ",
-			(unsigned) (tm.tm_year + 1900) % 10000u, (unsigned) tm.tm_mon + 1,
-			(unsigned) tm.tm_mday, (unsigned) tm.tm_hour, (unsigned) tm.tm_min,
-			(unsigned) tm.tm_sec, (unsigned) fraction);
+			year % 10000u, month, day, (unsigned) (rest / 3600),
+			(unsigned) (rest / 60 % 60), (unsigned) (rest % 60), (unsigned) fraction);
 }
 
 /* Exactly `n` digits off the front of *s. */

@@ -12,8 +12,36 @@ static const char *human(nsec_t seconds)
 	return text;
 }
 
+static void test_dates(void)
+{
+	char text[CLOCK_RFC3339_MAX];
+	nsec_t back;
+
+	/* The limits of an era, leap days, and before 1970; each is read back by the parser. */
+	static const struct {
+		nsec_t seconds;
+		const char *text;
+	} dates[] = {
+		{ 1, "1970-01-01T00:00:01.000000000Z" },
+		{ -1, "1969-12-31T23:59:59.000000000Z" },
+		{ 951782400, "2000-02-29T00:00:00.000000000Z" },
+		{ 951868800, "2000-03-01T00:00:00.000000000Z" },
+		{ 1709251199, "2024-02-29T23:59:59.000000000Z" },
+		{ 4107542400, "2100-03-01T00:00:00.000000000Z" },
+		{ 1798761599, "2026-12-31T23:59:59.000000000Z" },
+	};
+
+	for (size_t i = 0; i < sizeof(dates) / sizeof(dates[0]); i++) {
+		clock_rfc3339(dates[i].seconds * NSEC_PER_SEC, text);
+		CHECK_STR(text, dates[i].text);
+		CHECK(clock_parse(str_of(text), &back) == 0 &&
+		      back == dates[i].seconds * NSEC_PER_SEC);
+	}
+}
+
 int main(void)
 {
+	test_dates();
 	char text[CLOCK_RFC3339_MAX], d[CLOCK_DURATION_MAX];
 	nsec_t t = 0;
 

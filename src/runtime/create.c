@@ -131,9 +131,19 @@ static int pick(const struct runtime *rt, const struct spec *s, const struct eng
 	return r < 0 ? r : engine_pick(rt->isolation, &h, s, ret_ops, ret_caps, e);
 }
 
+/*
+ * Whether the created state must be on disk before start: others may ask for it (a hook), or come
+ * later. For `run` without hooks the running state follows at once, under the same lock.
+ */
+static bool must_save(const struct create_options *o, const struct spec *s, bool runs)
+{
+	return !runs || (o->pidfd_socket && o->pidfd_socket[0]) ||
+	       s->hooks[SPEC_HOOK_POSTSTART].n > 0 || s->hooks[SPEC_HOOK_START_CONTAINER].n > 0;
+}
+
 /* Everything up to a created container; on failure nothing of it is left. */
-static int create(struct runtime *rt, const struct create_options *o, const char *id, bool detach,
-		  struct container *ret_c, struct err *e)
+static int create(struct runtime *rt, const struct create_options *o, const char *id, bool runs,
+		  bool detach, struct container *ret_c, struct err *e)
 {
 	__attribute__((cleanup(loaded_fini))) struct loaded l = { .bundle_fd = FD_NONE,
 								  .text = BUF_INIT(JSON_TEXT_MAX) };
@@ -160,8 +170,8 @@ static int create(struct runtime *rt, const struct create_options *o, const char
 	if (r == 0)
 		r = pick(rt, l.spec, &ops, &caps, e);
 	if (r == 0)
-		r = container_new(rt, id, l.bundle, ops->name, l.spec, l.json, buf_str(&l.text),
-				  &c, e);
+		r = container_new(rt, id, l.bundle, ops->name, l.spec, l.json, buf_str(&l.text), &c,
+				  e);
 	if (r < 0)
 		return r;
 	c.in = instance_new(ops, &caps);
@@ -185,7 +195,7 @@ static int create(struct runtime *rt, const struct create_options *o, const char
 		b.stdio[0] = b.stdio[1] = b.stdio[2] = FD_NONE;
 	r = c.in ? engine_create(c.in, &b, clock_deadline(CREATE_WITHIN), e)
 		 : err_set(e, ERR_EXHAUSTED, ENOMEM, "out of memory");
-	if (r == 0)
+	if (r == 0 && must_save(o, l.spec, runs))
 		r = engine_save(c.in, c.dir_fd, e);
 	if (r == 0 && o->pidfd_socket && o->pidfd_socket[0])
 		r = pidfd_hand_over(o->pidfd_socket, c.in->pidfd, e);
@@ -206,7 +216,7 @@ static int run_create(struct runtime *rt, const void *options, const struct stri
 {
 	auto_container struct container c = CONTAINER_INIT;
 
-	return create(rt, options, args->v[0], true, &c, e);
+	return create(rt, options, args->v[0], false, true, &c, e);
 }
 
 static int start(struct container *c, struct err *e)
@@ -230,7 +240,7 @@ static int run_run(struct runtime *rt, const void *options, const struct strings
 			return err_sys(e, errno, "become the reaper of orphans");
 		foreground_prepare();
 	}
-	int r = create(rt, o, args->v[0], o->detach, &c, e);
+	int r = create(rt, o, args->v[0], true, o->detach, &c, e);
 
 	if (r < 0)
 		return r;

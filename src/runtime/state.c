@@ -13,7 +13,8 @@
 #include "fmt/spec.h"
 
 #define ID_MAX	     128
-#define STATE_MAX    (1u << 20)
+#define STATE_FILE   "state"
+#define STATE_MAX    (1u << 20) /* without the spec */
 #define LOCK_WAIT    (60 * NSEC_PER_SEC)
 #define LOCK_NAP     (2 * NSEC_PER_MSEC)
 #define REMOVE_DEPTH 8
@@ -154,7 +155,7 @@ int container_new(struct runtime *rt, const char *id, const char *bundle, const 
 		  struct container *ret_c, struct err *e)
 {
 	auto_container struct container c = CONTAINER_INIT;
-	auto_buf struct buf text = BUF_INIT(STATE_MAX);
+	auto_buf struct buf text = BUF_INIT(STATE_MAX + JSON_TEXT_MAX);
 	int r = container_check_id(id, e);
 
 	if (r < 0)
@@ -189,10 +190,10 @@ int container_new(struct runtime *rt, const char *id, const char *bundle, const 
 			   ? s->root->path
 			   : arena_printf(rt->arena, "%s/%s", bundle, s->root->path);
 	write_state(&text, &c);
+	buf_addc(&text, '\n');
+	buf_addstr(&text, config_text);
 	r = !buf_ok(&text) || !c.rootfs || !c.owner ? -ENOMEM
-						    : put(c.dir_fd, "config.json", config_text);
-	if (r == 0)
-		r = put(c.dir_fd, "state.json", buf_str(&text));
+						    : put(c.dir_fd, STATE_FILE, buf_str(&text));
 	if (r < 0) {
 		(void) err_sys(e, -r, "write the state of container '%s' to '%s'", id, rt->root);
 		(void) remove_tree(root, id, 0); /* the first failure is the one to tell */
@@ -203,23 +204,26 @@ int container_new(struct runtime *rt, const char *id, const char *bundle, const 
 	return 0;
 }
 
-static int read_json(struct runtime *rt, const struct container *c, const char *name,
+/* One of the two parts of the state file: the line, or the spec after it. */
+static int read_json(struct runtime *rt, const struct container *c, bool spec,
 		     const struct json **ret_v, struct err *e)
 {
-	auto_buf struct buf text = BUF_INIT(JSON_TEXT_MAX);
-	int r = file_read(c->dir_fd, name, &text);
+	auto_buf struct buf text = BUF_INIT(STATE_MAX + JSON_TEXT_MAX);
+	struct str config, line;
+	int r = file_read(c->dir_fd, STATE_FILE, &text);
 
 	if (r < 0)
-		return err_sys(e, -r, "read '%s/%s/%s'", rt->root, c->id, name);
-	r = json_parse(rt->arena, buf_str(&text), ret_v, e);
-	return r < 0 ? err_ctx(e, "read '%s/%s/%s'", rt->root, c->id, name) : 0;
+		return err_sys(e, -r, "read '%s/%s/%s'", rt->root, c->id, STATE_FILE);
+	line = str_cut(buf_str(&text), '\n', &config);
+	r = json_parse(rt->arena, !spec ? line : config.p ? config : STR(""), ret_v, e);
+	return r < 0 ? err_ctx(e, "read '%s/%s/%s'", rt->root, c->id, STATE_FILE) : 0;
 }
 
 static int read_state(struct runtime *rt, struct container *c, struct err *e)
 {
 	const struct json *v;
 	const char *created;
-	int r = read_json(rt, c, "state.json", &v, e);
+	int r = read_json(rt, c, false, &v, e);
 
 	if (r < 0)
 		return r;
@@ -233,7 +237,7 @@ static int read_state(struct runtime *rt, struct container *c, struct err *e)
 	if (!c->oci_version || !c->bundle || !c->rootfs || !c->engine || !c->owner || !created ||
 	    clock_parse(str_of(created), &c->created) < 0)
 		return err_set(e, ERR_INTERNAL, 0,
-			       "'%s/%s/state.json' is not what was written: remove the container "
+			       "'%s/%s/state' is not what was written: remove the container "
 			       "with delete --force",
 			       rt->root, c->id);
 	return 0;
@@ -331,7 +335,7 @@ int container_spec(struct runtime *rt, const struct container *c, const struct s
 		   struct err *e)
 {
 	const struct json *v;
-	int r = read_json(rt, c, "config.json", &v, e);
+	int r = read_json(rt, c, true, &v, e);
 
 	return r < 0 ? r : spec_decode(rt->arena, v, ret_s, e);
 }
@@ -342,7 +346,7 @@ void container_remove(struct runtime *rt, struct container *c)
 	int root = open_root(rt, false, &e);
 
 	if (root >= 0) {
-		/* state.json goes with the rest; an empty directory of that name can be left only
+		/* The state goes with the rest; an empty directory of that name can be left only
 		 * by a full stop in between, and delete takes it again. */
 		(void) remove_tree(root, c->id, REMOVE_DEPTH);
 		(void) close(root);

@@ -173,7 +173,7 @@ def test_a_pid_that_another_has_now_is_not_taken_for_it(runtime, bundle, id):
     try:
         for f in (runtime.state_dir / id).iterdir():
             text = f.read_bytes()
-            if str(pid).encode() in text and f.name != "config.json":
+            if str(pid).encode() in text and f.name != "state":
                 f.write_bytes(text.replace(str(pid).encode(), str(mine.pid).encode()))
         s = runtime.state(id)
         assert (s["status"], s["pid"]) == ("stopped", 0)
@@ -187,9 +187,9 @@ def test_a_pid_that_another_has_now_is_not_taken_for_it(runtime, bundle, id):
 def test_state_that_was_damaged(runtime, bundle, id):
     runtime.leave("create", "-b", bundle(["/bin/sleep", "1000"]), id)
     pid = runtime.state(id)["pid"]
-    (runtime.state_dir / id / "state.json").write_text("{")
+    (runtime.state_dir / id / "state").write_text("{")
     r = runtime.fails("state", id, rc=1)
-    assert "state.json" in r.err
+    assert f"{id}/state" in r.err
     assert runtime("list", "-q").out.split() == [id]
     runtime.try_("list")
     runtime("delete", "--force", id)

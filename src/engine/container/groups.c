@@ -378,10 +378,12 @@ int groups_remove(struct groups *g, nsec_t deadline, struct err *e)
 	return 0;
 }
 
-int groups_save(const struct groups *g, int state_fd, struct err *e)
+int groups_save(struct groups *g, int state_fd, struct err *e)
 {
 	auto_buf struct buf text = BUF_INIT(64 << 10);
 
+	if (g->saved)
+		return 0;
 	for (size_t i = 0; i < g->n; i++) {
 		if (g->at[i].made)
 			buf_addf(&text, "%s:%s\n", g->at[i].name, g->at[i].path);
@@ -390,6 +392,7 @@ int groups_save(const struct groups *g, int state_fd, struct err *e)
 
 	if (r == 0)
 		r = file_replace(state_fd, STATE_FILE, buf_str(&text), 0600, false);
+	g->saved = r == 0;
 	return r < 0 ? err_sys(e, -r, "write %s of the container's state", STATE_FILE) : 0;
 }
 
@@ -431,6 +434,7 @@ int groups_load(int state_fd, struct groups **ret_g, struct err *e)
 
 	if (!g)
 		return -ENOMEM;
+	g->saved = true;
 	for (struct str rest = buf_str(&text); rest.p && rest.n > 0;) {
 		if (!load_line(g, str_cut(rest, '\n', &rest)))
 			return err_set(e, ERR_INTERNAL, 0,

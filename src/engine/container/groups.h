@@ -39,6 +39,7 @@ struct groups_place {
 
 struct groups {
 	struct cgroup_layout layout;
+	bool saved; /* a state directory knows where it is: that never changes */
 	size_t n;
 	struct groups_place at[CGROUP_HIERARCHIES_MAX]; /* one of each hierarchy, same index */
 };
@@ -111,6 +112,7 @@ void groups_usage(const struct groups *g, struct usage *ret_u);
  */
 [[nodiscard]] int groups_remove(struct groups *g, nsec_t deadline, struct err *e);
 
-/* Write where it is to the file "cgroups" of a state directory, and take it up from there. */
-[[nodiscard]] int groups_save(const struct groups *g, int state_fd, struct err *e);
+/* Write where it is, once, to the file "cgroups" of a state directory, and take it up from there.
+ */
+[[nodiscard]] int groups_save(struct groups *g, int state_fd, struct err *e);
 [[nodiscard]] int groups_load(int state_fd, struct groups **ret_g, struct err *e);
