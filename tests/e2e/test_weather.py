@@ -133,7 +133,9 @@ def test_killed_client_leaves_the_workload_running(atoll, busybox):
     p = atoll.popen("run", "--name", "alone", busybox, "sh", "-c", "echo up; sleep 1000")
     assert p.stdout.readline() == b"up\n"
     p.kill()
-    p.communicate()
+    p.wait()  # not communicate(): the workload lives on, and holds the pipes
+    p.stdout.close()
+    p.stderr.close()
     assert atoll.inspect("alone")["State"]["Running"] is True
     assert atoll("exec", "alone", "echo", "there").line == "there"
     atoll("rm", "-f", "alone")
