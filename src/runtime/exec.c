@@ -153,19 +153,17 @@ static int add_caps(struct runtime *rt, struct spec_process *p, const struct str
 }
 
 /* The process of the container's own spec, changed by what the command line says. */
-static int process_of(struct runtime *rt, const struct container *c, const struct exec_options *o,
+static int process_of(struct runtime *rt, const struct spec *s, const struct exec_options *o,
 		      const struct strings *args, struct spec_process *ret_p, struct err *e)
 {
 	const struct spec_process *base;
-	const struct spec *s;
-	int r;
+	int r = 0;
 
 	if (o->process && o->process[0]) {
 		r = read_process(rt, o->process, &base, e);
 	} else {
-		r = container_spec(rt, c, &s, e);
-		base = r == 0 ? s->process : NULL;
-		if (r == 0 && args->n < 2)
+		base = s->process;
+		if (args->n < 2)
 			return err_set(
 				e, ERR_INVALID, EINVAL,
 				"process args cannot be empty: name a command, or --process");
@@ -265,6 +263,7 @@ static int run_exec(struct runtime *rt, const void *options, const struct string
 	const struct exec_options *o = options;
 	auto_container struct container c = CONTAINER_INIT;
 	auto_passed struct passed p = { .console_socket = FD_NONE };
+	const struct spec *s = NULL;
 	struct spec_process process;
 	struct exec x = { .pidfd = FD_NONE, .console_fd = FD_NONE };
 	int r = container_open(rt, args->v[0], CONTAINER_LOOK, &c, e);
@@ -272,7 +271,9 @@ static int run_exec(struct runtime *rt, const void *options, const struct string
 	if (r == 0)
 		r = check_state(&c, o, e);
 	if (r == 0)
-		r = process_of(rt, &c, o, args, &process, e);
+		r = container_spec(rt, &c, &s, e);
+	if (r == 0)
+		r = process_of(rt, s, o, args, &process, e);
 	if (r < 0)
 		return r;
 	struct terminal_request t = { process.terminal, o->detach, o->console_socket,
@@ -285,6 +286,7 @@ static int run_exec(struct runtime *rt, const void *options, const struct string
 		return r;
 	struct exec_spec spec = {
 		.process = &process,
+		.seccomp = s->linux_.seccomp,
 		.stdio = { STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO },
 		.console_socket = p.console_socket,
 		.preserve_fds = p.fds,

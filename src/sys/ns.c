@@ -23,7 +23,8 @@ pid_t ns_clone(uint64_t flags, int cgroup_fd, int *ret_pidfd)
 	struct clone_args a = {
 		.flags = flags | CLONE_PIDFD | CLONE_CLEAR_SIGHAND,
 		.pidfd = (uint64_t) (uintptr_t) &pidfd,
-		.exit_signal = SIGCHLD,
+		/* A sibling takes over our own exit signal: the kernel wants none named. */
+		.exit_signal = (flags & CLONE_PARENT) ? 0 : SIGCHLD,
 	};
 	long pid;
 

@@ -131,8 +131,7 @@ int devices_fill(struct plan *p, struct err *e)
 		{ "pts/ptmx", "ptmx" },
 	};
 	const struct spec_linux *l = &p->spec->linux_;
-	auto_fd int made = path_open_how(p->root_fd, "/dev", O_PATH | O_NOFOLLOW, 0,
-					 RESOLVE_NO_SYMLINKS);
+	auto_fd int made = path_open_how(p->root_fd, "/dev", O_PATH, 0, RESOLVE_NO_SYMLINKS);
 	auto_fd int dev = FD_NONE;
 	int r;
 

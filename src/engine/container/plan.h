@@ -77,8 +77,9 @@ struct plan {
 	bool new_user, join_user;
 	struct ns_map *uid_maps, *gid_maps;
 	size_t uid_maps_n, gid_maps_n;
-	int proc_fd; /* the host's procfs, verified */
-	int root_fd; /* a detached clone of the root file system */
+	int proc_fd;	      /* the host's procfs, verified */
+	int root_fd;	      /* a detached clone of the root file system */
+	unsigned root_mounts; /* mounts on "/" itself, over that; counted by the child */
 	int host_dev_null;
 	bool no_pivot;
 	bool bind_devices; /* nodes cannot be made here: bind the host's */

@@ -134,6 +134,7 @@ static int set_caps(const struct plan_process *p, bool keep_admin, struct err *e
 	return r < 0 ? err_sys(e, -r, "process.capabilities") : 0;
 }
 
+/* 1 when it is entered, 0 when not and this was not the last attempt. */
 static int enter_cwd(const struct plan_process *p, bool last, struct err *e)
 {
 	char at[4096];
@@ -153,7 +154,7 @@ static int enter_cwd(const struct plan_process *p, bool last, struct err *e)
 			       "current working directory is outside of the container's root: "
 			       "process.cwd '%.100s' is refused",
 			       p->spec->cwd);
-	return 0;
+	return 1;
 }
 
 /* The sixth field of the line of passwd(5) whose third is the uid. */
@@ -283,7 +284,7 @@ static int find_program(const struct plan_process *p, const char **ret_path, str
 int process_prepare(struct plan_process *p, const struct plan *plan, const char **ret_path,
 		    struct err *e)
 {
-	int r = set_rlimits(p, e);
+	int r = set_rlimits(p, e), entered;
 
 	r = r < 0 ? r : set_scheduling(p, e);
 	r = r < 0 ? r : set_memory_policy(plan, p, e);
@@ -302,8 +303,8 @@ int process_prepare(struct plan_process *p, const struct plan *plan, const char 
 		return err_sys(e, -r, "process.capabilities.bounding");
 	/* First as root, who may pass where the user may not; again as the user, who may pass
 	 * where root is squashed (NFS). */
-	r = enter_cwd(p, false, e);
-	r = r < 0 ? r : set_ids(p, e);
+	entered = enter_cwd(p, false, e);
+	r = entered < 0 ? entered : set_ids(p, e);
 	if (r < 0)
 		return r;
 	/* With the process's own powers, so that what is found is what exec will find; those that
@@ -317,7 +318,7 @@ int process_prepare(struct plan_process *p, const struct plan *plan, const char 
 		if (r < 0)
 			return err_sys(e, -r, "process.capabilities");
 	}
-	r = enter_cwd(p, true, e);
+	r = entered ? 0 : enter_cwd(p, true, e);
 	if (r < 0)
 		return r;
 	(void) umask(p->spec->user.umask_set ? p->spec->user.umask : 0022);

@@ -35,6 +35,7 @@ static int where(struct err *e, int r, const char *destination)
 static void take_root(struct plan *p, int fd)
 {
 	p->root_fd = fd;
+	p->root_mounts++;
 }
 
 static int attach(struct plan *p, struct plan_mount *m, int mount_fd, int target, struct err *e)
@@ -176,8 +177,7 @@ static int do_new(struct plan *p, struct plan_mount *m, struct err *e)
 
 	/* A link here would hand out a "procfs" of somebody's making (CVE-2023-27561). */
 	if (proc_like) {
-		target = path_open_how(p->root_fd, m->destination, O_PATH | O_NOFOLLOW, 0,
-				       RESOLVE_NO_SYMLINKS);
+		target = path_open_how(p->root_fd, m->destination, O_PATH, 0, RESOLVE_NO_SYMLINKS);
 		if (target == -ELOOP || target == -ENOTDIR)
 			return err_set(e, ERR_INVALID, ENOTDIR,
 				       "mount at '%.100s': '%s' must be mounted on ordinary "
@@ -408,6 +408,30 @@ static int set_propagation(struct plan *p, struct err *e)
 	return 0;
 }
 
+/*
+ * pivot_root(2): the old root ends up on top of the new one, and goes. Roots that were mounted
+ * over stand on the old one in turn and hide it: each is taken away first. What is left is looked
+ * at: ".." of the root steps onto whatever is mounted there, and that must be the root itself.
+ */
+static int pivot(struct plan *p, struct err *e)
+{
+	struct statx up = {}, root = {};
+
+	if (syscall(SYS_pivot_root, ".", ".") < 0)
+		return err_sys(e, errno, "pivot_root");
+	for (unsigned i = 0; i <= p->root_mounts; i++) {
+		if (umount2(".", MNT_DETACH) < 0)
+			return err_sys(e, errno, "leaving the host's root");
+	}
+	if (statx(AT_FDCWD, "/..", 0, STATX_MNT_ID, &up) < 0 ||
+	    statx(p->root_fd, "", AT_EMPTY_PATH, STATX_MNT_ID, &root) < 0)
+		return err_sys(e, errno, "looking at the new root");
+	if (up.stx_mnt_id != root.stx_mnt_id)
+		return err_set(e, ERR_INTERNAL, EXDEV,
+			       "the host's root is still there after pivot_root");
+	return 0;
+}
+
 int rootfs_enter(struct plan *p, struct err *e)
 {
 	struct mount_change ro = { .set = MOUNT_ATTR_RDONLY };
@@ -419,11 +443,9 @@ int rootfs_enter(struct plan *p, struct err *e)
 		if (chroot(".") < 0)
 			return err_sys(e, errno, "chroot");
 	} else {
-		/* pivot_root(2): the old root ends up on top of the new one, and goes. */
-		if (syscall(SYS_pivot_root, ".", ".") < 0)
-			return err_sys(e, errno, "pivot_root");
-		if (umount2(".", MNT_DETACH) < 0)
-			return err_sys(e, errno, "leaving the host's root");
+		r = pivot(p, e);
+		if (r < 0)
+			return r;
 	}
 	if (chdir("/") < 0)
 		return err_sys(e, errno, "chdir");

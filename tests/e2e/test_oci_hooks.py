@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Hooks of all six kinds: when they run, where, with what on standard input."""
+import json
+import os
+from itertools import count
+
+import pytest
+
+from lib.wait import until
+
+ids = (f"atoll-hooks-{os.getpid()}-{n}" for n in count())
+KINDS = ("prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop")
+
+
+@pytest.fixture
+def log(base):
+    d = base / f"hooks-{next(ids)}"
+    d.mkdir()
+    return d
+
+
+def hook(log, kind, extra="true", **more):
+    """Notes its turn, the state it was given and what it sees."""
+    script = (f"cat > {log}/{kind}.json; echo {kind} >> {log}/order; "
+              f"readlink /proc/self/ns/mnt > {log}/{kind}.mnt; env > {log}/{kind}.env; {extra}")
+    return {"path": "/bin/sh", "args": ["sh", "-c", script], "env": ["PATH=/bin:/usr/bin", "K=v"],
+            **more}
+
+
+def with_hooks(log, **hooks):
+    def change(spec):
+        spec["hooks"] = hooks
+        # Those that run inside write to the same directory.
+        spec["mounts"].append({"destination": str(log), "type": "bind", "source": str(log),
+                               "options": ["bind"]})
+        spec["annotations"] = {"org.example.key": "value"}
+    return change
+
+
+def test_all_kinds_in_order(runtime, bundle, log):
+    i = next(ids)
+    b = bundle(["/bin/sh", "-c", f"echo process >> {log}/order"],
+               with_hooks(log, **{k: [hook(log, k)] for k in KINDS}))
+    runtime.leave("create", "-b", b, i)
+    assert (log / "order").read_text().split() == list(KINDS[:3])
+    state = {k: json.loads((log / f"{k}.json").read_text()) for k in KINDS[:3]}
+    for k in KINDS[:3]:
+        assert state[k]["id"] == i and state[k]["status"] == "creating"
+        assert state[k]["bundle"] == str(b)
+        assert state[k]["annotations"] == {"org.example.key": "value"}
+    assert state["createRuntime"]["pid"] == runtime.state(i)["pid"]
+    assert state["createContainer"]["pid"] == 1
+    host = os.readlink("/proc/self/ns/mnt")
+    assert (log / "createRuntime.mnt").read_text().strip() == host
+    assert (log / "createContainer.mnt").read_text().strip() != host
+    runtime("start", i)
+    until(lambda: runtime.state(i)["status"] == "stopped", "the end")
+    runtime("delete", i)
+    order = (log / "order").read_text().split()
+    assert order[3] == "startContainer" and sorted(order[4:6]) == ["poststart", "process"]
+    assert order[6:] == ["poststop"]
+    assert json.loads((log / "poststart.json").read_text())["status"] == "running"
+    assert json.loads((log / "startContainer.json").read_text())["status"] == "created"
+    assert json.loads((log / "poststop.json").read_text())["status"] == "stopped"
+    env = (log / "createRuntime.env").read_text().split()
+    assert "K=v" in env and not any(e.startswith("HOME=") for e in env)
+
+
+def test_several_run_in_their_order(runtime, bundle, log):
+    runtime("run", "-b", bundle(["/bin/true"], with_hooks(
+        log, createRuntime=[hook(log, "one"), hook(log, "two")],
+        poststop=[hook(log, "bad", "exit 1"), hook(log, "last")])), next(ids))
+    assert (log / "order").read_text().split() == ["one", "two", "bad", "last"]
+
+
+@pytest.mark.parametrize("kind", KINDS[:4])
+def test_a_failure_ends_the_start(runtime, bundle, log, kind):
+    i = next(ids)
+    runtime.fails("run", "-b", bundle(["/bin/sh", "-c", f"echo ran > {log}/ran"], with_hooks(
+        log, **{kind: [hook(log, "first"), hook(log, "bad", "echo why >&2; exit 3")]})), i,
+        says=f"error running {kind} hook #1")
+    assert not (log / "ran").exists()
+    assert runtime("list", "-q").out == ""
+
+
+def test_a_hook_that_takes_too_long(runtime, bundle, log):
+    runtime.fails("run", "-b", bundle(["/bin/true"], with_hooks(log, createRuntime=[
+        hook(log, "slow", "sleep 1000 & sleep 1000", timeout=1)])), next(ids),
+        says="took longer than 1 s")
+
+
+def test_a_hook_that_is_not_there(runtime, bundle, log):
+    runtime.fails("run", "-b", bundle(["/bin/true"], with_hooks(log, prestart=[
+        {"path": "/no/such/hook"}])), next(ids), says="error running prestart hook #0")
+    runtime.fails("run", "-b", bundle(["/bin/true"], with_hooks(log, prestart=[
+        {"path": "relative"}])), next(ids), says="must be absolute")
+
+
+def test_poststart_failure_stops_it(runtime, bundle, log):
+    i = next(ids)
+    runtime.fails("run", "-d", "-b", bundle(["/bin/sleep", "1000"], with_hooks(
+        log, poststart=[hook(log, "bad", "exit 1")])), i, says="error running poststart hook #0")
+    assert runtime("list", "-q").out == ""

@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Namespaces, identity, sysctls and names, each seen from inside the workload."""
+import os
+import subprocess
+from itertools import count
+
+import pytest
+
+ids = (f"atoll-ns-{os.getpid()}-{n}" for n in count())
+TYPES = ("pid", "net", "ipc", "uts", "mnt", "cgroup")
+
+
+@pytest.fixture
+def run(runtime, bundle):
+    """run(args, change): what it printed."""
+    def go(args, change=None, **process):
+        return runtime("run", "-b", bundle(args, change, **process), next(ids)).out
+    return go
+
+
+@pytest.fixture
+def refuses(runtime, bundle):
+    def go(says, change=None, args=("/bin/true",), **process):
+        r = runtime.fails("run", "-b", bundle(args, change, **process), next(ids))
+        assert says in r.err.replace('\\"', '"'), str(r)
+        return r
+    return go
+
+
+def namespaces(*types):
+    def change(spec):
+        spec["linux"]["namespaces"] = [t if isinstance(t, dict) else {"type": t} for t in types]
+    return change
+
+
+def user(spec):
+    """A user namespace: 0 to 65535 are 100000 and on."""
+    spec["linux"]["namespaces"].append({"type": "user"})
+    maps = [{"containerID": 0, "hostID": 100000, "size": 65536}]
+    spec["linux"]["uidMappings"] = maps
+    spec["linux"]["gidMappings"] = maps
+
+
+def time_ns(spec):
+    spec["linux"]["namespaces"].append({"type": "time"})
+    spec["linux"]["timeOffsets"] = {"boottime": {"secs": 1000000, "nanosecs": 5},
+                                    "monotonic": {"secs": 500}}
+
+
+def test_all_are_new(run):
+    out = run(["/bin/sh", "-c", "for t in pid net ipc uts mnt cgroup; do "
+                                "readlink /proc/self/ns/$t; done"])
+    for t, inside in zip(TYPES, out.split()):
+        assert inside.startswith(f"{t}:[") and inside != os.readlink(f"/proc/self/ns/{t}"), t
+
+
+def test_init_is_pid_1_and_loopback_is_up(run):
+    out = run(["/bin/sh", "-c", "echo $$; ip addr show lo; hostname"])
+    assert out.startswith("1\n") and "127.0.0.1/8" in out and out.endswith("\natoll\n")
+
+
+def test_only_those_asked_for(run):
+    out = run(["/bin/sh", "-c", "readlink /proc/self/ns/net; readlink /proc/self/ns/ipc"],
+              lambda s: (namespaces("pid", "mount", "uts")(s), s["mounts"].pop())[0])
+    assert out.split() == [os.readlink("/proc/self/ns/net"), os.readlink("/proc/self/ns/ipc")]
+
+
+@pytest.mark.parametrize("kind,name", [("network", "net"), ("ipc", "ipc"), ("uts", "uts"),
+                                       ("pid", "pid"), ("cgroup", "cgroup"), ("time", "time")])
+def test_joined_by_path(run, kind, name):
+    flag = {"net": "-n", "ipc": "-i", "uts": "-u", "pid": "-p", "cgroup": "-C", "time": "-T"}[name]
+    fork = ["-f", "--kill-child"] if name in ("pid", "time") else []
+    holder = subprocess.Popen(["unshare", flag, *fork, "sh", "-c", "echo ready; exec sleep 1000"],
+                              stdout=subprocess.PIPE)
+    try:
+        assert holder.stdout.readline() == b"ready\n"
+        pid = holder.pid
+        if fork:
+            pid = int(open(f"/proc/{pid}/task/{pid}/children").read().split()[0])
+        path = f"/proc/{pid}/ns/{name}"
+
+        def change(spec):
+            ns = [n for n in spec["linux"]["namespaces"] if n["type"] != kind]
+            spec["linux"]["namespaces"] = [*ns, {"type": kind, "path": path}]
+
+        out = run(["/bin/sh", "-c", f"readlink /proc/self/ns/{name}; echo $$"], change)
+        assert out.split()[0] == os.readlink(path)
+        if name == "pid":
+            assert out.split()[1] != "1"
+    finally:
+        holder.kill()
+        holder.communicate()
+
+
+def test_a_path_of_another_type_is_refused(refuses):
+    refuses("'/proc/self/ns/uts' is not a network namespace",
+            namespaces("pid", "mount", "uts", {"type": "network", "path": "/proc/self/ns/uts"}))
+    refuses("No such file", namespaces("pid", "mount", "uts", {"type": "network", "path": "/nowhere"}))
+
+
+def test_user_namespace(run, base):
+    seen = base / "owner"
+    seen.mkdir(exist_ok=True)
+    seen.chmod(0o777)
+
+    def change(spec):
+        user(spec)
+        spec["mounts"].append({"destination": "/mnt", "type": "bind", "source": str(seen),
+                               "options": ["bind"]})
+
+    out = run(["/bin/sh", "-c", "id -u; cat /proc/self/uid_map; touch /mnt/file; "
+                                "ls -l /dev/null /dev/zero; echo x > /dev/null"], change)
+    assert out.split()[:4] == ["0", "0", "100000", "65536"], out
+    assert os.stat(seen / "file").st_uid == 100000
+    assert out.count("crw-rw-rw-") == 2
+
+
+def test_user_namespace_with_time_and_all(run):
+    out = run(["/bin/sh", "-c", "cat /proc/uptime; id -u"],
+              lambda s: (user(s), time_ns(s))[0], user={"uid": 7, "gid": 8})
+    assert float(out.split()[0]) > 1000000 and out.split()[-1] == "7"
+
+
+def test_joined_user_namespace(run):
+    """Namespaces made beside a joined user namespace belong to it."""
+    holder = subprocess.Popen(["unshare", "-U", "sh", "-c", "echo ready; exec sleep 1000"],
+                              stdout=subprocess.PIPE)
+    try:
+        assert holder.stdout.readline() == b"ready\n"
+        for f in ("uid_map", "gid_map"):
+            with open(f"/proc/{holder.pid}/{f}", "w") as m:
+                m.write("0 200000 65536")
+        path = f"/proc/{holder.pid}/ns/user"
+
+        def change(spec):
+            spec["linux"]["namespaces"].append({"type": "user", "path": path})
+
+        out = run(["/bin/sh", "-c", "readlink /proc/self/ns/user; echo $$; hostname; "
+                                    "ip link set lo down && echo owned; cat /proc/self/uid_map"],
+                  change, capabilities={k: ["CAP_NET_ADMIN"] for k in
+                                        ("bounding", "effective", "permitted")})
+        assert out.split()[:4] == [os.readlink(path), "1", "atoll", "owned"], out
+        assert "200000" in out
+    finally:
+        holder.kill()
+        holder.communicate()
+
+
+def test_time_offsets(run):
+    out = run(["/bin/cat", "/proc/uptime", "/proc/self/timens_offsets"], time_ns)
+    assert float(out.split()[0]) > 1000000
+    assert ["boottime", "1000000", "5"] in [l.split() for l in out.splitlines()]
+
+
+def test_exec_joins_user_and_time(runtime, bundle):
+    i = next(ids)
+    runtime.leave("run", "-d", "-b", bundle(["/bin/sleep", "1000"],
+                                            lambda s: (user(s), time_ns(s))[0]), i)
+    try:
+        out = runtime("exec", i, "/bin/sh", "-c", "cat /proc/uptime /proc/self/uid_map; id -u; "
+                                                  "readlink /proc/1/ns/time; readlink /proc/self/ns/time").out
+        assert float(out.split()[0]) > 1000000 and "100000" in out
+        assert out.split()[-1] == out.split()[-2]
+    finally:
+        runtime("delete", "-f", i)
+
+
+def test_sysctls(run, refuses):
+    def change(spec):
+        spec["linux"]["sysctl"] = {"net.ipv4.ip_forward": "1", "kernel.shmmax": "4096",
+                                   "net/ipv4/conf/lo/forwarding": "1", "fs.mqueue.msg_max": "11"}
+
+    out = run(["/bin/sh", "-c", "cd /proc/sys; cat net/ipv4/ip_forward kernel/shmmax "
+                                "net/ipv4/conf/lo/forwarding fs/mqueue/msg_max"], change)
+    assert out.split() == ["1", "4096", "1", "11"]
+    for key, says in {"kernel.core_pattern": "not in a separate kernel namespace",
+                      "net../kernel.x": "'..' in its name",
+                      "vm.swappiness": "not in a separate kernel namespace",
+                      "kernel.hostname": "use the field hostname"}.items():
+        refuses(says, lambda s: s["linux"].update(sysctl={key: "1"}))
+    refuses("not allowed in the host's network namespace",
+            lambda s: (namespaces("pid", "mount", "uts")(s),
+                       s["linux"].update(sysctl={"net.ipv4.ip_forward": "1"}))[0])
+
+
+def test_hostname_and_domainname(run, refuses):
+    out = run(["/bin/sh", "-c", "hostname; cat /proc/sys/kernel/domainname"],
+              lambda s: s.update(hostname="inside", domainname="example.org"))
+    assert out.split() == ["inside", "example.org"]
+    refuses("without a private UTS namespace", namespaces("pid", "mount"))
+
+
+def test_wrong_namespaces(refuses):
+    refuses("needs a mount namespace", lambda s: (namespaces("pid")(s), s.pop("hostname"))[0])
+    refuses("'pid' twice", namespaces("pid", "mount", "pid"))
+    refuses("none of those known", namespaces("pid", "mount", "net"))
+    refuses("needs linux.uidMappings", namespaces("pid", "mount", "uts", "user"))
+    refuses("require a time namespace",
+            lambda s: s["linux"].update(timeOffsets={"boottime": {"secs": 1}}))
