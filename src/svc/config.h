@@ -152,5 +152,6 @@ void workload_config_write(const struct workload_config *c, struct buf *out);
 [[nodiscard]] int config_parse_signal(const char *text, int *ret_signo, struct err *e);
 const char *restart_kind_name(uint32_t kind); /* "no" "on-failure" "always" "unless-stopped" */
 
-/* Docker's grammar of workload and volume names: [a-zA-Z0-9][a-zA-Z0-9_.-]+. */
+/* Workload and volume names: [a-zA-Z0-9][a-zA-Z0-9_.-]*, at most 128 (docker wants two at least).
+ */
 bool config_name_ok(const char *name);

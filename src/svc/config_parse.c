@@ -28,7 +28,7 @@ bool config_name_ok(const char *name)
 		if (!word && (n == 0 || (c != '_' && c != '.' && c != '-')))
 			return false;
 	}
-	return n >= 2 && n <= 128;
+	return n >= 1 && n <= 128;
 }
 
 /* Absolute, without "." and "..", without a trailing slash; in the arena. */
