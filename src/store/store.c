@@ -43,8 +43,8 @@ int store_fail(struct store *s, struct err *e, const char *what)
 	case SQLITE_READONLY:
 	case SQLITE_PERM:
 	case SQLITE_AUTH:
-		return err_set(e, ERR_DENIED, EROFS,
-			       "%s: the state directory '%s' cannot be written", what, where);
+		return err_set(e, ERR_DENIED, EROFS, "%s: the state directory '%s' is read-only",
+			       what, where);
 	case SQLITE_CANTOPEN:
 		return err_set(e, sys ? err_kind_of(sys) : ERR_DENIED, sys ? sys : EACCES,
 			       "%s: cannot open the state store in '%s': %s", what, where,
@@ -63,8 +63,7 @@ int store_fail(struct store *s, struct err *e, const char *what)
 				       where);
 		if (sys == EROFS)
 			return err_set(e, ERR_DENIED, sys,
-				       "%s: the state directory '%s' cannot be written", what,
-				       where);
+				       "%s: the state directory '%s' is read-only", what, where);
 		break;
 	}
 	return err_set(e, ERR_INTERNAL, sys ? sys : EIO, "%s: state store in '%s': %s (%d)", what,
@@ -185,6 +184,7 @@ int store_open(const struct paths *p, struct store **ret, struct err *e)
 	if (r < 0 && r != -EROFS && r != -EACCES && r != -ENOENT)
 		return err_sys(e, -r, "open '%s'", paths_lock(p).z);
 	bool read_only = r < 0;
+	s->denied = -r;
 	struct path_text db = paths_db(p);
 	if (read_only && access(db.z, R_OK) < 0) {
 		if (made < 0) {
@@ -228,8 +228,7 @@ int store_write(struct store *s, enum store_sync sync, struct err *e)
 		return 0;
 	}
 	if (s->read_only)
-		return err_set(e, ERR_DENIED, EROFS, "the state directory '%s' cannot be written",
-			       s->paths.root);
+		return err_sys(e, s->denied, "write to the state directory '%s'", s->paths.root);
 	while (flock(s->lock_fd, LOCK_EX) < 0) {
 		if (errno != EINTR)
 			return err_sys(e, errno, "queue for the state store");

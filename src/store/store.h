@@ -33,6 +33,7 @@ struct store {
 	unsigned depth;	    /* of open writes */
 	bool failed;	    /* an inner write was rolled back */
 	bool durable, read_only;
+	int denied;	    /* errno of why it is read-only */
 	unsigned log_pages; /* length of the log after the last commit */
 	struct paths paths;
 };
