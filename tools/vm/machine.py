@@ -82,10 +82,10 @@ class Machine:
 
     def _write(self, d, command, env, terminal):
         """Fill the control directory."""
-        mounts = [f"show {p}\n" for p in {self.directory, self.parts.cache}
+        mounts = [f"show {p}\n" for p in sorted({self.directory, self.parts.cache})
                   if not self.systemd and any(Path(h) in p.parents for h in HIDDEN)]
         mounts += [f"share{n} {p}\n" for n, p in enumerate(self.shares)]
-        (d / "mounts").write_text("".join(sorted(mounts)))
+        (d / "mounts").write_text("".join(mounts))
         modules = self.parts.kernel / "lib/modules"
         (d / "settings").write_text(
             f"directory={shlex.quote(str(self.directory))}\n"
