@@ -24,26 +24,41 @@ void bundle_set_fini(struct bundle_set *b)
 	close_fd(&b->bundle_fd);
 }
 
-/* The same mount by option strings, for kernels before 6.13, whose overlay takes no descriptors. */
+/*
+ * The same mount by option strings, for kernels before 6.13, whose overlay takes no descriptors.
+ * fsconfig bounds a value at 255 bytes, so the names are the shortest there are: the descriptors'
+ * numbers, seen from /proc/self/fd. That is room for 60 layers and more.
+ */
 static int overlay_by_names(const int *layers, size_t n, int upper, int work)
 {
-	auto_buf struct buf lower = BUF_INIT(255); /* fsconfig's bound on a value */
-	char upper_path[32], work_path[32];
+	auto_buf struct buf lower = BUF_INIT(255);
+	char upper_name[16], work_name[16];
 	struct mount_option opts[3] = {};
 	size_t opts_n = 0;
 
 	for (size_t i = 0; i < n; i++)
-		buf_addf(&lower, "%s/proc/self/fd/%d", i ? ":" : "", layers[i]);
+		buf_addf(&lower, "%s%d", i ? ":" : "", layers[i]);
 	if (!buf_ok(&lower))
 		return -E2BIG;
-	(void) snprintf(upper_path, sizeof(upper_path), "/proc/self/fd/%d", upper);
-	(void) snprintf(work_path, sizeof(work_path), "/proc/self/fd/%d", work);
+	(void) snprintf(upper_name, sizeof(upper_name), "%d", upper);
+	(void) snprintf(work_name, sizeof(work_name), "%d", work);
 	opts[opts_n++] = (struct mount_option){ .key = "lowerdir", .value = buf_z(&lower) };
 	if (upper >= 0) {
-		opts[opts_n++] = (struct mount_option){ .key = "upperdir", .value = upper_path };
-		opts[opts_n++] = (struct mount_option){ .key = "workdir", .value = work_path };
+		opts[opts_n++] = (struct mount_option){ .key = "upperdir", .value = upper_name };
+		opts[opts_n++] = (struct mount_option){ .key = "workdir", .value = work_name };
 	}
-	return mount_new("overlay", opts, opts_n, 0, NULL);
+	auto_fd int here = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (here < 0 || chdir("/proc/self/fd") < 0)
+		return -errno;
+	int fd = mount_new("overlay", opts, opts_n, 0, NULL);
+	if (fchdir(here) < 0) {
+		int r = -errno;
+
+		if (fd >= 0)
+			(void) close(fd);
+		return r;
+	}
+	return fd;
 }
 
 /* layers: top first. upper FD_NONE: read-only. Gives the detached mount. */
@@ -65,8 +80,14 @@ static int overlay(const int *layers, size_t n, int upper, int work, int *ret_fd
 			(struct mount_option){ .key = "workdir", .is_fd = true, .fd = work };
 	}
 	int fd = mount_new("overlay", opts, opts_n, 0, why);
-	if (fd == -EINVAL)
+	/* Before 6.5, whose overlay knows the old mount interface only, EOPNOTSUPP says that. */
+	if (fd == -EINVAL || fd == -EOPNOTSUPP)
 		fd = overlay_by_names(layers, n, upper, work);
+	if (fd == -E2BIG)
+		return err_set(e, ERR_UNSUPPORTED, E2BIG,
+			       "an image of %zu layers needs Linux 6.13: merge some of them "
+			       "(atoll export, atoll import)",
+			       n);
 	if (fd < 0)
 		return err_sys(e, -fd, "mount the root file system (overlay of %zu layers)%s%s", n,
 			       *why ? ": " : "", why);

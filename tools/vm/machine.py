@@ -127,6 +127,8 @@ class Machine:
         if self.systemd:
             append += " atoll.systemd"
             argv += ["-drive", f"file={self.parts.image},format=raw,if=virtio,snapshot=on"]
+        # A disk of nothing, for what limits and counts its traffic.
+        argv += ["-drive", "driver=null-co,if=virtio,size=1073741824,read-zeroes=on"]
         return [*argv, "-append", append]
 
     def _boot(self, d, timeout, terminal):

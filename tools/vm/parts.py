@@ -18,8 +18,8 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 BUSYBOX = Path("/bin/busybox")
 # In the initramfs; everything else the machine loads by itself when it is asked for.
-MODULES = ["virtio_pci", "9pnet_virtio", "9p", "virtio_console", "overlay"]
-DISK_MODULES = ["virtio_blk", "ext4"]
+MODULES = ["virtio_pci", "9pnet_virtio", "9p", "virtio_console", "overlay", "virtio_blk"]
+DISK_MODULES = ["ext4"]
 SYSTEMD_ROOT = ["systemd-sysv", "dbus", "udev", "kmod", "procps", "iproute2", "busybox-static",
                 "python3-minimal"]
 SYSTEMD_IMAGE_MIB = 1536

@@ -18,7 +18,7 @@ NAME = "e2e (Debian's kernel, cgroup v2)"
 FILES = ["test_runtime_cgroups.py", "test_runtime_verbs.py"]
 BUDGET_S = 420
 FILE_LIMIT_S = 180
-TEST_LIMIT_S = 150
+TEST_LIMIT_S = 90
 
 
 def fill(suite, build):
