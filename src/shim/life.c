@@ -85,16 +85,19 @@ static int clone_root(struct shim *s, int *ret_fd, struct err *e)
 	int fd = mount_clone(s->c.root_fd, "", true);
 
 	if (fd == -EINVAL && !s->root_kept) {
-		if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0)
+		/* Descriptors stay with the mounts they were opened on; the working directory moves
+		 * to the new namespace's, and only there can something be attached. */
+		if (fchdir(s->state_fd) < 0 || unshare(CLONE_NEWNS) < 0 ||
+		    mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0)
 			return err_sys(e, errno, "a mount namespace to keep the root in");
-		if (mkdirat(s->state_fd, "root", 0700) < 0 && errno != EEXIST)
+		if (mkdir("root", 0700) < 0 && errno != EEXIST)
 			return err_sys(e, errno, "make 'root' in the run directory");
-		fd = mount_attach(s->c.root_fd, s->state_fd, "root");
+		fd = mount_attach(s->c.root_fd, AT_FDCWD, "root");
 		if (fd < 0)
 			return err_sys(e, -fd, "attach the root file system");
 		close_fd(&s->c.root_fd);
-		s->c.root_fd = openat(s->state_fd, "root", O_PATH | O_DIRECTORY | O_CLOEXEC);
-		if (s->c.root_fd < 0)
+		s->c.root_fd = open("root", O_PATH | O_DIRECTORY | O_CLOEXEC);
+		if (s->c.root_fd < 0 || chdir("/") < 0)
 			return err_sys(e, errno, "open the root file system");
 		s->root_kept = true;
 		fd = mount_clone(s->c.root_fd, "", true);
