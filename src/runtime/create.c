@@ -298,6 +298,7 @@ const struct verb verb_create = {
 	.min_args = 1,
 	.max_args = 1,
 	.run = run_create,
+	.enters = true,
 };
 const struct verb verb_run = {
 	.name = "run",
@@ -308,6 +309,7 @@ const struct verb verb_run = {
 	.min_args = 1,
 	.max_args = 1,
 	.run = run_run,
+	.enters = true,
 };
 const struct verb verb_start = {
 	.name = "start",

@@ -320,5 +320,6 @@ const struct verb verb_exec = {
 	.min_args = 1,
 	.max_args = VERB_ANY_ARGS,
 	.run = run_exec,
+	.enters = true,
 	.failure = 255, /* not one that the command could give */
 };

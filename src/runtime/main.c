@@ -8,6 +8,7 @@
 #include "base/auto.h"
 #include "base/log.h"
 #include "runtime/runtime.h"
+#include "sys/self.h"
 
 #define NAME	     "atoll-runtime"
 #define DEFAULT_ROOT "/run/atoll-runtime"
@@ -216,6 +217,8 @@ int main(int argc, char **argv)
 	}
 	v = find_verb(args.v[0], &e);
 	if (v) {
+		if (v->enters)
+			self_protect(argv);
 		struct strings rest = { args.v + 1, args.n - 1 };
 
 		r = run_verb(&rt, v, &rest, &e);
