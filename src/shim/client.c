@@ -158,6 +158,7 @@ static bool on_create(struct client *c, struct shim_msg *m, struct arena *a)
 	if (s->c.attach) {
 		c->is_session = true;
 		c->session.lossless = true;
+		c->session.owns_sinks = true;
 		c->session.gives_input = s->c.stdin_open;
 		streams_join(&s->io, &c->session, true);
 	} else if (s->c.acknowledged) {
@@ -228,6 +229,7 @@ static bool on_exec(struct client *c, struct shim_msg *m, struct arena *)
 		c->exec = x;
 		c->is_session = true;
 		c->session.lossless = true;
+		c->session.owns_sinks = true;
 		c->session.gives_input = m->exec.stdin_open;
 		streams_join(&x->io, &c->session, true);
 	}

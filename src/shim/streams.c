@@ -15,6 +15,7 @@
 
 static void pump(struct streams *s);
 static void input_ended(struct streams *s);
+static void sink_close(struct sink *k);
 static void sources_resume(struct streams *s);
 
 void streams_init(struct streams *s, struct loop *l, struct output *log,
@@ -24,7 +25,7 @@ void streams_init(struct streams *s, struct loop *l, struct output *log,
 	for (size_t i = 0; i < ARRAY_SIZE(s->out); i++)
 		s->out[i] = (struct source){ .ls.fd = FD_NONE, .fd = FD_NONE };
 	for (size_t i = 0; i < ARRAY_SIZE(s->sink); i++)
-		s->sink[i] = (struct sink){ .ls.fd = FD_NONE, .fd = FD_NONE };
+		s->sink[i] = (struct sink){ .ls.fd = FD_NONE, .fd = FD_NONE, .owner = s };
 }
 
 /* ---- what is waiting for somebody slow --------------------------------------------------- */
@@ -184,6 +185,9 @@ void streams_leave(struct session *c)
 			break;
 		}
 	c->streams = NULL;
+	if (c->owns_sinks)
+		for (size_t i = 0; i < ARRAY_SIZE(s->sink); i++)
+			sink_close(&s->sink[i]);
 	if (c->gives_input)
 		input_ended(s);
 	if (held)
@@ -366,7 +370,8 @@ void streams_stdin(struct streams *s, int fd, bool once, bool tty)
 
 static void sink_close(struct sink *k)
 {
-	bool held = k->held.n > 0;
+	/* What is held of stdin keeps nobody but itself. */
+	bool held = k->held.n > 0 && k != &k->owner->sink[0];
 
 	loop_remove(&k->ls);
 	close_fd(&k->fd);
@@ -435,7 +440,6 @@ void streams_sinks(struct streams *s, const int sink[static 3])
 {
 	for (size_t i = 0; i < 3; i++) {
 		s->sink[i].fd = sink[i];
-		s->sink[i].owner = s;
 		s->sink[i].held = BUF_INIT(SHIM_DATA_MAX);
 	}
 	/* The run's own session may have joined before: what a sink carries is no message too. */

@@ -31,6 +31,7 @@ struct session {		 /* a client's part in it; embedded in struct client */
 	int sock;	/* borrowed */
 	unsigned wants; /* bit per stream */
 	bool gives_input, lossless;
+	bool owns_sinks; /* they are this client's own streams: with it they go */
 	struct buf held; /* lossless: a chunk its socket did not take */
 	enum shim_stream held_stream;
 	uint64_t lost[SHIM_STREAM_STDERR + 1]; /* bytes not sent, to be told */
