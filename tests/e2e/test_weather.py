@@ -17,7 +17,9 @@ def small_disk(path, size):
     try:
         yield path
     finally:
-        subprocess.run(["umount", path], check=True)
+        # A shim that has said its last word may take a moment to end.
+        wait.until(lambda: subprocess.run(["umount", path], capture_output=True).returncode == 0,
+                   "nobody uses the disk any more")
 
 
 def test_disk_too_small_for_an_image(build, base, busybox_tar):
