@@ -21,6 +21,12 @@
 #include "sys/mount.h"
 #include "sys/ns.h"
 
+#if defined(__SANITIZE_ADDRESS__)
+#define SANITIZED true
+#else
+#define SANITIZED false
+#endif
+
 int confine_directory(int *fd, bool read_only, struct err *e)
 {
 	const struct mount_change change = {
@@ -144,9 +150,11 @@ static int limit(struct err *e)
 	if (getrlimit(RLIMIT_NOFILE, &files) < 0)
 		return err_sys(e, errno, "limit the unpacker");
 	files.rlim_cur = files.rlim_max; /* packing holds one descriptor per level */
-	if (setrlimit(RLIMIT_NOFILE, &files) < 0 || setrlimit(RLIMIT_CORE, &none) < 0 ||
-	    setrlimit(RLIMIT_DATA, &memory) < 0)
+	if (setrlimit(RLIMIT_NOFILE, &files) < 0 || setrlimit(RLIMIT_CORE, &none) < 0)
 		return err_sys(e, errno, "limit the unpacker");
+	/* The sanitizer's shadow memory counts as data. */
+	if (!SANITIZED && setrlimit(RLIMIT_DATA, &memory) < 0)
+		return err_sys(e, errno, "limit the unpacker's memory");
 	return 0;
 }
 
@@ -163,12 +171,6 @@ static int drop_caps(struct err *e)
 		r = caps_set(&c);
 	return r < 0 ? err_sys(e, -r, "drop the unpacker's capabilities") : 0;
 }
-
-#if defined(__SANITIZE_ADDRESS__)
-#define DENIED SCMP_ACT_ERRNO(EPERM) /* its runtime makes calls of its own */
-#else
-#define DENIED SCMP_ACT_KILL_PROCESS
-#endif
 
 /* The calls that unpacking and packing make, by what needs them. */
 static const char *const allowed[] = {
@@ -240,7 +242,8 @@ static const char *const allowed[] = {
 
 static int filter(struct err *e)
 {
-	scmp_filter_ctx f = seccomp_init(DENIED);
+	/* The sanitizer's runtime makes calls of its own. */
+	scmp_filter_ctx f = seccomp_init(SANITIZED ? SCMP_ACT_ERRNO(EPERM) : SCMP_ACT_KILL_PROCESS);
 	int r = f ? 0 : -ENOMEM;
 
 	for (size_t i = 0; i < ARRAY_SIZE(allowed) && r == 0; i++) {
