@@ -184,7 +184,7 @@ static const char *const allowed[] = {
 	"lseek",
 	"copy_file_range",
 	"ftruncate",
-	"sendfile",
+	"sync_file_range",
 	/* the tree, by descriptor */
 	"openat",
 	"openat2",

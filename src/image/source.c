@@ -2,6 +2,7 @@
 #include "image/source.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <isa-l/igzip_lib.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,8 @@
 
 #define IN_BYTES  (256u << 10)
 #define OUT_BYTES SOURCE_OUT
+
+#define WRITEBACK_BYTES ((uint64_t) 16 << 20)
 
 #define RATIO_FREE ((uint64_t) 64 << 20) /* inflated bytes before the ratio counts */
 
@@ -65,6 +68,19 @@ static ssize_t read_some(struct source *s, unsigned char *to, size_t max)
 	return n;
 }
 
+/*
+ * The blob goes to the disk while the rest of it is read, not all of it in the sync at the end. A
+ * file system that cannot is no matter.
+ */
+static void start_writeback(struct source *s, uint64_t n)
+{
+	s->unwritten += n;
+	if (s->unwritten < WRITEBACK_BYTES)
+		return;
+	(void) sync_file_range(s->copy_fd, 0, 0, SYNC_FILE_RANGE_WRITE);
+	s->unwritten = 0;
+}
+
 /* More packed bytes, after what is left; hashed and copied as they come. */
 static int fill(struct source *s, struct err *e)
 {
@@ -90,6 +106,7 @@ static int fill(struct source *s, struct err *e)
 
 		if (r < 0)
 			return err_sys(e, -r, "write the blob");
+		start_writeback(s, (uint64_t) n);
 	}
 	s->in_n += (size_t) n;
 	s->packed_bytes += (uint64_t) n;

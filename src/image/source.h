@@ -36,6 +36,7 @@ struct source {
 	struct ZSTD_DCtx_s *zs;	  /* owned */
 	struct hash packed, diff;
 	uint64_t packed_bytes, tar_bytes;
+	uint64_t unwritten; /* bytes of the copy since write-back was last begun */
 };
 
 [[nodiscard]] int source_init(struct source *s, const struct unpack_request *r, struct err *e);
