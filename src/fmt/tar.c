@@ -580,7 +580,7 @@ static int move(struct tar *t, struct str *in, struct tar_event *ev, struct err 
 		t->entry_ended = false;
 		t->entries++;
 		ev->kind = TAR_ENTRY_END;
-		reset_entry(t);
+		t->stale = true; /* the caller still looks at the entry */
 		return 0;
 	case TAR_S_EOF:
 		(void) take(t, in, in->n); /* padding to the record size; hashed by the caller */
@@ -592,6 +592,10 @@ static int move(struct tar *t, struct str *in, struct tar_event *ev, struct err 
 int tar_step(struct tar *t, struct str *in, struct tar_event *ret_event, struct err *e)
 {
 	*ret_event = (struct tar_event){ .kind = TAR_MORE };
+	if (t->stale) {
+		t->stale = false;
+		reset_entry(t);
+	}
 	/* START, an empty DATA and an empty PAD need no input to move on. */
 	while (ret_event->kind == TAR_MORE &&
 	       (in->n || t->state == TAR_S_START || (t->state == TAR_S_DATA && !t->left) ||

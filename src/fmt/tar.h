@@ -54,7 +54,7 @@ struct tar_entry {
 
 enum tar_event_kind {
 	TAR_MORE,      /* all input taken: push more, or tar_finish */
-	TAR_ENTRY,     /* entry is set, until the next event but TAR_DATA */
+	TAR_ENTRY,     /* entry is set, and stays as it is up to its TAR_ENTRY_END */
 	TAR_DATA,      /* data at offset off of the file; points into the input */
 	TAR_ENTRY_END, /* the entry is complete */
 	TAR_EOF,       /* end mark seen: the rest of the input is swallowed */
@@ -85,7 +85,7 @@ struct tar {
 	unsigned char block[TAR_BLOCK]; /* a header that came in pieces */
 	size_t block_n;
 	bool zero_seen; /* one zero block: another is the end */
-	bool entry_ended;
+	bool entry_ended, stale;
 	char meta_type;
 	struct buf meta;
 	uint64_t left; /* stored bytes still to come in META, DATA; padding in PAD */
