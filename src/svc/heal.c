@@ -4,12 +4,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 
 #include "base/auto.h"
 #include "engine/engine.h"
 #include "store/discard.h"
 #include "store/event.h"
 #include "svc/running.h"
+#include "sys/cgroup.h"
 #include "sys/pidfd.h"
 #include "sys/process.h"
 #include "sys/tree.h"
@@ -76,6 +78,44 @@ static bool destroy_instance(int state_fd, const struct workload_record *w)
 	return ran;
 }
 
+/*
+ * The cgroups by their usual place, where the engine's own notes are lost (an emptied run
+ * directory). What still runs in them is ended.
+ */
+static bool sweep_groups(const char *id)
+{
+	auto_cgroup_layout struct cgroup_layout l = CGROUP_LAYOUT_INIT;
+	char path[CGROUP_PATH_MAX];
+	bool killed = false;
+
+	if (cgroup_layout_open(&l) < 0)
+		return false; /* no cgroups here, none left */
+	(void) snprintf(path, sizeof(path), "atoll/%s", id);
+	for (size_t i = 0; i < l.n; i++) {
+		auto_fd int group = cgroup_open(&l.at[i], path);
+		pid_t pids[64];
+		size_t n = 0;
+
+		if (group < 0)
+			continue;
+		nsec_t deadline = clock_deadline(KILL_WAIT);
+		while (cgroup_pids(group, true, pids, ARRAY_SIZE(pids), &n) >= 0 && n > 0 &&
+		       clock_mono() < deadline) {
+			for (size_t k = 0; k < n && k < ARRAY_SIZE(pids); k++) {
+				auto_fd int pidfd = pidfd_of(pids[k]);
+
+				if (pidfd < 0 || pidfd_kill(pidfd, SIGKILL) < 0)
+					continue;
+				killed = true;
+				/* Late ones are seen again by the next look. */
+				(void) pidfd_poll(pidfd, deadline);
+			}
+		}
+		(void) cgroup_remove(&l.at[i], path); /* system repair tries again */
+	}
+	return killed;
+}
+
 int heal_leftovers(struct svc *s, const char *id, const struct workload_record *record,
 		   bool *ret_killed, struct err *e)
 {
@@ -89,6 +129,8 @@ int heal_leftovers(struct svc *s, const char *id, const struct workload_record *
 	if (state_fd >= 0)
 		*ret_killed = destroy_instance(state_fd, record);
 	if (kill_init(record))
+		*ret_killed = true;
+	if ((!record || claims_shim(&record->status)) && sweep_groups(id))
 		*ret_killed = true;
 	if (state_fd < 0)
 		return 0;
