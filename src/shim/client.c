@@ -26,7 +26,8 @@
 
 enum waits {
 	WAITS_NOTHING,
-	WAITS_START, /* CREATE: for the record */
+	WAITS_START,  /* CREATE: for the record */
+	WAITS_RECORD, /* done, but not yet written */
 	WAITS_STOP,
 	WAITS_EXIT, /* the next */
 	WAITS_END,
@@ -195,18 +196,27 @@ static bool on_stop(struct client *c, struct shim_msg *m, struct arena *)
 	return true;
 }
 
+/* Answered once the record says so too: the next command may read it. */
+static bool when_recorded(struct client *c, int r, const struct err *e)
+{
+	if (r < 0)
+		return reply_error(c, e, EXIT_CANNOT);
+	c->waits = WAITS_RECORD;
+	return true;
+}
+
 static bool on_pause(struct client *c, struct shim_msg *, struct arena *)
 {
 	struct err e = {};
 
-	return reply_result(c, life_pause(c->shim, &e), &e);
+	return when_recorded(c, life_pause(c->shim, &e), &e);
 }
 
 static bool on_resume(struct client *c, struct shim_msg *, struct arena *)
 {
 	struct err e = {};
 
-	return reply_result(c, life_resume(c->shim, &e), &e);
+	return when_recorded(c, life_resume(c->shim, &e), &e);
 }
 
 static bool on_update(struct client *c, struct shim_msg *m, struct arena *)
@@ -541,15 +551,17 @@ void clients_unlisten(struct shim *s)
 
 /* ---- news -------------------------------------------------------------------------------- */
 
-void clients_started(struct shim *s)
+void clients_recorded(struct shim *s)
 {
 	for (struct client *c = s->clients, *next; c; c = next) {
 		next = c->next;
-		if (c->waits != WAITS_START)
+		if (c->waits != WAITS_START && c->waits != WAITS_RECORD)
 			continue;
-		c->waits = WAITS_NOTHING;
-		if (!reply_started(c, s->record.status.pid))
+		if (c->waits == WAITS_START ? !reply_started(c, s->record.status.pid)
+					    : !reply_ok(c))
 			client_free(c);
+		else
+			c->waits = WAITS_NOTHING;
 	}
 }
 

@@ -412,7 +412,7 @@ static void go_lean(struct loop_timer *)
 
 void life_recorded(struct shim *s)
 {
-	clients_started(s);
+	clients_recorded(s);
 	loop_timer_set(&s->loop, &s->lean_timer, clock_deadline(LEAN_AFTER), go_lean);
 	switch (s->phase) {
 	case PHASE_WAITING:

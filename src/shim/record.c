@@ -3,7 +3,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/auto.h"
@@ -19,6 +21,7 @@
 #define LOCK_NAME      "shim.lock"
 #define PID_NAME       "pid"
 #define LOG_NAME       "shim.log" /* its own; gone when it is empty: see main.c */
+#define LOCK_WAIT      NSEC_PER_SEC
 #define WRITE_TRIES    6
 #define WRITE_DELAY    (100 * NSEC_PER_MSEC) /* doubled with every failure */
 #define WRITER_SECONDS 120		     /* one that hangs (a dead disk) is ended */
@@ -33,23 +36,43 @@ struct record_entry {
 
 /* ---- files ------------------------------------------------------------------------------- */
 
-int record_lock(struct shim *s, struct err *e)
+/* Of the open file, not of the process: others can look (F_OFD_GETLK) without taking it. */
+static int lock_once(struct shim *s, struct err *e)
 {
+	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
 	auto_fd int fd = openat(s->state_fd, LOCK_NAME, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW,
 				0600);
-
-	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
+	struct stat mine, named;
 
 	if (fd < 0)
 		return err_sys(e, errno, "open '" LOCK_NAME "' of workload '%s'", s->c.id);
-	/* Of the open file, not of the process: others can look (F_OFD_GETLK) without taking it. */
 	if (fcntl(fd, F_OFD_SETLK, &lock) < 0)
 		return errno == EAGAIN || errno == EACCES
-			       ? err_set(e, ERR_CONFLICT, EBUSY,
-					 "workload '%s' runs already: its shim holds it", s->c.name)
+			       ? 0
 			       : err_sys(e, errno, "lock '" LOCK_NAME "'");
+	/* The one before us may just have removed it: then nobody would find ours. */
+	if (fstat(fd, &mine) < 0 || fstatat(s->state_fd, LOCK_NAME, &named, 0) < 0 ||
+	    mine.st_ino != named.st_ino)
+		return 0;
 	s->lock_fd = take_fd(&fd);
-	return 0;
+	return 1;
+}
+
+int record_lock(struct shim *s, struct err *e)
+{
+	nsec_t deadline = clock_deadline(LOCK_WAIT);
+
+	/* A shim whose record says that it ended needs a moment to leave. */
+	for (;;) {
+		int r = lock_once(s, e);
+
+		if (r)
+			return r < 0 ? r : 0;
+		if (clock_mono() > deadline)
+			return err_set(e, ERR_CONFLICT, EBUSY,
+				       "workload '%s' runs already: its shim holds it", s->c.name);
+		(void) poll(NULL, 0, 2); /* nothing to wait for: a lock has no descriptor */
+	}
 }
 
 static void add_pid(struct buf *b, const char *role, pid_t pid, uint64_t *ident)

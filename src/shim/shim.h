@@ -169,8 +169,8 @@ void exec_fini(struct shim *s);
 void clients_unlisten(struct shim *s);
 /* Takes fd: serve it. NULL: out of memory. */
 struct client *client_new(struct shim *s, int fd);
-/* The answer to CREATE, which may have to wait for the record. */
-void clients_started(struct shim *s);
+/* Everything told to the store is in it: the answers that waited for that. */
+void clients_recorded(struct shim *s);
 /* Tell those who wait for the end; final: no restart follows. */
 void clients_ended(struct shim *s, bool final);
 void clients_exec_ended(struct exec_session *x);

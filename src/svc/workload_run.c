@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -183,6 +184,23 @@ static void record_failure(struct svc *s, const struct workload_record *w, int e
 		(void) store_commit(s->store, &ignored);
 }
 
+/*
+ * One start of a workload at a time: its root and files are prepared in the same places. The turn
+ * ends with *ret_turn; the shim does not inherit it.
+ */
+static int take_turn(int state_fd, const struct workload_record *w, int *ret_turn, struct err *e)
+{
+	auto_fd int fd = openat(state_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	while (fd >= 0 && flock(fd, LOCK_EX) < 0)
+		if (errno != EINTR)
+			return err_sys(e, errno, "wait for another start of '%s'", w->name);
+	if (fd < 0)
+		return err_sys(e, errno, "open the run directory of '%s'", w->name);
+	*ret_turn = take_fd(&fd);
+	return 0;
+}
+
 static int start(struct svc *s, const struct workload_record *w, const struct workload_config *c,
 		 const struct attach_options *attach, struct arena *a, struct shim_conn *ret_conn,
 		 int *ret_exit_code, struct err *e)
@@ -199,9 +217,19 @@ static int start(struct svc *s, const struct workload_record *w, const struct wo
 	plan_image_of(im->config->config, &image);
 	/* Until the shim holds the run directory itself. */
 	auto_fd int held = FD_NONE;
+	auto_fd int turn = FD_NONE;
 	auto_fd int state_fd = open_state(s, w->id, true, e);
 	if (state_fd < 0)
 		return state_fd;
+	r = take_turn(state_fd, w, &turn, e);
+	if (r < 0)
+		return r;
+	if (shim_alive(state_fd)) { /* somebody started it after we read the record */
+		if (!attach)
+			return 0;
+		return err_set(e, ERR_CONFLICT, EALREADY,
+			       "workload '%s' runs already: attach to it instead", w->name);
+	}
 	r = svc_hold(paths_runs(&s->paths).z, false, &held, e);
 	if (r >= 0)
 		r = message_of(s, w, c, &image, attach, a, &m, e);

@@ -74,7 +74,7 @@ def test_stop_while_waiting_for_the_next_start(atoll, busybox):
     assert state(atoll, "backoff")["Status"] == "exited"
     count = len(atoll("events", "--since", "1h", "--until", "0s", "--filter", "event=start",
                       "--filter", "container=backoff").out.splitlines())
-    assert count >= 5
+    assert count >= 4
     atoll("rm", "backoff")
 
 
@@ -252,7 +252,8 @@ def test_health_check_that_hangs(atoll, busybox):
           "100ms", "--health-timeout", "200ms", "--health-retries", "1", busybox, "sleep", "1000")
     wait.until(lambda: state(atoll, "hangs")["Health"]["Status"] == "unhealthy", "unhealthy")
     assert "exceeded timeout" in state(atoll, "hangs")["Health"]["Log"][0]["Output"]
-    assert atoll("exec", "hangs", "pgrep", "-f", "sleep 1000").out.split()[0] == "1"
+    # The process that hung was killed; at most the next check's is there.
+    assert len(atoll("top", "hangs").out.splitlines()) <= 3
     atoll("rm", "-f", "hangs")
 
 
@@ -272,8 +273,8 @@ def test_out_of_memory_is_told(atoll, busybox):
 
 def test_orphans_of_a_host_pid_namespace(atoll, busybox):
     atoll("run", "-d", "--name", "orphans", "--pid", "host", busybox, "sh", "-c",
-          "for i in 1 2 3 4 5; do (true & exec sleep 0.1) & done; "
-          "(sleep 1000 &) ; echo up; exec sleep 1000")
+          "for i in 1 2 3 4 5; do (sleep 0.1 &); done; (sleep 1000 &); echo up; "
+          "exec sleep 1000")
     until_logged(atoll, "orphans", "up")
     shim = shim_of(atoll, atoll.inspect("orphans")["Id"])
 
@@ -287,9 +288,11 @@ def test_orphans_of_a_host_pid_namespace(atoll, busybox):
                 continue
         return found
 
-    wait.until(lambda: not zombies(), "all reaped")
-    pids = [int(l.split()[1]) for l in atoll("top", "orphans").out.splitlines()[1:]]
-    assert len(pids) == 2
+    def pids_of():
+        return [int(l.split()[1]) for l in atoll("top", "orphans").out.splitlines()[1:]]
+
+    wait.until(lambda: len(pids_of()) == 2 and not zombies(), "all but two ended and reaped")
+    pids = pids_of()
     atoll("kill", "orphans")
     atoll("wait", "orphans")
     # What it left in the host's pid namespace is ended too.
@@ -312,7 +315,7 @@ def test_one_start_of_many_wins(atoll, busybox):
     racers = [atoll.popen("start", "race") for _ in range(8)]
     for p in racers:
         p.communicate(timeout=120)
-    assert any(p.returncode == 0 for p in racers)
+    assert [p.returncode for p in racers] == [0] * 8  # to start what runs is no error
     shims = [p for p in os.listdir("/proc") if p.isdigit() and held_by(p, id)]
     assert len(shims) == 1
     assert state(atoll, "race")["Running"] is True
@@ -342,7 +345,8 @@ def test_nonsense_on_the_socket(atoll, busybox):
         s.send(data)
         try:
             answer = s.recv(4096)
-            assert answer == b"" or answer[1] == 19 or answer[:2] == b"\x01\x13", answer
+            # Hung up on, or refused by a message of its own.
+            assert answer == b"" or b"not running" in answer or b"'sock'" in answer, answer
         except ConnectionResetError:
             pass
         s.close()
@@ -367,5 +371,5 @@ def test_what_is_on_disk_while_it_runs(atoll, busybox):
     assert run.stat().st_mode & 0o777 == 0o700
     atoll("kill", "disk")
     atoll("wait", "disk")
-    assert not {"pid", "shim.lock", "shim.sock"} & set(os.listdir(run) if run.exists() else ())
+    wait.until(lambda: os.listdir(run) == [], "an empty run directory")
     atoll("rm", "disk")
