@@ -29,13 +29,18 @@ struct container *container_of_instance(struct instance *in)
 static int probe(const struct host *h, struct engine_caps *ret, struct err *)
 {
 	struct engine_caps c = { .usable = true,
-				 .caps = ENGINE_CAP_EXEC | ENGINE_CAP_UPDATE | ENGINE_CAP_PAUSE |
-					 ENGINE_CAP_ROOTLESS };
+				 .caps = ENGINE_CAP_EXEC | ENGINE_CAP_UPDATE | ENGINE_CAP_PAUSE };
 
 	if (!host_kernel_at_least(h, 5, 12)) {
 		c.usable = false;
 		(void) snprintf(c.why, sizeof(c.why), "Linux %s is older than 5.12 (mount_setattr)",
 				h->kernel_release);
+	}
+	if (h->euid != 0) {
+		c.usable = false;
+		(void) snprintf(c.why, sizeof(c.why),
+				"it makes mounts and namespaces, which needs root (or to be root of a "
+				"user namespace)");
 	}
 	*ret = c;
 	return 0;
