@@ -22,6 +22,8 @@ static void test_good(void)
 		{ "x@sha256:" HEX, "docker.io/library/x@sha256:" HEX, "x" },
 		{ "x:1@sha256:" HEX, "docker.io/library/x:1@sha256:" HEX, "x" },
 		{ "REG/x", "REG/x", "REG/x" },
+		{ "docker.io/a.b/c", "docker.io/a.b/c", "docker.io/a.b/c" },
+		{ "docker.io/localhost/c", "docker.io/localhost/c", "docker.io/localhost/c" },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(good); i++) {
