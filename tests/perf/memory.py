@@ -10,6 +10,7 @@ import measure
 import peers
 
 sys.path.insert(0, str(measure.TOP / "tests/e2e"))
+from lib import leaks  # noqa: E402
 from lib.run import Atoll  # noqa: E402
 
 CONTAINERS = 5
@@ -24,16 +25,9 @@ def pss(pid):
 
 
 def named(comm, beneath):
-    """Pids of processes with this name whose arguments or environment name the directory."""
-    found = []
-    for p in Path("/proc").glob("[0-9]*"):
-        try:
-            text = (p / "cmdline").read_bytes() + (p / "environ").read_bytes()
-            if (p / "comm").read_text().strip().startswith(comm) and str(beneath).encode() in text:
-                found.append(int(p.name))
-        except OSError:
-            continue
-    return found
+    """Pids of processes with this name that have to do with the directory."""
+    pids = [int(p.split()[0]) for p in leaks.processes(str(beneath))]
+    return [pid for pid in pids if Path(f"/proc/{pid}/comm").read_text().startswith(comm)]
 
 
 def report(name, pids):

@@ -32,17 +32,28 @@ def mounts(marker):
     return [l.split()[4] for l in text.splitlines() if marker in l]
 
 
+def _links(p):
+    """What its descriptors and its directory are: a shim shows its directories nowhere else."""
+    found = []
+    for link in [p / "cwd", *(p / "fd").iterdir()]:
+        try:
+            found.append(os.readlink(link))
+        except OSError:
+            continue
+    return "\n".join(found).encode()
+
+
 def processes(marker):
-    """Processes that have the directory in arguments, environment or mounts: shims, workloads."""
+    """Processes that have the directory in arguments, environment, mounts or descriptors."""
     found = []
     wanted = marker.encode()
     own = {os.getpid(), os.getppid()}
     for p in Path("/proc").glob("[0-9]*"):
         if int(p.name) in own:
             continue
-        for what in ("cmdline", "environ", "mountinfo"):
+        for what in ("cmdline", "environ", "mountinfo", "fd"):
             try:
-                if wanted in (p / what).read_bytes():
+                if wanted in (_links(p) if what == "fd" else (p / what).read_bytes()):
                     name = (p / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
                     found.append(f"{p.name} ({what}): {name}")
                     break
