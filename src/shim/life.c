@@ -282,11 +282,15 @@ fail:
 
 /* ---- its end ----------------------------------------------------------------------------- */
 
-static void see_oom(struct shim *s)
+/* Looked for where it can be: below a limit, or where the end looks like it. */
+static void see_oom(struct shim *s, int code)
 {
+	const struct spec_resources *r = s->spec->linux_.resources;
 	struct usage u;
 	struct err e;
 
+	if (code != 128 + SIGKILL && !(r && r->memory && r->memory->limit_set))
+		return;
 	if (engine_usage(s->in, &u, &e) < 0 || u.oom_kills == UINT64_MAX ||
 	    u.oom_kills <= s->ooms_seen)
 		return;
@@ -314,7 +318,7 @@ void life_ended(struct shim *s, int code)
 
 	loop_timer_cancel(&s->stop_timer);
 	checks_stop(s);
-	see_oom(s);
+	see_oom(s, code);
 	/* Nothing of it may write any more: what is left in its cgroup goes now. With the init of
 	 * a pid namespace the kernel has ended it all. */
 	if (own_pids(s))
