@@ -19,7 +19,7 @@
  * is kept short. Past the second bound even a writer that somebody waits for does it.
  */
 #define CHECKPOINT_PAGES	128
-#define CHECKPOINT_PAGES_URGENT 768
+#define CHECKPOINT_PAGES_URGENT 256
 
 /* Only processes outside the queue (a backup tool) can hold the database for long. */
 #define BUSY_TIMEOUT_MS 20000

@@ -34,12 +34,20 @@ static bool claims_shim(const struct workload_status *st)
 	return false;
 }
 
-bool heal_needed(const struct workload_record *w, const char *boot_id)
+static bool needs_healing(const struct workload_record *w, const char *boot_id,
+			  enum process_kind *kind)
 {
 	if (!claims_shim(&w->status))
 		return false;
 	return !streq(w->boot_id, boot_id) ||
-	       !process_alive(w->status.shim_pid, w->status.shim_ident);
+	       !process_alive_next(w->status.shim_pid, w->status.shim_ident, kind);
+}
+
+bool heal_needed(const struct workload_record *w, const char *boot_id)
+{
+	enum process_kind kind = PROCESS_KIND_UNKNOWN;
+
+	return needs_healing(w, boot_id, &kind);
 }
 
 /* The process itself, where the engine left nothing to find it by. */
@@ -272,6 +280,7 @@ int heal_list(struct svc *s, bool running_only, struct arena *a, struct workload
 {
 	char boot[PROCESS_BOOT_ID_MAX];
 	struct workload_records list;
+	enum process_kind kind = PROCESS_KIND_UNKNOWN;
 	size_t kept = 0;
 	int r = svc_store(s, e);
 
@@ -285,7 +294,7 @@ int heal_list(struct svc *s, bool running_only, struct arena *a, struct workload
 	for (size_t i = 0; i < list.n; i++) {
 		bool healed = false, gone = false;
 
-		if (heal_needed(&list.v[i], boot) && !s->store->read_only) {
+		if (needs_healing(&list.v[i], boot, &kind) && !s->store->read_only) {
 			struct err why;
 
 			/* One that cannot be mended must not hide the others. */

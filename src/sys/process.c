@@ -38,7 +38,7 @@ static int start_time(pid_t pid, uint64_t *ret_ticks)
 }
 
 /* With *ret_ident; 1 runs, 0 ended but not reaped, or -errno. */
-static int look(pid_t pid, uint64_t *ret_ident)
+static int look(pid_t pid, uint64_t *ret_ident, enum process_kind *kind)
 {
 	struct statfs fs;
 	struct stat st;
@@ -51,7 +51,10 @@ static int look(pid_t pid, uint64_t *ret_ident)
 		return -errno;
 	bool runs = p.revents == 0;
 	/* Before pidfs all pidfds share one anonymous inode. */
-	if (fstatfs(fd, &fs) == 0 && fs.f_type == PIDFS_MAGIC && fstat(fd, &st) == 0) {
+	if (*kind == PROCESS_KIND_UNKNOWN)
+		*kind = fstatfs(fd, &fs) == 0 && fs.f_type == PIDFS_MAGIC ? PROCESS_KIND_PIDFS
+									  : PROCESS_KIND_TICKS;
+	if (*kind == PROCESS_KIND_PIDFS && fstat(fd, &st) == 0) {
 		*ret_ident = st.st_ino;
 		return runs;
 	}
@@ -61,8 +64,9 @@ static int look(pid_t pid, uint64_t *ret_ident)
 
 int process_ident(pid_t pid, uint64_t *ret_ident)
 {
+	enum process_kind kind = PROCESS_KIND_UNKNOWN;
 	uint64_t ident;
-	int r = look(pid ? pid : getpid(), &ident);
+	int r = look(pid ? pid : getpid(), &ident, &kind);
 
 	if (r < 0)
 		return r;
@@ -72,11 +76,18 @@ int process_ident(pid_t pid, uint64_t *ret_ident)
 	return 0;
 }
 
-bool process_alive(pid_t pid, uint64_t ident)
+bool process_alive_next(pid_t pid, uint64_t ident, enum process_kind *kind)
 {
 	uint64_t now;
 
-	return pid > 0 && look(pid, &now) > 0 && now == ident;
+	return pid > 0 && look(pid, &now, kind) > 0 && now == ident;
+}
+
+bool process_alive(pid_t pid, uint64_t ident)
+{
+	enum process_kind kind = PROCESS_KIND_UNKNOWN;
+
+	return process_alive_next(pid, ident, &kind);
 }
 
 int process_boot_id(char ret_id[static PROCESS_BOOT_ID_MAX])

@@ -18,6 +18,9 @@
 
 /* Whether the process with this pid and this ident still runs. */
 bool process_alive(pid_t pid, uint64_t ident);
+/* The same for many in a row; *kind is PROCESS_KIND_UNKNOWN before the first. */
+enum process_kind { PROCESS_KIND_UNKNOWN, PROCESS_KIND_PIDFS, PROCESS_KIND_TICKS };
+bool process_alive_next(pid_t pid, uint64_t ident, enum process_kind *kind);
 
 #define PROCESS_BOOT_ID_MAX 37
 /* /proc/sys/kernel/random/boot_id. 0 or -errno. */
