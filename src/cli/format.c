@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
 
 #include "base/str.h"
 #include "fmt/gotemplate.h"
@@ -54,6 +56,8 @@ int format_init(struct format *f, struct arena *a, const char *user, const char 
 		return 0;
 	if (streq(text, "table"))
 		text = standard;
+	if (text == standard)
+		f->standard = standard;
 	text = unescape(a, text);
 	if (!text)
 		return err_set(e, ERR_EXHAUSTED, ENOMEM, "--format: out of memory");
@@ -66,9 +70,43 @@ int format_init(struct format *f, struct arena *a, const char *user, const char 
 	return f->table ? add_titles(f, e) : 0;
 }
 
+bool format_wants(const struct format *f, const char *field)
+{
+	size_t n = strlen(field);
+
+	/* A user's template may reach all of them by other ways than by name: {{json .}}, range. */
+	if (!f->standard)
+		return true;
+	for (const char *p = f->standard; (p = strstr(p, "{{.")); p += 3)
+		if (strncmp(p + 3, field, n) == 0 && p[3 + n] == '}')
+			return true;
+	return false;
+}
+
 void format_fini(struct format *f)
 {
 	buf_fini(&f->cells);
+}
+
+static int by_key(const void *a, const void *b)
+{
+	return strcmp(((const struct json_member *) a)->key.p,
+		      ((const struct json_member *) b)->key.p);
+}
+
+/* Docker's JSON of a row has its members in the order of their names. */
+static const struct json *sorted(struct arena *a, const struct json *row)
+{
+	struct json *copy = arena_alloc(a, sizeof(*copy));
+	struct json_member *m = arena_array(a, row->members_n + 1, sizeof(*m));
+
+	if (!copy || !m)
+		return row;
+	memcpy(m, row->members, row->members_n * sizeof(*m));
+	qsort(m, row->members_n, sizeof(*m), by_key);
+	*copy = *row;
+	copy->members = m;
+	return copy;
 }
 
 int format_row(struct format *f, const struct json *row, const struct json *hidden, struct buf *out,
@@ -77,6 +115,8 @@ int format_row(struct format *f, const struct json *row, const struct json *hidd
 	struct gotemplate_env env = { .hidden = hidden };
 	struct json_writer w = JSON_WRITER(out);
 
+	if (f->columns_n && !f->standard)
+		row = sorted(f->arena, row);
 	if (!f->template) {
 		json_w_value(&w, NULL, row);
 		buf_addc(out, '\n');
@@ -164,13 +204,23 @@ void row_text(struct arena *a, struct json *row, const char *key, const char *te
 
 void row_textf(struct arena *a, struct json *row, const char *key, const char *fmt, ...)
 {
-	auto_buf struct buf text = BUF_INIT(64u << 10);
+	char small[256];
 	va_list ap;
+	int n;
 
 	va_start(ap, fmt);
-	buf_vaddf(&text, fmt, ap);
+	n = vsnprintf(small, sizeof(small), fmt, ap);
 	va_end(ap);
-	row_text(a, row, key, arena_dup(a, buf_str(&text)));
+	if (n >= 0 && (size_t) n < sizeof(small)) {
+		row_text(a, row, key, arena_dup(a, (struct str){ small, (size_t) n }));
+	} else {
+		auto_buf struct buf text = BUF_INIT(64u << 10);
+
+		va_start(ap, fmt);
+		buf_vaddf(&text, fmt, ap);
+		va_end(ap);
+		row_text(a, row, key, arena_dup(a, buf_str(&text)));
+	}
 }
 
 const struct json *row_labels(struct arena *a, const char *json)

@@ -28,6 +28,7 @@ struct format {
 	const struct format_column *columns;
 	size_t columns_n;
 	bool table;
+	const char *standard; /* the verb's own template, where it is what is run; else NULL */
 	struct buf cells; /* of a table: lines of cells between tabs */
 };
 
@@ -40,6 +41,9 @@ struct format {
 			      struct err *e);
 void format_fini(struct format *f);
 #define auto_format __attribute__((cleanup(format_fini)))
+
+/* Whether the template can name the field: what it can't need not be worked out for each row. */
+bool format_wants(const struct format *f, const char *field);
 
 /* hidden: further members a template can name but `json .` does not show, or NULL. */
 [[nodiscard]] int format_row(struct format *f, const struct json *row, const struct json *hidden,

@@ -92,33 +92,49 @@ static void add_mounts(struct arena *a, struct json *row, const char *json, bool
 	row_textf(a, row, "LocalVolumes", "%zu", local);
 }
 
-/* *ret_hidden: what templates can use beside the row. */
-static struct json *make_row(struct arena *a, const struct workload_info *w, bool trunc, nsec_t now,
-			     struct json **ret_hidden)
+/* What only --format can ask for. */
+static void add_rest(struct arena *a, const struct workload_info *w, bool trunc, struct json *row,
+		     struct json *hidden)
 {
 	const struct workload_record *r = &w->record;
 	const struct json *labels = row_labels(a, r->labels);
-	const char *command = human_clean(a, r->command ? r->command : "");
-	char status[WORKLOAD_STATUS_MAX];
-	struct json *row = row_new(a);
 
-	workload_status_text(&r->status, r->created, now, status);
-	row_textf(a, row, "Command", "\"%s\"", trunc ? human_ellipsis(a, command, 20) : command);
 	row_text(a, row, "CreatedAt", arena_strdup(a, human_time(r->created).z));
-	row_text(a, row, "ID", human_id(a, r->id, trunc));
-	row_text(a, row, "Image", r->image);
 	row_text(a, row, "Isolation", r->isolation);
 	row_text(a, row, "Labels", labels_text(a, labels));
 	add_mounts(a, row, r->mounts, trunc);
-	row_text(a, row, "Names", r->name);
 	row_text(a, row, "Networks", r->network);
-	row_text(a, row, "Ports", "");
-	row_text(a, row, "RunningFor", arena_strdup(a, human_ago(r->created, now).z));
-	row_text(a, row, "Size", size_text(a, w));
 	row_text(a, row, "State", workload_state_name(r->status.state));
-	row_text(a, row, "Status", arena_strdup(a, status));
+	row_value(a, hidden, "Label", *labels);
+}
+
+/* *ret_hidden: what templates can use beside the row. */
+static struct json *make_row(struct arena *a, const struct format *f, const struct workload_info *w,
+			     bool trunc, nsec_t now, struct json **ret_hidden)
+{
+	const struct workload_record *r = &w->record;
+	struct json *row = row_new(a);
+
 	*ret_hidden = row_new(a);
-	row_value(a, *ret_hidden, "Label", *labels);
+	row_text(a, row, "ID", human_id(a, r->id, trunc));
+	if (format_wants(f, "Command")) {
+		const char *command = human_clean(a, r->command ? r->command : "");
+		char status[WORKLOAD_STATUS_MAX];
+
+		workload_status_text(&r->status, r->created, now, status);
+		row_text(a, row, "Command",
+			 arena_printf(a, "\"%s\"",
+				      trunc ? human_ellipsis(a, command, 20) : command));
+		row_text(a, row, "Image", r->image);
+		row_text(a, row, "Names", r->name);
+		row_text(a, row, "Ports", "");
+		row_text(a, row, "RunningFor", arena_strdup(a, human_ago(r->created, now).z));
+		row_text(a, row, "Status", arena_strdup(a, status));
+	}
+	if (format_wants(f, "Size"))
+		row_text(a, row, "Size", size_text(a, w));
+	if (format_wants(f, "Labels"))
+		add_rest(a, w, trunc, row, *ret_hidden);
 	return row;
 }
 
@@ -132,7 +148,7 @@ static int print(struct cli *c, const struct options *o, const struct workload_i
 
 	for (size_t i = 0; i < list->n && r == 0; i++) {
 		struct json *hidden,
-			*row = make_row(&c->arena, &list->v[i], !o->no_trunc, now, &hidden);
+			*row = make_row(&c->arena, &f, &list->v[i], !o->no_trunc, now, &hidden);
 
 		r = format_row(&f, row, hidden, &c->out, e);
 	}
