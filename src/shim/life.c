@@ -417,7 +417,8 @@ static void go_lean(struct loop_timer *)
 void life_recorded(struct shim *s)
 {
 	clients_recorded(s);
-	loop_timer_set(&s->loop, &s->lean_timer, clock_deadline(LEAN_AFTER), go_lean);
+	if (!s->lean_timer.loop)
+		loop_timer_set(&s->loop, &s->lean_timer, clock_deadline(LEAN_AFTER), go_lean);
 	switch (s->phase) {
 	case PHASE_WAITING:
 	case PHASE_DRAINING:
@@ -428,6 +429,10 @@ void life_recorded(struct shim *s)
 		clients_unlisten(s);
 		if (s->log_open)
 			output_close(&s->log);
+		if (s->log_open && output_lost(&s->log))
+			log_warn(
+				"%ju lines of the log are lost: its disk or journal was full id=%s",
+				(uintmax_t) output_lost(&s->log), s->c.id);
 		s->log_open = false;
 		record_fini(s);
 		clients_ended(s, true);

@@ -181,6 +181,26 @@ def test_terminal_takes_the_callers_size(atoll, busybox):
         assert t.wait() == 0
 
 
+def test_terminal_of_the_caller_without_one_inside(atoll, busybox):
+    with atoll.terminal("run", "--rm", "-i", busybox, "sh", "-c",
+                        "test -t 1 || echo no terminal; read l; echo got $l; cat") as t:
+        t.expect("no terminal\r\n")
+        t.write("a line\n")
+        t.expect("got a line\r\n")
+        t.write("more\n\x04")
+        t.expect("more\r\nmore\r\n")
+        assert t.wait() == 0
+
+
+def test_interrupt_reaches_the_workload(atoll, busybox):
+    with atoll.terminal("run", "--rm", busybox, "sh", "-c",
+                        "trap 'echo int; exit 5' INT; echo up; while :; do sleep 0.1; done") as t:
+        t.expect("up")
+        t.write("\x03")
+        t.expect("int")
+        assert t.wait() == 5
+
+
 def test_exec_terminal(atoll, busybox):
     atoll("run", "-d", "--name", "xterm", busybox, "sleep", "1000")
     with atoll.terminal("exec", "-it", "xterm", "sh") as t:
