@@ -112,7 +112,8 @@ static int call(struct cli *c, int argc, char *const *argv)
 static int dispatch(struct cli *c, struct option_args words, char *const *argv)
 {
 	static char path[PATH_MAX_] = "atoll";
-	size_t at = 0;
+	bool asked = words.n && streq(words.argv[0], "help"); /* "atoll help run" */
+	size_t at = asked;
 
 	while (c->verb->verbs) {
 		const struct verb_entry *en;
@@ -128,7 +129,7 @@ static int dispatch(struct cli *c, struct option_args words, char *const *argv)
 		c->verb = en->verb;
 		at++;
 	}
-	return call(c, (int) (words.n - at), argv + at);
+	return asked ? help(c) : call(c, (int) (words.n - at), argv + at);
 }
 
 /* After the verb: the root's flags end at the first operand, so the rest is untouched argv. */

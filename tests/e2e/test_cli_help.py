@@ -36,6 +36,12 @@ def test_every_verb_has_help(atoll):
         assert "\n\n" in text
 
 
+def test_help_as_a_verb(atoll):
+    assert atoll("help").out == atoll("--help").out == atoll().out
+    assert atoll("help", "image", "ls").out == atoll("image", "ls", "--help").out
+    atoll.fails("help", "nosuch", rc=1, says="nosuch")
+
+
 def test_the_verbs_of_the_issue(atoll):
     top = set(verbs(atoll("--help").out))
     assert top >= set("run create start stop kill rm ps logs exec attach wait inspect pause unpause "
