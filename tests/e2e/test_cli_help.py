@@ -213,7 +213,7 @@ def test_zsh_completion(script):
     assert "words no on-failure" in r.stdout and "atoll ps" in r.stdout
 
 
-def test_fish_completion(script, build, base):
+def test_fish_completion(script, atoll, build, base):
     if not shutil.which("fish"):
         pytest.skip("fish is not installed")
 
@@ -221,7 +221,8 @@ def test_fish_completion(script, build, base):
         r = subprocess.run(["fish", "--no-config", "-c",
                             f"source {script('fish')}; complete -C '{line}'"],
                            capture_output=True, text=True,
-                           env={"PATH": f"{build}:/usr/bin:/bin", "HOME": str(base)})
+                           env={"PATH": f"{build}:/usr/bin:/bin", "HOME": str(base),
+                                "ATOLL_ROOT": str(atoll.root), "ATOLL_STATE": str(atoll.state)})
         assert r.returncode == 0, r.stderr
         return [line.split("\t")[0] for line in r.stdout.splitlines()]
 
