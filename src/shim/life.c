@@ -245,6 +245,7 @@ static void begin_ending(struct shim *s)
 	struct workload_status *st = &s->record.status;
 
 	s->phase = PHASE_ENDING;
+	st->stopped_by_user = s->user_stopped;
 	st->shim_pid = 0; /* from this record on nobody shall look for it */
 	st->shim_ident = 0;
 	record_change(s, NULL, 0);
@@ -490,10 +491,12 @@ int life_stop(struct shim *s, int signo, nsec_t timeout, bool user, struct err *
 	if (s->phase == PHASE_WAITING) {
 		loop_timer_cancel(&s->restart_timer);
 		s->record.status.state = WORKLOAD_EXITED;
-		s->record.status.stopped_by_user = s->user_stopped;
 		begin_ending(s);
 		return 0;
 	}
+	if (s->phase == PHASE_DRAINING && !s->linger_timer.loop)
+		loop_timer_set(&s->loop, &s->linger_timer, clock_deadline(SLOW_CLIENTS),
+			       give_up_on_slow);
 	if (!life_running(s))
 		return 0; /* on its way out already */
 	if (s->in->state == ENGINE_PAUSED && life_resume(s, e) < 0)
