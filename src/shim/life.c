@@ -108,6 +108,19 @@ static int clone_root(struct shim *s, int *ret_fd, struct err *e)
 	return 0;
 }
 
+/* No start comes any more: the run directory is about to be removed, also from here. */
+static void release_root(struct shim *s)
+{
+	char name[32];
+
+	if (s->root_kept) {
+		(void) snprintf(name, sizeof(name), "/proc/self/fd/%d", s->c.root_fd);
+		(void) umount2(name, MNT_DETACH);
+		(void) unlinkat(s->state_fd, "root", AT_REMOVEDIR);
+	}
+	close_fd(&s->c.root_fd);
+}
+
 static int make_ends(struct shim *s, struct ends ret[static 3])
 {
 	int r;
@@ -244,6 +257,7 @@ static void begin_ending(struct shim *s)
 {
 	struct workload_status *st = &s->record.status;
 
+	release_root(s);
 	s->phase = PHASE_ENDING;
 	st->stopped_by_user = s->user_stopped;
 	st->shim_pid = 0; /* from this record on nobody shall look for it */

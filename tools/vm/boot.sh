@@ -22,15 +22,15 @@ host_over() {
 read -r line </proc/cmdline
 case $line in
 *atoll.systemd*)
-	$b mount -t ext4 /dev/vda /root
+	$b mount -t ext4 /dev/vdb /root
 	$b mkdir -p /root/host
 	host_over /root/host
 	;;
 *)
 	host_over /root
-	$b mount -t tmpfs -o mode=1777,size=75% tmp /root/tmp
 	;;
-esac || { echo "boot: no root"; $b poweroff -f; }
+esac &&
+	$b mount -t ext4 -o noatime,nobarrier /dev/vda /root/tmp && $b chmod 1777 /root/tmp || { echo "boot: no root"; $b poweroff -f; }
 $b mount -t tmpfs -o mode=755 run /root/run
 $b mkdir /root/run/vm /root/run/vm-bin /root/run/lock
 $b chmod 1777 /root/run/lock

@@ -100,7 +100,8 @@ class Machine:
         (d / "atoll-vm.service").write_text(UNIT)
         (d / "console").touch()
         (d / "initramfs").write_bytes(
-            self.parts.initramfs((HERE / "boot.sh").read_text(), self.systemd))
+            self.parts.initramfs((HERE / "boot.sh").read_text()))
+        parts.file_system(d / "scratch", parts.SCRATCH_MIB)
 
     def _argv(self, d):
         append = ("console=ttyS0 quiet panic=-1 reboot=t mitigations=off cgroup_no_v1=all "
@@ -124,11 +125,11 @@ class Machine:
                 *export("/", "host", "readonly=on"), *export(d, "control")]
         for n, path in enumerate(self.shares):
             argv += export(path, f"share{n}")
+        # /tmp; nothing of it needs to reach the host's disk.
+        argv += ["-drive", f"file={d}/scratch,format=raw,if=virtio,cache=unsafe"]
         if self.systemd:
             append += " atoll.systemd"
             argv += ["-drive", f"file={self.parts.image},format=raw,if=virtio,snapshot=on"]
-        # A disk of nothing, for what limits and counts its traffic.
-        argv += ["-drive", "driver=null-co,if=virtio,size=1073741824,read-zeroes=on"]
         return [*argv, "-append", append]
 
     def _boot(self, d, timeout, terminal):

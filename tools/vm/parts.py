@@ -18,8 +18,8 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 BUSYBOX = Path("/bin/busybox")
 # In the initramfs; everything else the machine loads by itself when it is asked for.
-MODULES = ["virtio_pci", "9pnet_virtio", "9p", "virtio_console", "overlay", "virtio_blk"]
-DISK_MODULES = ["ext4"]
+MODULES = ["virtio_pci", "9pnet_virtio", "9p", "virtio_console", "virtio_blk", "overlay", "ext4"]
+SCRATCH_MIB = 8192
 SYSTEMD_ROOT = ["systemd-sysv", "dbus", "udev", "kmod", "procps", "iproute2", "busybox-static",
                 "python3-minimal"]
 SYSTEMD_IMAGE_MIB = 1536
@@ -128,16 +128,14 @@ class Parts:
             # Gettys hang up the terminals they take, our output with them.
             for unit in ("serial-getty@ttyS0", "serial-getty@hvc0", "getty@tty1", "console-getty"):
                 (units / f"{unit}.service").symlink_to("/dev/null")
-            with open(part, "wb") as f:
-                f.truncate(SYSTEMD_IMAGE_MIB << 20)
-            call([tool("mkfs.ext4"), "-q", "-F", "-d", str(root), str(part)], "mkfs.ext4")
+            file_system(part, SYSTEMD_IMAGE_MIB, root)
         finally:
             shutil.rmtree(root, ignore_errors=True)
 
-    def initramfs(self, script, systemd=False):
+    def initramfs(self, script):
         """A cpio archive, uncompressed: busybox, the modules of the boot, `script` as init."""
         names = []
-        for module in MODULES + (DISK_MODULES if systemd else []):
+        for module in MODULES:
             shown = call([tool("modprobe"), "-d", str(self.kernel), "-S", self.version,
                           "--show-depends", module], f"no module {module} in Debian's kernel")
             for line in shown.splitlines():
@@ -161,6 +159,14 @@ def tool(name):
     if not found:
         raise Unavailable(f"no program {name}")
     return found
+
+
+def file_system(path, mib, root=None):
+    """An ext4 image, sparse; with the files of a directory."""
+    with open(path, "wb") as f:
+        f.truncate(mib << 20)
+    call([tool("mkfs.ext4"), "-q", "-F", "-E", "lazy_itable_init=1,lazy_journal_init=1",
+          *(["-d", str(root)] if root else []), str(path)], "mkfs.ext4")
 
 
 def uncompressed(bz_image):

@@ -58,7 +58,7 @@ def _run(suite, build, cache, stage):
     files = _stage(build, stage)
     results = stage / "results/results"
     results.touch()
-    home = "/tmp/atoll-vm"  # in the machine's memory: 9p is slow, and no overlay can be put on it
+    home = "/tmp/atoll-vm"  # on its own disk: 9p is slow, and no overlay can be put on it
     script = (f"mkdir {home} && cp -a {stage}/build {stage}/tests {stage}/inside.py {home} && "
               f"cd {home} && /usr/bin/python3 inside.py {results} "
               f"{BUDGET_S} {FILE_LIMIT_S} {TEST_LIMIT_S} {' '.join(files)}")
