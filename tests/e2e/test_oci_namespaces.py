@@ -27,6 +27,14 @@ def refuses(runtime, bundle):
     return go
 
 
+def holder_of(*flags):
+    """A process in new namespaces, ready."""
+    p = subprocess.Popen(["unshare", *flags, "sh", "-c", "echo ready; exec sleep 1000"],
+                         stdout=subprocess.PIPE)
+    assert p.stdout.readline() == b"ready\n"
+    return p
+
+
 def namespaces(*types):
     def change(spec):
         spec["linux"]["namespaces"] = [t if isinstance(t, dict) else {"type": t} for t in types]
@@ -144,6 +152,61 @@ def test_joined_user_namespace(run):
     finally:
         holder.kill()
         holder.communicate()
+
+
+def test_user_namespace_without_a_network_of_its_own(run):
+    """sysfs belongs to the network namespace: the host's is shown, read-only."""
+    def change(spec):
+        user(spec)
+        spec["linux"]["namespaces"] = [n for n in spec["linux"]["namespaces"]
+                                       if n["type"] != "network"]
+    out = run(["/bin/sh", "-c", "ls /sys/class/net | wc -l; grep ' /sys ' /proc/self/mountinfo"],
+              change)
+    assert int(out.split()[0]) > 0 and " ro," in out, out
+
+
+def test_limits_in_user_namespaces(run):
+    """They are set with the rights of who asks, which the namespace does not have."""
+    limits = {"rlimits": [{"type": "RLIMIT_NOFILE", "soft": 100, "hard": 200}], "oomScoreAdj": 77}
+    out = run(["/bin/sh", "-c", "cat /proc/self/limits /proc/self/oom_score_adj"], user, **limits)
+    assert out.endswith("\n77\n") and "200" in out
+    holder = holder_of("-U")
+    try:
+        for f in ("uid_map", "gid_map"):
+            with open(f"/proc/{holder.pid}/{f}", "w") as m:
+                m.write("0 200000 65536")
+        out = run(["/bin/sh", "-c", "cat /proc/self/limits /proc/self/oom_score_adj"],
+                  lambda s: s["linux"]["namespaces"].append(
+                      {"type": "user", "path": f"/proc/{holder.pid}/ns/user"}), **limits)
+        assert out.endswith("\n77\n") and "200" in out
+    finally:
+        holder.kill()
+        holder.communicate()
+
+
+def test_joined_mount_namespace(run):
+    """Everything is mounted in the namespace that is there, and its own root stays what it was."""
+    holder = holder_of("-m", "--propagation", "private")
+    try:
+        path = f"/proc/{holder.pid}/ns/mnt"
+
+        def change(spec):
+            ns = [n for n in spec["linux"]["namespaces"] if n["type"] != "mount"]
+            spec["linux"]["namespaces"] = [*ns, {"type": "mount", "path": path}]
+
+        out = run(["/bin/sh", "-c", "readlink /proc/self/ns/mnt; ls /"], change)
+        assert out.split()[0] == os.readlink(path)
+        assert set(out.split()[1:]) >= {"bin", "proc"} and "boot" not in out.split()
+    finally:
+        holder.kill()
+        holder.communicate()
+
+
+def test_without_pivot_root(runtime, bundle):
+    out = runtime("run", "--no-pivot", "-b", bundle(["/bin/sh", "-c", "ls /; ls /../.."]),
+                  next(ids)).out.split()
+    half = len(out) // 2
+    assert out[:half] == out[half:] and "bin" in out and "boot" not in out
 
 
 def test_time_offsets(run):

@@ -245,7 +245,8 @@ def test_the_runtimes_file_cannot_be_written(runtime, build, bundle, base):
     try:
         for _ in range(20):
             r = runtime.try_("exec", i, "/evil")
-            assert "Usage" in r.out, str(r)  # it did run: inside, as anything else does
+            # It did run, inside, as anything else does; linked dynamically it finds no loader.
+            assert "Usage" in r.out or b"/ld-linux" in before, str(r)
         out = runtime("exec", i, "sh", "-c", "cat /proc/self/mountinfo").out
         assert "atoll-runtime" not in out
     finally:

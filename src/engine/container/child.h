@@ -49,6 +49,8 @@ struct child_message {
 [[nodiscard]] int copy_up(int from_fd, int to_fd);
 
 /* process_child.c */
+/* Resource limits; nothing when they were set already. */
+[[nodiscard]] int process_limits(const struct plan_process *p, struct err *e);
 /* Limits, identity, working directory; finds the program: path in *ret_path (static storage). */
 [[nodiscard]] int process_prepare(struct plan_process *p, const struct plan *plan,
 				  const char **ret_path, struct err *e);

@@ -314,6 +314,10 @@ static void fork_inside(struct plan *p)
 	struct err e = {};
 	pid_t pid;
 
+	/* What a user namespace takes the right to do comes first. */
+	if (set_oom(p, &e) < 0 || (p->process.spec && process_limits(&p->process, &e) < 0))
+		fail(p, &e);
+	p->process.rlimits_done = true;
 	if (join(p, SPEC_NS_PID, &e) < 0 || join(p, SPEC_NS_USER, &e) < 0)
 		fail(p, &e);
 	pid = ns_clone(p->clone_flags | CLONE_PARENT, FD_NONE, &pidfd);

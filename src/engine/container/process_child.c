@@ -32,7 +32,7 @@
 
 #define IOPRIO_WHO_PROCESS 1
 
-static int set_rlimits(const struct plan_process *p, struct err *e)
+int process_limits(const struct plan_process *p, struct err *e)
 {
 	for (size_t i = 0; i < p->spec->rlimits_n && !p->rlimits_done; i++) {
 		const struct spec_rlimit *l = &p->spec->rlimits[i];
@@ -284,7 +284,7 @@ static int find_program(const struct plan_process *p, const char **ret_path, str
 int process_prepare(struct plan_process *p, const struct plan *plan, const char **ret_path,
 		    struct err *e)
 {
-	int r = set_rlimits(p, e), entered;
+	int r = process_limits(p, e), entered;
 
 	r = r < 0 ? r : set_scheduling(p, e);
 	r = r < 0 ? r : set_memory_policy(plan, p, e);
@@ -337,30 +337,32 @@ static int load_filter(const struct plan_process *p, struct err *e)
 }
 
 /*
- * 3, 4, ... become the passed descriptors; everything else but the report closes at exec. All go
- * up first, out of the way of the places to be filled.
+ * 3, 4, ... become the passed descriptors, the report comes after them and closes at exec; all
+ * others are closed now, or the path of the program could lead through one of them to a file of
+ * the host (CVE-2024-21626). Everything goes up first, out of the way of the places to be filled.
  */
 static int arrange_fds(struct plan_process *p, int *report_fd)
 {
-	int n = (int) p->preserve_fds_n, up;
+	int n = (int) p->preserve_fds_n, last = 3 + n, up;
 
 	for (int i = 0; i < n; i++) {
-		up = fcntl(p->preserve_fds[i], F_DUPFD_CLOEXEC, 3 + n);
+		up = fcntl(p->preserve_fds[i], F_DUPFD_CLOEXEC, last + 1);
 		if (up < 0)
 			return -errno;
 		p->preserve_fds[i] = up;
 	}
-	if (n) {
-		up = fcntl(*report_fd, F_DUPFD_CLOEXEC, 3 + n);
-		if (up < 0)
-			return -errno;
-		*report_fd = up;
-	}
+	up = fcntl(*report_fd, F_DUPFD_CLOEXEC, last + 1);
+	if (up < 0)
+		return -errno;
+	*report_fd = up;
 	for (int i = 0; i < n; i++) {
 		if (dup2(p->preserve_fds[i], 3 + i) < 0)
 			return -errno;
 	}
-	return close_range(3 + (unsigned) n, ~0u, CLOSE_RANGE_CLOEXEC) < 0 ? -errno : 0;
+	if (dup3(up, last, O_CLOEXEC) < 0)
+		return -errno;
+	*report_fd = last;
+	return close_range((unsigned) last + 1, ~0u, 0) < 0 ? -errno : 0;
 }
 
 /*
