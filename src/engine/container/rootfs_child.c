@@ -239,7 +239,7 @@ static int do_cgroup(struct plan *p, struct plan_mount *m, struct err *e)
 		{ .key = "source", .value = "tmpfs", .fd = FD_NONE }
 	};
 	struct mount_change change = { .set = m->words.set & MOUNT_ATTR_RDONLY };
-	auto_fd int target = target_of(p, m), fd = FD_NONE, dir = FD_NONE;
+	auto_fd int target = target_of(p, m), fd = FD_NONE;
 	int r = 0;
 
 	if (target < 0)
