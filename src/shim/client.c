@@ -171,11 +171,17 @@ static bool on_create(struct client *c, struct shim_msg *m, struct arena *a)
 
 static bool on_signal(struct client *c, struct shim_msg *m, struct arena *)
 {
+	int signo = (int) m->signal.signo;
 	struct err e = {};
-	int r = c->exec ? exec_signal(c->exec, (int) m->signal.signo, &e)
-			: life_signal(c->shim, (int) m->signal.signo, &e);
+	int r = c->exec ? exec_signal(c->exec, signo, &e) : life_signal(c->shim, signo, &e);
 
-	return c->is_session || reply_result(c, r, &e);
+	if (c->is_session)
+		return true;
+	if (r >= 0 && signo == SIGKILL) { /* its end is what was asked for */
+		c->waits = WAITS_STOP;
+		return true;
+	}
+	return reply_result(c, r, &e);
 }
 
 static bool on_stop(struct client *c, struct shim_msg *m, struct arena *)
