@@ -18,7 +18,7 @@ from pathlib import Path
 TOP = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(TOP / "tests/e2e"))
 
-from lib import images  # noqa: E402
+from lib import images, leaks  # noqa: E402
 
 PACKAGES = ["podman", "docker.io", "containerd", "runc", "crun", "conmon"]
 
@@ -154,11 +154,20 @@ class Peers:
             except subprocess.TimeoutExpired:
                 p.kill()
                 p.wait()
-        for line in sorted(Path("/proc/self/mountinfo").read_text().splitlines(), reverse=True):
-            where = line.split()[4]
-            if where.startswith(str(self.dir)):
-                subprocess.run(["umount", "-l", where], check=False)
-        shutil.rmtree(self.dir)
+        # Containers that outlived their command, after a failure, and what they have mounted.
+        for p in leaks.processes(str(self.dir)):
+            os.kill(int(p.split()[0]), signal.SIGKILL)
+        for _ in range(50):
+            for line in sorted(Path("/proc/self/mountinfo").read_text().splitlines(),
+                               key=lambda l: l.split()[4], reverse=True):
+                where = line.split()[4]
+                if where.startswith(str(self.dir)):
+                    subprocess.run(["umount", "-l", where], check=False)
+            try:
+                shutil.rmtree(self.dir)
+                break
+            except OSError:
+                time.sleep(0.1)
 
     # -- each gives its `run`; a peer that cannot run here raises RuntimeError with the reason
 
