@@ -89,16 +89,8 @@ static int cpu_v1(const struct groups_place *p, const struct spec_cpu *c, struct
 	bool late_period = false, late_burst = false;
 	int r = 0;
 
-	if (c->shares_set && c->shares != 0) {
-		if (c->shares < 2 || c->shares > 262144)
-			return err_set(e, ERR_INVALID, EINVAL,
-				       "linux.resources.cpu.shares: the %s allowed cpu-shares is "
-				       "%s, not %llu",
-				       c->shares < 2 ? "minimum" : "maximum",
-				       c->shares < 2 ? "2" : "262144",
-				       (unsigned long long) c->shares);
+	if (c->shares_set && c->shares)
 		r = put_u64(p, "cpu.shares", c->shares, "linux.resources.cpu.shares", e);
-	}
 	if (r == 0 && c->realtime_period_set && c->realtime_period)
 		r = put_u64(p, "cpu.rt_period_us", c->realtime_period,
 			    "linux.resources.cpu.realtimePeriod", e);
@@ -207,6 +199,13 @@ static int cpu_apply(const struct groups *g, const struct spec_cpu *c, struct er
 	bool cpus = c->cpus && c->cpus[0], mems = c->mems && c->mems[0];
 	int r = 0;
 
+	/* The kernel would silently take the nearest possible value. */
+	if (c->shares_set && c->shares && (c->shares < 2 || c->shares > 262144))
+		return err_set(e, ERR_INVALID, EINVAL,
+			       "linux.resources.cpu.shares: the %s allowed cpu-shares is %s, not "
+			       "%llu",
+			       c->shares < 2 ? "minimum" : "maximum",
+			       c->shares < 2 ? "2" : "262144", (unsigned long long) c->shares);
 	if (cpu_wanted(c)) {
 		p = need(g, CGROUP_CPU, "linux.resources.cpu", e);
 		if (!p)
