@@ -29,7 +29,7 @@ struct format {
 	size_t columns_n;
 	bool table;
 	const char *standard; /* the verb's own template, where it is what is run; else NULL */
-	struct buf cells; /* of a table: lines of cells between tabs */
+	struct buf cells;     /* of a table: lines of cells between tabs */
 };
 
 /*

@@ -38,9 +38,10 @@ static int probe(const struct host *h, struct engine_caps *ret, struct err *)
 	}
 	if (h->euid != 0) {
 		c.usable = false;
-		(void) snprintf(c.why, sizeof(c.why),
-				"it makes mounts and namespaces, which needs root (or to be root of a "
-				"user namespace)");
+		(void) snprintf(
+			c.why, sizeof(c.why),
+			"it makes mounts and namespaces, which needs root (or to be root of a "
+			"user namespace)");
 	}
 	*ret = c;
 	return 0;
