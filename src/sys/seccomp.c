@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <linux/seccomp.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define JUMP_MAX  255 /* of a conditional jump; further with BPF_JA */
 #define FAILS_MAX 64  /* conditional jumps of one rule that lead past it */
@@ -141,15 +142,34 @@ static void emit_leaf(struct code *c, const struct segment *s)
 	emit_return(c, always ? always->action : s->otherwise);
 }
 
-static size_t leaf_size(const struct segment *s)
+static bool simple(const struct segment *s, uint32_t *ret_action)
+{
+	if (s->rules_n == 0)
+		*ret_action = s->otherwise;
+	for (size_t i = 0; i < s->rules_n; i++) {
+		if (s->rules[i].conditions_n)
+			return false;
+		if (i == 0)
+			*ret_action = s->rules[0].action;
+	}
+	return true;
+}
+
+static size_t conditional_size(const struct segment *s)
 {
 	struct sock_filter scratch[1024];
 	struct code c = { scratch, 0, 1024, false };
 
-	if (s->rules_n == 0)
-		return 1;
 	emit_leaf(&c, s);
 	return c.n;
+}
+
+/* Asked for on every level of the tree: the few with conditions alone are worth a trial. */
+static size_t leaf_size(const struct segment *s)
+{
+	uint32_t action;
+
+	return simple(s, &action) ? 1 : conditional_size(s);
 }
 
 static size_t tree_size(const struct segment *s, size_t n)
@@ -182,17 +202,27 @@ static void emit_tree(struct code *c, const struct segment *s, size_t n)
 	emit_tree(c, s + half, n - half);
 }
 
-/* Insertion for stability: rules come mostly sorted, and the order of equals has a meaning. */
-static void sort_rules(struct seccomp_rule *r, size_t n)
+/* By merging, which is stable: the order of rules of one number has a meaning. */
+static int sort_rules(struct seccomp_rule *r, size_t n)
 {
-	for (size_t i = 1; i < n; i++) {
-		struct seccomp_rule x = r[i];
-		size_t j = i;
+	struct seccomp_rule *other = calloc(n ? n : 1, sizeof(*other));
 
-		for (; j > 0 && r[j - 1].nr > x.nr; j--)
-			r[j] = r[j - 1];
-		r[j] = x;
+	if (!other)
+		return -ENOMEM;
+	for (size_t run = 1; run < n; run *= 2) {
+		for (size_t lo = 0; lo < n; lo += 2 * run) {
+			size_t mid = lo + run < n ? lo + run : n;
+			size_t hi = lo + 2 * run < n ? lo + 2 * run : n;
+			size_t a = lo, b = mid;
+
+			for (size_t k = lo; k < hi; k++)
+				other[k] = a < mid && (b >= hi || r[a].nr <= r[b].nr) ? r[a++]
+										      : r[b++];
+		}
+		memcpy(r, other, n * sizeof(*r));
 	}
+	free(other);
+	return 0;
 }
 
 struct segments {
@@ -206,19 +236,6 @@ static uint32_t default_for(const struct seccomp_profile *p, const struct seccom
 	if (nr >= a->foreign_from)
 		return a->foreign_action;
 	return nr > a->last_known ? p->newer_action : p->default_action;
-}
-
-static bool simple(const struct segment *s, uint32_t *ret_action)
-{
-	if (s->rules_n == 0)
-		*ret_action = s->otherwise;
-	for (size_t i = 0; i < s->rules_n; i++) {
-		if (s->rules[i].conditions_n)
-			return false;
-		if (i == 0)
-			*ret_action = s->rules[0].action;
-	}
-	return true;
 }
 
 static void add(struct segments *all, struct segment s)
@@ -260,10 +277,11 @@ static int build_arch(struct code *c, const struct seccomp_profile *p, struct se
 	uint64_t next = 0;
 	size_t i = 0, left;
 
+	if (sort_rules(a->rules, a->rules_n) < 0)
+		return -ENOMEM;
 	all.v = calloc(all.max, sizeof(*all.v));
 	if (!all.v)
 		return -ENOMEM;
-	sort_rules(a->rules, a->rules_n);
 	while (i < a->rules_n) {
 		uint32_t nr = a->rules[i].nr;
 		size_t k = i;
