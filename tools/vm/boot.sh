@@ -6,6 +6,7 @@ b=/bin/busybox
 $b mount -t devtmpfs dev /dev
 $b mount -t proc proc /proc
 $b mount -t sysfs sys /sys
+echo "boot: begins"
 for m in /modules/*; do
 	$b insmod "$m" || echo "boot: cannot load $m"
 done

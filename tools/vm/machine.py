@@ -5,6 +5,7 @@ lack something), Debian's kernel runs with cgroup v2 alone and all capabilities.
 host's, read-only under a layer of memory, so nothing it does lasts.
 """
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -17,8 +18,11 @@ from . import parts
 HERE = Path(__file__).resolve().parent
 # Generous: 3-6 s on an idle core, ten times that beside a build.
 BOOT_TIMEOUT_S = 180
+ENDED_BY_ITSELF = 125
 # What the machine mounts its own, empty file systems over.
 HIDDEN = ("/tmp", "/run", "/dev")
+# On the console: our first program has begun, or the kernel found nothing in our initramfs to begin.
+OUR_WORDS = r"boot: begins|No working init found|Unable to mount root fs|Attempted to kill init"
 UNIT = """[Unit]
 Description=The command of tools/dev-vm
 After=multi-user.target
@@ -33,11 +37,22 @@ TTYPath=/dev/hvc0
 
 
 class NoBoot(Exception):
-    """The machine did not come up, twice; the text is its console."""
+    """The machine did not come up, twice; the text is its console. ours: what we put into it is to
+    blame, not the emulator or the kernel, which never came as far as that."""
+
+    def __init__(self, consoles):
+        super().__init__("\n".join(f"---- boot {n}\n{c[-4000:]}"
+                                   for n, c in enumerate(consoles, 1)))
+        self.ours = all(re.search(OUR_WORDS, c) for c in consoles)
+        self.last = last_line(consoles[-1])
+
+
+def last_line(console):
+    return (console.strip().splitlines() or ["no word from it"])[-1]
 
 
 class Result:
-    """Exit status (124: over its time) and output of a command in a machine."""
+    """Exit status (124: over its time; ENDED_BY_ITSELF) and output of a command in a machine."""
 
     def __init__(self, status, out, boots):
         self.status = status
@@ -73,12 +88,11 @@ class Machine:
                 if (Path(d) / "ready").exists():
                     console = (Path(d) / "console").read_text(errors="replace")
                     if status is None:
-                        status, out = 125, out + f"\n[the machine ended by itself]\n{console}"
+                        status, out = ENDED_BY_ITSELF, out + f"\n[the machine ended by itself]\n{console}"
                     return Result(status, out, boots)
                 consoles.append((Path(d) / "console").read_text(errors="replace") + out)
-            report(f"dev-vm: boot {boots} of at most 2 did not come up: "
-                   f"{(consoles[-1].strip().splitlines() or ['no word from it'])[-1]}")
-        raise NoBoot("\n".join(f"---- boot {n}\n{c[-4000:]}" for n, c in enumerate(consoles, 1)))
+            report(f"dev-vm: boot {boots} of at most 2 did not come up: {last_line(consoles[-1])}")
+        raise NoBoot(consoles)
 
     def _write(self, d, command, env, terminal):
         """Fill the control directory."""

@@ -15,10 +15,11 @@ from . import machine, parts
 TOP = Path(__file__).resolve().parents[2]
 NAME = "e2e (Debian's kernel, cgroup v2)"
 # What says most about control groups and the kernel first: the budget may end the list early.
-FILES = ["test_runtime_cgroups.py", "test_runtime_verbs.py"]
+FILES = ["test_runtime_cgroups.py", "test_runtime_verbs.py", "test_runtime_robust.py",
+         "test_cli_run.py", "test_shim_life.py", "test_cli_files.py", "test_races.py"]
 BUDGET_S = 420
 FILE_LIMIT_S = 180
-TEST_LIMIT_S = 90
+TEST_LIMIT_S = 150
 
 
 def fill(suite, build):
@@ -35,7 +36,10 @@ def fill(suite, build):
     except parts.Unavailable as ex:
         suite.skips.append((NAME, f"no machine: {ex}"))
     except machine.NoBoot as ex:
-        suite.fail("boot", str(ex))
+        if ex.ours:
+            suite.fail("boot", str(ex))
+        else:
+            suite.skips.append((NAME, f"no machine: it did not come up, twice: {ex.last}"))
 
 
 def _stage(build, stage):
@@ -57,28 +61,42 @@ def _stage(build, stage):
 def _run(suite, build, cache, stage):
     files = _stage(build, stage)
     results = stage / "results/results"
-    results.touch()
     home = "/tmp/atoll-vm"  # on its own disk: 9p is slow, and no overlay can be put on it
     script = (f"mkdir {home} && cp -a {stage}/build {stage}/tests {stage}/inside.py {home} && "
               f"cd {home} && /usr/bin/python3 inside.py {results} "
               f"{BUDGET_S} {FILE_LIMIT_S} {TEST_LIMIT_S} {' '.join(files)}")
     m = machine.Machine(cache, memory_mib=3072, shares=[results.parent])
-    r = m.run(["/bin/sh", "-c", script], BUDGET_S + 2 * TEST_LIMIT_S,
-              env={"ATOLL_BUILD": f"{home}/build", "PYTHONDONTWRITEBYTECODE": "1", "ATOLL_VM": "1"})
-    facts = [json.loads(l) for l in results.read_text().splitlines() if l.endswith("}")]
+    for attempt in (1, 2):
+        results.write_text("")
+        r = m.run(["/bin/sh", "-c", script], BUDGET_S + 2 * TEST_LIMIT_S,
+                  env={"ATOLL_BUILD": f"{home}/build", "PYTHONDONTWRITEBYTECODE": "1"})
+        if r.status != machine.ENDED_BY_ITSELF:
+            break
+        # A kernel that panics is not ours, and what makes this one panic is the emulator mostly.
+        print(f"  the machine ended by itself in run {attempt} of at most 2", flush=True)
+    # The last line may be cut short, when the machine was.
+    facts = [json.loads(l) for l in results.read_text().splitlines(True) if l.endswith("}\n")]
     _count(suite, facts, r)
 
 
 def _count(suite, facts, r):
-    ended, found = {}, set()
+    ended, found, again = {}, set(), set()
     for f in facts:
         if "file" in f:
             if f["killed"]:
                 suite.fail(f["file"], f"did not end; killed after {f['seconds']} s")
-        elif f["outcome"] == "found":
-            found.add(f["test"])
-        elif ended.get(f["test"], ("",))[0] != "failed":
-            ended[f["test"]] = (f["outcome"], f.get("text", ""))
+            continue
+        test = f["test"]
+        if f["outcome"] == "found":
+            found.add(test)
+        elif f["again"] and f["outcome"] == "passed":
+            print(f"  passed at the second try: {test}", flush=True)
+            ended[test] = ("passed", "")
+        elif f["again"] and f["outcome"] == "failed" and test not in again:
+            again.add(test)
+            ended[test] = ("failed", f"{ended[test][1]}\n\n-- at the second try\n{f['text']}")
+        elif ended.get(test, ("",))[0] != "failed":
+            ended[test] = (f["outcome"], f.get("text", ""))
     for test, (outcome, text) in sorted(ended.items()):
         if outcome == "passed":
             suite.passed += 1
