@@ -91,6 +91,12 @@ static int open_database(struct store *s, bool read_only, struct err *e)
 	struct path_text db = paths_db(&s->paths);
 	int flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
 
+	/*
+	 * No threads here: no locks. No statistics. For the whole process, so they are refused
+	 * once a database was opened; then they hold already.
+	 */
+	(void) sqlite3_config(SQLITE_CONFIG_SINGLETHREAD);
+	(void) sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
 	flags |= read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
 	if (sqlite3_open_v2(db.z, &s->db, flags, NULL) != SQLITE_OK) {
 		if (!s->db)
