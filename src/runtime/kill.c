@@ -88,7 +88,11 @@ static int run_kill(struct runtime *rt, const void *options, const struct string
 	}
 	if (container_pid(&c) == 0)
 		return err_set(e, ERR_CONFLICT, ESRCH, "container not running: '%s'", c.id);
-	return engine_signal(c.in, signo, e);
+	r = engine_signal(c.in, signo, e);
+	/* A frozen process of cgroup v1 cannot even die. */
+	if (r == 0 && signo == SIGKILL && c.state == ENGINE_PAUSED)
+		r = engine_resume(c.in, e);
+	return r;
 }
 
 /*

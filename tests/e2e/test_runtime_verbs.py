@@ -359,6 +359,21 @@ def test_exec_is_in_all_namespaces_and_cgroups(runtime, sleeper):
     assert all(l.endswith(":/") for l in inside.splitlines() if l[0].isdigit()), inside
 
 
+def test_exec_is_filtered_as_the_container_is(runtime, bundle, id, base):
+    def change(s):
+        s["linux"]["seccomp"] = {
+            "defaultAction": "SCMP_ACT_ALLOW", "architectures": ["SCMP_ARCH_X86_64"],
+            "syscalls": [{"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO",
+                          "errnoRet": 38}]}
+    runtime.leave("run", "-d", "-b", bundle(["/bin/sleep", "1000"], change), id)
+    f = base / "filtered.json"
+    f.write_text(json.dumps({"cwd": "/", "args": ["mkdir", "/tmp/x"], "env": ["PATH=/bin"],
+                             "user": {"uid": 0, "gid": 0}}))
+    for how in (["-p", f, id], [id, "mkdir", "/tmp/x"]):
+        r = runtime.try_("exec", *how)
+        assert r.rc == 1 and "Function not implemented" in r.err, str(r)
+
+
 # -- pause, resume, ps, list, events
 
 def test_pause_and_resume(runtime, sleeper):
@@ -370,6 +385,12 @@ def test_pause_and_resume(runtime, sleeper):
     assert runtime.state(sleeper)["status"] == "running"
     runtime.fails("resume", sleeper, says="container not paused")
     runtime("exec", sleeper, "true")
+
+
+def test_a_paused_one_is_killed(runtime, sleeper):
+    runtime("pause", sleeper)
+    runtime("kill", sleeper, "KILL")
+    until(lambda: runtime.state(sleeper)["status"] == "stopped", "stopped")
 
 
 def test_a_paused_one_is_deleted_by_force(runtime, sleeper):
