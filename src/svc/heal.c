@@ -17,6 +17,8 @@
 #include "sys/tree.h"
 
 #define KILL_WAIT (10 * NSEC_PER_SEC)
+/* Records in a list up to which each shim is looked at exactly. */
+enum { EXACT_MAX = 64 };
 
 static bool claims_shim(const struct workload_status *st)
 {
@@ -48,6 +50,16 @@ bool heal_needed(const struct workload_record *w, const char *boot_id)
 	enum process_kind kind = PROCESS_KIND_UNKNOWN;
 
 	return needs_healing(w, boot_id, &kind);
+}
+
+/*
+ * The same for long lists: a shim whose pid another process has got meanwhile is seen only by the
+ * verbs that name the workload, and by repair.
+ */
+static bool heal_likely(const struct workload_record *w, const char *boot_id)
+{
+	return claims_shim(&w->status) &&
+	       (!streq(w->boot_id, boot_id) || !process_pid_runs(w->status.shim_pid));
 }
 
 /* The process itself, where the engine left nothing to find it by. */
@@ -294,7 +306,10 @@ int heal_list(struct svc *s, bool running_only, struct arena *a, struct workload
 	for (size_t i = 0; i < list.n; i++) {
 		bool healed = false, gone = false;
 
-		if (needs_healing(&list.v[i], boot, &kind) && !s->store->read_only) {
+		bool needed = list.n > EXACT_MAX ? heal_likely(&list.v[i], boot)
+						 : needs_healing(&list.v[i], boot, &kind);
+
+		if (needed && !s->store->read_only) {
 			struct err why;
 
 			/* One that cannot be mended must not hide the others. */

@@ -90,6 +90,20 @@ bool process_alive(pid_t pid, uint64_t ident)
 	return process_alive_next(pid, ident, &kind);
 }
 
+bool process_pid_runs(pid_t pid)
+{
+	enum process_kind kind = PROCESS_KIND_UNKNOWN;
+	uint64_t ident;
+
+	if (pid <= 0)
+		return false;
+	/* Moving no pages only looks for the process's memory, which a zombie has no more. */
+	if (syscall(SYS_move_pages, pid, 0L, NULL, NULL, NULL, 0) == 0)
+		return true;
+	/* No such process, no memory. Else: not built into this kernel, or not allowed. */
+	return errno != ESRCH && errno != EINVAL && look(pid, &ident, &kind) > 0;
+}
+
 int process_boot_id(char ret_id[static PROCESS_BOOT_ID_MAX])
 {
 	auto_fd int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
