@@ -26,6 +26,8 @@
 #define WHITEOUT_META ".wh..wh."
 #define WHITEOUT_OPQ  ".wh..wh..opq"
 
+#define WRITEBACK_BYTES ((uint64_t) 1 << 20)
+
 /* Bytes of directory names kept until the end, when their times are set. */
 #define LATER_BYTES_MAX ((size_t) 256 << 20)
 
@@ -267,6 +269,9 @@ static int end_file(struct unpack *u, struct err *e)
 	if (r < 0)
 		return r;
 	(void) futimens(u->fd, t); /* as in set_times */
+	/* Larger files go to the disk while the next ones come, not all in the sync at the end. */
+	if (n->size >= WRITEBACK_BYTES)
+		(void) sync_file_range(u->fd, 0, 0, SYNC_FILE_RANGE_WRITE);
 	u->file_bytes += n->size;
 	close_fd(&u->fd);
 	return 0;

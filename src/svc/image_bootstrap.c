@@ -9,6 +9,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
@@ -34,7 +35,7 @@ struct bootstrap {
 	struct arena arena;
 	char *argv[ARGS_MAX];
 	size_t argc;
-	char *env[8];
+	char *env[12];
 	int64_t epoch;
 	char suite[64];
 };
@@ -140,12 +141,13 @@ static int make_args(struct bootstrap *b, const char *list, const char *out, con
 		"--customize-hook=rm -rf \"$1\"/tmp/* \"$1\"/var/tmp/* \"$1\"/run/*",
 		"--customize-hook=rm -f \"$1\"/var/cache/ldconfig/aux-cache \"$1\"/var/lib/systemd/"
 		"random-seed \"$1\"/etc/.pwd.lock",
-		/* Services are not to be started by their packages in a container either. */
+		/* What nobody reads in a container. */
 		"--dpkgopt=path-exclude=/usr/share/man/*",
 		"--dpkgopt=path-exclude=/usr/share/doc/*",
 		"--dpkgopt=path-include=/usr/share/doc/*/copyright",
 		"--aptopt=Acquire::Languages \"none\"",
 	};
+	static const char *const proxies[] = { "http_proxy", "https_proxy", "no_proxy" };
 	struct arena *a = &b->arena;
 	const char *variant = b->req->variant ? b->req->variant : "minbase";
 	size_t n = 0;
@@ -182,6 +184,12 @@ static int make_args(struct bootstrap *b, const char *list, const char *out, con
 	b->env[n++] = arena_strdup(a, "DEBIAN_FRONTEND=noninteractive");
 	b->env[n++] = arena_printf(a, "SOURCE_DATE_EPOCH=%lld", (long long) b->epoch);
 	b->env[n++] = arena_printf(a, "TMPDIR=%s", tmp);
+	for (size_t i = 0; i < ARRAY_SIZE(proxies); i++) {
+		const char *value = secure_getenv(proxies[i]);
+
+		if (value)
+			b->env[n++] = arena_printf(a, "%s=%s", proxies[i], value);
+	}
 	for (size_t i = 0; i < n; i++)
 		if (!b->env[i])
 			return no_memory(e);
