@@ -2,8 +2,10 @@
 #include "svc/events.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/inotify.h>
 #include <unistd.h>
 
@@ -24,7 +26,9 @@ int event_watch_open(struct event_watch *w, struct svc *s, const struct events_o
 		r = svc_store(s, e);
 	if (r < 0)
 		return r;
-	*w = (struct event_watch){ .svc = s, .options = o, .inotify_fd = FD_NONE };
+	*w = (struct event_watch){
+		.svc = s, .options = o, .inotify_fd = FD_NONE, .lock_fd = FD_NONE
+	};
 	w->arena = ARENA_INIT(16u << 20);
 	if (!o->since) {
 		r = store_event_last(s->store, &w->seq, e);
@@ -41,12 +45,15 @@ int event_watch_open(struct event_watch *w, struct svc *s, const struct events_o
 	if (inotify_add_watch(fd, s->paths.root, IN_MODIFY | IN_CREATE | IN_ONLYDIR) < 0)
 		return err_sys(e, errno, "watch '%s'", s->paths.root);
 	w->inotify_fd = take_fd(&fd);
+	/* Not there for who may only read: such a watcher may learn of an event with the next. */
+	w->lock_fd = open(paths_lock(&s->paths).z, O_RDONLY | O_CLOEXEC);
 	return 0;
 }
 
 void event_watch_close(struct event_watch *w)
 {
 	close_fd(&w->inotify_fd);
+	close_fd(&w->lock_fd);
 	arena_fini(&w->arena);
 }
 
@@ -129,6 +136,16 @@ static int next_ready(struct event_watch *w, const struct event **ret, struct er
 	}
 }
 
+/*
+ * The log is written before the commit can be seen: whoever looks at once sees nothing, and nothing
+ * would wake him again. Writers hold the lock until the commit stands.
+ */
+static void await_writer(const struct event_watch *w)
+{
+	if (w->lock_fd >= 0 && flock(w->lock_fd, LOCK_SH) == 0)
+		(void) flock(w->lock_fd, LOCK_UN);
+}
+
 static void drain(int fd)
 {
 	char events[4096];
@@ -161,5 +178,6 @@ int event_watch_next(struct event_watch *w, nsec_t deadline, const struct event 
 		struct pollfd p = { .fd = w->inotify_fd, .events = POLLIN };
 		if (poll(&p, 1, clock_poll_ms(end)) < 0 && errno != EINTR)
 			return err_sys(e, errno, "wait for events");
+		await_writer(w);
 	}
 }

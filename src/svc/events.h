@@ -25,6 +25,7 @@ struct event_watch {
 	const struct events_options *options; /* borrowed */
 	int64_t seq;			      /* the last one given or passed over */
 	int inotify_fd;			      /* owned; readable: something may have come */
+	int lock_fd;			      /* owned: the writers' queue; or FD_NONE */
 	struct arena arena;		      /* of the current batch */
 	struct events batch;
 	size_t next;

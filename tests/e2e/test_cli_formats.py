@@ -153,6 +153,35 @@ def test_events(atoll, busybox):
                  "{{.Action}} {{.Actor.Attributes.name}}").line == "die seen"
 
 
+def test_live_events(atoll, busybox):
+    p = atoll.popen("events", "--filter", "type=volume", "--format", "{{.Action}} {{.Actor.ID}}",
+                    "--since", f"{time.time():.6f}")
+    atoll("volume", "create", "watched")
+    assert p.stdout.readline() == b"create watched\n"
+    atoll("volume", "rm", "watched")
+    assert p.stdout.readline().endswith(b" watched\n")
+    p.terminate()
+    p.communicate(timeout=60)
+
+
+def test_live_stats(atoll, two):
+    p = atoll.popen("stats", "--format", "{{.Name}}", "runs")
+    assert p.stdout.readline() == p.stdout.readline() == b"runs\n"
+    p.terminate()
+    p.communicate(timeout=60)
+
+
+def test_live_logs(atoll, busybox):
+    atoll("run", "-di", "--name", "follow", busybox, "cat")
+    p = atoll.popen("logs", "-f", "follow")
+    atoll.try_("exec", "follow", "sh", "-c", "echo through the log > /proc/1/fd/1")
+    assert p.stdout.readline() == b"through the log\n"
+    atoll("kill", "follow")
+    assert p.wait(60) == 0
+    p.communicate()
+    atoll("rm", "follow")
+
+
 def test_logs(atoll, busybox):
     atoll("run", "--name", "talks", busybox, "sh", "-c",
           "for i in 1 2 3 4 5; do echo line $i; done; echo bad >&2")
