@@ -220,8 +220,9 @@ static void destroy(struct instance *in)
 	(void) kill_all(in, clock_deadline(REMOVE_TIME), &e);
 	if (in->pidfd < 0 && c->groups) /* half-created: its pid was never known */
 		(void) groups_kill(c->groups, clock_deadline(REMOVE_TIME), &e);
-	if (in->pidfd >= 0)
-		(void) pidfd_reap(in->pidfd, NULL); /* ours or not, reaped before or not */
+	/* Ours or not, reaped before or not; one that hangs in the kernel is not waited for. */
+	if (in->pidfd >= 0 && pidfd_poll(in->pidfd, 0) == 1)
+		(void) pidfd_reap(in->pidfd, NULL);
 	if (c->groups)
 		(void) groups_remove(c->groups, clock_deadline(REMOVE_TIME), &e);
 	run_poststop(c);

@@ -141,6 +141,8 @@ static int clone_init(struct making *m, struct err *e)
 			return err_sys(e, errno, "joining the pid namespace '%s'",
 				       p->spec->linux_.ns[SPEC_NS_PID].path);
 	}
+	int dumpable = prctl(PR_GET_DUMPABLE);
+
 	if (hide) /* born among strangers: nothing of it may be looked at */
 		(void) prctl(PR_SET_DUMPABLE, 0);
 	pid = ns_clone(p->join_user ? 0 : p->clone_flags, cgroup, &c->in.pidfd);
@@ -151,7 +153,7 @@ static int clone_init(struct making *m, struct err *e)
 		init_child(p, cgroup >= 0);
 	}
 	if (hide)
-		(void) prctl(PR_SET_DUMPABLE, 1);
+		(void) prctl(PR_SET_DUMPABLE, dumpable == 1);
 	if (join >= 0 && setns(own, CLONE_NEWPID) < 0 && pid > 0)
 		return err_sys(e, errno, "returning to the own pid namespace");
 	if (pid < 0)

@@ -103,11 +103,13 @@ static int clone_exec(struct exec_plan *xp, struct container *c, pid_t *ret_pid,
 	}
 	/* Processes of the container see it at once: they shall not look into it, nor at the
 	 * program it comes from (CVE-2016-9962, CVE-2019-5736). */
+	int dumpable = prctl(PR_GET_DUMPABLE);
+
 	(void) prctl(PR_SET_DUMPABLE, 0);
 	pid = ns_clone(0, FD_NONE, ret_pidfd);
 	if (pid == 0)
 		exec_child(xp);
-	(void) prctl(PR_SET_DUMPABLE, 1);
+	(void) prctl(PR_SET_DUMPABLE, dumpable == 1);
 	if (join && setns(own, CLONE_NEWPID) < 0 && pid > 0)
 		return err_sys(e, errno, "returning to the own pid namespace");
 	if (pid < 0)
