@@ -303,15 +303,16 @@ static int spawn_orphan(const struct spawn *s)
 	return WIFEXITED(status) ? -WEXITSTATUS(status) : -EIO;
 }
 
-static int spawn_shim(int state_fd, int sock, struct err *e)
+static int spawn_shim(int state_fd, int sock, const char *id, struct err *e)
 {
-	char path[PATH_MAX], name[] = "atoll-shim";
-	char *argv[] = { name, NULL };
-	int fds[] = { sock, state_fd }; /* SHIM_FD and the one after it */
+	char path[PATH_MAX], name[] = "atoll-shim", of[SHIM_ID_MAX + 1];
+	char *argv[] = { name, of, NULL }; /* the id: for people who look at ps */
+	int fds[] = { sock, state_fd };	   /* SHIM_FD and the one after it */
 	struct spawn sp = SPAWN_INIT;
 	auto_fd int log = FD_NONE;
 	int r;
 
+	(void) snprintf(of, sizeof(of), "%s", id);
 	if (program_path(name, path, e) < 0)
 		return -1;
 	log = openat(state_fd, "shim.log", O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC,
@@ -342,7 +343,7 @@ int supervise_start(const struct shim_create *c, int state_fd, struct shim_conn 
 		return err_sys(e, errno, "sockets for a shim");
 	conn.fd = pair[0];
 	theirs = pair[1];
-	if (spawn_shim(state_fd, theirs, e) < 0)
+	if (spawn_shim(state_fd, theirs, c->id, e) < 0)
 		return -1;
 	close_fd(&theirs);
 	m.create = *c;
