@@ -151,6 +151,17 @@ def test_memory(runtime, limited):
     assert data["raw"]["oom_kill"] >= 1 and data["usage"]["limit"] == 40 * MIB
 
 
+def test_events_tell_of_memory_that_ran_out(runtime, limited):
+    id = limited({"memory": {"limit": 30 * MIB, "swap": 30 * MIB}})
+    p = runtime.popen("events", "--interval", "100ms", id)
+    assert json.loads(p.stdout.readline())["type"] == "stats"
+    assert runtime.try_("exec", id, "sh", "-c", "head -c 200000000 /dev/zero | tail").rc == 137
+    while json.loads(p.stdout.readline()) != {"type": "oom", "id": id}:
+        pass
+    runtime("kill", id, "KILL")
+    assert p.wait(60) == 0
+
+
 def test_memory_update_in_both_directions(runtime, limited):
     id = limited({"memory": {"limit": 40 * MIB, "swap": 60 * MIB}})
 
