@@ -136,6 +136,11 @@ static bool sweep_groups(const char *id)
 	return killed;
 }
 
+bool heal_instance(int state_fd, const struct workload_record *record)
+{
+	return destroy_instance(state_fd, record);
+}
+
 int heal_leftovers(struct svc *s, const char *id, const struct workload_record *record,
 		   bool *ret_killed, struct err *e)
 {

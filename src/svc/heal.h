@@ -31,6 +31,12 @@ bool heal_needed(const struct workload_record *w, const char *boot_id);
 			    struct workload_records *ret, struct err *e);
 
 /*
+ * The same for a start that finds an instance in the run directory and no shim: one that was killed
+ * before its first word. Keeps the directory. true: something of it ran.
+ */
+bool heal_instance(int state_fd, const struct workload_record *record);
+
+/*
  * End what still runs of a workload that has no shim, and remove its cgroups and run directory.
  * Its record may be gone already (record NULL).
  */

@@ -17,6 +17,7 @@
 #include "store/volume.h"
 #include "svc/config.h"
 #include "svc/heal.h"
+#include "svc/supervise.h"
 #include "svc/system.h"
 #include "sys/cgroup.h"
 #include "sys/process.h"
@@ -302,6 +303,30 @@ static int sweep_content(struct mending *m, struct err *e)
 		     (unsigned long long) bytes);
 }
 
+/* Whether a shim holds the workload, as it does before its first word is in the record. */
+static bool has_shim(const struct mending *m, const char *id)
+{
+	auto_fd int dir = open(paths_run(&m->svc->paths, id).z, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	return dir >= 0 && shim_alive(dir);
+}
+
+/* What is left in the cgroups of workloads that have ended. */
+static int sweep_ended(struct mending *m, const struct cgroup_layout *l, struct err *e)
+{
+	auto_fd int held = FD_NONE;
+	struct workload_records list;
+	/* No start is between its look at the record and its shim while this is held. */
+	int r = svc_hold(paths_runs(&m->svc->paths).z, true, &held, e);
+
+	if (r >= 0)
+		r = store_workload_list(m->svc->store, false, m->a, &list, e);
+	for (size_t i = 0; r >= 0 && i < list.n; i++)
+		if (list.v[i].status.state == WORKLOAD_EXITED && !has_shim(m, list.v[i].id))
+			r = sweep_cgroups(m, l, list.v[i].id, e);
+	return r;
+}
+
 static int mend(struct mending *m, struct err *e)
 {
 	auto_cgroup_layout struct cgroup_layout l = CGROUP_LAYOUT_INIT;
@@ -313,9 +338,8 @@ static int mend(struct mending *m, struct err *e)
 	r = check_database(m, e);
 	if (r >= 0)
 		r = mend_records(m, &list, e);
-	for (size_t i = 0; r >= 0 && i < list.n; i++)
-		if (list.v[i].status.state == WORKLOAD_EXITED)
-			r = sweep_cgroups(m, &l, list.v[i].id, e);
+	if (r >= 0)
+		r = sweep_ended(m, &l, e);
 	if (r >= 0)
 		r = sweep_directories(m, &l, paths_runs(&m->svc->paths).z, e);
 	if (r >= 0)

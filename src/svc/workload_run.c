@@ -231,6 +231,9 @@ static int start(struct svc *s, const struct workload_record *w, const struct wo
 		return err_set(e, ERR_CONFLICT, EALREADY,
 			       "workload '%s' runs already: attach to it instead", w->name);
 	}
+	if (faccessat(state_fd, "instance.json", F_OK, 0) == 0 && heal_instance(state_fd, w))
+		svc_notice(s, "workload '%s': its shim was gone; what still ran of it was ended",
+			   w->name);
 	r = svc_hold(paths_runs(&s->paths).z, false, &held, e);
 	if (r >= 0)
 		r = message_of(s, w, c, &image, attach, a, &m, e);
