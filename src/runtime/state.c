@@ -171,12 +171,14 @@ int container_new(struct runtime *rt, const char *id, const char *bundle, const 
 						 id, rt->root)
 				       : err_sys(e, errno, "make '%s/%s'", rt->root, id);
 	c.dir_fd = openat(root, id, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-	if (c.dir_fd < 0 || flock(c.dir_fd, LOCK_EX | LOCK_NB) < 0 ||
-	    !still_there(root, id, c.dir_fd)) {
-		r = errno ? errno : EBUSY;
-		/* Ours alone until it has a name that others may use: nothing else is in it. */
+	r = c.dir_fd < 0 ? err_sys(e, errno, "open '%s/%s'", rt->root, id) : lock(c.dir_fd, id, e);
+	if (r == 0 && !still_there(root, id, c.dir_fd))
+		r = err_set(e, ERR_CONFLICT, EBUSY,
+			    "container '%s' was deleted while it was created", id);
+	if (r < 0) {
+		/* Nothing is in it yet: another's of that name would not be empty. */
 		(void) unlinkat(root, id, AT_REMOVEDIR);
-		return err_sys(e, r, "lock '%s/%s'", rt->root, id);
+		return r;
 	}
 	c.id = id;
 	c.bundle = bundle;
