@@ -157,6 +157,10 @@ static int run(struct cli *c, int argc, char *const *argv)
 		return cli_usage(c, &e);
 	if (configure_log(&o, &e) < 0)
 		return cli_usage(c, &e);
+	if ((o.root && !*o.root) || (o.state && !*o.state)) { /* a script's unset variable */
+		(void) err_set(&e, ERR_INVALID, EINVAL, "--root and --state need a directory");
+		return cli_usage(c, &e);
+	}
 	c->debug = o.debug;
 	if (outcome == OPTION_HELP)
 		return help(c);

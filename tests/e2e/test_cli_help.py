@@ -86,6 +86,7 @@ def test_unknown_verbs(atoll, words, said):
     (["run", "--gpus", "all", "x"], "unsupported"),
     (["run", "--runtime", "runc", "x"], "unsupported"),
     (["--log-level", "loud", "ps"], "--log-level"),
+    (["--root", "", "ps"], "need a directory"),
 ])
 def test_wrong_flags_are_125(atoll, words, said):
     r = atoll.try_(*words)
