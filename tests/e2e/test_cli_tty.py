@@ -52,6 +52,22 @@ def test_the_terminal_is_restored_after_a_signal(atoll, busybox, mode, signo):
     atoll("rm", "-f", "raw")
 
 
+def test_the_terminal_is_restored_when_the_shim_dies(atoll, busybox, mode):
+    with atoll.terminal("run", "-it", "--name", "widow", busybox, "sh", "-c",
+                        "echo ready; sleep 1000") as t:
+        before = mode(t)
+        t.expect("ready")
+        wait.until(lambda: mode(t) != before, "raw mode")
+        pid = atoll.inspect("widow")["State"]["Pid"]
+        with open(f"/proc/{pid}/stat") as f:
+            shim = int(f.read().rpartition(")")[2].split()[1])
+        os.kill(shim, signal.SIGKILL)
+        t.expect("supervisor was killed")
+        wait.until(lambda: mode(t) == before, "the terminal as it was")
+        assert t.wait() == 125
+    atoll("rm", "-f", "widow")
+
+
 def test_window_size(atoll, busybox):
     with atoll.terminal("run", "-it", "--rm", busybox, "sh", "-c",
                         "trap 'stty size; exit 0' WINCH; stty size; echo ready; "
