@@ -2,7 +2,6 @@
 /* Starting a workload, and asking its shim for what the other verbs of its life mean. */
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/file.h>
@@ -385,37 +384,19 @@ int workload_restart(struct svc *s, const char *ref, int64_t timeout_s, const ch
 	return r < 0 ? r : workload_start(s, ref, NULL, NULL, NULL, e);
 }
 
-/* As docker: what was killed has ended when the answer comes, unless the kernel takes its time. */
-#define KILL_PATIENCE_MS 10000
-
 int workload_kill(struct svc *s, const char *ref, const char *signal, struct err *e)
 {
 	auto_arena struct arena a = ARENA_INIT(4u << 20);
-	auto_shim_conn struct shim_conn conn = SHIM_CONN_NONE, end = SHIM_CONN_NONE;
+	auto_shim_conn struct shim_conn conn = SHIM_CONN_NONE;
 	struct workload_record w;
-	struct shim_exited exited;
 	int signo = SIGKILL;
 	int r = signal && *signal ? config_parse_signal(signal, &signo, e) : 0;
 
 	if (r >= 0)
 		r = reach(s, ref, "kill", &a, &w, &conn, e);
-	if (r >= 0 && signo == SIGKILL)
-		r = reach(s, w.id, "kill", &a, &w, &end, e);
-	if (r >= 0 && signo == SIGKILL)
-		r = supervise_wait_send(&end, SHIM_WAIT_NEXT_EXIT, e);
 	if (r >= 0)
 		r = supervise_signal(&conn, signo, e);
-	if (r >= 0)
-		r = tell(s, &w, "kill", e);
-	if (r < 0 || signo != SIGKILL)
-		return r;
-	struct pollfd ended = { .fd = end.fd, .events = POLLIN };
-	struct err lost = {};
-
-	/* A shim that hangs up instead of answering has ended with its workload. */
-	if (poll(&ended, 1, KILL_PATIENCE_MS) > 0)
-		(void) !supervise_wait_recv(&end, &exited, &lost);
-	return 0;
+	return r < 0 ? r : tell(s, &w, "kill", e);
 }
 
 int workload_pause(struct svc *s, const char *ref, struct err *e)
