@@ -45,7 +45,7 @@ static bool needs_healing(const struct workload_record *w, const char *boot_id,
 	       !process_alive_next(w->status.shim_pid, w->status.shim_ident, kind);
 }
 
-bool heal_needed(const struct workload_record *w, const char *boot_id)
+static bool lost_shim(const struct workload_record *w, const char *boot_id)
 {
 	enum process_kind kind = PROCESS_KIND_UNKNOWN;
 
@@ -165,13 +165,13 @@ int heal_leftovers(struct svc *s, const char *id, const struct workload_record *
 
 /* In a write: the record as it is now, for what two healers or a shim's last word changed. */
 static int write_end(struct svc *s, struct arena *a, struct workload_record *w, const char *boot,
-		     bool killed, bool *ret_changed, struct err *e)
+		     bool orphan, bool killed, bool *ret_changed, struct err *e)
 {
 	auto_buf struct buf attributes = BUF_INIT(64u << 10);
 	int r = store_workload_find(s->store, w->id, a, w, e);
 
 	*ret_changed = false;
-	if (r < 0 || !heal_needed(w, boot))
+	if (r < 0 || (orphan ? claims_shim(&w->status) : !lost_shim(w, boot)))
 		return r;
 	struct workload_status st = w->status;
 	st.state = WORKLOAD_EXITED;
@@ -194,6 +194,25 @@ static int write_end(struct svc *s, struct arena *a, struct workload_record *w, 
 	return 0;
 }
 
+/*
+ * A shim that was killed before its first word: the record says that nothing runs, but an instance
+ * lies in the run directory and no shim holds it.
+ */
+static bool is_orphan(const struct svc *s, const struct workload_record *w)
+{
+	auto_fd int dir = FD_NONE;
+
+	if (claims_shim(&w->status))
+		return false;
+	dir = running_state_dir(s, w->id);
+	return dir >= 0 && faccessat(dir, "instance.json", F_OK, 0) == 0 && !shim_alive(dir);
+}
+
+bool heal_needed(const struct svc *s, const struct workload_record *w, const char *boot_id)
+{
+	return is_orphan(s, w) || lost_shim(w, boot_id);
+}
+
 int heal_record(struct svc *s, struct arena *a, struct workload_record *w, bool *ret_healed,
 		bool *ret_gone, struct err *e)
 {
@@ -204,7 +223,7 @@ int heal_record(struct svc *s, struct arena *a, struct workload_record *w, bool 
 	*ret_healed = *ret_gone = false;
 	if (r < 0)
 		return err_sys(e, -r, "read this boot's id");
-	if (!heal_needed(w, boot))
+	if (!heal_needed(s, w, boot))
 		return 0;
 	/* Its last word may have come between our reading and its end. */
 	r = store_workload_find(s->store, w->id, a, w, e);
@@ -212,14 +231,15 @@ int heal_record(struct svc *s, struct arena *a, struct workload_record *w, bool 
 		*ret_gone = e->kind == ERR_NOT_FOUND;
 		return *ret_gone ? 0 : r;
 	}
-	if (!heal_needed(w, boot))
+	bool orphan = is_orphan(s, w);
+	if (!orphan && !lost_shim(w, boot))
 		return 0;
 	r = heal_leftovers(s, w->id, w, &killed, e);
 	if (r >= 0)
 		r = store_write(s->store, STORE_DURABLE, e);
 	if (r < 0)
 		return err_ctx(e, "heal workload '%s', whose shim is gone", w->name);
-	r = write_end(s, a, w, boot, killed, &changed, e);
+	r = write_end(s, a, w, boot, orphan, killed, &changed, e);
 	if (r < 0) {
 		store_rollback(s->store);
 		return err_ctx(e, "heal workload '%s', whose shim is gone", w->name);
@@ -279,7 +299,7 @@ int heal_find(struct svc *s, const char *ref, struct arena *a, struct workload_r
 		r = store_workload_find(s->store, ref, a, ret, e);
 	if (r < 0)
 		return r;
-	if (!claims_shim(&ret->status)) {
+	if (!claims_shim(&ret->status) && !is_orphan(s, ret)) {
 		ask_shim(s, ret);
 		return 0;
 	}
@@ -312,7 +332,8 @@ int heal_list(struct svc *s, bool running_only, struct arena *a, struct workload
 		bool healed = false, gone = false;
 
 		bool needed = list.n > EXACT_MAX ? heal_likely(&list.v[i], boot)
-						 : needs_healing(&list.v[i], boot, &kind);
+						 : needs_healing(&list.v[i], boot, &kind) ||
+							   is_orphan(s, &list.v[i]);
 
 		if (needed && !s->store->read_only) {
 			struct err why;

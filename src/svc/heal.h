@@ -13,8 +13,11 @@
 #include "store/workload.h"
 #include "svc/svc.h"
 
-/* Whether the record claims a shim that no longer is. Asks the kernel, changes nothing. */
-bool heal_needed(const struct workload_record *w, const char *boot_id);
+/*
+ * Whether the record claims a shim that no longer is, or an instance lies in the run directory that
+ * no shim holds. Asks the kernel, changes nothing.
+ */
+bool heal_needed(const struct svc *s, const struct workload_record *w, const char *boot_id);
 
 /*
  * Mend one record if it needs it, and read it again into *w. *ret_gone: it was to remove itself

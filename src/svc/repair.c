@@ -86,7 +86,7 @@ static int mend_records(struct mending *m, struct workload_records *list, struct
 		bool healed = false, gone = false;
 		struct err why;
 
-		if (!heal_needed(w, boot))
+		if (!heal_needed(m->svc, w, boot))
 			continue;
 		if (!m->dry_run && heal_record(m->svc, m->a, w, &healed, &gone, &why) < 0)
 			r = resisted(m, w->name, &why, e);

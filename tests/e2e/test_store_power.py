@@ -135,3 +135,29 @@ def test_newer_store_is_refused(new_atoll):
         db.execute("PRAGMA user_version=4711")
     r = atoll.fails("ps")
     assert "newer" in r.err and "4711" in r.err
+
+
+@pytest.mark.parametrize("verb", ["ps", "repair", "start", "rm"])
+def test_shim_killed_before_its_first_word(atoll, busybox, verb):
+    """The record of a foreground run is written late: until then only the run directory tells."""
+    p = atoll.popen("run", "--name", "quick", busybox, "sleep", "1000")
+    runs = atoll.state / "workloads"
+
+    def pids():
+        words = [f.read_text().split() for f in runs.glob("*/pid")]
+        return [w for w in words if "init" in w and "shim" in w]
+
+    wait.until(pids, "the workload")
+    words = pids()[0]
+    shim, init = (int(words[words.index(k) + 1]) for k in ("shim", "init"))
+    os.kill(shim, signal.SIGKILL)
+    p.communicate(timeout=60)
+    wait.until(lambda: not _runs(shim), "the shim's end")
+    if verb == "ps":
+        atoll("ps", "-a")
+    elif verb == "repair":
+        atoll("system", "repair")
+    else:
+        atoll(verb, "quick")
+    assert not _runs(init)
+    atoll.try_("rm", "-f", "quick")
