@@ -274,7 +274,14 @@ static int run_start(struct runtime *rt, const void *options, const struct strin
 		return r;
 	switch (c.state) {
 	case ENGINE_CREATED:
-		return start(&c, e);
+		r = start(&c, e);
+		if (r < 0 && c.in->state == ENGINE_FAILED) {
+			struct err ignored;
+
+			/* A poststart hook failed, say: the specification wants it deleted. */
+			(void) container_delete(rt, &c, true, &ignored);
+		}
+		return r;
 	case ENGINE_RUNNING:
 	case ENGINE_PAUSED:
 		return err_set(e, ERR_CONFLICT, 0,

@@ -124,8 +124,9 @@ int container_delete(struct runtime *rt, struct container *c, bool force, struct
 	int r = 0;
 
 	switch (c->state) {
+	case ENGINE_CREATED: /* none of its own code ran: as with runc and crun */
+		break;
 	case ENGINE_CREATING:
-	case ENGINE_CREATED:
 	case ENGINE_RUNNING:
 	case ENGINE_PAUSED:
 	case ENGINE_STOPPING:

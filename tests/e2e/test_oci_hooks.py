@@ -73,6 +73,36 @@ def test_several_run_in_their_order(runtime, bundle, log):
     assert (log / "order").read_text().split() == ["one", "two", "bad", "last"]
 
 
+def test_files_are_found_by_the_roots_path(runtime, bundle, log):
+    """As hooks of devices do: by the root's path, with what is mounted below it."""
+    spec = {}
+
+    def change(s):
+        spec.update(s)
+        with_hooks(log, createContainer=[hook(
+            log, "in", f"test -e {s['root']['path']}/proc/self && pwd > {log}/pwd")])(s)
+
+    b = bundle(["/bin/true"], change)
+    runtime("run", "-b", b, next(ids))
+    assert (log / "pwd").read_text().strip() == str(b)
+
+
+def test_environment_of_a_hook_that_names_none(runtime, bundle, log):
+    h = hook(log, "e")
+    del h["env"]
+    runtime("run", "-b", bundle(["/bin/true"], with_hooks(log, createRuntime=[h])), next(ids),
+            env={"FROM_CALLER": "yes"})
+    assert "FROM_CALLER=yes" in (log / "e.env").read_text()
+
+
+def test_start_deletes_what_poststart_refused(runtime, bundle, log):
+    i = next(ids)
+    runtime.leave("create", "-b", bundle(["/bin/sleep", "1000"], with_hooks(
+        log, poststart=[hook(log, "bad", "exit 1")])), i)
+    runtime.fails("start", i, says="error running poststart hook #0")
+    runtime.fails("state", i, says="does not exist")
+
+
 @pytest.mark.parametrize("kind", KINDS[:4])
 def test_a_failure_ends_the_start(runtime, bundle, log, kind):
     i = next(ids)

@@ -44,6 +44,7 @@ static mode_t node_type(char type)
 /* A user namespace may not make nodes: the host's node is bound over an empty file. */
 static int bind_node(struct plan *p, const struct spec_device *d, struct err *e)
 {
+	struct mount_change quiet = { .set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC };
 	auto_fd int source = open(d->path, O_PATH | O_CLOEXEC), fd = FD_NONE, target = FD_NONE;
 	struct stat st;
 	int r;
@@ -58,7 +59,8 @@ static int bind_node(struct plan *p, const struct spec_device *d, struct err *e)
 			       d->path);
 	target = path_make_file(p->root_fd, d->path, 0666);
 	fd = target < 0 ? target : mount_clone(source, "", false);
-	r = fd < 0 ? fd : mount_attach(fd, target, "");
+	r = fd < 0 ? fd : mount_change(fd, "", false, &quiet);
+	r = r < 0 ? r : mount_attach(fd, target, "");
 	return r < 0 ? dev_error(d, r, e) : 0;
 }
 

@@ -109,7 +109,7 @@ static int run_one(const struct hooks_call *c, size_t i, const struct spec_hook 
 {
 	auto_fd int state_fd = state_file(c), pidfd = FD_NONE;
 	auto_fd int err_fd = memfd_create("atoll-hook-stderr", MFD_CLOEXEC);
-	const char *own_argv[] = { h->path, NULL }, *no_env[] = { NULL };
+	const char *own_argv[] = { h->path, NULL };
 	struct spawn s = SPAWN_INIT;
 	pid_t pid = 0;
 	int r;
@@ -118,7 +118,9 @@ static int run_one(const struct hooks_call *c, size_t i, const struct spec_hook 
 		return err_sys(e, errno, "error running %s hook #%zu", spec_hook_name(c->kind), i);
 	s.path = h->path;
 	s.argv = (char *const *) (uintptr_t) (h->args_n ? h->args : own_argv);
-	s.env = (char *const *) (uintptr_t) (h->env ? h->env : no_env);
+	/* Without an "env" hooks get the runtime's: callers of runc rely on it. Never the image's.
+	 */
+	s.env = (char *const *) (uintptr_t) h->env;
 	s.stdio[0] = state_fd;
 	s.stdio[1] = STDOUT_FILENO;
 	s.stdio[2] = err_fd;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Hooks of the specification: a program run with the container's state as JSON on its standard
- * input, its own environment and nothing of the caller's, killed with all its children when its
- * time is over.
+ * input, the environment it names (the caller's when it names none), killed with all its children
+ * when its time is over.
  */
 #pragma once
 

@@ -206,6 +206,7 @@ static int prepare_namespaces(struct plan *p, struct err *e)
 static int container_hooks(struct plan *p, enum spec_hook_kind kind, const char *status,
 			   struct err *e)
 {
+	auto_fd int cwd = FD_NONE;
 	struct hooks_call c = {
 		.list = &p->spec->hooks[kind],
 		.kind = kind,
@@ -216,6 +217,11 @@ static int container_hooks(struct plan *p, enum spec_hook_kind kind, const char 
 		.cwd_fd = FD_NONE,
 	};
 
+	if (c.list->n && p->bundle_path && kind == SPEC_HOOK_CREATE_CONTAINER) {
+		/* In this mount namespace: the container's mounts are seen from there. */
+		cwd = open(p->bundle_path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+		c.cwd_fd = cwd;
+	}
 	return c.list->n ? hooks_run(&c, e) : 0;
 }
 

@@ -270,6 +270,41 @@ static int plan_stdio(struct plan *p, const struct bundle *b, struct err *e)
 	return plan_preserve(p, b->preserve_fds, b->preserve_fds_n, e);
 }
 
+static const char *path_of(struct plan *p, int fd)
+{
+	char link[40], path[4096];
+	ssize_t n;
+
+	(void) snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	n = readlink(link, path, sizeof(path) - 1);
+	if (n <= 0 || path[0] != '/')
+		return NULL;
+	path[n] = '\0';
+	return arena_strdup(p->a, path);
+}
+
+/*
+ * Hooks that run before the pivot find the container's files by the path of its root (they read it
+ * from the bundle's config.json): then it is mounted there.
+ */
+static int plan_hook_paths(struct plan *p, const struct bundle *b, struct err *e)
+{
+	const struct spec_hook_list *h = b->spec->hooks;
+	int from = b->bundle_fd >= 0 ? b->bundle_fd : AT_FDCWD;
+	auto_fd int root = FD_NONE;
+
+	if (!h[SPEC_HOOK_PRESTART].n && !h[SPEC_HOOK_CREATE_RUNTIME].n &&
+	    !h[SPEC_HOOK_CREATE_CONTAINER].n)
+		return 0;
+	if (b->spec->root && b->root_fd < 0)
+		root = openat(from, b->spec->root->path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (root < 0 && b->root_fd < 0)
+		return err_sys(e, errno, "root file system");
+	p->root_path = path_of(p, root >= 0 ? root : b->root_fd);
+	p->bundle_path = b->bundle_fd >= 0 ? path_of(p, b->bundle_fd) : NULL;
+	return 0;
+}
+
 int plan_make(struct plan *ret_p, struct arena *a, const struct bundle *b, struct groups *g,
 	      struct err *e)
 {
@@ -299,6 +334,7 @@ int plan_make(struct plan *ret_p, struct arena *a, const struct bundle *b, struc
 				    &p->process.seccomp_flags, e);
 	r = r < 0 ? r : plan_root(p, b, e);
 	r = r < 0 ? r : plan_mounts(p, b, e);
+	r = r < 0 ? r : plan_hook_paths(p, b, e);
 	if (r == 0 && b->spec->hooks[SPEC_HOOK_CREATE_CONTAINER].n +
 			      b->spec->hooks[SPEC_HOOK_START_CONTAINER].n)
 		r = hooks_state_text(a, b->spec, b->id, b->bundle_fd, &p->state_head,

@@ -77,9 +77,11 @@ struct plan {
 	bool new_user, join_user;
 	struct ns_map *uid_maps, *gid_maps;
 	size_t uid_maps_n, gid_maps_n;
-	int proc_fd;	      /* the host's procfs, verified */
-	int root_fd;	      /* a detached clone of the root file system */
-	unsigned root_mounts; /* mounts on "/" itself, over that; counted by the child */
+	int proc_fd;		 /* the host's procfs, verified */
+	int root_fd;		 /* a detached clone of the root file system */
+	const char *root_path;	 /* where hooks look for it: mounted there, else on "/" */
+	const char *bundle_path; /* working directory of createContainer hooks */
+	unsigned root_mounts;	 /* mounts on "/" itself, over that; counted by the child */
 	int host_dev_null;
 	bool no_pivot;
 	bool bind_devices; /* nodes cannot be made here: bind the host's */

@@ -194,8 +194,10 @@ static void set_home(struct plan_process *p)
 		ssize_t n = read(fd, text + have, sizeof(text) - 1 - have);
 		char *line = text, *end;
 
-		if (n <= 0)
+		if (n < 0 || (n == 0 && have == 0))
 			break;
+		if (n == 0)
+			text[have++] = '\n'; /* a last line that lacks its end */
 		have += (size_t) n;
 		text[have] = '\0';
 		while (!found && (end = strchr(line, '\n'))) {

@@ -280,6 +280,7 @@ static int do_mount(struct plan *p, struct plan_mount *m, struct err *e)
 int rootfs_build(struct plan *p, struct err *e)
 {
 	struct mount_change slave = { .propagation = MS_SLAVE };
+	const char *at;
 	int r = 0;
 
 	/* Nothing mounted from here on may appear on the host. */
@@ -289,7 +290,10 @@ int rootfs_build(struct plan *p, struct err *e)
 	 * On top of "/": the one directory that is certain to exist. Absolute paths keep meaning
 	 * the host's until pivot_root, since a process's own root is not looked up.
 	 */
-	r = r < 0 ? r : mount_attach(p->root_fd, AT_FDCWD, "/");
+	at = p->root_path ? p->root_path : "/";
+	r = r < 0 ? r : mount_attach(p->root_fd, AT_FDCWD, at);
+	if (r == -ENOENT && p->root_path) /* a detached mount, whose path is no place */
+		r = mount_attach(p->root_fd, AT_FDCWD, "/");
 	if (r < 0)
 		return err_sys(e, -r, "root file system");
 	for (size_t i = 0; i < p->mounts_n; i++) {
