@@ -151,11 +151,6 @@ struct path_text paths_blobs(const struct paths *p)
 	return below(p->root, "blobs/sha256");
 }
 
-struct path_text paths_blob(const struct paths *p, const char *hex)
-{
-	return below(p->root, "blobs/sha256/%s", hex);
-}
-
 struct path_text paths_layers(const struct paths *p)
 {
 	return below(p->root, "layers");
@@ -199,9 +194,4 @@ struct path_text paths_runs(const struct paths *p)
 struct path_text paths_run(const struct paths *p, const char *id)
 {
 	return below(p->state, "workloads/%s", id);
-}
-
-struct path_text paths_shim_socket(const struct paths *p, const char *id)
-{
-	return below(p->state, "workloads/%s/shim.sock", id);
 }

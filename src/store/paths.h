@@ -42,14 +42,12 @@ struct path_text paths_db(const struct paths *p);
 struct path_text paths_lock(const struct paths *p);
 struct path_text paths_tmp(const struct paths *p);
 struct path_text paths_blobs(const struct paths *p);		      /* ROOT/blobs/sha256 */
-struct path_text paths_blob(const struct paths *p, const char *hex);  /* of a sha256 digest */
 struct path_text paths_layers(const struct paths *p);		      /* ROOT/layers */
 struct path_text paths_layer(const struct paths *p, const char *hex); /* of a chain id */
 struct path_text paths_volumes(const struct paths *p);
 struct path_text paths_volume(const struct paths *p, const char *name); /* ROOT/volumes/NAME */
 struct path_text paths_workloads(const struct paths *p);
-struct path_text paths_workload(const struct paths *p, const char *id);	   /* ROOT/workloads/ID */
-struct path_text paths_log(const struct paths *p, const char *id);	   /* .../workload.log */
-struct path_text paths_runs(const struct paths *p);			   /* STATE/workloads */
-struct path_text paths_run(const struct paths *p, const char *id);	   /* STATE/workloads/ID */
-struct path_text paths_shim_socket(const struct paths *p, const char *id); /* .../shim.sock */
+struct path_text paths_workload(const struct paths *p, const char *id); /* ROOT/workloads/ID */
+struct path_text paths_log(const struct paths *p, const char *id);	/* .../workload.log */
+struct path_text paths_runs(const struct paths *p);			/* STATE/workloads */
+struct path_text paths_run(const struct paths *p, const char *id);	/* STATE/workloads/ID */

@@ -323,17 +323,6 @@ void store_rollback(struct store *s)
 	write_end(s);
 }
 
-int store_read(struct store *s, struct err *e)
-{
-	return run_sql(s, "BEGIN DEFERRED", "read the state store", e);
-}
-
-void store_read_end(struct store *s)
-{
-	if (s->depth == 0)
-		undo(s);
-}
-
 bool store_checkpoint_due(const struct store *s)
 {
 	return !s->read_only && s->log_pages >= CHECKPOINT_PAGES;

@@ -58,10 +58,6 @@ AUTO_DEFINE(struct store *, store_close)
 [[nodiscard]] int store_write(struct store *s, enum store_sync sync, struct err *e);
 [[nodiscard]] int store_commit(struct store *s, struct err *e); /* on failure it is rolled back */
 void store_rollback(struct store *s);				/* nothing when none is open */
-/* For readers of several tables: one snapshot until store_read_end(). */
-[[nodiscard]] int store_read(struct store *s, struct err *e);
-void store_read_end(struct store *s);
-
 /*
  * Move committed pages from the log into the database, and empty the log. Syncs; so only where
  * nobody waits: a child of the shim's after its last word, prune, repair. Due: the log has grown

@@ -15,7 +15,7 @@ int main(void)
 	CHECK_STR(p.root, "/a/b/c");
 	CHECK_STR(paths_db(&p).z, "/a/b/c/atoll.db");
 	CHECK_STR(paths_log(&p, "0123").z, "/a/b/c/workloads/0123/workload.log");
-	CHECK_STR(paths_shim_socket(&p, "0123").z, "/run/x/workloads/0123/shim.sock");
+	CHECK_STR(paths_run(&p, "0123").z, "/run/x/workloads/0123");
 	CHECK(paths_init(&p, "/a/../b", NULL, &e) < 0 && e.kind == ERR_INVALID);
 	CHECK(paths_init(&p, "/", NULL, &e) < 0 && e.kind == ERR_INVALID);
 	char longer[PATHS_MAX + 8];

@@ -314,18 +314,3 @@ int store_workload_list(struct store *s, bool running_only, struct arena *a,
 	*ret = got;
 	return 0;
 }
-
-int store_workload_count_image(struct store *s, const char *image_id, unsigned *ret_n,
-			       struct err *e)
-{
-	auto_stmt struct sqlite3_stmt *st = NULL;
-	int r = store_prepare(s, "SELECT count(*) FROM workloads WHERE image_id=?1",
-			      STORE_ARGS(STORE_TEXT(image_id)), &st, e);
-
-	if (r >= 0)
-		r = store_step(s, st, e);
-	if (r < 0)
-		return r;
-	*ret_n = (unsigned) store_int(st, 0);
-	return 0;
-}

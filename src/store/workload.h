@@ -106,6 +106,3 @@ struct workload_records {
 /* running_only: those whose state has a process. One query, one pass. */
 [[nodiscard]] int store_workload_list(struct store *s, bool running_only, struct arena *a,
 				      struct workload_records *ret, struct err *e);
-/* How many workloads use the image, by its id; for `image rm`. */
-[[nodiscard]] int store_workload_count_image(struct store *s, const char *image_id, unsigned *ret_n,
-					     struct err *e);

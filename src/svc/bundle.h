@@ -36,9 +36,3 @@ void bundle_set_fini(struct bundle_set *b);
 /* Only the root, as a detached mount, for cp, diff, export and commit of what does not run. */
 [[nodiscard]] int bundle_root(struct svc *s, const struct workload_record *w, bool read_only,
 			      int *ret_root_fd, struct err *e);
-
-/* The layers of an image as directories, top first, in overlay's order. */
-struct bundle_layers {
-	const char **paths;
-	size_t n;
-};
