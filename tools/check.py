@@ -134,7 +134,7 @@ def e2e():
     before = traces()
     argv = ["/usr/bin/python3", "-m", "pytest", "tests/e2e", "-q", "-n", JOBS, "--dist", "loadfile",
             "-p", "no:cacheprovider", "--timeout", "300", f"--junitxml={report}",
-            "--tb=long", "--color=no"]
+            "--tb=short", "--color=no"]
     if ARGS.k:
         argv += ["-k", ARGS.k]
     rc, out = run(argv, env=dict(os.environ, ATOLL_BUILD=str(ARGS.build.resolve()),
