@@ -72,6 +72,7 @@ struct bundle {
 	size_t preserve_fds_n;
 	bool no_pivot;
 	bool no_new_keyring;
+	bool bound; /* who creates it also starts it: dies with its creator until it is started */
 	bool systemd_cgroup;	 /* scope by D-Bus instead of mkdir */
 	const char *pid_file;	 /* written by create, NULL: none */
 	const char *bundle_path; /* absolute, for the state that hooks read; NULL: not known */

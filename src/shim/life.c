@@ -161,6 +161,7 @@ static int create_instance(struct shim *s, const struct ends *ends, struct err *
 			    .bundle_fd = s->c.bundle_fd,
 			    .stdio = { ends[0].theirs, ends[1].theirs, ends[2].theirs },
 			    .console_socket = FD_NONE,
+			    .bound = true,
 			    .state_fd = s->state_fd };
 	int r;
 

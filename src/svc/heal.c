@@ -155,7 +155,9 @@ int heal_leftovers(struct svc *s, const char *id, const struct workload_record *
 		*ret_killed = destroy_instance(state_fd, record);
 	if (kill_init(record))
 		*ret_killed = true;
-	if ((!record || claims_shim(&record->status)) && sweep_groups(id))
+	/* A run directory outlives only a shim that was killed: perhaps before it noted its
+	 * cgroups. */
+	if ((state_fd >= 0 || !record || claims_shim(&record->status)) && sweep_groups(id))
 		*ret_killed = true;
 	if (state_fd < 0)
 		return 0;

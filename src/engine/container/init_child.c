@@ -279,11 +279,17 @@ static int build(struct plan *p, struct err *e)
  */
 static void wait_for_start(struct plan *p)
 {
-	(void) prctl(PR_SET_PDEATHSIG, 0); /* the creator may go */
+	if (!p->bound)
+		(void) prctl(PR_SET_PDEATHSIG, 0); /* the creator may go */
 	if (child_tell(p->sync_fd, CHILD_READY, 0, FD_NONE, NULL) < 0)
 		_exit(1);
 	if (child_wait(p->sync_fd) < 0)
 		_exit(1);
+	/*
+	 * Not before: killed until now, a creator that nobody can take over from would leave us
+	 * waiting for good, with copies of all it had open.
+	 */
+	(void) prctl(PR_SET_PDEATHSIG, 0);
 	close_fd(&p->gate_fd);
 }
 

@@ -321,6 +321,7 @@ int plan_make(struct plan *ret_p, struct arena *a, const struct bundle *b, struc
 			    .sync_fd = FD_NONE,
 			    .gate_fd = FD_NONE };
 	p->process.new_keyring = !b->no_new_keyring;
+	p->bound = b->bound;
 	r = plan_namespaces(p, e);
 	r = r < 0 ? r : plan_maps(p, e);
 	r = r < 0 ? r : plan_proc(p, e);

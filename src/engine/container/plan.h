@@ -98,6 +98,7 @@ struct plan {
 	/* OCI state for hooks run by the init: before and after the varying status and pid. */
 	const char *state_head, *state_tail;
 	int sync_fd; /* the child's end */
+	bool bound;  /* see struct bundle */
 	int gate_fd; /* the parent's end, kept open in the child for whoever starts it */
 	int *fds;    /* owned: closed by plan_close */
 	size_t fds_n;
