@@ -159,8 +159,10 @@ int event_watch_next(struct event_watch *w, nsec_t deadline, const struct event 
 {
 	*ret = NULL;
 	for (;;) {
-		/* Before the look: what comes after it wakes the poll. */
+		/* In this order: whoever writes after the drain wakes the poll, whoever wrote
+		 * before is awaited. */
 		drain(w->inotify_fd);
+		await_writer(w);
 		int r = next_ready(w, ret, e);
 		if (r != 0)
 			return r < 0 ? r : 0;
@@ -178,6 +180,5 @@ int event_watch_next(struct event_watch *w, nsec_t deadline, const struct event 
 		struct pollfd p = { .fd = w->inotify_fd, .events = POLLIN };
 		if (poll(&p, 1, clock_poll_ms(end)) < 0 && errno != EINTR)
 			return err_sys(e, errno, "wait for events");
-		await_writer(w);
 	}
 }

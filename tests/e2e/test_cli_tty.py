@@ -9,13 +9,21 @@ import pytest
 from lib import wait
 
 
+def mode(t):
+    """A terminal's settings."""
+    return termios.tcgetattr(t.fd)[:4]
+
+
 @pytest.fixture
-def mode():
-    """Compares a terminal's settings: mode(terminal) before and after."""
-    return lambda t: termios.tcgetattr(t.fd)[:4]
+def before():
+    """A new terminal's settings: that of a test may be raw before it can be asked."""
+    ours, theirs = os.openpty()
+    yield termios.tcgetattr(ours)[:4]
+    os.close(ours)
+    os.close(theirs)
 
 
-def test_interactive_shell(atoll, busybox, mode):
+def test_interactive_shell(atoll, busybox):
     with atoll.terminal("run", "-it", "--rm", busybox, "sh") as t:
         t.expect("# ")
         t.write("tty; echo $((6*7))\n")
@@ -26,10 +34,9 @@ def test_interactive_shell(atoll, busybox, mode):
     assert atoll.ids() == []
 
 
-def test_the_terminal_is_restored(atoll, busybox, mode):
+def test_the_terminal_is_restored(atoll, busybox, before):
     with atoll.terminal("run", "-it", "--name", "raw", busybox, "sh", "-c",
                         "echo ready; read x; exit 3") as t:
-        before = mode(t)
         t.expect("ready")
         wait.until(lambda: mode(t) != before, "raw mode")
         t.write("\n")
@@ -39,10 +46,9 @@ def test_the_terminal_is_restored(atoll, busybox, mode):
 
 
 @pytest.mark.parametrize("signo", [signal.SIGTERM, signal.SIGHUP])
-def test_the_terminal_is_restored_after_a_signal(atoll, busybox, mode, signo):
+def test_the_terminal_is_restored_after_a_signal(atoll, busybox, before, signo):
     with atoll.terminal("run", "-it", "--sig-proxy=false", "--name", "raw", busybox, "sh", "-c",
                         "echo ready; sleep 1000") as t:
-        before = mode(t)
         t.expect("ready")
         wait.until(lambda: mode(t) != before, "raw mode")
         os.kill(t.pid, signo)
@@ -52,10 +58,9 @@ def test_the_terminal_is_restored_after_a_signal(atoll, busybox, mode, signo):
     atoll("rm", "-f", "raw")
 
 
-def test_the_terminal_is_restored_when_the_shim_dies(atoll, busybox, mode):
+def test_the_terminal_is_restored_when_the_shim_dies(atoll, busybox, before):
     with atoll.terminal("run", "-it", "--name", "widow", busybox, "sh", "-c",
                         "echo ready; sleep 1000") as t:
-        before = mode(t)
         t.expect("ready")
         wait.until(lambda: mode(t) != before, "raw mode")
         pid = atoll.inspect("widow")["State"]["Pid"]
