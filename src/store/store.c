@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
@@ -328,12 +329,29 @@ bool store_checkpoint_due(const struct store *s)
 	return !s->read_only && s->log_pages >= CHECKPOINT_PAGES;
 }
 
+/*
+ * The first write to an empty log syncs the log's header, whatever the durability asked for: done
+ * here, where nobody waits, by writing what is there already.
+ */
+static void begin_log(struct store *s)
+{
+	char sql[64];
+
+	(void) snprintf(sql, sizeof(sql), "PRAGMA user_version=%u", schema_version);
+	(void) sqlite3_exec(s->db, sql, NULL, NULL, NULL); /* else the next writer does it */
+}
+
 void store_checkpoint(struct store *s)
 {
+	if (s->read_only || s->depth > 0)
+		return;
+	/* Most of the syncing first, outside of the queue: writers go on meanwhile. */
+	(void) sqlite3_wal_checkpoint_v2(s->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
 	/* Somebody writes: the log is not idle, and he may do it after. */
-	if (s->read_only || s->depth > 0 || flock(s->lock_fd, LOCK_EX | LOCK_NB) < 0)
+	if (flock(s->lock_fd, LOCK_EX | LOCK_NB) < 0)
 		return;
 	checkpoint(s);
+	begin_log(s);
 	(void) flock(s->lock_fd, LOCK_UN); /* fails only on a bad descriptor */
 }
 
