@@ -181,8 +181,9 @@ def test_memory_update_in_both_directions(runtime, limited):
 
 
 def test_memory_check_before_update(runtime, limited):
-    id = limited({"memory": {"limit": 64 * MIB}}, ["/bin/sh", "-c", "x=$(head -c 20000000 /dev/zero "
-                                                   "| tr '\\0' x); echo ok; sleep 1000"])
+    # The shell keeps x while it has a command after the sleep; the last one it would exec.
+    hoard = "x=$(head -c 20000000 /dev/zero | tr '\\0' x); sleep 1000; :"
+    id = limited({"memory": {"limit": 64 * MIB}}, ["/bin/sh", "-c", hoard])
     until(lambda: runtime("events", "--stats", id).json["data"]["memory"]["usage"]["usage"] >
           16 * MIB, "memory used")
     runtime.fails("update", "-r", "-", id, says="rejecting memory limit", input=json.dumps(
