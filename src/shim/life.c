@@ -108,11 +108,23 @@ static int clone_root(struct shim *s, int *ret_fd, struct err *e)
 	return 0;
 }
 
-/* No start comes any more: the run directory is about to be removed, also from here. */
+/* --rm, unless the client that stopped it starts it again (`restart`). */
+static bool to_be_removed(const struct shim *s)
+{
+	return s->c.auto_remove && (!s->stop_wanted || s->user_stopped);
+}
+
+/*
+ * No start comes any more: the run directory is about to be removed, also from here. Where all of
+ * the workload is removed, the mount goes with this process, after everybody was told: unmounting
+ * waits for the kernel's grace periods.
+ */
 static void release_root(struct shim *s)
 {
 	char name[32];
 
+	if (!s->root_kept && to_be_removed(s))
+		return;
 	if (s->root_kept) {
 		(void) snprintf(name, sizeof(name), "/proc/self/fd/%d", s->c.root_fd);
 		(void) umount2(name, MNT_DETACH);
@@ -264,7 +276,7 @@ static void begin_ending(struct shim *s)
 	st->shim_pid = 0; /* from this record on nobody shall look for it */
 	st->shim_ident = 0;
 	record_change(s, NULL, 0);
-	s->record.discard = s->c.auto_remove;
+	s->record.discard = to_be_removed(s);
 	record_write(s, 0);
 }
 

@@ -61,10 +61,15 @@ static int overlay_by_names(const int *layers, size_t n, int upper, int work)
 	return fd;
 }
 
-/* layers: top first. upper FD_NONE: read-only. Gives the detached mount. */
-static int overlay(const int *layers, size_t n, int upper, int work, int *ret_fd, struct err *e)
+/*
+ * layers: top first. upper FD_NONE: read-only. Gives the detached mount. thrown_away: nothing of
+ * the upper is looked at after its workload (--rm), so nothing of it need reach the disk: neither
+ * at fsync() nor, which everybody would wait for, when the mount goes (volatile, Linux 5.10).
+ */
+static int overlay(const int *layers, size_t n, int upper, int work, bool thrown_away, int *ret_fd,
+		   struct err *e)
 {
-	auto_free struct mount_option *opts = calloc(n + 2, sizeof(*opts));
+	auto_free struct mount_option *opts = calloc(n + 3, sizeof(*opts));
 	char why[MOUNT_WHY_MAX] = "";
 	size_t opts_n = 0;
 
@@ -78,6 +83,14 @@ static int overlay(const int *layers, size_t n, int upper, int work, int *ret_fd
 			(struct mount_option){ .key = "upperdir", .is_fd = true, .fd = upper };
 		opts[opts_n++] =
 			(struct mount_option){ .key = "workdir", .is_fd = true, .fd = work };
+	}
+	if (thrown_away) {
+		opts[opts_n++] = (struct mount_option){ .key = "volatile" };
+		/* Marks of a start before this one: the kernel refuses what a crash may have left
+		 * half written, and this machine has not crashed since, or the record would be
+		 * gone. */
+		(void) unlinkat(work, "work/incompat/volatile/dirty", 0);
+		(void) unlinkat(work, "work/incompat/volatile", AT_REMOVEDIR);
 	}
 	int fd = mount_new("overlay", opts, opts_n, 0, why);
 	/* Before 6.5, whose overlay knows the old mount interface only, EOPNOTSUPP says that. */
@@ -115,7 +128,7 @@ static int empty_layer(int bundle_fd, int *ret_fd, struct err *e)
 }
 
 static int root_of(struct svc *s, const struct image *im, int bundle_fd, bool read_only,
-		   int *ret_root_fd, struct err *e)
+		   bool thrown_away, int *ret_root_fd, struct err *e)
 {
 	int layers[OCI_LAYERS_MAX];
 	size_t n = 0;
@@ -134,7 +147,7 @@ static int root_of(struct svc *s, const struct image *im, int bundle_fd, bool re
 	if (upper < 0 || (work < 0 && !read_only))
 		r = err_sys(e, upper < 0 ? -upper : -work, "open the workload's own layer");
 	else if (!read_only)
-		r = overlay(layers, n, upper, work, ret_root_fd, e);
+		r = overlay(layers, n, upper, work, thrown_away, ret_root_fd, e);
 	else {
 		/* The upper as the top lower layer: nothing of it can be changed this way. */
 		int all[OCI_LAYERS_MAX + 1];
@@ -143,7 +156,7 @@ static int root_of(struct svc *s, const struct image *im, int bundle_fd, bool re
 		memcpy(all + 1, layers, n * sizeof(*layers));
 		r = n + 1 > OCI_LAYERS_MAX
 			    ? err_set(e, ERR_EXHAUSTED, E2BIG, "too many layers to look at")
-			    : overlay(all, n + 1, FD_NONE, FD_NONE, ret_root_fd, e);
+			    : overlay(all, n + 1, FD_NONE, FD_NONE, false, ret_root_fd, e);
 	}
 	for (size_t i = 0; i < n; i++)
 		(void) close(layers[i]);
@@ -175,7 +188,7 @@ int bundle_root(struct svc *s, const struct workload_record *w, bool read_only, 
 
 	if (r >= 0)
 		r = open_bundle(s, w->id, &path, &bundle_fd, e);
-	return r < 0 ? r : root_of(s, im, bundle_fd, read_only, ret_root_fd, e);
+	return r < 0 ? r : root_of(s, im, bundle_fd, read_only, false, ret_root_fd, e);
 }
 
 void plan_image_of(const struct oci_run_config *c, struct plan_image *ret)
@@ -239,7 +252,7 @@ int bundle_open(struct svc *s, const struct workload_record *w, const struct wor
 	if (r >= 0)
 		r = open_bundle(s, w->id, &b.path, &b.bundle_fd, e);
 	if (r >= 0)
-		r = root_of(s, im, b.bundle_fd, false, &b.root_fd, e);
+		r = root_of(s, im, b.bundle_fd, false, c->auto_remove, &b.root_fd, e);
 	if (r < 0)
 		goto close_set;
 	plan_image_of(im->config->config, &image);

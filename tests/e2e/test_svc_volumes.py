@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Volumes: named, anonymous, bound, filled from the image, and gone with whom they belong to."""
+from lib import wait
 
 
 def names(atoll, *args):
@@ -94,3 +95,24 @@ def test_volumes_from(atoll, busybox):
                  "cat /g/f; touch /g/h 2>/dev/null || echo ro").out == "x\nro\n"
     atoll("rm", "giver")
     atoll("volume", "rm", "given")
+
+
+def root_options(atoll, *args):
+    mounts = atoll("run", *args, "cat", "/proc/mounts").out.splitlines()
+    return next(m.split()[3] for m in mounts if m.split()[1] == "/")
+
+
+def test_only_what_is_thrown_away_is_not_synced(atoll, busybox):
+    assert "volatile" in root_options(atoll, "--rm", busybox)
+    assert "volatile" not in root_options(atoll, busybox)
+
+
+def test_restart_keeps_what_is_removed_at_its_end(atoll, busybox):
+    atoll("run", "-d", "--rm", "--name", "again", busybox, "sh", "-c",
+          "echo x >> /count; exec sleep 1000")
+    atoll("restart", "-t", "0", "again")
+    atoll("restart", "-t", "0", "again")
+    wait.until(lambda: atoll("exec", "again", "cat", "/count").out == "x\nx\nx\n",
+               "the third start of the same root")
+    atoll("stop", "-t", "0", "again")
+    wait.until(lambda: not atoll("ps", "-aq").out, "the removal at the end")
