@@ -29,11 +29,11 @@ void bundle_set_fini(struct bundle_set *b)
  * fsconfig bounds a value at 255 bytes, so the names are the shortest there are: the descriptors'
  * numbers, seen from /proc/self/fd. That is room for 60 layers and more.
  */
-static int overlay_by_names(const int *layers, size_t n, int upper, int work)
+static int overlay_by_names(const int *layers, size_t n, int upper, int work, bool thrown_away)
 {
 	auto_buf struct buf lower = BUF_INIT(255);
 	char upper_name[16], work_name[16];
-	struct mount_option opts[3] = {};
+	struct mount_option opts[4] = {};
 	size_t opts_n = 0;
 
 	for (size_t i = 0; i < n; i++)
@@ -47,6 +47,8 @@ static int overlay_by_names(const int *layers, size_t n, int upper, int work)
 		opts[opts_n++] = (struct mount_option){ .key = "upperdir", .value = upper_name };
 		opts[opts_n++] = (struct mount_option){ .key = "workdir", .value = work_name };
 	}
+	if (thrown_away)
+		opts[opts_n++] = (struct mount_option){ .key = "volatile" };
 	auto_fd int here = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (here < 0 || chdir("/proc/self/fd") < 0)
 		return -errno;
@@ -95,7 +97,7 @@ static int overlay(const int *layers, size_t n, int upper, int work, bool thrown
 	int fd = mount_new("overlay", opts, opts_n, 0, why);
 	/* Before 6.5, whose overlay knows the old mount interface only, EOPNOTSUPP says that. */
 	if (fd == -EINVAL || fd == -EOPNOTSUPP)
-		fd = overlay_by_names(layers, n, upper, work);
+		fd = overlay_by_names(layers, n, upper, work, thrown_away);
 	if (fd == -E2BIG)
 		return err_set(e, ERR_UNSUPPORTED, E2BIG,
 			       "an image of %zu layers needs Linux 6.13: merge some of them "
