@@ -113,7 +113,7 @@ static bool matches(struct event_watch *w, const struct event *ev)
 	return true;
 }
 
-/* 1 one is in *ret, 0 none for now. */
+/* 1: one is in *ret; 0: the store holds no later one yet. */
 static int next_ready(struct event_watch *w, const struct event **ret, struct err *e)
 {
 	for (;;) {
