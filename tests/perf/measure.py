@@ -12,11 +12,14 @@ import peers
 TOP = Path(__file__).resolve().parents[2]
 
 
-def arguments(about):
+def arguments(about, **more):
+    """more: options of this measurement alone, with their defaults."""
     parser = argparse.ArgumentParser(description=about)
     parser.add_argument("--build", type=Path, default=TOP / "build")
     parser.add_argument("--runs", type=int, default=21, help="of each subject")
     parser.add_argument("-n", type=int, default=1000, help="containers (density)")
+    for name, default in more.items():
+        parser.add_argument(f"--{name}", default=default)
     args = parser.parse_args()
     args.build = args.build.resolve()
     return args
@@ -58,6 +61,11 @@ class Verdict:
         ok = r <= bound
         self.kept = self.kept and ok
         print(f"{'ok  ' if ok else 'MISS'} {what}: {r:.3f}, at most {bound}", flush=True)
+
+    def below(self, what, value, bound):
+        ok = value < bound
+        self.kept = self.kept and ok
+        print(f"{'ok  ' if ok else 'MISS'} {what}: {value}, below {bound}", flush=True)
 
     def end(self):
         sys.exit(0 if self.kept else 1)

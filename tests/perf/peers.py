@@ -218,13 +218,3 @@ class Peers:
             self.ctr_count += 1
             return [*self.ctr_base, "run", "--rm", name, f"bench-{self.ctr_count}", "true"]
         return argv
-
-    def low_level(self, name):
-        """runc or crun on a bundle; crun 1.8 refuses hybrid hierarchies that it can see."""
-        d = self.dir
-        program = self.bin(name)
-        argv = [program, "--root", str(d / f"{name}-state"), "run", "--bundle"]
-        if name == "crun" and hybrid():
-            return ["unshare", "-m", "sh", "-c",
-                    'umount /sys/fs/cgroup/unified && exec "$@"', "sh", *argv]
-        return argv
