@@ -76,6 +76,8 @@ struct bundle {
 	bool systemd_cgroup;	 /* scope by D-Bus instead of mkdir */
 	const char *pid_file;	 /* written by create, NULL: none */
 	const char *bundle_path; /* absolute, for the state that hooks read; NULL: not known */
+	int cache_fd; /* a directory of the caller's state, below which the engine may keep what is
+		       * dear to make and the same for many workloads; FD_NONE: none */
 	int state_fd; /* the workload's state directory, for what must be there before save (a fifo
 		       * to start it by, where its cgroups are); FD_NONE: none */
 };
@@ -95,6 +97,7 @@ struct usage {	   /* what `stats` shows; unknown is UINT64_MAX */
 struct exec_spec {
 	const struct spec_process *process;
 	const struct spec_seccomp *seccomp; /* the container's own, or NULL: none */
+	int cache_fd;			    /* as of struct bundle; borrowed */
 	int stdio[3];			    /* borrowed */
 	int console_socket;		    /* borrowed, or FD_NONE */
 	const int *preserve_fds;

@@ -175,6 +175,7 @@ static int create(struct runtime *rt, const struct create_options *o, const char
 	if (r < 0)
 		return r;
 	c.in = instance_new(ops, &caps);
+	auto_fd int cache = l.spec->linux_.seccomp ? container_cache(rt) : FD_NONE;
 	struct bundle b = {
 		.id = id,
 		.spec = l.spec,
@@ -189,6 +190,7 @@ static int create(struct runtime *rt, const struct create_options *o, const char
 		.pid_file = o->pid_file && o->pid_file[0] ? o->pid_file : NULL,
 		.bundle_path = l.bundle,
 		.state_fd = c.dir_fd,
+		.cache_fd = cache,
 	};
 
 	if (l.process->terminal)

@@ -284,9 +284,11 @@ static int run_exec(struct runtime *rt, const void *options, const struct string
 		r = passed_env(rt, &p, &process, e);
 	if (r < 0)
 		return r;
+	auto_fd int cache = s->linux_.seccomp ? container_cache(rt) : FD_NONE;
 	struct exec_spec spec = {
 		.process = &process,
 		.seccomp = s->linux_.seccomp,
+		.cache_fd = cache,
 		.stdio = { STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO },
 		.console_socket = p.console_socket,
 		.preserve_fds = p.fds,

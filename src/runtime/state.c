@@ -333,6 +333,13 @@ int container_open(struct runtime *rt, const char *id, enum container_open how,
 	return 0;
 }
 
+int container_cache(const struct runtime *rt)
+{
+	int fd = open(rt->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	return fd < 0 ? FD_NONE : fd;
+}
+
 int container_spec(struct runtime *rt, const struct container *c, const struct spec **ret_s,
 		   struct err *e)
 {

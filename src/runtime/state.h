@@ -55,6 +55,10 @@ enum container_open {
 [[nodiscard]] int container_open(struct runtime *rt, const char *id, enum container_open how,
 				 struct container *ret_c, struct err *e);
 
+/* ROOT, where engines keep what is the same for many (struct bundle); FD_NONE when it is not there.
+ */
+int container_cache(const struct runtime *rt);
+
 /* The spec as it was created, in the runtime's arena. */
 [[nodiscard]] int container_spec(struct runtime *rt, const struct container *c,
 				 const struct spec **ret_s, struct err *e);

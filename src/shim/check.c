@@ -102,7 +102,9 @@ static int start_check(struct exec_session *x, struct err *e)
 {
 	struct shim *s = x->shim;
 	struct spec_process process = *s->spec->process;
+	auto_fd int cache = life_cache(s);
 	struct exec_spec spec = { .process = &process,
+				  .cache_fd = cache,
 				  .console_socket = FD_NONE,
 				  .seccomp = s->spec->linux_.seccomp };
 	struct exec got = { .pidfd = FD_NONE, .console_fd = FD_NONE };

@@ -85,7 +85,9 @@ static int make_ends(struct shim_exec *x, struct ends ret[static 3])
 static int run(struct exec_session *x, const struct spec_process *p, const struct ends *ends,
 	       struct exec *ret, struct err *e)
 {
+	auto_fd int cache = life_cache(x->shim);
 	struct exec_spec spec = { .process = p,
+				  .cache_fd = cache,
 				  .stdio = { ends[0].theirs, ends[1].theirs, ends[2].theirs },
 				  .console_socket = FD_NONE,
 				  .seccomp = x->shim->spec->linux_.seccomp };

@@ -48,6 +48,13 @@ static enum workload_state state_of(const struct shim *s)
 
 /* ---- setting up -------------------------------------------------------------------------- */
 
+int life_cache(const struct shim *s)
+{
+	int fd = s->spec->linux_.seccomp ? open(s->c.state, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
+
+	return fd < 0 ? FD_NONE : fd;
+}
+
 static int read_plan(struct shim *s, struct err *e)
 {
 	auto_buf struct buf text = BUF_INIT(JSON_TEXT_MAX);
@@ -167,14 +174,15 @@ static void join_streams(struct shim *s)
 
 static int create_instance(struct shim *s, const struct ends *ends, struct err *e)
 {
-	auto_fd int root = FD_NONE;
+	auto_fd int root = FD_NONE, cache = life_cache(s);
 	struct bundle b = { .id = s->c.id,
 			    .spec = s->spec,
 			    .bundle_fd = s->c.bundle_fd,
 			    .stdio = { ends[0].theirs, ends[1].theirs, ends[2].theirs },
 			    .console_socket = FD_NONE,
 			    .bound = true,
-			    .state_fd = s->state_fd };
+			    .state_fd = s->state_fd,
+			    .cache_fd = cache };
 	int r;
 
 	if (clone_root(s, &root, e) < 0)

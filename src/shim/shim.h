@@ -101,7 +101,9 @@ struct shim {
 [[nodiscard]] int life_resize(struct shim *s, unsigned rows, unsigned cols, struct err *e);
 void life_ended(struct shim *s, int code); /* the workload's process was reaped */
 void life_recorded(struct shim *s);	   /* everything told to the store is in it */
-bool life_running(const struct shim *s);   /* a process is there */
+/* Where engines keep what is the same for many; opened when the workload has use for it. Gives. */
+int life_cache(const struct shim *s);
+bool life_running(const struct shim *s); /* a process is there */
 
 /* Descriptors of one stream: the process's end, and ours (FD_NONE: nothing to copy). Owned. */
 struct ends {

@@ -10,8 +10,11 @@
  *	  tmp/					what is being written; swept by repair
  *	  volumes/NAME/_data/
  *	  workloads/ID/				0711: config.json, hosts, hostname, resolv.conf,
- *shm/, upper/, work/, workload.log[.N] STATE (until reboot; --state, ATOLL_STATE, default
- * /run/atoll) workloads/ID/				0700: shim.sock, pid, the engine's state
+ *shm/, upper/, work/,
+ *						workload.log[.N]
+ *	STATE  (until reboot; --state, ATOLL_STATE, default /run/atoll)
+ *	  workloads/ID/				0700: shim.sock, pid, the engine's state
+ *	  @seccomp/				0700: the container engine's compiled filters
  */
 #pragma once
 

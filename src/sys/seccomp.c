@@ -6,13 +6,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define JUMP_MAX  255 /* of a conditional jump; further with BPF_JA */
-#define FAILS_MAX 64  /* conditional jumps of one rule that lead past it */
+#define JUMP_MAX 255 /* of a conditional jump; further with BPF_JA */
+#define RETS_MAX 8   /* actions whose last return is remembered */
 
+/*
+ * Jumps go forward only, so the program is made from its end: every target is known when a jump to
+ * it is, and one return serves all that is near enough before it. `at` holds it in that order and
+ * is turned round at last; a place is an index into it.
+ */
 struct code {
 	struct sock_filter *at;
 	size_t n, max;
 	bool too_big;
+	size_t ret[RETS_MAX]; /* places */
+	size_t ret_n;
 };
 
 /* Numbers lo to hi (inclusive), and the rules for them: none, or some of one number. */
@@ -23,123 +30,126 @@ struct segment {
 	uint32_t otherwise; /* when no rule holds */
 };
 
-static void emit(struct code *c, uint16_t op, uint8_t jt, uint8_t jf, uint32_t k)
+static size_t put(struct code *c, uint16_t op, uint8_t jt, uint8_t jf, uint32_t k)
 {
 	if (c->n >= c->max) {
 		c->too_big = true;
-		return;
+		return 0;
 	}
-	c->at[c->n++] = (struct sock_filter){ op, jt, jf, k };
+	c->at[c->n] = (struct sock_filter){ op, jt, jf, k };
+	return c->n++;
 }
 
-static void emit_return(struct code *c, uint32_t action)
+static size_t put_return(struct code *c, uint32_t action)
 {
-	emit(c, BPF_RET | BPF_K, 0, 0, action);
+	size_t slot = 0;
+
+	while (slot < c->ret_n && c->at[c->ret[slot]].k != action)
+		slot++;
+	if (slot < c->ret_n && c->n - c->ret[slot] < JUMP_MAX)
+		return c->ret[slot];
+	if (slot == RETS_MAX)
+		slot = 0;
+	if (slot == c->ret_n)
+		c->ret_n++;
+	return c->ret[slot] = put(c, BPF_RET | BPF_K, 0, 0, action);
 }
 
-struct fails {
-	size_t at[FAILS_MAX];
-	bool on_true[FAILS_MAX];
-	size_t n;
-};
-
-/* A comparison one of whose outcomes leaves the rule; where to is known when the rule is whole. */
-static void emit_or_fail(struct code *c, struct fails *f, uint16_t op, uint32_t k, bool fail_on,
-			 uint8_t other)
+/* A place with the same effect that a conditional jump reaches, with room for one before it. */
+static size_t reach(struct code *c, size_t to)
 {
-	if (f->n >= FAILS_MAX) {
-		c->too_big = true;
-		return;
-	}
-	f->at[f->n] = c->n;
-	f->on_true[f->n++] = fail_on;
-	emit(c, BPF_JMP | op | BPF_K, fail_on ? 0 : other, fail_on ? other : 0, k);
+	if (c->too_big || c->n - to < JUMP_MAX)
+		return to;
+	if (c->at[to].code == (BPF_RET | BPF_K))
+		return put_return(c, c->at[to].k);
+	return put(c, BPF_JMP | BPF_JA, 0, 0, (uint32_t) (c->n - to - 1));
 }
 
-static void emit_load(struct code *c, unsigned arg, bool high)
+static size_t put_jump(struct code *c, uint16_t op, uint32_t k, size_t on_true, size_t on_false)
+{
+	on_true = reach(c, on_true);
+	on_false = reach(c, on_false);
+	if (c->too_big)
+		return 0;
+	return put(c, BPF_JMP | op | BPF_K, (uint8_t) (c->n - on_true - 1),
+		   (uint8_t) (c->n - on_false - 1), k);
+}
+
+static size_t put_load(struct code *c, unsigned arg, bool high)
 {
 	size_t off = offsetof(struct seccomp_data, args) + arg * 8;
 	bool second = __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? high : !high;
 
-	emit(c, BPF_LD | BPF_W | BPF_ABS, 0, 0, (uint32_t) (off + (second ? 4 : 0)));
+	return put(c, BPF_LD | BPF_W | BPF_ABS, 0, 0, (uint32_t) (off + (second ? 4 : 0)));
 }
 
-/*
- * 64 bits in halves. "pass" ends the condition early: the jump goes over its second half, which is
- * two instructions (load, compare) long.
- */
-static void emit_condition(struct code *c, struct fails *f, const struct seccomp_condition *q)
+/* 64 bits in halves: the lower one is looked at where the upper ones are the same. */
+static size_t put_condition(struct code *c, const struct seccomp_condition *q, size_t yes,
+			    size_t no)
 {
 	uint32_t hi = (uint32_t) (q->value >> 32), lo = (uint32_t) q->value;
+	uint32_t hi_two = (uint32_t) (q->value_two >> 32), lo_two = (uint32_t) q->value_two;
+	size_t low, differs;
 
-	emit_load(c, q->arg, true);
 	switch (q->op) {
 	case SECCOMP_EQ:
-		emit_or_fail(c, f, BPF_JEQ, hi, false, 0);
-		emit_load(c, q->arg, false);
-		emit_or_fail(c, f, BPF_JEQ, lo, false, 0);
+		(void) put_jump(c, BPF_JEQ, lo, yes, no);
+		low = put_load(c, q->arg, false);
+		(void) put_jump(c, BPF_JEQ, hi, low, no);
 		break;
 	case SECCOMP_NE:
-		emit(c, BPF_JMP | BPF_JEQ | BPF_K, 0, 2, hi);
-		emit_load(c, q->arg, false);
-		emit_or_fail(c, f, BPF_JEQ, lo, true, 0);
+		(void) put_jump(c, BPF_JEQ, lo, no, yes);
+		low = put_load(c, q->arg, false);
+		(void) put_jump(c, BPF_JEQ, hi, low, yes);
 		break;
 	case SECCOMP_GT:
 	case SECCOMP_GE:
-		emit(c, BPF_JMP | BPF_JGT | BPF_K, 3, 0, hi);
-		emit_or_fail(c, f, BPF_JEQ, hi, false, 0);
-		emit_load(c, q->arg, false);
-		emit_or_fail(c, f, q->op == SECCOMP_GT ? BPF_JGT : BPF_JGE, lo, false, 0);
+		(void) put_jump(c, q->op == SECCOMP_GT ? BPF_JGT : BPF_JGE, lo, yes, no);
+		low = put_load(c, q->arg, false);
+		differs = put_jump(c, BPF_JEQ, hi, low, no);
+		(void) put_jump(c, BPF_JGT, hi, yes, differs);
 		break;
 	case SECCOMP_LT:
 	case SECCOMP_LE:
-		emit_or_fail(c, f, BPF_JGT, hi, true, 0);
-		emit(c, BPF_JMP | BPF_JEQ | BPF_K, 0, 2, hi);
-		emit_load(c, q->arg, false);
-		emit_or_fail(c, f, q->op == SECCOMP_LT ? BPF_JGE : BPF_JGT, lo, true, 0);
+		(void) put_jump(c, q->op == SECCOMP_LT ? BPF_JGE : BPF_JGT, lo, no, yes);
+		low = put_load(c, q->arg, false);
+		differs = put_jump(c, BPF_JEQ, hi, low, yes);
+		(void) put_jump(c, BPF_JGT, hi, no, differs);
 		break;
 	case SECCOMP_MASKED_EQ:
-		emit(c, BPF_ALU | BPF_AND | BPF_K, 0, 0, hi);
-		emit_or_fail(c, f, BPF_JEQ, (uint32_t) (q->value_two >> 32), false, 0);
-		emit_load(c, q->arg, false);
-		emit(c, BPF_ALU | BPF_AND | BPF_K, 0, 0, lo);
-		emit_or_fail(c, f, BPF_JEQ, (uint32_t) q->value_two, false, 0);
+		(void) put_jump(c, BPF_JEQ, lo_two, yes, no);
+		(void) put(c, BPF_ALU | BPF_AND | BPF_K, 0, 0, lo);
+		low = put_load(c, q->arg, false);
+		if (!hi && !hi_two)
+			return low;
+		(void) put_jump(c, BPF_JEQ, hi_two, low, no);
+		(void) put(c, BPF_ALU | BPF_AND | BPF_K, 0, 0, hi);
 		break;
 	}
+	return put_load(c, q->arg, true);
 }
 
-static void emit_rule(struct code *c, const struct seccomp_rule *r)
+/* What decides for one number: the conditional rules in their order, then what always holds. */
+static size_t put_leaf(struct code *c, const struct segment *s)
 {
-	struct fails f = { .n = 0 };
+	uint32_t last = s->otherwise;
+	size_t next;
 
-	for (size_t i = 0; i < r->conditions_n; i++)
-		emit_condition(c, &f, &r->conditions[i]);
-	emit_return(c, r->action);
-	for (size_t i = 0; i < f.n && !c->too_big; i++) {
-		size_t off = c->n - f.at[i] - 1;
+	for (size_t i = s->rules_n; i-- > 0;)
+		last = s->rules[i].conditions_n ? last : s->rules[i].action;
+	next = put_return(c, last);
+	for (size_t i = s->rules_n; i-- > 0 && !c->too_big;) {
+		const struct seccomp_rule *r = &s->rules[i];
+		size_t yes;
 
-		if (off > JUMP_MAX) {
-			c->too_big = true;
-			return;
-		}
-		if (f.on_true[i])
-			c->at[f.at[i]].jt = (uint8_t) off;
-		else
-			c->at[f.at[i]].jf = (uint8_t) off;
+		if (!r->conditions_n)
+			continue;
+		yes = put_return(c, r->action);
+		for (size_t k = r->conditions_n; k-- > 0 && !c->too_big;)
+			yes = put_condition(c, &r->conditions[k], yes, next);
+		next = yes;
 	}
-}
-
-static void emit_leaf(struct code *c, const struct segment *s)
-{
-	const struct seccomp_rule *always = NULL;
-
-	for (size_t i = 0; i < s->rules_n; i++) {
-		if (s->rules[i].conditions_n)
-			emit_rule(c, &s->rules[i]);
-		else if (!always)
-			always = &s->rules[i];
-	}
-	emit_return(c, always ? always->action : s->otherwise);
+	return next;
 }
 
 static bool simple(const struct segment *s, uint32_t *ret_action)
@@ -155,51 +165,31 @@ static bool simple(const struct segment *s, uint32_t *ret_action)
 	return true;
 }
 
-static size_t conditional_size(const struct segment *s)
+/* One number that differs from what is on both sides of it takes one comparison. */
+static bool is_island(const struct segment *s)
 {
-	struct sock_filter scratch[1024];
-	struct code c = { scratch, 0, 1024, false };
+	uint32_t before = 0, after = 0;
 
-	emit_leaf(&c, s);
-	return c.n;
+	return s[1].lo == s[1].hi && simple(&s[0], &before) && simple(&s[2], &after) &&
+	       before == after;
 }
 
-/* Asked for on every level of the tree: the few with conditions alone are worth a trial. */
-static size_t leaf_size(const struct segment *s)
+static size_t put_tree(struct code *c, const struct segment *s, size_t n)
 {
-	uint32_t action;
+	size_t half = n / 2, left, right;
 
-	return simple(s, &action) ? 1 : conditional_size(s);
-}
-
-static size_t tree_size(const struct segment *s, size_t n)
-{
-	size_t left, right;
-
+	if (c->too_big)
+		return 0;
 	if (n == 1)
-		return leaf_size(s);
-	left = tree_size(s, n / 2);
-	right = tree_size(s + n / 2, n - n / 2);
-	return 1 + (left > JUMP_MAX ? 1 : 0) + left + right;
-}
-
-static void emit_tree(struct code *c, const struct segment *s, size_t n)
-{
-	size_t half = n / 2, left;
-
-	if (n == 1) {
-		emit_leaf(c, s);
-		return;
+		return put_leaf(c, s);
+	if (n == 3 && is_island(s)) {
+		right = put_leaf(c, &s[1]);
+		left = put_leaf(c, &s[0]);
+		return put_jump(c, BPF_JEQ, s[1].lo, right, left);
 	}
-	left = tree_size(s, half);
-	if (left > JUMP_MAX) {
-		emit(c, BPF_JMP | BPF_JGE | BPF_K, 0, 1, s[half].lo);
-		emit(c, BPF_JMP | BPF_JA, 0, 0, (uint32_t) left);
-	} else {
-		emit(c, BPF_JMP | BPF_JGE | BPF_K, (uint8_t) left, 0, s[half].lo);
-	}
-	emit_tree(c, s, half);
-	emit_tree(c, s + half, n - half);
+	right = put_tree(c, s + half, n - half);
+	left = put_tree(c, s, half);
+	return put_jump(c, BPF_JGE, s[half].lo, right, left);
 }
 
 /* By merging, which is stable: the order of rules of one number has a meaning. */
@@ -271,11 +261,13 @@ static void add_gap(struct segments *all, const struct seccomp_profile *p,
 	}
 }
 
-static int build_arch(struct code *c, const struct seccomp_profile *p, struct seccomp_arch *a)
+/* The whole of one architecture, entered with nothing loaded. */
+static int put_arch(struct code *c, const struct seccomp_profile *p, struct seccomp_arch *a,
+		    size_t *ret_entry)
 {
 	struct segments all = { .max = 2 * a->rules_n + 8 };
 	uint64_t next = 0;
-	size_t i = 0, left;
+	size_t i = 0;
 
 	if (sort_rules(a->rules, a->rules_n) < 0)
 		return -ENOMEM;
@@ -296,27 +288,77 @@ static int build_arch(struct code *c, const struct seccomp_profile *p, struct se
 	}
 	if (next <= UINT32_MAX)
 		add_gap(&all, p, a, next, UINT32_MAX);
-	/* Not this architecture: over the whole block. */
-	left = 1 + tree_size(all.v, all.n);
-	emit(c, BPF_JMP | BPF_JEQ | BPF_K, 1, 0, a->audit);
-	emit(c, BPF_JMP | BPF_JA, 0, 0, (uint32_t) left);
-	emit(c, BPF_LD | BPF_W | BPF_ABS, 0, 0, offsetof(struct seccomp_data, nr));
-	emit_tree(c, all.v, all.n);
+	/* The load falls through to the comparison that follows it: both or a return alone. */
+	*ret_entry = put_tree(c, all.v, all.n);
+	if (all.n > 1) {
+		if (*ret_entry + 1 != c->n)
+			(void) put(c, BPF_JMP | BPF_JA, 0, 0, (uint32_t) (c->n - *ret_entry - 1));
+		*ret_entry = put(c, BPF_LD | BPF_W | BPF_ABS, 0, 0,
+				 offsetof(struct seccomp_data, nr));
+	}
 	free(all.v);
 	return 0;
+}
+
+static void turn_round(struct sock_filter *at, size_t n)
+{
+	for (size_t i = 0; i < n / 2; i++) {
+		struct sock_filter one = at[i];
+
+		at[i] = at[n - 1 - i];
+		at[n - 1 - i] = one;
+	}
 }
 
 int seccomp_build(const struct seccomp_profile *p, struct sock_filter *code, size_t max)
 {
 	struct code c = { .at = code, .max = max };
+	size_t *entries = calloc(p->archs_n ? p->archs_n : 1, sizeof(*entries)), next;
+	int r = entries ? 0 : -ENOMEM;
 
-	emit(&c, BPF_LD | BPF_W | BPF_ABS, 0, 0, offsetof(struct seccomp_data, arch));
-	for (size_t i = 0; i < p->archs_n; i++) {
-		int r = build_arch(&c, p, &p->archs[i]);
-
-		if (r < 0)
-			return r;
-	}
-	emit_return(&c, p->unknown_arch_action);
+	for (size_t i = p->archs_n; i-- > 0 && r == 0;)
+		r = put_arch(&c, p, &p->archs[i], &entries[i]);
+	next = put_return(&c, p->unknown_arch_action);
+	for (size_t i = p->archs_n; i-- > 0 && r == 0;)
+		next = put_jump(&c, BPF_JEQ, p->archs[i].audit, entries[i], next);
+	free(entries);
+	if (p->archs_n)
+		(void) put(&c, BPF_LD | BPF_W | BPF_ABS, 0, 0, offsetof(struct seccomp_data, arch));
+	if (r < 0)
+		return r;
+	turn_round(code, c.n);
 	return c.too_big ? -E2BIG : (int) c.n;
+}
+
+bool seccomp_valid(const struct sock_filter *code, size_t n)
+{
+	if (n == 0 || n > SECCOMP_PROGRAM_MAX)
+		return false;
+	for (size_t i = 0; i < n; i++) {
+		const struct sock_filter *c = &code[i];
+		size_t left = n - i - 1; /* jumps go forward, and to an instruction */
+
+		switch (c->code) {
+		case BPF_LD | BPF_W | BPF_ABS:
+			if (c->k % 4 || c->k >= sizeof(struct seccomp_data))
+				return false;
+			break;
+		case BPF_ALU | BPF_AND | BPF_K:
+		case BPF_RET | BPF_K:
+			break;
+		case BPF_JMP | BPF_JA:
+			if (c->k >= left)
+				return false;
+			break;
+		case BPF_JMP | BPF_JEQ | BPF_K:
+		case BPF_JMP | BPF_JGE | BPF_K:
+		case BPF_JMP | BPF_JGT | BPF_K:
+			if (c->jt >= left || c->jf >= left)
+				return false;
+			break;
+		default:
+			return false;
+		}
+	}
+	return code[n - 1].code == (BPF_RET | BPF_K);
 }

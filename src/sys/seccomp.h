@@ -55,6 +55,9 @@ struct seccomp_profile {
 
 #define SECCOMP_PROGRAM_MAX 4096 /* instructions the kernel takes (BPF_MAXINSNS) */
 
+/* Whether it is a program as seccomp_build() makes them: it ends, and reads what it may. */
+bool seccomp_valid(const struct sock_filter *code, size_t n);
+
 /*
  * For one number: conditional rules are tried in the order given, the first whose conditions all
  * hold decides; then the unconditional one; then the default. Fills at most max instructions and

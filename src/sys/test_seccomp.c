@@ -120,6 +120,8 @@ static void check_all(struct seccomp_profile *p)
 	int n = seccomp_build(p, code, SECCOMP_PROGRAM_MAX), wrong = 0;
 
 	CHECK(n > 0);
+	CHECK(seccomp_valid(code, (size_t) n));
+	CHECK(!seccomp_valid(code, (size_t) n - 1) || code[n - 2].code == (BPF_RET | BPF_K));
 	for (uint32_t i = 0; i < 1100 * 15; i++) {
 		struct seccomp_data d = { .arch = i % 3 == 0	  ? AUDIT_ARCH_I386
 						  : i % 1009 == 1 ? AUDIT_ARCH_ARM
@@ -189,6 +191,23 @@ int main(void)
 
 		CHECK(seccomp_build(&p, code, SECCOMP_PROGRAM_MAX) < 40);
 		CHECK(seccomp_build(&p, code, 10) < 0);
+	}
+	{
+		struct sock_filter bad[] = { { BPF_LD | BPF_W | BPF_ABS, 0, 0, 4 },
+					     { BPF_JMP | BPF_JEQ | BPF_K, 0, 0, 5 },
+					     { BPF_RET | BPF_K, 0, 0, 0 } };
+
+		CHECK(seccomp_valid(bad, 3));
+		CHECK(!seccomp_valid(bad, 0) && !seccomp_valid(bad, 2));
+		bad[1].jf = 1;
+		CHECK(!seccomp_valid(bad, 3));
+		bad[1] = (struct sock_filter){ BPF_JMP | BPF_JA, 0, 0, UINT32_MAX };
+		CHECK(!seccomp_valid(bad, 3));
+		bad[1] = (struct sock_filter){ BPF_LD | BPF_MEM, 0, 0, 0 };
+		CHECK(!seccomp_valid(bad, 3));
+		bad[1] = bad[0];
+		bad[1].k = sizeof(struct seccomp_data);
+		CHECK(!seccomp_valid(bad, 3));
 	}
 	return test_done();
 }

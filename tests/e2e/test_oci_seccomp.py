@@ -2,6 +2,8 @@
 """Seccomp filters, by what the calls of the workload give."""
 import os
 import platform
+import shutil
+import struct
 from itertools import count
 
 import pytest
@@ -117,3 +119,125 @@ def test_unknown_calls_are_left_out(run):
 def test_flags(run, flag):
     r = run({**deny("sync"), "flags": [f"SECCOMP_FILTER_FLAG_{flag}"]}, ["/bin/true"])
     assert r.rc == 0, str(r)
+
+
+# ---- compiled filters are kept ------------------------------------------------------------------
+
+class Kept:
+    """The cache below the runtime's root; empty at first."""
+
+    def __init__(self, root):
+        self.dir = root / "@seccomp"
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+    @property
+    def files(self):
+        return sorted(self.dir.iterdir()) if self.dir.exists() else []
+
+    def let_all_through(self):
+        """Put a program there that allows everything, well formed: who reads it obeys it."""
+        f, = self.files
+        data = f.read_bytes()
+        n = int.from_bytes(data[8:12], "little")
+        body = data[24:24 + n] + struct.pack("<HBBI", 6, 0, 0, 0x7fff0000)
+        h = 0xcbf29ce484222325
+        words = [body[i:i + 8] for i in range(0, len(body) - 7, 8)]
+        for w in words:
+            h = (h ^ int.from_bytes(w, "little")) * 0x100000001b3 % 2**64
+            h ^= h >> 29
+        for c in body[len(words) * 8:]:
+            h = (h ^ c) * 0x100000001b3 % 2**64
+        f.write_bytes(b"atollbpf" + struct.pack("<IIQ", n, 1, h) + body)
+        return f
+
+
+@pytest.fixture
+def kept(runtime):
+    return Kept(runtime.state_dir)
+
+
+def refused(r):
+    assert r.rc == 1 and "Operation not permitted" in r.err, str(r)
+
+
+def test_a_filter_is_kept_and_used(run, kept, runtime):
+    for _ in range(2):
+        refused(run(deny("mkdir", "mkdirat"), ["/bin/mkdir", "/tmp/kept"]))
+    f, = kept.files
+    assert f.stat().st_mode & 0o777 == 0o600 and kept.dir.stat().st_mode & 0o777 == 0o700
+    assert "@seccomp" not in runtime("list").out
+    kept.let_all_through()
+    r = run(deny("mkdir", "mkdirat"), ["/bin/sh", "-c", "mkdir /tmp/kept && rmdir /tmp/kept"])
+    assert r.rc == 0, str(r)  # it is what was read
+    refused(run(deny("mkdir", "mkdirat", "rmdir"), ["/bin/mkdir", "/tmp/kept"]))
+    assert len(kept.files) == 2  # another profile is another file
+
+
+@pytest.mark.parametrize("harm", ["writable", "directory", "cut", "bit", "link", "strange"])
+def test_a_filter_that_others_could_have_written_is_not_used(run, kept, harm):
+    refused(run(deny("mkdir", "mkdirat"), ["/bin/mkdir", "/tmp/kept"]))
+    f = kept.let_all_through()
+    if harm == "writable":
+        f.chmod(0o620)
+    elif harm == "directory":
+        kept.dir.chmod(0o770)
+    elif harm == "cut":
+        os.truncate(f, f.stat().st_size - 1)
+    elif harm == "bit":
+        data = bytearray(f.read_bytes())
+        data[-1] ^= 0x80
+        f.write_bytes(data)
+    elif harm == "link":
+        f.rename(kept.dir / "elsewhere")
+        f.symlink_to("elsewhere")
+    elif harm == "strange":
+        os.chown(f, 12345, 0)
+    refused(run(deny("mkdir", "mkdirat"), ["/bin/mkdir", "/tmp/kept"]))
+
+
+def test_a_cache_that_cannot_be_written_changes_nothing(run, kept):
+    kept.dir.write_text("a file where the directory should be")
+    try:
+        refused(run(deny("mkdir", "mkdirat"), ["/bin/mkdir", "/tmp/kept"]))
+    finally:
+        kept.dir.unlink()
+
+
+def test_the_cache_is_bounded(run, kept):
+    kept.dir.mkdir(mode=0o700)
+    for i in range(70):
+        f = kept.dir / f"{i:016x}"
+        f.write_bytes(b"old")
+        os.utime(f, (1000 + i, 1000 + i))
+    refused(run(deny("mkdir", "mkdirat"), ["/bin/mkdir", "/tmp/kept"]))
+    names = [f.name for f in kept.files]
+    assert len(names) == 64 and f"{6:016x}" not in names and f"{7:016x}" in names
+
+
+def test_many_at_once_share_one_filter(runtime, bundle, kept):
+    b = bundle(["/bin/mkdir", "/tmp/kept"],
+               lambda s: s["linux"].update(seccomp=deny("mkdir", "mkdirat")))
+    ps = [runtime.popen("run", "-b", b, next(ids)) for _ in range(8)]
+    for p in ps:
+        _, err = p.communicate(timeout=120)
+        assert p.returncode == 1 and b"Operation not permitted" in err, err
+    assert len(kept.files) == 1
+
+
+def test_exec_takes_the_kept_filter(runtime, bundle, kept):
+    i = next(ids)
+    runtime.leave("run", "-d", "-b", bundle(["/bin/sleep", "1000"], lambda s: s["linux"].update(
+        seccomp=deny("mkdir", "mkdirat"))), i)
+    try:
+        kept.let_all_through()
+        runtime("exec", i, "mkdir", "/tmp/kept")
+        runtime("exec", i, "rmdir", "/tmp/kept")
+    finally:
+        runtime("delete", "-f", i)
+
+
+def test_a_profile_is_loaded_from_the_cache_by_atoll_too(atoll, busybox):
+    for _ in range(2):
+        r = atoll("run", "--rm", "--network", "none", busybox, "grep", "Seccomp:", "/proc/self/status")
+        assert r.out.split() == ["Seccomp:", "2"]
+    assert len(list((atoll.state / "@seccomp").iterdir())) == 1

@@ -74,8 +74,8 @@ static int plan_exec(struct exec_plan *xp, struct container *c, const struct exe
 	if (r == 0 && aff)
 		r = plan_affinity(p, aff->final, &xp->final_cpus, &xp->final_bytes, "final", e);
 	if (r == 0 && x->seccomp)
-		r = seccomp_compile(a, x->seccomp, &p->process.seccomp, &p->process.seccomp_flags,
-				    e);
+		r = seccomp_compile(a, x->cache_fd, x->seccomp, &p->process.seccomp,
+				    &p->process.seccomp_flags, e);
 	if (r < 0)
 		return r;
 	p->process.joined_user = (c->ns_flags & CLONE_NEWUSER) != 0;

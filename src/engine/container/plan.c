@@ -331,7 +331,7 @@ int plan_make(struct plan *ret_p, struct arena *a, const struct bundle *b, struc
 	if (r == 0 && s)
 		r = plan_process_make(p, s, e);
 	if (r == 0 && b->spec->linux_.seccomp)
-		r = seccomp_compile(a, b->spec->linux_.seccomp, &p->process.seccomp,
+		r = seccomp_compile(a, b->cache_fd, b->spec->linux_.seccomp, &p->process.seccomp,
 				    &p->process.seccomp_flags, e);
 	r = r < 0 ? r : plan_root(p, b, e);
 	r = r < 0 ? r : plan_mounts(p, b, e);

@@ -14,6 +14,7 @@
 
 #include "base/auto.h"
 #include "base/str.h"
+#include "engine/container/seccomp_cache.h"
 #include "fmt/spec.h"
 #include "sys/seccomp.h"
 
@@ -351,18 +352,32 @@ static int build(struct compiling *c, struct sock_fprog *ret_prog, struct err *e
 	return 0;
 }
 
-int seccomp_compile(struct arena *a, const struct spec_seccomp *s, struct sock_fprog *ret_prog,
-		    unsigned *ret_flags, struct err *e)
+static int compile(struct arena *a, const struct spec_seccomp *s, struct sock_fprog *ret_prog,
+		   struct err *e)
 {
 	struct compiling c = { .a = a, .s = s };
 	int r = action_of(s->default_action, s->default_errno_ret_set, s->default_errno_ret,
 			  &c.default_action, e);
 
-	r = r < 0 ? r : read_flags(s, ret_flags, e);
 	r = r < 0 ? r : read_archs(&c, e);
 	for (size_t i = 0; i < c.tokens_n && r == 0; i++)
 		(void) arch_of(&c, c.token[i]);
 	for (size_t i = 0; i < s->rules_n && r == 0; i++)
 		r = add_rules(&c, &s->rules[i], e);
 	return r < 0 ? r : build(&c, ret_prog, e);
+}
+
+int seccomp_compile(struct arena *a, int cache_fd, const struct spec_seccomp *s,
+		    struct sock_fprog *ret_prog, unsigned *ret_flags, struct err *e)
+{
+	auto_buf struct buf key = BUF_INIT(1u << 22);
+	bool keyed = cache_fd >= 0 && seccomp_cache_key(s, &key);
+	int r = read_flags(s, ret_flags, e);
+
+	if (r < 0 || (keyed && seccomp_cache_find(a, cache_fd, buf_str(&key), ret_prog)))
+		return r;
+	r = compile(a, s, ret_prog, e);
+	if (r == 0 && keyed)
+		seccomp_cache_keep(cache_fd, buf_str(&key), ret_prog);
+	return r;
 }

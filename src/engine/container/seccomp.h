@@ -10,9 +10,10 @@
 struct spec_seccomp;
 
 /*
- * Compile; the program lives in the arena. *ret_flags: SECCOMP_FILTER_FLAG_*. System calls this
+ * Compile, or take from the cache below cache_fd (FD_NONE: none; seccomp_cache.h); the program
+ * lives in the arena. *ret_flags: SECCOMP_FILTER_FLAG_*. System calls this
  * machine's library doesn't know are left out (their default action holds), as the specification
  * lets runtimes do. INVALID: an action, operator, flag or architecture that does not exist.
  */
-[[nodiscard]] int seccomp_compile(struct arena *a, const struct spec_seccomp *s,
+[[nodiscard]] int seccomp_compile(struct arena *a, int cache_fd, const struct spec_seccomp *s,
 				  struct sock_fprog *ret_prog, unsigned *ret_flags, struct err *e);
