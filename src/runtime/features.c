@@ -1,19 +1,50 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* features: what of the specification this runtime serves, as JSON. */
 #include <errno.h>
+#include <linux/seccomp.h>
 #include <stdio.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/auto.h"
 #include "base/file.h"
 #include "engine/container/options.h"
+#include "engine/container/seccomp.h"
 #include "fmt/json.h"
 #include "fmt/spec.h"
 #include "runtime/runtime.h"
 #include "sys/cgroup.h"
 
+/* A flag the kernel knows gets as far as the missing program. */
+static bool kernel_takes(unsigned flags)
+{
+	return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, NULL) < 0 && errno == EFAULT;
+}
+
 static void write_seccomp(struct json_writer *w)
 {
+	/* Those of the specification; the library decides which of them are known here. */
+	static const char *const archs[] = {
+		"SCMP_ARCH_AARCH64",	 "SCMP_ARCH_ARM",    "SCMP_ARCH_LOONGARCH64",
+		"SCMP_ARCH_M68K",	 "SCMP_ARCH_MIPS",   "SCMP_ARCH_MIPS64",
+		"SCMP_ARCH_MIPS64N32",	 "SCMP_ARCH_MIPSEL", "SCMP_ARCH_MIPSEL64",
+		"SCMP_ARCH_MIPSEL64N32", "SCMP_ARCH_PARISC", "SCMP_ARCH_PARISC64",
+		"SCMP_ARCH_PPC",	 "SCMP_ARCH_PPC64",  "SCMP_ARCH_PPC64LE",
+		"SCMP_ARCH_RISCV64",	 "SCMP_ARCH_S390",   "SCMP_ARCH_S390X",
+		"SCMP_ARCH_SH",		 "SCMP_ARCH_SHEB",   "SCMP_ARCH_X32",
+		"SCMP_ARCH_X86",	 "SCMP_ARCH_X86_64",
+	};
+	static const struct {
+		const char *name;
+		unsigned flag, with;
+	} flags[] = {
+		{ "SECCOMP_FILTER_FLAG_TSYNC", SECCOMP_FILTER_FLAG_TSYNC, 0 },
+		{ "SECCOMP_FILTER_FLAG_LOG", SECCOMP_FILTER_FLAG_LOG, 0 },
+		{ "SECCOMP_FILTER_FLAG_SPEC_ALLOW", SECCOMP_FILTER_FLAG_SPEC_ALLOW, 0 },
+		{ "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV", SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV,
+		  SECCOMP_FILTER_FLAG_NEW_LISTENER },
+	};
+
 	json_w_object(w, "seccomp");
 	json_w_bool(w, "enabled", true);
 	json_w_strings(w, "actions",
@@ -25,14 +56,22 @@ static void write_seccomp(struct json_writer *w)
 		       (const char *const[]){ "SCMP_CMP_EQ", "SCMP_CMP_GE", "SCMP_CMP_GT",
 					      "SCMP_CMP_LE", "SCMP_CMP_LT", "SCMP_CMP_MASKED_EQ",
 					      "SCMP_CMP_NE", NULL });
-	json_w_strings(w, "archs",
-		       (const char *const[]){ "SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM", "SCMP_ARCH_X32",
-					      "SCMP_ARCH_X86", "SCMP_ARCH_X86_64", NULL });
-	json_w_strings(w, "knownFlags",
-		       (const char *const[]){ "SECCOMP_FILTER_FLAG_TSYNC",
-					      "SECCOMP_FILTER_FLAG_LOG",
-					      "SECCOMP_FILTER_FLAG_SPEC_ALLOW",
-					      "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV", NULL });
+	json_w_array(w, "archs");
+	for (size_t i = 0; i < ARRAY_SIZE(archs); i++) {
+		if (seccomp_arch_known(archs[i]))
+			json_w_string(w, NULL, archs[i]);
+	}
+	json_w_end(w);
+	json_w_array(w, "knownFlags");
+	for (size_t i = 0; i < ARRAY_SIZE(flags); i++)
+		json_w_string(w, NULL, flags[i].name);
+	json_w_end(w);
+	json_w_array(w, "supportedFlags");
+	for (size_t i = 0; i < ARRAY_SIZE(flags); i++) {
+		if (kernel_takes(flags[i].flag | flags[i].with))
+			json_w_string(w, NULL, flags[i].name);
+	}
+	json_w_end(w);
 	json_w_end(w);
 }
 

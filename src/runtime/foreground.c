@@ -9,7 +9,6 @@
 #include <sys/ioctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <termios.h>
 #include <unistd.h>
@@ -20,6 +19,7 @@
 #include "fmt/spec.h"
 #include "sys/fdpass.h"
 #include "sys/pidfd.h"
+#include "sys/unix.h"
 
 #define FIRST_PASSED 3
 #define PASSED_MAX   1024
@@ -27,27 +27,9 @@
 
 int socket_connect(const char *path, struct err *e)
 {
-	struct sockaddr_un at = { .sun_family = AF_UNIX };
-	auto_fd int dir = FD_NONE;
-	const char *slash = strrchr(path, '/');
-	auto_fd int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	int fd = unix_connect(path, SOCK_STREAM, 0);
 
-	if (fd < 0)
-		return err_sys(e, errno, "make a unix socket");
-	if (strlen(path) < sizeof(at.sun_path)) {
-		(void) snprintf(at.sun_path, sizeof(at.sun_path), "%s", path);
-	} else if (slash && strlen(slash) < 64) {
-		auto_free char *parent = str_dup((struct str){ path, (size_t) (slash - path) });
-
-		dir = parent ? open(parent, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
-		(void) snprintf(at.sun_path, sizeof(at.sun_path), "/proc/self/fd/%d%s", dir, slash);
-	} else {
-		return err_set(e, ERR_INVALID, ENAMETOOLONG, "socket '%s': the path is too long",
-			       path);
-	}
-	if (connect(fd, (const struct sockaddr *) (const void *) &at, sizeof(at)) < 0)
-		return err_sys(e, errno, "connect to the socket '%s'", path);
-	return take_fd(&fd);
+	return fd < 0 ? err_sys(e, -fd, "connect to the socket '%s'", path) : fd;
 }
 
 int pidfd_hand_over(const char *path, int pidfd, struct err *e)

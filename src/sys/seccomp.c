@@ -362,3 +362,36 @@ bool seccomp_valid(const struct sock_filter *code, size_t n)
 	}
 	return code[n - 1].code == (BPF_RET | BPF_K);
 }
+
+uint32_t seccomp_run(const struct sock_filter *code, size_t n, const struct seccomp_data *d)
+{
+	uint32_t a = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		const struct sock_filter *c = &code[i];
+
+		switch (c->code) {
+		case BPF_LD | BPF_W | BPF_ABS:
+			memcpy(&a, (const char *) d + c->k, sizeof(a));
+			break;
+		case BPF_ALU | BPF_AND | BPF_K:
+			a &= c->k;
+			break;
+		case BPF_JMP | BPF_JA:
+			i += c->k;
+			break;
+		case BPF_JMP | BPF_JEQ | BPF_K:
+			i += a == c->k ? c->jt : c->jf;
+			break;
+		case BPF_JMP | BPF_JGE | BPF_K:
+			i += a >= c->k ? c->jt : c->jf;
+			break;
+		case BPF_JMP | BPF_JGT | BPF_K:
+			i += a > c->k ? c->jt : c->jf;
+			break;
+		case BPF_RET | BPF_K:
+			return c->k;
+		}
+	}
+	return SECCOMP_RET_KILL_PROCESS; /* not reached in a valid one */
+}

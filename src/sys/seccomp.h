@@ -11,6 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct seccomp_data; /* linux/seccomp.h */
+
 enum seccomp_compare {
 	SECCOMP_NE,
 	SECCOMP_LT,
@@ -57,6 +59,9 @@ struct seccomp_profile {
 
 /* Whether it is a program as seccomp_build() makes them: it ends, and reads what it may. */
 bool seccomp_valid(const struct sock_filter *code, size_t n);
+
+/* What a valid program answers to a call. */
+uint32_t seccomp_run(const struct sock_filter *code, size_t n, const struct seccomp_data *d);
 
 /*
  * For one number: conditional rules are tried in the order given, the first whose conditions all

@@ -103,8 +103,9 @@ def test_exec_is_filtered_too(runtime, bundle):
                     "args": [{"index": 0, "value": 1, "op": "SCMP_CMP_SOME"}]}]}, "is no operator"),
     ({"syscalls": [{"names": ["read"], "action": "SCMP_ACT_ERRNO",
                     "args": [{"index": 6, "value": 1, "op": "SCMP_CMP_EQ"}]}]}, "index"),
-    ({"syscalls": [{"names": ["read"], "action": "SCMP_ACT_NOTIFY"}]}, "not supported"),
-    ({"listenerPath": "/run/x"}, "not supported"),
+    ({"syscalls": [{"names": ["read"], "action": "SCMP_ACT_ALLOW", "errnoRet": 1}]}, "errnoRet"),
+    ({"syscalls": [{"names": ["read"], "action": "SCMP_ACT_ERRNO", "errnoRet": 5000}]}, "errnoRet"),
+    ({"defaultErrnoRet": 1}, "errnoRet"),
 ])
 def test_wrong_profiles(run, change, says):
     r = run({**deny("mkdir"), **change}, ["/bin/true"])

@@ -8,7 +8,7 @@
 #include "base/auto.h"
 #include "base/str.h"
 #include "engine/container/container.h"
-#include "engine/container/cpus.h"
+#include "engine/container/listener.h"
 #include "engine/container/options.h"
 #include "fmt/spec.h"
 
@@ -167,10 +167,6 @@ int container_check(const struct engine_caps *, const struct spec *s, struct err
 	if (s->has_vm && !s->process)
 		return refuse(e, ERR_UNSUPPORTED,
 			      "vm: a virtual machine's spec; the engines microvm and vm serve it");
-	if (l->seccomp && l->seccomp->listener_path && l->seccomp->listener_path[0])
-		return refuse(e, ERR_UNSUPPORTED,
-			      "linux.seccomp.listenerPath: notification listeners are not "
-			      "supported");
 	if (l->net_devices_n)
 		return refuse(e, ERR_UNSUPPORTED,
 			      "linux.netDevices: moving network devices is not supported");
@@ -184,6 +180,7 @@ int container_check(const struct engine_caps *, const struct spec *s, struct err
 		r = check_sysctl(s, l->sysctl[i].key, e);
 	r = r < 0 ? r : check_paths(s, e);
 	r = r < 0 ? r : check_scheduler(s, e);
+	r = r < 0 ? r : listener_check(s, e);
 	if (r == 0 && s->process)
 		r = check_lsm(s->process, e);
 	return r;

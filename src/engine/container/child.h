@@ -4,7 +4,8 @@
  * parent's code. A failure goes as one struct err over the sync socket.
  *
  *	init  -> parent   CONSOLE (with the pty's master)   HOOKS (run the runtime's, answer)
- *			  READY   FAILED (a struct err)   end of file: exec has happened
+ *			  READY   LISTENER (of the filter; answer)   FAILED (a struct err)
+ *			  end of file: exec has happened
  *	parent -> init    one byte: go on
  */
 #pragma once
@@ -23,6 +24,7 @@ enum child_word {
 	CHILD_CONSOLE,
 	CHILD_HOOKS,
 	CHILD_READY,
+	CHILD_LISTENER, /* pid: the number of the filter's descriptor; answered by one byte */
 	CHILD_FAILED,
 };
 

@@ -24,7 +24,8 @@ struct container {
 	uint64_t start_ticks;  /* with the pid: which process it is */
 	unsigned ns_flags;     /* namespaces an exec joins, CLONE_NEW* */
 	bool own_pids;	       /* its init is pid 1 of a namespace: with it all end */
-	bool late_hooks;       /* poststart or poststop hooks exist */
+	bool late_hooks;       /* poststart or poststop hooks, or a listener for seccomp: start,
+				* exec and destroy need the spec */
 	bool poststop_due;
 	char *bundle_path; /* owned; NULL unless late_hooks: where config.json is */
 	const char *state_head, *state_tail; /* for hooks, in `arena` */

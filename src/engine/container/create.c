@@ -24,7 +24,9 @@
 #include "engine/container/container.h"
 #include "engine/container/groups.h"
 #include "engine/container/hooks.h"
+#include "engine/container/listener.h"
 #include "engine/container/plan.h"
+#include "engine/container/seccomp.h"
 #include "sys/fdpass.h"
 #include "sys/pidfd.h"
 
@@ -256,6 +258,9 @@ static int serve_child(struct making *m, struct err *e)
 			break;
 		case CHILD_READY:
 			return 0;
+		case CHILD_LISTENER: /* after the start only */
+			r = err_set(e, ERR_INTERNAL, EPROTO, "the container's init is confused");
+			break;
 		case CHILD_FAILED:
 			*e = msg.err;
 			return err_ctx(e, "unable to start container process");
@@ -284,13 +289,15 @@ static int remember(struct making *m, struct err *e)
 {
 	struct container *c = m->c;
 	const struct spec *s = m->b->spec;
-	bool hooks = false;
+	bool hooks = false, notifies = s->linux_.seccomp && seccomp_notifies(s->linux_.seccomp);
 	char link[40], path[4096];
 	ssize_t n;
 
 	for (int k = 0; k < SPEC_HOOK_N_; k++)
 		hooks = hooks || s->hooks[k].n;
-	c->late_hooks = s->hooks[SPEC_HOOK_POSTSTART].n || s->hooks[SPEC_HOOK_POSTSTOP].n;
+	hooks = hooks || notifies;
+	c->late_hooks = s->hooks[SPEC_HOOK_POSTSTART].n || s->hooks[SPEC_HOOK_POSTSTOP].n ||
+			notifies;
 	c->own_pids = (m->plan.clone_flags & CLONE_NEWPID) != 0;
 	c->ns_flags = m->plan.all_flags;
 	if (!hooks)
@@ -401,6 +408,32 @@ static int run_poststart(struct container *c, struct err *e)
 	return hooks_run(&call, e);
 }
 
+/* The filter is on, and its descriptor waits to be handed to who listens. */
+static int give_listener(struct container *c, const struct child_message *msg, struct err *e)
+{
+	struct listener_call call = {
+		.spec = c->spec,
+		.head = c->state_head,
+		.tail = c->state_tail,
+		.status = "created",
+		.init_pid = c->in.pid,
+		.pid = c->in.pid,
+		.pidfd = c->in.pidfd,
+		.number = msg->pid,
+	};
+	int r;
+
+	if (!c->spec || !c->spec->linux_.seccomp || !c->state_head)
+		return err_set(e, ERR_NOT_FOUND, ENOENT,
+			       "linux.seccomp: config.json of the bundle is gone, and with it "
+			       "where the listener is");
+	r = listener_serve(&call, e);
+	if (r < 0)
+		return r;
+	r = go_on(c->gate_fd);
+	return r < 0 ? err_sys(e, -r, "the container's init is gone") : 0;
+}
+
 int container_start(struct instance *in, struct err *e)
 {
 	struct container *c = container_of_instance(in);
@@ -414,8 +447,10 @@ int container_start(struct instance *in, struct err *e)
 		return err_sys(e, -r, "the container's init is gone");
 	/* End of file: exec closed the other end. The init may also have been killed: then the
 	 * caller sees its pidfd. startContainer hooks have their own time limits. */
-	r = container_receive(c->gate_fd, NSEC_NEVER, &msg, &fd, e);
-	close_fd(&fd);
+	do {
+		r = container_receive(c->gate_fd, NSEC_NEVER, &msg, &fd, e);
+		close_fd(&fd);
+	} while (r > 0 && msg.word == CHILD_LISTENER && (r = give_listener(c, &msg, e)) == 0);
 	close_fd(&c->gate_fd);
 	if (r < 0)
 		return r;

@@ -20,6 +20,7 @@
 #include "engine/container/cpus.h"
 #include "engine/container/exec.h"
 #include "engine/container/groups.h"
+#include "engine/container/listener.h"
 #include "engine/container/plan.h"
 #include "engine/container/seccomp.h"
 #include "sys/fdpass.h"
@@ -132,8 +133,35 @@ static int take_console(const struct exec_spec *x, int fd, struct exec *ret, str
 	return r < 0 ? err_sys(e, -r, "sending the terminal to the console socket") : 0;
 }
 
+/* As for the init at its start: see create.c. */
+static int give_listener(const struct container *c, int sock, const struct exec *x, int number,
+			 struct err *e)
+{
+	struct listener_call call = {
+		.spec = c->spec,
+		.head = c->state_head,
+		.tail = c->state_tail,
+		.status = engine_state_name(c->in.state),
+		.init_pid = c->in.pid,
+		.pid = x->pid,
+		.pidfd = x->pidfd,
+		.number = number,
+	};
+	int r;
+
+	if (!c->spec || !c->spec->linux_.seccomp || !c->state_head)
+		return err_set(e, ERR_NOT_FOUND, ENOENT,
+			       "linux.seccomp: config.json of the bundle is gone, and with it "
+			       "where the listener is");
+	r = listener_serve(&call, e);
+	if (r == 0 && send(sock, "g", 1, MSG_NOSIGNAL) < 0)
+		r = err_sys(e, errno, "the process for exec is gone");
+	return r;
+}
+
 /* Until end of file, which is its exec. */
-static int serve(const struct exec_spec *x, int sock, struct exec *ret, struct err *e)
+static int serve(const struct container *c, const struct exec_spec *x, int sock, struct exec *ret,
+		 struct err *e)
 {
 	for (;;) {
 		struct child_message m;
@@ -141,6 +169,13 @@ static int serve(const struct exec_spec *x, int sock, struct exec *ret, struct e
 
 		if (r <= 0)
 			return r;
+		if (m.word == CHILD_LISTENER) {
+			close_fd(&fd);
+			r = give_listener(c, sock, ret, m.pid, e);
+			if (r < 0)
+				return r;
+			continue;
+		}
 		if (m.word == CHILD_CONSOLE && fd >= 0) {
 			r = take_console(x, fd, ret, e);
 			if (r < 0)
@@ -186,7 +221,7 @@ int container_exec(struct instance *in, const struct exec_spec *x, struct exec *
 	r = r < 0 ? r : enter_groups(c, x, got.pid, e);
 	if (r == 0 && send(sock, "g", 1, MSG_NOSIGNAL) < 0)
 		r = err_sys(e, errno, "the process for exec is gone");
-	r = r < 0 ? r : serve(x, sock, &got, e);
+	r = r < 0 ? r : serve(c, x, sock, &got, e);
 	plan_close(&xp.plan);
 	if (r < 0) {
 		if (got.pidfd >= 0) {

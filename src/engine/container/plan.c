@@ -15,6 +15,7 @@
 #include "base/num.h"
 #include "engine/container/cpus.h"
 #include "engine/container/hooks.h"
+#include "engine/container/listener.h"
 #include "engine/container/seccomp.h"
 
 static const unsigned ns_flag[SPEC_NS_N_] = {
@@ -333,6 +334,8 @@ int plan_make(struct plan *ret_p, struct arena *a, const struct bundle *b, struc
 	if (r == 0 && b->spec->linux_.seccomp)
 		r = seccomp_compile(a, b->cache_fd, b->spec->linux_.seccomp, &p->process.seccomp,
 				    &p->process.seccomp_flags, e);
+	if (r == 0 && p->process.seccomp.len)
+		r = listener_check_filter(b->spec, &p->process.seccomp, e);
 	r = r < 0 ? r : plan_root(p, b, e);
 	r = r < 0 ? r : plan_mounts(p, b, e);
 	r = r < 0 ? r : plan_hook_paths(p, b, e);

@@ -328,13 +328,33 @@ int process_prepare(struct plan_process *p, const struct plan *plan, const char 
 	return find_program(p, ret_path, e);
 }
 
-static int load_filter(const struct plan_process *p, struct err *e)
+/*
+ * From the filter on nothing may be called that the profile could trap before the listener has its
+ * descriptor: that is one write, and one read that ends when the parent took it (listener.h).
+ */
+static int load_filter(const struct plan_process *p, int report_fd, struct err *e)
 {
+	struct child_message m = { .word = CHILD_LISTENER };
+	long fd;
+	char byte;
+
 	if (!p->seccomp.len)
 		return 0;
-	if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, p->seccomp_flags, &p->seccomp) < 0)
-		return err_sys(e, errno, "linux.seccomp: loading the filter of %u instructions",
-			       (unsigned) p->seccomp.len);
+	fd = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, p->seccomp_flags, &p->seccomp);
+	if (fd < 0)
+		return err_sys(e, errno, "linux.seccomp: loading the filter of %u instructions%s",
+			       (unsigned) p->seccomp.len,
+			       errno == EBUSY ? " (a listener exists already: only one filter of a "
+						"process can have one)"
+					      : "");
+	if (!(p->seccomp_flags & SECCOMP_FILTER_FLAG_NEW_LISTENER))
+		return 0;
+	m.pid = (int32_t) fd;
+	if (write(report_fd, &m, sizeof(m)) != (ssize_t) sizeof(m))
+		_exit(1); /* the parent is gone */
+	/* Refused by the listener: then it has its descriptor. The parent gone: so shall we. */
+	if (read(report_fd, &byte, 1) == 0)
+		_exit(1);
 	return 0;
 }
 
@@ -397,7 +417,7 @@ int process_exec(struct plan_process *p, const char *path, int *report_fd, struc
 		return err_sys(e, -r, "arranging the descriptors");
 	if (!nnp && p->seccomp.len) {
 		r = set_caps(p, true, e);
-		r = r < 0 ? r : load_filter(p, e);
+		r = r < 0 ? r : load_filter(p, *report_fd, e);
 		if (r < 0)
 			return r;
 	}
@@ -412,7 +432,7 @@ int process_exec(struct plan_process *p, const char *path, int *report_fd, struc
 	if (nnp) {
 		if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 			return err_sys(e, errno, "process.noNewPrivileges");
-		r = load_filter(p, e);
+		r = load_filter(p, *report_fd, e);
 		if (r < 0)
 			return r;
 	}

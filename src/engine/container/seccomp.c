@@ -18,7 +18,8 @@
 #include "fmt/spec.h"
 #include "sys/seccomp.h"
 
-#define ARCHS_MAX 8
+#define ARCHS_MAX 24
+#define ERRNO_MAX 4095 /* the kernel's MAX_ERRNO: it cuts what is above */
 #define X32_BIT	  0x40000000u
 #define RULES_MAX 20000 /* over all names; a program of 4096 instructions cannot hold more */
 
@@ -46,6 +47,7 @@ static int action_of(const char *word, bool errno_set, uint32_t errno_ret, uint3
 		{ "SCMP_ACT_KILL_THREAD", SECCOMP_RET_KILL_THREAD, false },
 		{ "SCMP_ACT_KILL_PROCESS", SECCOMP_RET_KILL_PROCESS, false },
 		{ "SCMP_ACT_LOG", SECCOMP_RET_LOG, false },
+		{ "SCMP_ACT_NOTIFY", SECCOMP_RET_USER_NOTIF, false },
 		{ "SCMP_ACT_TRACE", SECCOMP_RET_TRACE, true },
 		{ "SCMP_ACT_TRAP", SECCOMP_RET_TRAP, false },
 	};
@@ -53,15 +55,19 @@ static int action_of(const char *word, bool errno_set, uint32_t errno_ret, uint3
 	for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
 		if (!streq(word, words[i].word))
 			continue;
+		/* Specification, "errnoRet": an action that has none must not be given one. */
+		if (errno_set && !words[i].data)
+			return err_set(e, ERR_INVALID, EINVAL,
+				       "linux.seccomp: errnoRet with %s, which returns none", word);
+		if (words[i].action == SECCOMP_RET_ERRNO && errno_set && errno_ret > ERRNO_MAX)
+			return err_set(e, ERR_INVALID, ERANGE,
+				       "linux.seccomp: errnoRet %u: not from 0 to %d", errno_ret,
+				       ERRNO_MAX);
 		*ret_action = words[i].action;
 		if (words[i].data)
 			*ret_action |= (errno_set ? errno_ret : EPERM) & SECCOMP_RET_DATA;
 		return 0;
 	}
-	if (streq(word, "SCMP_ACT_NOTIFY"))
-		return err_set(e, ERR_UNSUPPORTED, EOPNOTSUPP,
-			       "linux.seccomp: SCMP_ACT_NOTIFY needs a listener, and these are not "
-			       "supported");
 	return err_set(e, ERR_INVALID, EINVAL, "linux.seccomp: '%.40s' is no action", word);
 }
 
@@ -101,21 +107,32 @@ static int add_token(struct compiling *c, uint32_t token)
 	return 0;
 }
 
-/* "SCMP_ARCH_X86_64" is libseccomp's "x86_64". The machine's own is always there. */
+/* "SCMP_ARCH_X86_64" is libseccomp's "x86_64". */
+static uint32_t arch_token(const char *word)
+{
+	char name[32] = "";
+
+	if (strncmp(word, "SCMP_ARCH_", 10) != 0)
+		return 0;
+	(void) snprintf(name, sizeof(name), "%s", word + 10);
+	for (char *p = name; *p; p++)
+		*p = *p >= 'A' && *p <= 'Z' ? (char) (*p - 'A' + 'a') : *p;
+	return seccomp_arch_resolve_name(name);
+}
+
+bool seccomp_arch_known(const char *word)
+{
+	return arch_token(word) != 0;
+}
+
+/* The machine's own is always there. */
 static int read_archs(struct compiling *c, struct err *e)
 {
 	(void) add_token(c, seccomp_arch_native()); /* the first always fits */
 	for (size_t i = 0; i < c->s->architectures_n; i++) {
 		const char *word = c->s->architectures[i];
-		char name[32] = "";
-		uint32_t token = 0;
+		uint32_t token = arch_token(word);
 
-		if (strncmp(word, "SCMP_ARCH_", 10) == 0) {
-			(void) snprintf(name, sizeof(name), "%s", word + 10);
-			for (char *p = name; *p; p++)
-				*p = *p >= 'A' && *p <= 'Z' ? (char) (*p - 'A' + 'a') : *p;
-			token = seccomp_arch_resolve_name(name);
-		}
 		if (!token)
 			return err_set(e, ERR_INVALID, EINVAL,
 				       "linux.seccomp.architectures: '%.40s' is not known", word);
@@ -212,6 +229,49 @@ static int add_multiplexed(struct compiling *c, struct seccomp_arch *arch, int p
 	return add_rule(c, arch, r, e);
 }
 
+/*
+ * Calls newer than the library's tables (Linux 5.17): since 424 a call has the same number on all
+ * architectures; but for these the numbers of a whole family are shifted.
+ */
+static int newer_number(uint32_t token, const char *name)
+{
+	static const struct {
+		const char *name;
+		int nr;
+	} table[] = {
+		{ "cachestat", 451 },	      { "fchmodat2", 452 },
+		{ "map_shadow_stack", 453 },  { "futex_wake", 454 },
+		{ "futex_wait", 455 },	      { "futex_requeue", 456 },
+		{ "statmount", 457 },	      { "listmount", 458 },
+		{ "lsm_get_self_attr", 459 }, { "lsm_set_self_attr", 460 },
+		{ "lsm_list_modules", 461 },  { "mseal", 462 },
+		{ "setxattrat", 463 },	      { "getxattrat", 464 },
+		{ "listxattrat", 465 },	      { "removexattrat", 466 },
+		{ "open_tree_attr", 467 },    { "file_getattr", 468 },
+		{ "file_setattr", 469 },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
+		if (!streq(table[i].name, name))
+			continue;
+		switch (token) {
+		case SCMP_ARCH_X32:
+			return (int) X32_BIT + table[i].nr;
+		case SCMP_ARCH_MIPS:
+		case SCMP_ARCH_MIPSEL:
+			return 4000 + table[i].nr;
+		case SCMP_ARCH_MIPS64:
+		case SCMP_ARCH_MIPSEL64:
+			return 5000 + table[i].nr;
+		case SCMP_ARCH_MIPS64N32:
+		case SCMP_ARCH_MIPSEL64N32:
+			return 6000 + table[i].nr;
+		}
+		return table[i].nr;
+	}
+	return __NR_SCMP_ERROR;
+}
+
 static int add_name(struct compiling *c, const char *name, const struct seccomp_rule *rule,
 		    struct err *e)
 {
@@ -220,6 +280,8 @@ static int add_name(struct compiling *c, const char *name, const struct seccomp_
 		int nr = seccomp_syscall_resolve_name_arch(c->token[i], name), r = 0;
 		struct seccomp_rule one = *rule;
 
+		if (nr == __NR_SCMP_ERROR)
+			nr = newer_number(c->token[i], name);
 		one.nr = (uint32_t) nr;
 		if (nr >= 0)
 			r = add_rule(c, arch, one, e);
@@ -289,10 +351,18 @@ static int read_flags(const struct spec_seccomp *s, unsigned *ret_flags, struct 
 			flags |= SECCOMP_FILTER_FLAG_LOG;
 		else if (streq(s->flags[i], "SECCOMP_FILTER_FLAG_SPEC_ALLOW"))
 			flags |= SECCOMP_FILTER_FLAG_SPEC_ALLOW;
-		else if (!streq(s->flags[i], "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"))
-			/* the last has a meaning with a listener only */
-			return err_set(e, ERR_INVALID, EINVAL, "linux.seccomp.flags: '%.60s'",
-				       s->flags[i]);
+		else if (streq(s->flags[i], "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"))
+			/* has a meaning, and is taken by the kernel, with a listener only */
+			flags |= seccomp_notifies(s) ? SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV : 0;
+		else
+			return err_set(e, ERR_INVALID, EINVAL,
+				       "linux.seccomp.flags: '%.60s' is not known", s->flags[i]);
+	}
+	if (seccomp_notifies(s)) {
+		flags |= SECCOMP_FILTER_FLAG_NEW_LISTENER;
+		/* Both ask for the result of the call; with this one the listener is it. */
+		if (flags & SECCOMP_FILTER_FLAG_TSYNC)
+			flags |= SECCOMP_FILTER_FLAG_TSYNC_ESRCH;
 	}
 	*ret_flags = flags;
 	return 0;

@@ -15,7 +15,7 @@
 #include "sys/seccomp.h"
 
 /* To be raised with every change of what is compiled from a profile. */
-#define COMPILER 2
+#define COMPILER 3
 
 #define MAGIC	"atollbpf"
 #define KEY_MAX (1u << 20) /* bytes; a larger profile is compiled each time */
