@@ -3,6 +3,7 @@
 #include "sys/cgroup.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/magic.h>
 #include <stdio.h>
 #include <sys/vfs.h>

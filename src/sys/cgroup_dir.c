@@ -3,6 +3,7 @@
 #include "sys/cgroup.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdio.h>
 #include <sys/stat.h>

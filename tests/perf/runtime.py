@@ -19,7 +19,7 @@ import newer
 import peers
 
 sys.path.insert(0, str(measure.TOP / "tests/e2e"))
-from lib.run import Atoll, Runtime  # noqa: E402
+from lib.run import Atoll  # noqa: E402
 
 OWN = "atoll-runtime"
 BAR = f"crun {newer.SUITE}"  # whom the promises are about
@@ -36,12 +36,13 @@ ids = (f"perf-{n}" for n in count())
 class Bench:
     def __init__(self, p, args, launch):
         self.p, self.args, self.launch = p, args, launch
-        self.runtimes = {OWN: Runtime(args.build, p.dir).argv()}
         latest = newer.Newer(args.build)
+        programs = {OWN: str(args.build / OWN)}
         for name in ("crun", "runc"):
-            self.runtimes[name] = [p.bin(name), "--root", str(p.dir / f"{name}-state")]
-            self.runtimes[f"{name} {newer.SUITE}"] = [
-                latest.bin(name), "--root", str(p.dir / f"{name}-newer-state")]
+            programs |= {name: p.bin(name), f"{name} {newer.SUITE}": latest.bin(name)}
+        # Each state in its own directory below /run, a tmpfs, where they keep it by default.
+        self.runtimes = {n: [program, "--root", f"/run/perf-{n.replace(' ', '-')}"]
+                         for n, program in programs.items()}
         self.bundles = count()
         self.default = json.loads(self.spec_text())
         self.verdict = measure.Verdict()
