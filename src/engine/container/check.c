@@ -9,6 +9,7 @@
 #include "base/str.h"
 #include "engine/container/container.h"
 #include "engine/container/listener.h"
+#include "engine/container/netdevs.h"
 #include "engine/container/options.h"
 #include "fmt/spec.h"
 
@@ -167,9 +168,6 @@ int container_check(const struct engine_caps *, const struct spec *s, struct err
 	if (s->has_vm && !s->process)
 		return refuse(e, ERR_UNSUPPORTED,
 			      "vm: a virtual machine's spec; the engines microvm and vm serve it");
-	if (l->net_devices_n)
-		return refuse(e, ERR_UNSUPPORTED,
-			      "linux.netDevices: moving network devices is not supported");
 	if (l->intel_rdt)
 		return refuse(e, ERR_UNSUPPORTED, "linux.intelRdt: not supported");
 	if (l->mount_label && l->mount_label[0] && access("/sys/fs/selinux", F_OK) < 0)
@@ -181,6 +179,7 @@ int container_check(const struct engine_caps *, const struct spec *s, struct err
 	r = r < 0 ? r : check_paths(s, e);
 	r = r < 0 ? r : check_scheduler(s, e);
 	r = r < 0 ? r : listener_check(s, e);
+	r = r < 0 ? r : netdevs_check(l, e);
 	if (r == 0 && s->process)
 		r = check_lsm(s->process, e);
 	return r;

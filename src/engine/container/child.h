@@ -3,7 +3,8 @@
  * What runs between clone3 and exec. System calls only: no allocation, no log, no return into the
  * parent's code. A failure goes as one struct err over the sync socket.
  *
- *	init  -> parent   CONSOLE (with the pty's master)   HOOKS (run the runtime's, answer)
+ *	init  -> parent   NETWORK (move devices to it, answer)   CONSOLE (with the pty's master)
+ *			  HOOKS (run the runtime's, answer)
  *			  READY   LISTENER (of the filter; answer)   FAILED (a struct err)
  *			  end of file: exec has happened
  *	parent -> init    one byte: go on
@@ -22,6 +23,7 @@ struct plan_process;
 enum child_word {
 	CHILD_PID = 1, /* of the init proper, from a helper that had to fork it */
 	CHILD_CONSOLE,
+	CHILD_NETWORK,
 	CHILD_HOOKS,
 	CHILD_READY,
 	CHILD_LISTENER, /* pid: the number of the filter's descriptor; answered by one byte */

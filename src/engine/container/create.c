@@ -25,6 +25,7 @@
 #include "engine/container/groups.h"
 #include "engine/container/hooks.h"
 #include "engine/container/listener.h"
+#include "engine/container/netdevs.h"
 #include "engine/container/plan.h"
 #include "engine/container/seccomp.h"
 #include "sys/fdpass.h"
@@ -252,6 +253,11 @@ static int serve_child(struct making *m, struct err *e)
 		case CHILD_CONSOLE:
 			r = take_console(m, fd, e);
 			fd = FD_NONE;
+			break;
+		case CHILD_NETWORK:
+			r = netdevs_move(&m->b->spec->linux_, c->in.pidfd, e);
+			if (r == 0 && (r = go_on(m->sync_fd)) < 0)
+				r = err_sys(e, -r, "the container's init is gone");
 			break;
 		case CHILD_HOOKS:
 			r = runtime_hooks(m, e);

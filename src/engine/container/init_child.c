@@ -189,6 +189,18 @@ static int become_root_inside(struct plan *p, struct err *e)
 	return 0;
 }
 
+/* The parent moves them here; sysctls may be about them. */
+static int network_devices(struct plan *p, struct err *e)
+{
+	int r;
+
+	if (!p->spec->linux_.net_devices_n)
+		return 0;
+	r = child_tell(p->sync_fd, CHILD_NETWORK, 0, FD_NONE, NULL);
+	r = r < 0 ? r : child_wait(p->sync_fd);
+	return r < 0 ? err_sys(e, -r, "waiting for the network devices") : 0;
+}
+
 static int prepare_namespaces(struct plan *p, struct err *e)
 {
 	int r = become_root_inside(p, e);
@@ -203,6 +215,7 @@ static int prepare_namespaces(struct plan *p, struct err *e)
 	if ((p->clone_flags & CLONE_NEWNET) && ns_loopback_up() < 0)
 		return err_set(e, ERR_INTERNAL, 0, "the loopback interface does not come up");
 	r = set_names(p, e);
+	r = r < 0 ? r : network_devices(p, e);
 	return r < 0 ? r : set_sysctls(p, e);
 }
 

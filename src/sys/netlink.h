@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Network interfaces and their addresses over rtnetlink, one request and its answer at a time.
+ * A socket belongs to the network namespace it was opened in, whatever its owner joins later.
+ * Results: >= 0 or -errno.
+ */
+#pragma once
+
+#include <net/if.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct netlink_link {
+	int index;
+	unsigned flags; /* IFF_* */
+	char name[IFNAMSIZ];
+};
+
+struct netlink_address {
+	uint8_t family, prefix, scope;
+	uint32_t flags;	   /* IFA_F_* */
+	uint32_t priority; /* of its route; 0: the kernel's own */
+	size_t n;	   /* bytes of each of these: 4 or 16 */
+	uint8_t local[16], address[16], broadcast[16];
+	unsigned present; /* 1 << IFA_*: which of these there are */
+};
+
+[[nodiscard]] int netlink_open(void); /* gives */
+
+/* -ENODEV: none of that name. */
+[[nodiscard]] int netlink_link_get(int sock, const char *name, struct netlink_link *ret);
+/* Into another network namespace, under a name that is free there. */
+[[nodiscard]] int netlink_link_move(int sock, int index, int netns_fd, const char *name);
+/* "eth%d": the lowest number that is free. */
+[[nodiscard]] int netlink_link_rename(int sock, int index, const char *name);
+[[nodiscard]] int netlink_link_up(int sock, int index);
+
+/* All of the interface; -E2BIG: more than max. */
+[[nodiscard]] int netlink_addresses(int sock, int index, struct netlink_address *ret, size_t max,
+				    size_t *ret_n);
+[[nodiscard]] int netlink_address_add(int sock, int index, const struct netlink_address *a);
