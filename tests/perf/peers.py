@@ -5,6 +5,7 @@ Other runtimes to measure against: Debian's packages, downloaded and unpacked be
 Each peer has run(): the argument list of `run --rm, no network, IMAGE true`, or None.
 """
 import ctypes
+import fcntl
 import os
 import shutil
 import signal
@@ -23,12 +24,22 @@ from lib import images, leaks  # noqa: E402
 PACKAGES = ["podman", "docker.io", "containerd", "runc", "crun", "conmon"]
 
 
+def is_unpacked(build):
+    return (build / "peers/.complete").exists()
+
+
 def unpacked(build):
     """The directory with all of PACKAGES and what they need that this machine has not."""
     into = build / "peers"
-    done = into / ".complete"
-    if done.exists():
-        return into / "root"
+    into.mkdir(parents=True, exist_ok=True)
+    with open(into / ".lock", "w") as lock:  # test modules run side by side
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not is_unpacked(build):
+            unpack(into)
+    return into / "root"
+
+
+def unpack(into):
     archives = into / "debs"
     (archives / "partial").mkdir(parents=True, exist_ok=True)
     for wait in (5, 20, 60, None):
@@ -50,8 +61,7 @@ def unpacked(build):
             (into / "root" / d).symlink_to(f"usr/{d}")
     for deb in sorted(archives.glob("*.deb")):
         subprocess.run(["dpkg", "-x", str(deb), str(into / "root")], check=True)
-    done.touch()
-    return into / "root"
+    (into / ".complete").touch()
 
 
 OWN = set()  # pids of children that somebody here waits for
