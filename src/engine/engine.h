@@ -74,8 +74,11 @@ struct bundle {
 	bool no_new_keyring;
 	bool bound; /* who creates it also starts it: dies with its creator until it is started */
 	bool systemd_cgroup;	 /* scope by D-Bus instead of mkdir */
+	bool no_cgroups;	 /* it stays in the caller's: without limits, not pausable */
 	const char *pid_file;	 /* written by create, NULL: none */
 	const char *bundle_path; /* absolute, for the state that hooks read; NULL: not known */
+	const char
+		*config_path; /* absolute: where `spec` was read; NULL: the bundle's config.json */
 	int cache_fd; /* a directory of the caller's state, below which the engine may keep what is
 		       * dear to make and the same for many workloads; FD_NONE: none */
 	int state_fd; /* the workload's state directory, for what must be there before save (a fifo
@@ -102,7 +105,8 @@ struct exec_spec {
 	int console_socket;		    /* borrowed, or FD_NONE */
 	const int *preserve_fds;
 	size_t preserve_fds_n;
-	const char *cgroup; /* below the workload's own, or NULL */
+	const char *const *cgroups; /* below the workload's own: "path", "controller:path" */
+	size_t cgroups_n;
 	bool ignore_paused;
 };
 

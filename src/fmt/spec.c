@@ -300,8 +300,8 @@ static const struct json_field scheduler_fields[] = {
 	JSON_I64_FIELD(struct spec_scheduler, nice, "nice", -20, 19, 0),
 	JSON_I64_FIELD(struct spec_scheduler, priority, "priority", INT32_MIN, INT32_MAX, 0),
 	JSON_CUSTOM_FIELD(struct spec_scheduler, flags, "flags", decode_sched_flags, 0),
-	JSON_U64_FIELD(struct spec_scheduler, runtime, "runtime", 0, UINT64_MAX, 0),
-	JSON_U64_FIELD(struct spec_scheduler, deadline, "deadline", 0, UINT64_MAX, 0),
+	JSON_U64_OPT(struct spec_scheduler, runtime, runtime_set, "runtime", 0, UINT64_MAX),
+	JSON_U64_OPT(struct spec_scheduler, deadline, deadline_set, "deadline", 0, UINT64_MAX),
 	JSON_U64_FIELD(struct spec_scheduler, period, "period", 0, UINT64_MAX, 0),
 };
 static const struct json_table scheduler_table = JSON_TABLE(struct spec_scheduler, scheduler_fields,

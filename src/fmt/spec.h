@@ -51,6 +51,7 @@ struct spec_scheduler {
 	int64_t priority;
 	uint64_t flags; /* SCHED_FLAG_* */
 	uint64_t runtime, deadline, period;
+	bool runtime_set, deadline_set;
 };
 
 struct spec_io_priority {

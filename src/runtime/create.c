@@ -58,7 +58,8 @@ static const struct option run_options[] = {
 struct loaded {
 	int bundle_fd; /* owned */
 	const char *bundle;
-	struct buf text; /* config.json as it is */
+	const char *config_path; /* absolute; NULL: config.json of the bundle */
+	struct buf text;	 /* config.json as it is */
 	const struct json *json;
 	struct spec *spec; /* in the runtime's arena: the instance refers to it to its end */
 	struct spec_process *process;
@@ -75,7 +76,7 @@ static int absolute(struct runtime *rt, const char *path, const char **ret_path,
 	auto_free char *full = realpath(path && path[0] ? path : ".", NULL);
 
 	if (!full)
-		return err_sys(e, errno, "bundle '%s'", path);
+		return err_sys(e, errno, "find '%s'", path);
 	*ret_path = arena_strdup(rt->arena, full);
 	return *ret_path ? 0 : err_set(e, ERR_EXHAUSTED, ENOMEM, "out of memory");
 }
@@ -99,7 +100,10 @@ static int load_spec(struct runtime *rt, const struct create_options *o, struct 
 			       l->bundle);
 	if (r < 0)
 		return err_sys(e, -r, "read '%s' of bundle '%s'", config, l->bundle);
-	r = json_parse(rt->arena, buf_str(&l->text), &l->json, e);
+	if (config == o->config)
+		r = absolute(rt, config, &l->config_path, e);
+	if (r == 0)
+		r = json_parse(rt->arena, buf_str(&l->text), &l->json, e);
 	if (r == 0)
 		r = spec_decode(rt->arena, l->json, &s, e);
 	if (r < 0)
@@ -135,10 +139,20 @@ static int pick(const struct runtime *rt, const struct spec *s, const struct eng
  * Whether the created state must be on disk before start: others may ask for it (a hook), or come
  * later. For `run` without hooks the running state follows at once, under the same lock.
  */
-static bool must_save(const struct create_options *o, const struct spec *s, bool runs)
+static bool must_save(const struct spec *s, bool runs)
 {
-	return !runs || (o->pidfd_socket && o->pidfd_socket[0]) ||
-	       s->hooks[SPEC_HOOK_POSTSTART].n > 0 || s->hooks[SPEC_HOOK_START_CONTAINER].n > 0;
+	return !runs || s->hooks[SPEC_HOOK_POSTSTART].n > 0 ||
+	       s->hooks[SPEC_HOOK_START_CONTAINER].n > 0;
+}
+
+/* Where the pidfd goes: by runc's option, or as crun's annotation says. NULL: nowhere. */
+static const char *pidfd_receiver(const struct create_options *o, const struct spec *s)
+{
+	const char *to = o->pidfd_socket && o->pidfd_socket[0]
+				 ? o->pidfd_socket
+				 : spec_annotation(s, "run.oci.pidfd_receiver");
+
+	return to && to[0] ? to : NULL;
 }
 
 /* Everything up to a created container; on failure nothing of it is left. */
@@ -189,24 +203,33 @@ static int create(struct runtime *rt, const struct create_options *o, const char
 		.no_new_keyring = o->no_new_keyring,
 		.pid_file = o->pid_file && o->pid_file[0] ? o->pid_file : NULL,
 		.bundle_path = l.bundle,
+		.config_path = l.config_path,
+		.no_cgroups = rt->no_cgroups,
 		.state_fd = c.dir_fd,
 		.cache_fd = cache,
 	};
 
+	const char *receiver = pidfd_receiver(o, l.spec);
+
 	if (l.process->terminal)
 		b.stdio[0] = b.stdio[1] = b.stdio[2] = FD_NONE;
+	process_warn(l.process);
+	log_debug("nsexec container setup: engine %s makes '%s'", ops->name, id);
 	r = c.in ? engine_create(c.in, &b, clock_deadline(CREATE_WITHIN), e)
 		 : err_set(e, ERR_EXHAUSTED, ENOMEM, "out of memory");
-	if (r == 0 && must_save(o, l.spec, runs))
+	if (r == 0)
+		log_debug("child process in init(): pid %d of '%s'", c.in->pid, id);
+	if (r == 0 && (must_save(l.spec, runs) || receiver))
 		r = engine_save(c.in, c.dir_fd, e);
-	if (r == 0 && o->pidfd_socket && o->pidfd_socket[0])
-		r = pidfd_hand_over(o->pidfd_socket, c.in->pidfd, e);
+	if (r == 0 && receiver)
+		r = pidfd_hand_over(receiver, c.in->pidfd, e);
 	if (r < 0) {
 		if (c.in)
 			engine_destroy(c.in);
 		container_remove(rt, &c);
 		return r;
 	}
+	log_debug("init: closing the pipe to signal completion: '%s' waits for its start", id);
 	c.state = ENGINE_CREATED;
 	*ret_c = c;
 	c = CONTAINER_INIT;

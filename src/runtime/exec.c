@@ -6,6 +6,7 @@
 
 #include "base/auto.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "base/num.h"
 #include "fmt/spec.h"
 #include "runtime/foreground.h"
@@ -14,8 +15,8 @@
 
 struct exec_options {
 	const char *console_socket, *cwd, *user, *process, *pid_file, *process_label, *apparmor;
-	const char *preserve_fds, *pidfd_socket, *cgroup;
-	struct strings env, caps, groups;
+	const char *preserve_fds, *pidfd_socket;
+	struct strings env, caps, groups, cgroups;
 	bool tty, detach, no_new_privs, ignore_paused;
 };
 
@@ -44,7 +45,8 @@ static const struct option exec_options[] = {
 	    "unix socket that receives the pty's master"),
 	OPT(OPTION_STRING, "preserve-fds", 0, preserve_fds, "N",
 	    "pass N more descriptors on: 3, 4, ..."),
-	OPT(OPTION_STRING, "cgroup", 0, cgroup, "PATH", "a cgroup below the container's"),
+	OPT(OPTION_STRINGS, "cgroup", 0, cgroups, "[CONTROLLER:]PATH",
+	    "a cgroup below the container's"),
 	OPT(OPTION_FLAG, "ignore-paused", 0, ignore_paused, NULL, "also when it is paused"),
 };
 
@@ -293,17 +295,22 @@ static int run_exec(struct runtime *rt, const void *options, const struct string
 		.console_socket = p.console_socket,
 		.preserve_fds = p.fds,
 		.preserve_fds_n = p.fds_n,
-		.cgroup = o->cgroup && o->cgroup[0] ? o->cgroup : NULL,
+		.cgroups = o->cgroups.v,
+		.cgroups_n = o->cgroups.n,
 		.ignore_paused = o->ignore_paused,
 	};
 
 	if (process.terminal)
 		spec.stdio[0] = spec.stdio[1] = spec.stdio[2] = FD_NONE;
+	process_warn(&process);
 	if (!o->detach)
 		foreground_prepare();
+	log_debug("nsexec container setup: exec into '%s' joins its namespaces", c.id);
 	r = engine_exec(c.in, &spec, &x, e);
 	if (r < 0)
 		return r;
+	log_debug("child process in init(): pid %d of '%s'", x.pid, c.id);
+	log_debug("setns_init: about to exec: done");
 	auto_fd int pidfd = x.pidfd;
 	auto_fd int console = x.console_fd;
 
@@ -315,7 +322,7 @@ static int run_exec(struct runtime *rt, const void *options, const struct string
 
 const struct verb verb_exec = {
 	.name = "exec",
-	.usage = "CONTAINER COMMAND [ARGUMENT...]",
+	.usage = "CONTAINER cmd [ARGUMENT...]",
 	.help = "run another process in a running container",
 	.options = { .v = exec_options, .n = ARRAY_SIZE(exec_options), .first = true },
 	.size = sizeof(struct exec_options),

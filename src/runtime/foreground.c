@@ -15,6 +15,7 @@
 
 #include "base/auto.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "base/num.h"
 #include "fmt/spec.h"
 #include "sys/fdpass.h"
@@ -84,9 +85,14 @@ int passed_open(struct runtime *rt, const struct terminal_request *t, struct pas
 		return err_set(e, ERR_EXHAUSTED, ENOMEM, "out of memory");
 	for (size_t i = 0; i < p.fds_n; i++) {
 		p.fds[i] = FIRST_PASSED + (int) i;
-		if (fcntl(p.fds[i], F_GETFD) < 0)
-			return err_set(e, ERR_INVALID, EBADF,
-				       "unable to preserve fd %d: it is not open", p.fds[i]);
+		int flags = fcntl(p.fds[i], F_GETFD);
+
+		/* What exec brought has no FD_CLOEXEC; what is our own by now has: never that. */
+		if (flags >= 0 && !(flags & FD_CLOEXEC))
+			continue;
+		/* Callers give a number that is large enough: closed here, closed there. */
+		log_debug("--preserve-fds: descriptor %d is not open", p.fds[i]);
+		p.fds[i] = FD_NONE;
 	}
 	if (socket) {
 		p.console_socket = socket_connect(socket, e);

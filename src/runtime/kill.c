@@ -10,6 +10,7 @@
 #include "engine/container/groups.h"
 #include "fmt/spec.h"
 #include "runtime/delete.h"
+#include "runtime/match.h"
 
 #define KILL_WITHIN   (10 * NSEC_PER_SEC)
 #define REMOVE_WITHIN (2 * NSEC_PER_SEC)
@@ -58,33 +59,40 @@ static int signal_of(const char *text, int *ret_signo, struct err *e)
 }
 
 struct kill_options {
-	bool all;
+	bool all, regex;
 };
 
 static const struct option kill_options[] = {
 	{ "all", 'a', OPTION_FLAG, offsetof(struct kill_options, all), NULL,
 	  "to all processes of the container" },
+	{ "regex", 'r', OPTION_FLAG, offsetof(struct kill_options, regex), NULL,
+	  "CONTAINER is a regular expression: to all that match" },
 };
 
-static int run_kill(struct runtime *rt, const void *options, const struct strings *args,
-		    struct err *e)
-{
-	const struct kill_options *o = options;
-	auto_container struct container c = CONTAINER_INIT;
-	int signo = SIGTERM;
-	int r = args->n > 1 ? signal_of(args->v[1], &signo, e) : 0;
+struct killing {
+	bool all;
+	int signo;
+};
 
-	if (r == 0)
-		r = container_open(rt, args->v[0], CONTAINER_LOOK, &c, e);
+static int kill_one(struct runtime *rt, const char *id, const void *with, struct err *e)
+{
+	const struct killing *k = with;
+	auto_container struct container c = CONTAINER_INIT;
+	int signo = k->signo, r = container_open(rt, id, CONTAINER_LOOK, &c, e);
+
 	if (r < 0)
 		return r;
-	if (o->all && c.in) {
+	if (k->all && c.in) {
 		auto_groups struct groups *g = NULL;
 
 		/* Also of a container whose first process has ended: others may live in a shared
 		 * pid namespace. */
 		r = groups_load(c.dir_fd, &g, e);
-		return r < 0 ? r : groups_signal(g, signo, e);
+		if (r == 0)
+			return groups_signal(g, signo, e);
+		if (e->sys != ENOENT)
+			return r;
+		/* Without cgroups only the init is known, and SIGKILL of that ends all. */
 	}
 	if (container_pid(&c) == 0)
 		return err_set(e, ERR_CONFLICT, ESRCH, "container not running: '%s'", c.id);
@@ -93,6 +101,19 @@ static int run_kill(struct runtime *rt, const void *options, const struct string
 	if (r == 0 && signo == SIGKILL && c.state == ENGINE_PAUSED)
 		r = engine_resume(c.in, e);
 	return r;
+}
+
+static int run_kill(struct runtime *rt, const void *options, const struct strings *args,
+		    struct err *e)
+{
+	const struct kill_options *o = options;
+	struct killing k = { .all = o->all, .signo = SIGTERM };
+	int r = args->n > 1 ? signal_of(args->v[1], &k.signo, e) : 0;
+
+	if (r < 0)
+		return r;
+	return o->regex ? containers_each(rt, args->v[0], kill_one, &k, e)
+			: kill_one(rt, args->v[0], &k, e);
 }
 
 /*
@@ -153,24 +174,34 @@ int container_delete(struct runtime *rt, struct container *c, bool force, struct
 }
 
 struct delete_options {
-	bool force;
+	bool force, regex;
 };
 
 static const struct option delete_options[] = {
 	{ "force", 'f', OPTION_FLAG, offsetof(struct delete_options, force), NULL,
 	  "kill it first when it runs; not an error when there is none" },
+	{ "regex", 'r', OPTION_FLAG, offsetof(struct delete_options, regex), NULL,
+	  "CONTAINER is a regular expression: all that match" },
 };
+
+static int delete_one(struct runtime *rt, const char *id, const void *with, struct err *e)
+{
+	const struct delete_options *o = with;
+	auto_container struct container c = CONTAINER_INIT;
+	int r = container_open(rt, id, o->force ? CONTAINER_END : CONTAINER_CHANGE, &c, e);
+
+	if (r < 0 && o->force && e->kind == ERR_NOT_FOUND)
+		return 0;
+	return r < 0 ? r : container_delete(rt, &c, o->force, e);
+}
 
 static int run_delete(struct runtime *rt, const void *options, const struct strings *args,
 		      struct err *e)
 {
 	const struct delete_options *o = options;
-	auto_container struct container c = CONTAINER_INIT;
-	int r = container_open(rt, args->v[0], o->force ? CONTAINER_END : CONTAINER_CHANGE, &c, e);
 
-	if (r < 0 && o->force && e->kind == ERR_NOT_FOUND)
-		return 0;
-	return r < 0 ? r : container_delete(rt, &c, o->force, e);
+	return o->regex ? containers_each(rt, args->v[0], delete_one, o, e)
+			: delete_one(rt, args->v[0], o, e);
 }
 
 const struct verb verb_kill = {

@@ -35,8 +35,8 @@ static const struct option global_options[] = {
 	GLOBAL(OPTION_FLAG, "debug", 0, debug, NULL, "log what is done"),
 	GLOBAL(OPTION_FLAG, "systemd-cgroup", 0, systemd_cgroup, NULL,
 	       "cgroups by systemd: not supported, an error"),
-	GLOBAL(OPTION_STRING, "cgroup-manager", 0, cgroup_manager, "cgroupfs",
-	       "the only one there is"),
+	GLOBAL(OPTION_STRING, "cgroup-manager", 0, cgroup_manager, "NAME",
+	       "cgroupfs, or disabled: containers stay in the caller's cgroup"),
 	GLOBAL(OPTION_STRING, "rootless", 0, rootless, "auto|true|false",
 	       "tolerate cgroups that cannot be written (auto)"),
 	GLOBAL(OPTION_STRING, "isolation", 0, isolation, "NAME",
@@ -47,29 +47,49 @@ static const struct option_table globals = { .v = global_options,
 					     .n = ARRAY_SIZE(global_options),
 					     .first = true };
 
-static void help(void)
+/* What it was called as: who installs it in the place of runc or crun is told of runc or crun. */
+static const char *program_name(const char *argv0)
 {
-	(void) printf("Usage: " NAME " [OPTIONS] COMMAND [ARGUMENTS]\n\n"
-		      "Runs containers by the OCI runtime specification.\n\nCommands:\n");
-	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++)
-		(void) printf("   %-10s %s\n", verbs[i]->name, verbs[i]->help);
-	(void) printf("\nOptions:\n");
-	options_help(&globals);
-	(void) printf("\n" NAME " COMMAND --help tells about a command.\n");
+	const char *slash = argv0 ? strrchr(argv0, '/') : NULL;
+	const char *name = slash ? slash + 1 : argv0;
+
+	return name && name[0] ? name : NAME;
 }
 
-static void verb_help(const struct verb *v)
+static void help(const char *program)
 {
-	(void) printf("Usage: " NAME " %s%s %s\n\n%s\n", v->name, v->options.n ? " [OPTIONS]" : "",
-		      v->usage, v->help);
+	(void) printf("NAME:\n   %s - Open Container Initiative runtime\n\n"
+		      "Usage: %s [OPTION...] COMMAND [OPTION...] [ARGUMENT...]\n\n"
+		      "COMMANDS:\n",
+		      program, program);
+	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++)
+		(void) printf("   %-10s %s\n", verbs[i]->name, verbs[i]->help);
+	(void) printf("\nOPTIONS:\n");
+	options_help(&globals);
+	(void) printf("\n%s COMMAND --help tells about a command.\n", program);
+}
+
+static void verb_help(const char *program, const struct verb *v)
+{
+	(void) printf("NAME:\n   %s %s - %s\n\nUsage: %s [OPTION...] %s %s\n", program, v->name,
+		      v->help, program, v->name, v->usage);
 	if (v->options.n)
-		(void) printf("\nOptions:\n");
+		(void) printf("\nOPTIONS:\n");
 	options_help(&v->options);
 }
 
-static const struct verb *find_verb(const char *name, struct err *e)
+static bool asks_for_help(const struct strings *args)
 {
-	const char *names[ARRAY_SIZE(verbs)];
+	for (size_t i = 0; i < args->n; i++) {
+		if (streq(args->v[i], "-h") || streq(args->v[i], "--help"))
+			return true;
+	}
+	return false;
+}
+
+static const struct verb *find_verb(const struct strings *args, struct err *e)
+{
+	const char *names[ARRAY_SIZE(verbs)], *name = args->v[0];
 
 	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++) {
 		if (streq(verbs[i]->name, name))
@@ -78,7 +98,8 @@ static const struct verb *find_verb(const char *name, struct err *e)
 	}
 	const char *near = str_nearest(name, names, ARRAY_SIZE(names));
 
-	(void) err_set(e, ERR_INVALID, EINVAL, "no such command: '%s'%s%s%s", name,
+	(void) err_set(e, ERR_INVALID, EINVAL, "%s'%s'%s%s%s",
+		       asks_for_help(args) ? "No help topic for " : "no such command: ", name,
 		       near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
 	return NULL;
 }
@@ -134,9 +155,12 @@ static int check_globals(struct runtime *rt, struct err *e)
 		return err_set(e, ERR_EXHAUSTED, ENOMEM, "out of memory");
 	if (rt->cgroup_manager && streq(rt->cgroup_manager, "systemd"))
 		rt->systemd_cgroup = true;
+	else if (rt->cgroup_manager && streq(rt->cgroup_manager, "disabled"))
+		rt->no_cgroups = true;
 	else if (rt->cgroup_manager && !streq(rt->cgroup_manager, "cgroupfs"))
 		return err_set(e, ERR_UNSUPPORTED, 0,
-			       "--cgroup-manager '%s': only cgroupfs is there", rt->cgroup_manager);
+			       "--cgroup-manager '%s': must be cgroupfs or disabled",
+			       rt->cgroup_manager);
 	if (rt->rootless && !streq(rt->rootless, "auto") && !streq(rt->rootless, "true") &&
 	    !streq(rt->rootless, "false"))
 		return err_set(e, ERR_INVALID, EINVAL,
@@ -159,7 +183,7 @@ static int run_verb(struct runtime *rt, const struct verb *v, const struct strin
 	if (r < 0)
 		return r;
 	if (wants_help) {
-		verb_help(v);
+		verb_help(rt->program, v);
 		return 0;
 	}
 	if (args.n < v->min_args || args.n > v->max_args)
@@ -174,6 +198,13 @@ static int run_verb(struct runtime *rt, const struct verb *v, const struct strin
 	return v->run(rt, options, &args, e);
 }
 
+static void print_version(const char *program)
+{
+	(void) printf("%s version " ATOLL_VERSION "\ncommit: v" ATOLL_VERSION
+		      "\nspec: " SPEC_VERSION "\n",
+		      program);
+}
+
 /* The log has it for those who follow it; whoever called by hand sees it too. */
 static int fail(const struct runtime *rt, const struct verb *v, const struct err *e)
 {
@@ -186,7 +217,7 @@ static int fail(const struct runtime *rt, const struct verb *v, const struct err
 int main(int argc, char **argv)
 {
 	auto_arena struct arena arena = ARENA_INIT(ARENA_MAX);
-	struct runtime rt = { .arena = &arena };
+	struct runtime rt = { .arena = &arena, .program = program_name(argc > 0 ? argv[0] : NULL) };
 	const struct verb *v = NULL;
 	struct strings args;
 	struct err e = { 0 };
@@ -207,15 +238,18 @@ int main(int argc, char **argv)
 	if (r < 0)
 		return fail(&rt, v, &e);
 	if (rt.version) {
-		(void) printf(NAME " version " ATOLL_VERSION "\ncommit: v" ATOLL_VERSION
-				   "\nspec: " SPEC_VERSION "\n");
+		print_version(rt.program);
 		return 0;
 	}
-	if (args.n == 0 || wants_help || streq(args.v[0], "help")) {
-		help();
+	if (args.n == 0 || wants_help || (streq(args.v[0], "help") && args.n == 1)) {
+		help(rt.program);
 		return 0;
 	}
-	v = find_verb(args.v[0], &e);
+	const char *topic[] = { args.v[1], "--help", NULL };
+
+	if (streq(args.v[0], "help"))
+		args = (struct strings){ topic, 2 };
+	v = find_verb(&args, &e);
 	if (v) {
 		if (v->enters)
 			self_protect(argv);

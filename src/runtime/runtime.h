@@ -13,12 +13,14 @@
 #include "runtime/options.h"
 
 struct runtime {
+	const char *program; /* what it was called as */
 	const char *root;
 	const char *log, *log_format, *log_level;
 	const char *rootless;
 	const char *cgroup_manager;
 	const char *isolation;
 	bool debug, systemd_cgroup, version;
+	bool no_cgroups;     /* --cgroup-manager disabled */
 	struct arena *arena; /* for the whole run of the verb */
 };
 
@@ -40,6 +42,10 @@ struct verb {
 		.v = (array), .n = sizeof(array) / sizeof((array)[0])                              \
 	}
 #define VERB_ANY_ARGS ((size_t) -1)
+
+struct spec_process;
+/* Say what is asked for and will not be: the ambient capabilities that cannot be raised. */
+void process_warn(const struct spec_process *p);
 
 extern const struct verb verb_create, verb_delete, verb_events, verb_exec, verb_features, verb_kill,
 	verb_list, verb_pause, verb_ps, verb_resume, verb_run, verb_spec, verb_start, verb_state,

@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "fmt/json.h"
 #include "runtime/runtime.h"
+#include "sys/cgroup.h"
 
 struct spec_options {
 	const char *bundle;
@@ -111,6 +112,13 @@ static void write_id_map(struct json_writer *w, const char *key, uint32_t host_i
 	json_w_end(w);
 }
 
+static bool only_v2(void)
+{
+	auto_cgroup_layout struct cgroup_layout l = CGROUP_LAYOUT_INIT;
+
+	return cgroup_layout_open(&l) == 0 && l.n == 1 && l.at[0].unified;
+}
+
 static void write_linux(struct json_writer *w, bool rootless)
 {
 	static const char *const namespaces[] = { "pid",   "network", "ipc", "uts",
@@ -133,6 +141,8 @@ static void write_linux(struct json_writer *w, bool rootless)
 						"/proc/irq",	       "/proc/sys",
 						"/proc/sysrq-trigger", NULL };
 
+	bool v2 = only_v2();
+
 	json_w_object(w, "linux");
 	if (rootless) {
 		write_id_map(w, "uidMappings", geteuid());
@@ -151,6 +161,9 @@ static void write_linux(struct json_writer *w, bool rootless)
 	for (size_t i = 0; i < ARRAY_SIZE(namespaces); i++) {
 		/* Without root the host's network stays; with it no user namespace is needed. */
 		if (streq(namespaces[i], rootless ? "network" : "user"))
+			continue;
+		/* As runc's: with v1 the paths of all hierarchies stay what callers look for. */
+		if (!v2 && streq(namespaces[i], "cgroup"))
 			continue;
 		json_w_object(w, NULL);
 		json_w_string(w, "type", namespaces[i]);

@@ -24,22 +24,26 @@ int container_check_id(const char *id, struct err *e)
 	size_t n = strlen(id);
 
 	if (n == 0)
-		return err_set(e, ERR_INVALID, EINVAL, "container id cannot be empty");
+		return err_set(e, ERR_INVALID, EINVAL,
+			       "invalid container ID format: it cannot be empty");
 	if (n > ID_MAX)
 		return err_set(e, ERR_INVALID, EINVAL,
-			       "invalid id format: '%.32s...': longer than %d bytes", id, ID_MAX);
+			       "invalid container ID format: '%.32s...': longer than %d bytes", id,
+			       ID_MAX);
 	for (size_t i = 0; i < n; i++) {
 		char c = id[i];
 
 		if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
 		      c == '_' || c == '+' || c == '-' || c == '.'))
-			return err_set(e, ERR_INVALID, EINVAL,
-				       "invalid id format: '%s': only letters, digits, '_', '+', "
-				       "'-' and '.' may stand in it",
-				       id);
+			return err_set(
+				e, ERR_INVALID, EINVAL,
+				"invalid container ID format: '%s': invalid character '%c': "
+				"only letters, digits, '_', '+', '-' and '.' may stand in it",
+				id, c < ' ' || c > '~' ? '?' : c);
 	}
-	if (streq(id, ".") || streq(id, ".."))
-		return err_set(e, ERR_INVALID, EINVAL, "invalid id format: '%s'", id);
+	if (id[0] == '.')
+		return err_set(e, ERR_INVALID, EINVAL,
+			       "invalid container ID format: '%s' begins with a dot", id);
 	return 0;
 }
 

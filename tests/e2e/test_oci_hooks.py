@@ -74,7 +74,7 @@ def test_several_run_in_their_order(runtime, bundle, log):
 
 
 def test_files_are_found_by_the_roots_path(runtime, bundle, log):
-    """As hooks of devices do: by the root's path, with what is mounted below it."""
+    """As hooks of devices do: by the root's path, with what is mounted below it, or from there."""
     spec = {}
 
     def change(s):
@@ -84,7 +84,7 @@ def test_files_are_found_by_the_roots_path(runtime, bundle, log):
 
     b = bundle(["/bin/true"], change)
     runtime("run", "-b", b, next(ids))
-    assert (log / "pwd").read_text().strip() == str(b)
+    assert (log / "pwd").read_text().strip() == spec["root"]["path"]
 
 
 def test_environment_of_a_hook_that_names_none(runtime, bundle, log):
@@ -131,3 +131,48 @@ def test_poststart_failure_stops_it(runtime, bundle, log):
     runtime.fails("run", "-d", "-b", bundle(["/bin/sleep", "1000"], with_hooks(
         log, poststart=[hook(log, "bad", "exit 1")])), i, says="error running poststart hook #0")
     assert runtime("list", "-q").out == ""
+
+
+def test_inside_it_has_the_environment_of_the_process(runtime, bundle, log):
+    h = hook(log, "e")
+    del h["env"]
+
+    def change(spec):
+        with_hooks(log, startContainer=[h])(spec)
+        spec["process"]["env"] += ["OF_PROCESS=yes", "HOME=/somewhere", "HOME="]
+
+    runtime("run", "-b", bundle(["/bin/true"], change), next(ids), env={"FROM_CALLER": "yes"})
+    text = (log / "e.env").read_text()
+    assert "OF_PROCESS=yes" in text and "FROM_CALLER" not in text
+
+
+def test_output_into_files(runtime, bundle, log):
+    """As crun's annotations ask: also of those inside, who could not reach the files."""
+    def change(spec):
+        with_hooks(log, createRuntime=[hook(log, "a", "echo out-a; echo err-a >&2")],
+                   startContainer=[hook(log, "b", "echo out-b; echo err-b >&2")],
+                   poststop=[hook(log, "c", "echo out-c")])(spec)
+        spec["annotations"] = {"run.oci.hooks.stdout": f"{log}/stdout",
+                               "run.oci.hooks.stderr": f"{log}/stderr"}
+
+    assert runtime("run", "-b", bundle(["/bin/true"], change), next(ids)).out == ""
+    assert (log / "stdout").read_text().split() == ["out-a", "out-b", "out-c"]
+    assert (log / "stderr").read_text().split() == ["err-a", "err-b"]
+
+
+def test_a_poststop_that_fails_is_told(runtime, bundle, log):
+    r = runtime("run", "-b", bundle(["/bin/true"], with_hooks(
+        log, poststop=[hook(log, "bad", "exit 3")])), next(ids))
+    assert "poststop hook failed with exit code 3" in r.err
+
+
+def test_hooks_of_another_config(runtime, bundle, log):
+    """What start and delete run is what was created, whatever the file's name."""
+    b = bundle(["/bin/true"], with_hooks(log, poststart=[hook(log, "real")],
+                                         poststop=[hook(log, "end")]))
+    (b / "config.json").rename(b / "other.json")
+    i = next(ids)
+    runtime.leave("create", "-b", b, "-f", b / "other.json", i)
+    runtime("start", i)
+    runtime("delete", "-f", i)
+    assert (log / "order").read_text().split() == ["real", "end"]

@@ -257,6 +257,8 @@ def test_wrong_namespaces(refuses):
     refuses("needs a mount namespace", lambda s: (namespaces("pid")(s), s.pop("hostname"))[0])
     refuses("'pid' twice", namespaces("pid", "mount", "pid"))
     refuses("none of those known", namespaces("pid", "mount", "net"))
-    refuses("needs linux.uidMappings", namespaces("pid", "mount", "uts", "user"))
+    refuses("needs both linux.uidMappings", lambda s: (
+        namespaces("pid", "mount", "uts", "user")(s), s["linux"].update(
+            uidMappings=[{"containerID": 0, "hostID": 0, "size": 1}]))[0])
     refuses("require a time namespace",
             lambda s: s["linux"].update(timeOffsets={"boottime": {"secs": 1}}))

@@ -187,8 +187,10 @@ def test_preserve_fds(runtime, bundle, id, base):
     f.close()
 
 
-def test_preserved_fds_must_be_open(runtime, bundle, id):
-    runtime.fails("run", "--preserve-fds", "3", "-b", bundle(), id, says="unable to preserve fd")
+def test_preserved_fds_that_are_closed_stay_closed(runtime, bundle, id):
+    """And nothing that the runtime itself has open by then takes their place."""
+    out = runtime("run", "--preserve-fds", "20", "-b", bundle(["/bin/ls", "-l", "/proc/1/fd"]), id).out
+    assert all(int(l.split(" -> ")[0].split()[-1]) < 3 for l in out.splitlines() if " -> " in l), out
     runtime.fails("run", "--preserve-fds", "x", "-b", bundle(), id, says="must be a number")
 
 
@@ -489,13 +491,27 @@ def test_help(runtime):
     out = runtime("--help").out
     for verb in ("create", "run", "exec", "events", "update", "features"):
         assert f"   {verb} " in out
-        assert runtime(verb, "--help").out.startswith(f"Usage: atoll-runtime {verb}")
+        text = runtime(verb, "--help").out
+        assert text.splitlines()[1].startswith(f"   atoll-runtime {verb} - ")
+        assert f"\nUsage: atoll-runtime [OPTION...] {verb}" in text
+        assert runtime("help", verb).out == text
+
+
+def test_named_after_what_it_stands_for(runtime, base):
+    """Installed in the place of another runtime it answers as that: callers look for the name."""
+    runc = base / "runc"
+    runc.symlink_to(runtime.path)
+    out = subprocess.run([runc, "--version"], capture_output=True, check=True, text=True).stdout
+    assert out.startswith("runc version ")
+    out = subprocess.run([runc, "exec", "-h"], capture_output=True, check=True, text=True).stdout
+    assert out.startswith("NAME:\n   runc exec - ")
 
 
 def test_unknown_words(runtime):
     runtime.fails("--no-such", "list", says="flag provided but not defined")
     runtime.fails("list", "--formt", "json", says="did you mean '--format'")
     runtime.fails("strat", "x", says="did you mean 'start'")
+    runtime.fails("strat", "-h", says="No help topic for 'strat'")
     runtime.fails("state", says="requires exactly 1 argument")
     runtime.fails("state", "a", "b", says="requires")
     runtime.fails("list", "--format", says="flag needs an argument")

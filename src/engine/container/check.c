@@ -24,7 +24,7 @@ static bool starts(const char *z, const char *prefix)
 }
 
 /* A sysctl that is not of a namespace of the container would change the host (CVE-2022-0811). */
-static int check_sysctl(const struct spec *s, const char *given, struct err *e)
+static int check_sysctl(const struct spec *s, const char *given, const char *value, struct err *e)
 {
 	static const char *const ipc[] = { "kernel.msgmax", "kernel.msgmnb",
 					   "kernel.msgmni", "kernel.sem",
@@ -62,7 +62,8 @@ static int check_sysctl(const struct spec *s, const char *given, struct err *e)
 		return err_set(e, ERR_INVALID, EINVAL,
 			       "sysctl \"%.60s\" is not allowed in the host's %s namespace", given,
 			       spec_ns_name(need));
-	if (streq(key, "kernel.domainname") && s->domainname && s->domainname[0])
+	if (streq(key, "kernel.domainname") && s->domainname && s->domainname[0] &&
+	    !streq(s->domainname, value))
 		return err_set(e, ERR_INVALID, EINVAL,
 			       "sysctl \"kernel.domainname\" conflicts with the field domainname");
 	return 0;
@@ -76,10 +77,10 @@ static int check_namespaces(const struct spec *s, struct err *e)
 	if (!ns[SPEC_NS_MOUNT].present)
 		return refuse(e, ERR_UNSUPPORTED,
 			      "linux.namespaces: a container needs a mount namespace");
-	if (ns[SPEC_NS_USER].present && !ns[SPEC_NS_USER].path &&
-	    (!l->uid_maps_n || !l->gid_maps_n))
+	if (ns[SPEC_NS_USER].present && !ns[SPEC_NS_USER].path && !l->uid_maps_n != !l->gid_maps_n)
 		return refuse(e, ERR_INVALID,
-			      "a user namespace needs linux.uidMappings and linux.gidMappings");
+			      "a user namespace needs both linux.uidMappings and "
+			      "linux.gidMappings, or neither: then all ids stay what they are");
 	if (!ns[SPEC_NS_USER].present && (l->uid_maps_n || l->gid_maps_n))
 		return refuse(e, ERR_INVALID, "linux.uidMappings without a user namespace");
 	if (s->hostname && s->hostname[0] && !ns[SPEC_NS_UTS].present)
@@ -125,6 +126,34 @@ static int check_paths(const struct spec *s, struct err *e)
 	return 0;
 }
 
+/* The kernel would say EINVAL to each of these (sched(7)): runtime <= deadline <= period. */
+static int check_deadline(const struct spec_scheduler *s, struct err *e)
+{
+	static const char name[] = "process.scheduler: sched_setattr: `SCHED_DEADLINE`";
+	const uint64_t least = 1024, most = (UINT64_C(1) << 63) - 1; /* ns */
+
+	if (!s->runtime_set)
+		return err_set(e, ERR_INVALID, EINVAL, "%s requires `runtime`", name);
+	if (!s->deadline_set)
+		return err_set(e, ERR_INVALID, EINVAL, "%s requires `deadline`", name);
+	if (s->runtime == 0)
+		return err_set(e, ERR_INVALID, EINVAL, "%s runtime must be greater than 0", name);
+	if (s->runtime < least || s->runtime > most)
+		return err_set(e, ERR_INVALID, EINVAL,
+			       "%s runtime %llu must be between %llu and %llu ns", name,
+			       (unsigned long long) s->runtime, (unsigned long long) least,
+			       (unsigned long long) most);
+	if (s->runtime > s->deadline)
+		return err_set(e, ERR_INVALID, EINVAL, "%s runtime %llu must be <= deadline %llu",
+			       name, (unsigned long long) s->runtime,
+			       (unsigned long long) s->deadline);
+	if (s->period && s->deadline > s->period)
+		return err_set(e, ERR_INVALID, EINVAL, "%s deadline %llu must be <= period %llu",
+			       name, (unsigned long long) s->deadline,
+			       (unsigned long long) s->period);
+	return 0;
+}
+
 static int check_scheduler(const struct spec *s, struct err *e)
 {
 	const struct spec_scheduler *sch = s->process ? s->process->scheduler : NULL;
@@ -140,6 +169,12 @@ static int check_scheduler(const struct spec *s, struct err *e)
 		return refuse(e, ERR_INVALID,
 			      "scheduler runtime/deadline/period can only be specified for "
 			      "SchedDeadline policy");
+	if (sch->policy == 6) {
+		int r = check_deadline(sch, e);
+
+		if (r < 0)
+			return r;
+	}
 	if (sch->policy == 6 && res && res->cpu && res->cpu->cpus && res->cpu->cpus[0])
 		return refuse(e, ERR_INVALID,
 			      "process scheduler can't be used together with AllowedCPUs");
@@ -175,7 +210,7 @@ int container_check(const struct engine_caps *, const struct spec *s, struct err
 			      "linux.mountLabel: selinux is not enabled on this system");
 	r = check_namespaces(s, e);
 	for (size_t i = 0; i < l->sysctl_n && r == 0; i++)
-		r = check_sysctl(s, l->sysctl[i].key, e);
+		r = check_sysctl(s, l->sysctl[i].key, l->sysctl[i].value, e);
 	r = r < 0 ? r : check_paths(s, e);
 	r = r < 0 ? r : check_scheduler(s, e);
 	r = r < 0 ? r : listener_check(s, e);

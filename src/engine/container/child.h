@@ -53,6 +53,8 @@ struct child_message {
 [[nodiscard]] int copy_up(int from_fd, int to_fd);
 
 /* process_child.c */
+/* Every processor that its cgroup allows, whatever those of the caller are. */
+void process_all_cpus(void);
 /* Resource limits; nothing when they were set already. */
 [[nodiscard]] int process_limits(const struct plan_process *p, struct err *e);
 /* Limits, identity, working directory; finds the program: path in *ret_path (static storage). */

@@ -12,6 +12,7 @@
 
 #include "base/auto.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "base/num.h"
 #include "engine/container/groups.h"
 #include "engine/container/hooks.h"
@@ -183,16 +184,26 @@ static void run_poststop(struct container *c)
 		.cwd_fd = FD_NONE,
 	};
 
+	struct err e = {};
+	int output[2];
+
 	if (!c->poststop_due || !c->spec || !c->state_head)
 		return;
 	c->poststop_due = false;
+	if (hooks_open_output(c->spec, output, &e) < 0)
+		log_warn("%s", e.msg);
+	auto_fd int out = output[0];
+	auto_fd int err = output[1];
+
+	call.output = (const int[]){ out, err };
 	/* Specification, "poststop": a failure is a warning and the rest still run. */
 	for (size_t i = 0; i < c->spec->hooks[SPEC_HOOK_POSTSTOP].n; i++) {
 		struct spec_hook_list one = { &c->spec->hooks[SPEC_HOOK_POSTSTOP].v[i], 1 };
-		struct err e = {};
 
 		call.list = &one;
-		(void) hooks_run(&call, &e);
+		if (hooks_run(&call, &e) < 0)
+			log_warn("poststop hook failed with exit code %d, going on: %s", e.sys,
+				 e.msg);
 	}
 }
 
@@ -208,6 +219,7 @@ static void forget(struct instance *in)
 	close_fd(&in->console_fd);
 	free(TAKE(c->id));
 	free(TAKE(c->bundle_path));
+	free(TAKE(c->config_path));
 	arena_fini(&c->arena);
 }
 

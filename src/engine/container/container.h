@@ -28,6 +28,7 @@ struct container {
 				* exec and destroy need the spec */
 	bool poststop_due;
 	char *bundle_path; /* owned; NULL unless late_hooks: where config.json is */
+	char *config_path; /* owned; NULL: it is that config.json */
 	const char *state_head, *state_tail; /* for hooks, in `arena` */
 };
 

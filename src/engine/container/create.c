@@ -183,7 +183,12 @@ static int runtime_hooks(struct making *m, struct err *e)
 {
 	static const enum spec_hook_kind kinds[] = { SPEC_HOOK_PRESTART, SPEC_HOOK_CREATE_RUNTIME };
 	struct container *c = m->c;
-	int r;
+	int output[2], r = hooks_open_output(m->b->spec, output, e);
+
+	if (r < 0)
+		return r;
+	auto_fd int out = output[0];
+	auto_fd int err = output[1];
 
 	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
 		struct hooks_call call = {
@@ -194,6 +199,7 @@ static int runtime_hooks(struct making *m, struct err *e)
 			.status = "creating",
 			.pid = c->in.pid,
 			.cwd_fd = m->b->bundle_fd,
+			.output = (const int[]){ out, err },
 		};
 
 		r = hooks_run(&call, e);
@@ -314,10 +320,22 @@ static int remember(struct making *m, struct err *e)
 		path[n] = '\0';
 		c->bundle_path = strdup(path);
 	}
-	if (n >= 0 && !c->bundle_path)
+	if (m->b->config_path)
+		c->config_path = strdup(m->b->config_path);
+	if ((n >= 0 && !c->bundle_path) || (m->b->config_path && !c->config_path))
 		return err_set(e, ERR_EXHAUSTED, ENOMEM, "out of memory");
 	return hooks_state_text(&c->arena, s, c->id, m->b->bundle_fd, &c->state_head,
 				&c->state_tail, e);
+}
+
+/* Limits that nobody would enforce are refused, not forgotten. */
+static int without_groups(const struct spec *s, struct err *e)
+{
+	if (groups_needed(s->linux_.resources) == 0)
+		return 0;
+	return err_set(e, ERR_INVALID, EINVAL,
+		       "linux.resources: limits need a cgroup, and --cgroup-manager disabled "
+		       "leaves the container without one");
 }
 
 static int make(struct making *m, struct err *e)
@@ -330,10 +348,11 @@ static int make(struct making *m, struct err *e)
 		.systemd = m->b->systemd_cgroup,
 		.may_fail = geteuid() != 0,
 	};
-	int pair[2], r = groups_make(&go, &c->groups, e);
+	int pair[2], r = m->b->no_cgroups ? without_groups(m->b->spec, e)
+					  : groups_make(&go, &c->groups, e);
 
 	/* Before anything runs in there: whoever cleans up after us finds it. */
-	if (r == 0 && m->b->state_fd > STDERR_FILENO)
+	if (r == 0 && c->groups && m->b->state_fd > STDERR_FILENO)
 		r = groups_save(c->groups, m->b->state_fd, e);
 	r = r < 0 ? r : plan_make(&m->plan, &m->arena, m->b, c->groups, e);
 	r = r < 0 ? r : remember(m, e);
@@ -401,6 +420,12 @@ static int take_gate(struct container *c, struct err *e)
 
 static int run_poststart(struct container *c, struct err *e)
 {
+	int output[2], r = hooks_open_output(c->spec, output, e);
+
+	if (r < 0)
+		return r;
+	auto_fd int out = output[0];
+	auto_fd int err = output[1];
 	struct hooks_call call = {
 		.list = &c->spec->hooks[SPEC_HOOK_POSTSTART],
 		.kind = SPEC_HOOK_POSTSTART,
@@ -409,6 +434,7 @@ static int run_poststart(struct container *c, struct err *e)
 		.status = "running",
 		.pid = c->in.pid,
 		.cwd_fd = FD_NONE,
+		.output = (const int[]){ out, err },
 	};
 
 	return hooks_run(&call, e);

@@ -64,6 +64,15 @@ static int bind_node(struct plan *p, const struct spec_device *d, struct err *e)
 	return r < 0 ? dev_error(d, r, e) : 0;
 }
 
+/* One that was made outside: plan_devices.c. */
+static int attach_node(struct plan *p, const struct spec_device *d, int tree, struct err *e)
+{
+	auto_fd int target = path_make_file(p->root_fd, d->path, 0666);
+	int r = target < 0 ? target : mount_attach(tree, target, "");
+
+	return r < 0 ? dev_error(d, r, e) : 0;
+}
+
 static int make_node(struct plan *p, const struct spec_device *d, struct err *e)
 {
 	mode_t mode = node_type(d->type) |
@@ -150,7 +159,18 @@ int devices_fill(struct plan *p, struct err *e)
 			return r;
 	}
 	for (size_t i = 0; i < l->devices_n; i++) {
-		r = make_node(p, &l->devices[i], e);
+		struct spec_device d = l->devices[i];
+		char path[4096];
+		int n = snprintf(path, sizeof(path), "%s", d.path);
+
+		if (n < 0 || (size_t) n >= sizeof(path))
+			return dev_error(&d, -ENAMETOOLONG, e);
+		while (n > 1 && path[n - 1] == '/') /* a node all the same */
+			path[--n] = '\0';
+		d.path = path;
+		r = p->device_trees && p->device_trees[i] >= 0
+			    ? attach_node(p, &d, p->device_trees[i], e)
+			    : make_node(p, &d, e);
 		if (r < 0)
 			return r;
 	}

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/auto.h"
+#include "base/log.h"
 #include "engine/container/child.h"
 #include "engine/container/container.h"
 #include "engine/container/cpus.h"
@@ -45,6 +46,8 @@ static int plan_affinity(struct plan *p, const char *list, uint64_t **ret_mask, 
 			       "process.execCPUAffinity.%s: '%.60s' is no list of processors", key,
 			       list);
 	*ret_bytes = (bits + 63) / 64 * 8;
+	if (*ret_bytes == 8)
+		log_debug("nsexec: %s affinity: 0x%llx", key, (unsigned long long) **ret_mask);
 	return 0;
 }
 
@@ -196,7 +199,7 @@ static int enter_groups(struct container *c, const struct exec_spec *x, pid_t pi
 {
 	if (!c->groups)
 		return 0;
-	return groups_attach(c->groups, pid, x->cgroup, e);
+	return groups_attach(c->groups, pid, c->in.pid, x->cgroups, x->cgroups_n, e);
 }
 
 int container_exec(struct instance *in, const struct exec_spec *x, struct exec *ret, struct err *e)

@@ -83,6 +83,8 @@ void exec_child(struct exec_plan *xp)
 	r = set_affinity(xp->initial_cpus, xp->initial_bytes, "initial", &e);
 	if (r == 0 && child_wait(p->sync_fd) < 0)
 		_exit(1); /* the parent gave up */
+	if (r == 0 && !xp->initial_cpus && !xp->final_cpus)
+		process_all_cpus();
 	r = r < 0 ? r : set_affinity(xp->final_cpus, xp->final_bytes, "final", &e);
 	r = r < 0 ? r : open_lsm(p, &e);
 	r = r < 0 ? r : join(xp, &e);

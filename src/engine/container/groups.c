@@ -311,30 +311,6 @@ int groups_enter(const struct groups *g, bool cloned_into, size_t *ret_place)
 	return 0;
 }
 
-int groups_attach(const struct groups *g, pid_t pid, const char *sub, struct err *e)
-{
-	char clean[CGROUP_PATH_MAX] = ".", text[24];
-
-	if (sub && sub[0] && !streq(sub, "/") && cgroup_path_clean(str_of(sub), clean) < 0)
-		return err_set(e, ERR_INVALID, EINVAL,
-			       "cgroup '%s': must be a path below the container's own", sub);
-	(void) snprintf(text, sizeof(text), "%d", pid);
-	for (size_t i = 0; i < g->n; i++) {
-		const struct groups_place *p = &g->at[i];
-		int r = 0;
-
-		if (p->dir_fd < 0)
-			continue;
-		auto_fd int dir = openat(p->dir_fd, clean, O_PATH | O_DIRECTORY | O_CLOEXEC);
-
-		r = dir < 0 ? -errno : cgroup_write(dir, "cgroup.procs", text);
-		if (r < 0)
-			return err_sys(e, -r, "put process %d into /sys/fs/cgroup/%s/%s%s%s", pid,
-				       p->dir, p->path, sub && sub[0] ? "/" : "", sub ? sub : "");
-	}
-	return 0;
-}
-
 int groups_update(const struct groups *g, const struct spec_resources *r, struct err *e)
 {
 	return groups_limits_apply(g, r, false, e);

@@ -82,8 +82,16 @@ int groups_clone_fd(const struct groups *g);
  * unshare(CLONE_NEWCGROUP), which takes the cgroups of that moment as its roots.
  */
 [[nodiscard]] int groups_enter(const struct groups *g, bool cloned_into, size_t *ret_place);
-/* Another process enters; `sub` names a cgroup below each, NULL or "": the container's own. */
-[[nodiscard]] int groups_attach(const struct groups *g, pid_t pid, const char *sub, struct err *e);
+/*
+ * Another process enters. `subs` name cgroups below the container's own: "a/b" where it exists,
+ * "memory,cpu:a" in those hierarchies of v1; none: the container's own, or on v2, when that takes
+ * no processes any more, the one of `init`.
+ */
+[[nodiscard]] int groups_attach(const struct groups *g, pid_t pid, pid_t init,
+				const char *const *subs, size_t subs_n, struct err *e);
+
+/* The controllers these resources cannot do without. r may be NULL. */
+unsigned groups_needed(const struct spec_resources *r);
 
 /* Change what `r` names and nothing else; restores nothing on failure. */
 [[nodiscard]] int groups_update(const struct groups *g, const struct spec_resources *r,

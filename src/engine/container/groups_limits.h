@@ -13,9 +13,6 @@ const struct groups_place *groups_unified(const struct groups *g); /* or NULL */
 /* Wait for the process to end, or, 0, for a growing moment. */
 void groups_await(pid_t pid, nsec_t *wait, nsec_t deadline);
 
-/* The controllers these resources cannot do without. r may be NULL. */
-unsigned groups_needed(const struct spec_resources *r);
-
 /* Write every limit that is given. fresh: of a new container, whose devices start at none. */
 [[nodiscard]] int groups_limits_apply(const struct groups *g, const struct spec_resources *r,
 				      bool fresh, struct err *e);

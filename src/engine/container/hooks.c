@@ -99,7 +99,7 @@ static int wait_hook(const struct hooks_call *c, size_t i, const struct spec_hoo
 	text[n < 0 ? 0 : n] = '\0';
 	if (n > 0 && text[n - 1] == '\n')
 		text[n - 1] = '\0';
-	return err_set(e, ERR_REMOTE, 0,
+	return err_set(e, ERR_REMOTE, info.si_status,
 		       "error running %s hook #%zu: '%.100s': %s %d, stderr: '%.200s'", name, i,
 		       h->path, info.si_code == CLD_EXITED ? "exit status" : "killed by signal",
 		       info.si_status, text);
@@ -120,10 +120,10 @@ static int run_one(const struct hooks_call *c, size_t i, const struct spec_hook 
 	s.argv = (char *const *) (uintptr_t) (h->args_n ? h->args : own_argv);
 	/* Without an "env" hooks get the runtime's: callers of runc rely on it. Never the image's.
 	 */
-	s.env = (char *const *) (uintptr_t) h->env;
+	s.env = h->env ? (char *const *) (uintptr_t) h->env : c->env;
 	s.stdio[0] = state_fd;
-	s.stdio[1] = STDOUT_FILENO;
-	s.stdio[2] = err_fd;
+	s.stdio[1] = c->output && c->output[0] >= 0 ? c->output[0] : STDOUT_FILENO;
+	s.stdio[2] = c->output && c->output[1] >= 0 ? c->output[1] : err_fd;
 	s.cwd_fd = c->cwd_fd;
 	s.new_group = true;
 	r = spawn_process(&s, &pid, &pidfd);
@@ -131,6 +131,27 @@ static int run_one(const struct hooks_call *c, size_t i, const struct spec_hook 
 		return err_sys(e, -r, "error running %s hook #%zu: '%.100s'",
 			       spec_hook_name(c->kind), i, h->path);
 	return wait_hook(c, i, h, pid, pidfd, err_fd, e);
+}
+
+int hooks_open_output(const struct spec *s, int ret_fds[static 2], struct err *e)
+{
+	static const char *const keys[2] = { "run.oci.hooks.stdout", "run.oci.hooks.stderr" };
+
+	ret_fds[0] = ret_fds[1] = FD_NONE;
+	for (int i = 0; i < 2; i++) {
+		const char *path = spec_annotation(s, keys[i]);
+
+		if (!path || !path[0])
+			continue;
+		ret_fds[i] = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY, 0600);
+		if (ret_fds[i] < 0) {
+			int r = err_sys(e, errno, "annotation %s: '%.200s'", keys[i], path);
+
+			close_fd(&ret_fds[0]);
+			return r;
+		}
+	}
+	return 0;
 }
 
 int hooks_run(const struct hooks_call *c, struct err *e)

@@ -27,10 +27,19 @@ struct hooks_call {
 	const char *status; /* "creating" "created" "running" "stopped" */
 	pid_t pid;	    /* as its readers see it; 0: none */
 	int cwd_fd;	    /* FD_NONE: the caller's */
+	char *const *env;   /* of hooks that name none; NULL: the caller's */
+	const int *output;  /* two descriptors or FD_NONE for stdout and stderr; NULL: as usual */
 };
 
 /*
- * Run them in order; the first failure ends it. Allocates nothing: also for the container's init.
- * Waits with a pidfd, so that no other child of the caller is reaped.
+ * The files that the annotations run.oci.hooks.stdout and run.oci.hooks.stderr name, for their
+ * output; FD_NONE where there is none. Gives.
+ */
+[[nodiscard]] int hooks_open_output(const struct spec *s, int ret_fds[static 2], struct err *e);
+
+/*
+ * Run them in order; the first failure ends it, and its exit status is e->sys. Allocates nothing:
+ * also for the container's init. Waits with a pidfd, so that no other child of the caller is
+ * reaped.
  */
 [[nodiscard]] int hooks_run(const struct hooks_call *c, struct err *e);

@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/keyctl.h>
 #include <linux/sched.h>
 #include <sched.h>
@@ -231,13 +232,17 @@ static int container_hooks(struct plan *p, enum spec_hook_kind kind, const char 
 		.status = status,
 		.pid = getpid(), /* as this namespace sees it */
 		.cwd_fd = FD_NONE,
+		.output = p->hook_output,
 	};
 
-	if (c.list->n && p->bundle_path && kind == SPEC_HOOK_CREATE_CONTAINER) {
+	if (c.list->n && kind == SPEC_HOOK_CREATE_CONTAINER) {
 		/* In this mount namespace: the container's mounts are seen from there. */
-		cwd = open(p->bundle_path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+		cwd = openat(p->root_fd, ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
 		c.cwd_fd = cwd;
 	}
+	/* Inside, its environment is the process's own, as with runc: never the caller's. */
+	if (kind == SPEC_HOOK_START_CONTAINER && p->process.spec)
+		c.env = p->process.env;
 	return c.list->n ? hooks_run(&c, e) : 0;
 }
 
@@ -290,13 +295,43 @@ static int build(struct plan *p, struct err *e)
 }
 
 /*
+ * Whoever looks into the init while it waits shall find nothing of the host's: all is closed but
+ * the streams, the gate, and what is passed on or still written to.
+ */
+static void close_the_rest(struct plan *p)
+{
+	int keep[8] = { p->sync_fd, p->gate_fd, p->process.lsm_fd, p->hook_output[0],
+			p->hook_output[1] };
+	size_t n = p->process.preserve_fds_n;
+	unsigned from = 3;
+
+	for (;;) {
+		int next = INT_MAX;
+
+		for (size_t i = 0; i < 5 + n; i++) {
+			int fd = i < 5 ? keep[i] : p->process.preserve_fds[i - 5];
+
+			if (fd >= (int) from && fd < next)
+				next = fd;
+		}
+		if ((unsigned) next > from)
+			(void) close_range(from, next == INT_MAX ? ~0u : (unsigned) next - 1, 0);
+		if (next == INT_MAX)
+			return;
+		from = (unsigned) next + 1;
+	}
+}
+
+/*
  * From here on whoever holds the gate talks to us: the creator, or another process that took it
  * over with pidfd_getfd. Our own copy must go, or nobody would see us end.
  */
 static void wait_for_start(struct plan *p)
 {
-	if (!p->bound)
+	if (!p->bound) {
 		(void) prctl(PR_SET_PDEATHSIG, 0); /* the creator may go */
+		close_the_rest(p);
+	}
 	if (child_tell(p->sync_fd, CHILD_READY, 0, FD_NONE, NULL) < 0)
 		_exit(1);
 	if (child_wait(p->sync_fd) < 0)
@@ -376,6 +411,7 @@ void init_child(struct plan *p, bool cloned_into)
 			       p->groups->at[place].dir);
 		fail(p, &e);
 	}
+	process_all_cpus();
 	if (p->join_user)
 		fork_inside(p);
 	run(p);

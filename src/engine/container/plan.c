@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/auto.h"
+#include "base/file.h"
 #include "base/num.h"
 #include "engine/container/cpus.h"
 #include "engine/container/hooks.h"
@@ -97,10 +98,48 @@ static struct ns_map *maps_of(struct arena *a, const struct spec_id_map *m, size
 	return maps;
 }
 
+/* Every id we have ourselves, as itself: what a user namespace without mappings means to crun. */
+static int own_maps(struct plan *p, const char *file, struct ns_map **ret_maps, size_t *ret_n,
+		    struct err *e)
+{
+	auto_buf struct buf text = BUF_INIT(1 << 16);
+	struct ns_map *maps = NULL;
+	size_t n = 0;
+	int r = file_read(p->proc_fd, file, &text);
+
+	if (r < 0)
+		return err_sys(e, -r, "/proc/%s", file);
+	for (struct str rest = buf_str(&text); rest.p && rest.n > 0;) {
+		struct str line = str_cut(rest, '\n', &rest), word[3] = { { 0 } };
+		struct ns_map *m;
+		uint32_t first, count;
+
+		for (size_t i = 0; i < 3 && line.p;) {
+			word[i] = str_cut(line, ' ', &line);
+			i += word[i].n > 0;
+		}
+		if (num_parse_u32(word[0], 0, UINT32_MAX, &first) < 0 ||
+		    num_parse_u32(word[2], 1, UINT32_MAX, &count) < 0)
+			continue;
+		m = arena_push(p->a, &maps, &n, sizeof(*maps));
+		if (!m)
+			return no_memory(e);
+		*m = (struct ns_map){ first, first, count };
+	}
+	*ret_maps = maps;
+	*ret_n = n;
+	return 0;
+}
+
 static int plan_maps(struct plan *p, struct err *e)
 {
 	const struct spec_linux *l = &p->spec->linux_;
 
+	if (p->new_user && !l->uid_maps_n && !l->gid_maps_n) {
+		int r = own_maps(p, "self/uid_map", &p->uid_maps, &p->uid_maps_n, e);
+
+		return r < 0 ? r : own_maps(p, "self/gid_map", &p->gid_maps, &p->gid_maps_n, e);
+	}
 	p->uid_maps = maps_of(p->a, l->uid_maps, l->uid_maps_n);
 	p->gid_maps = maps_of(p->a, l->gid_maps, l->gid_maps_n);
 	if (!p->uid_maps || !p->gid_maps)
@@ -200,8 +239,8 @@ static int plan_env(struct plan *p, const struct spec_process *s, struct err *e)
 		pp->env_n = at == pp->env_n ? at + 1 : pp->env_n;
 		if (n == 4 && strncmp(v, "PATH", 4) == 0 && v[4] == '=')
 			pp->path_list = v + 5;
-		if (n == 4 && strncmp(v, "HOME", 4) == 0 && v[4] == '=' && v[5])
-			pp->home_missing = false;
+		if (n == 4 && strncmp(v, "HOME", 4) == 0)
+			pp->home_missing = v[4] != '=' || !v[5];
 	}
 	return 0;
 }
@@ -306,6 +345,26 @@ static int plan_hook_paths(struct plan *p, const struct bundle *b, struct err *e
 	return 0;
 }
 
+/* What callers ask for in the words of crun. */
+static int plan_annotations(struct plan *p, struct err *e)
+{
+	const struct spec_hook_list *h = p->spec->hooks;
+	const char *keep = spec_annotation(p->spec, "run.oci.keep_original_groups");
+	int fds[2], r;
+
+	p->process.keep_groups = keep && !streq(keep, "0") && !streq(keep, "false");
+	p->hook_output[0] = p->hook_output[1] = FD_NONE;
+	if (!h[SPEC_HOOK_CREATE_CONTAINER].n && !h[SPEC_HOOK_START_CONTAINER].n)
+		return 0;
+	/* Now: the hooks run where the host's files are not seen any more. */
+	r = hooks_open_output(p->spec, fds, e);
+	if (r < 0)
+		return r;
+	p->hook_output[0] = fds[0] < 0 ? FD_NONE : plan_own(p, fds[0]);
+	p->hook_output[1] = fds[1] < 0 ? FD_NONE : plan_own(p, fds[1]);
+	return 0;
+}
+
 int plan_make(struct plan *ret_p, struct arena *a, const struct bundle *b, struct groups *g,
 	      struct err *e)
 {
@@ -324,8 +383,8 @@ int plan_make(struct plan *ret_p, struct arena *a, const struct bundle *b, struc
 	p->process.new_keyring = !b->no_new_keyring;
 	p->bound = b->bound;
 	r = plan_namespaces(p, e);
-	r = r < 0 ? r : plan_maps(p, e);
 	r = r < 0 ? r : plan_proc(p, e);
+	r = r < 0 ? r : plan_maps(p, e);
 	r = r < 0 ? r : plan_sysctls(p, e);
 	r = r < 0 ? r : plan_time(p, e);
 	r = r < 0 ? r : plan_stdio(p, b, e);
@@ -338,7 +397,9 @@ int plan_make(struct plan *ret_p, struct arena *a, const struct bundle *b, struc
 		r = listener_check_filter(b->spec, &p->process.seccomp, e);
 	r = r < 0 ? r : plan_root(p, b, e);
 	r = r < 0 ? r : plan_mounts(p, b, e);
+	r = r < 0 ? r : plan_devices(p, e);
 	r = r < 0 ? r : plan_hook_paths(p, b, e);
+	r = r < 0 ? r : plan_annotations(p, e);
 	if (r == 0 && b->spec->hooks[SPEC_HOOK_CREATE_CONTAINER].n +
 			      b->spec->hooks[SPEC_HOOK_START_CONTAINER].n)
 		r = hooks_state_text(a, b->spec, b->id, b->bundle_fd, &p->state_head,

@@ -62,6 +62,7 @@ struct plan_process {
 	int lsm_fd; /* /proc/self/attr/... of the process itself, opened before the pivot */
 	const char *lsm_text;
 	bool setgroups_denied; /* the user namespace forbids it */
+	bool keep_groups;      /* the caller's supplementary groups stay */
 	bool new_keyring;
 	bool joined_user; /* runs in another user namespace than the parent */
 };
@@ -86,6 +87,8 @@ struct plan {
 	bool no_pivot;
 	bool bind_devices; /* nodes cannot be made here: bind the host's */
 	bool make_dev;	   /* fill /dev: nobody bound one */
+	int *device_trees; /* of each of linux.devices: a node made outside to be bound, FD_NONE:
+			    * the host's; NULL: nodes are made inside */
 	struct plan_mount *mounts;
 	size_t mounts_n;
 	const char *const *sysctl_files; /* below /proc/sys */
@@ -97,10 +100,11 @@ struct plan {
 	struct plan_process process;
 	/* OCI state for hooks run by the init: before and after the varying status and pid. */
 	const char *state_head, *state_tail;
-	int sync_fd; /* the child's end */
-	bool bound;  /* see struct bundle */
-	int gate_fd; /* the parent's end, kept open in the child for whoever starts it */
-	int *fds;    /* owned: closed by plan_close */
+	int hook_output[2]; /* their standard output and error; FD_NONE: as usual */
+	int sync_fd;	    /* the child's end */
+	bool bound;	    /* see struct bundle */
+	int gate_fd;	    /* the parent's end, kept open in the child for whoever starts it */
+	int *fds;	    /* owned: closed by plan_close */
 	size_t fds_n;
 };
 
@@ -118,3 +122,6 @@ int plan_own(struct plan *p, int fd);
 /* Mounts and root, in plan_mounts.c. */
 [[nodiscard]] int plan_root(struct plan *p, const struct bundle *b, struct err *e);
 [[nodiscard]] int plan_mounts(struct plan *p, const struct bundle *b, struct err *e);
+
+/* plan_devices.c: nodes for a container that may not make any. */
+[[nodiscard]] int plan_devices(struct plan *p, struct err *e);

@@ -27,10 +27,20 @@
 #include "base/num.h"
 #include "base/str.h"
 #include "engine/container/child.h"
+#include "engine/container/cpus.h"
 #include "engine/container/plan.h"
 #include "sys/caps.h"
 
 #define IOPRIO_WHO_PROCESS 1
+
+void process_all_cpus(void)
+{
+	uint64_t all[CPUS_MAX / 64];
+
+	memset(all, 0xff, sizeof(all));
+	/* The kernel takes what exists and is allowed. What a filter forbids stays as it is. */
+	(void) syscall(SYS_sched_setaffinity, 0, sizeof(all), all);
+}
 
 int process_limits(const struct plan_process *p, struct err *e)
 {
@@ -95,7 +105,9 @@ static void own_stdio(const struct plan_process *p)
 		    (S_ISCHR(st.st_mode) && st.st_rdev == makedev(1, 3)))
 			continue;
 		/* A read-only file system, an unmapped owner: it works as far as it works. */
-		if (fchown(fd, p->spec->user.uid, (gid_t) -1) < 0)
+		gid_t gid = S_ISCHR(st.st_mode) ? (gid_t) -1 : p->spec->user.gid;
+
+		if (fchown(fd, p->spec->user.uid, gid) < 0)
 			continue;
 	}
 }
@@ -105,7 +117,7 @@ static int set_ids(struct plan_process *p, struct err *e)
 	const struct spec_user *u = &p->spec->user;
 	const gid_t *groups = u->additional_gids.v;
 
-	if (u->additional_gids.n || !p->setgroups_denied) {
+	if (u->additional_gids.n || !(p->setgroups_denied || p->keep_groups)) {
 		if (setgroups(u->additional_gids.n, groups) < 0 &&
 		    (u->additional_gids.n || errno != EPERM))
 			return err_sys(e, errno, "process.user.additionalGids: setgroups");
@@ -368,6 +380,8 @@ static int arrange_fds(struct plan_process *p, int *report_fd)
 	int n = (int) p->preserve_fds_n, last = 3 + n, up;
 
 	for (int i = 0; i < n; i++) {
+		if (p->preserve_fds[i] < 0)
+			continue;
 		up = fcntl(p->preserve_fds[i], F_DUPFD_CLOEXEC, last + 1);
 		if (up < 0)
 			return -errno;
@@ -378,7 +392,9 @@ static int arrange_fds(struct plan_process *p, int *report_fd)
 		return -errno;
 	*report_fd = up;
 	for (int i = 0; i < n; i++) {
-		if (dup2(p->preserve_fds[i], 3 + i) < 0)
+		if (p->preserve_fds[i] < 0)
+			(void) close(3 + i);
+		else if (dup2(p->preserve_fds[i], 3 + i) < 0)
 			return -errno;
 	}
 	if (dup3(up, last, O_CLOEXEC) < 0)

@@ -25,7 +25,7 @@
 struct record {
 	const char *id;
 	const char *state;
-	const char *bundle;
+	const char *bundle, *config;
 	int64_t pid;
 	uint64_t start;
 	uint32_t gate, flags;
@@ -36,6 +36,7 @@ static const struct json_field record_fields[] = {
 	JSON_STRING_FIELD(struct record, id, "id", JSON_REQUIRED),
 	JSON_STRING_FIELD(struct record, state, "state", JSON_REQUIRED),
 	JSON_STRING_FIELD(struct record, bundle, "bundle", 0),
+	JSON_STRING_FIELD(struct record, config, "config", 0),
 	JSON_I64_FIELD(struct record, pid, "pid", 0, INT32_MAX, JSON_REQUIRED),
 	JSON_U64_FIELD(struct record, start, "start", 0, UINT64_MAX, JSON_REQUIRED),
 	JSON_U32_FIELD(struct record, gate, "gate", 0, INT32_MAX, JSON_REQUIRED),
@@ -66,6 +67,8 @@ int container_save(const struct instance *in, int state_fd, struct err *e)
 	json_w_bool(&w, "cgroups", c->groups != NULL);
 	if (c->late_hooks && c->bundle_path)
 		json_w_string(&w, "bundle", c->bundle_path);
+	if (c->late_hooks && c->bundle_path && c->config_path)
+		json_w_string(&w, "config", c->config_path);
 	json_w_end(&w);
 	r = buf_ok(&text) ? file_replace(state_fd, STATE_FILE, buf_str(&text), 0600, false)
 			  : buf_error(&text);
@@ -87,17 +90,18 @@ static enum engine_state state_of(const char *name)
 }
 
 /* Hooks that run after start or stop are read again from the bundle, as it was then. */
-static int load_hooks(struct container *c, const char *bundle, struct err *e)
+static int load_hooks(struct container *c, const char *bundle, const char *config, struct err *e)
 {
 	auto_buf struct buf text = BUF_INIT(JSON_TEXT_MAX);
 	auto_fd int dir = open(bundle, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	const struct json *root = NULL;
-	int r = dir < 0 ? -errno : file_read(dir, "config.json", &text);
+	int r = dir < 0 ? -errno : file_read(dir, config ? config : "config.json", &text);
 
 	if (r == -ENOENT)
 		return 0; /* the bundle is gone, and its hooks with it: deleting must still work */
 	if (r < 0)
-		return err_sys(e, -r, "config.json of '%.200s'", bundle);
+		return err_sys(e, -r, "%.200s of '%.200s'", config ? config : "config.json",
+			       bundle);
 	r = json_parse(&c->arena, buf_str(&text), &root, e);
 	r = r < 0 ? r : spec_decode(&c->arena, root, &c->spec, e);
 	return r < 0 ? r
@@ -145,7 +149,8 @@ int container_load(struct instance *in, int state_fd, struct err *e)
 	c->gate_fd = FD_NONE;
 	c->id = strdup(rec.id);
 	c->bundle_path = rec.bundle ? strdup(rec.bundle) : NULL;
-	if (!c->id || (rec.bundle && !c->bundle_path))
+	c->config_path = rec.config ? strdup(rec.config) : NULL;
+	if (!c->id || (rec.bundle && !c->bundle_path) || (rec.config && !c->config_path))
 		return err_set(e, ERR_EXHAUSTED, ENOMEM, "out of memory");
 	in->pid = (pid_t) rec.pid;
 	in->state = state_of(rec.state);
@@ -165,5 +170,5 @@ int container_load(struct instance *in, int state_fd, struct err *e)
 		else if (in->state == ENGINE_PAUSED && !groups_frozen(c->groups))
 			in->state = ENGINE_RUNNING;
 	}
-	return rec.bundle ? load_hooks(c, rec.bundle, e) : 0;
+	return rec.bundle ? load_hooks(c, rec.bundle, rec.config, e) : 0;
 }

@@ -1,0 +1,251 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+atoll-runtime: what callers of runc and crun rely on beyond the specification: wording that is
+looked for, defaults, annotations, options of either.
+"""
+import json
+import os
+import subprocess
+from itertools import count
+
+import pytest
+
+from lib.wait import until
+
+ids = (f"atoll-callers-{os.getpid()}-{n}" for n in count())
+
+
+@pytest.fixture
+def id(runtime):
+    i = next(ids)
+    yield i
+    runtime.try_("delete", "--force", i)
+
+
+@pytest.fixture
+def sleeper(runtime, bundle, id):
+    runtime.leave("run", "-d", "-b", bundle(["/bin/sleep", "1000"]), id)
+    return id
+
+
+def status_of(text, field):
+    return next(l.split(":", 1)[1].strip() for l in text.splitlines() if l.startswith(field + ":"))
+
+
+# -- several at once
+
+def test_delete_and_kill_by_expression(runtime, bundle):
+    stem = f"atoll-callers-{os.getpid()}-re"
+    for end in ("a1", "a2", "b1"):
+        runtime.leave("run", "-d", "-b", bundle(["/bin/sleep", "1000"]), f"{stem}-{end}")
+    try:
+        runtime("kill", "--regex", f"{stem}-a[0-9]$", "KILL")
+        for end in ("a1", "a2"):
+            until(lambda: runtime.state(f"{stem}-{end}")["status"] == "stopped", "its end")
+        assert runtime.state(f"{stem}-b1")["status"] == "running"
+        runtime.fails("delete", "--regex", f"^{stem}-", says=f"{stem}-b1 that is not stopped")
+        assert runtime("list", "-q").out.split() == [f"{stem}-b1"]
+        runtime("delete", "--force", "--regex", f"^{stem}-")
+        assert runtime("list", "-q").out == ""
+        runtime("delete", "--regex", "matches-nothing")
+        runtime.fails("delete", "--regex", "*(", says="--regex")
+    finally:
+        runtime("delete", "--force", "--regex", f"^{stem}-")
+
+
+# -- without cgroups
+
+def test_cgroup_manager_disabled(runtime, bundle, id):
+    """It stays where its caller is, and what needs a cgroup says so."""
+    def plain(spec):
+        spec["linux"].pop("resources", None)
+
+    own = open("/proc/self/cgroup", encoding="ascii").read()
+    b = bundle(["/bin/sleep", "1000"], plain)
+    runtime.leave("--cgroup-manager", "disabled", "run", "-d", "-b", b, id)
+    pid = runtime.state(id)["pid"]
+    assert open(f"/proc/{pid}/cgroup", encoding="ascii").read() == own
+    assert runtime("exec", id, "echo", "in").out == "in\n"
+    runtime.fails("pause", id, says="cgroup")
+    runtime("kill", "--all", id, "KILL")
+    until(lambda: runtime.state(id)["status"] == "stopped", "its end")
+    runtime("delete", id)
+
+    def limited(spec):
+        spec["linux"]["resources"] = {"pids": {"limit": 5}}
+
+    runtime.fails("--cgroup-manager", "disabled", "run", "-b", bundle(["/bin/true"], limited), id,
+                  says="linux.resources")
+
+
+# -- processes
+
+def test_all_processors_whatever_the_callers(runtime, bundle, id):
+    """A caller bound to one processor does not bind what it starts."""
+    cpus = os.sched_getaffinity(0)
+    if len(cpus) < 2:
+        pytest.skip("one processor")
+    one = {min(cpus)}
+    both = ["/bin/grep", "Cpus_allowed_list", "/proc/self/status"]
+    free = runtime("run", "-b", bundle(both), id).out
+    bound = runtime("run", "-b", bundle(both), id, preexec_fn=lambda: os.sched_setaffinity(0, one))
+    assert bound.out == free
+    runtime.leave("run", "-d", "-b", bundle(["/bin/sleep", "1000"]), id)
+    got = runtime("exec", id, *both, preexec_fn=lambda: os.sched_setaffinity(0, one)).out
+    assert got == free
+
+
+def test_the_callers_groups_by_annotation(runtime, bundle, id):
+    def keep(spec):
+        spec["annotations"] = {"run.oci.keep_original_groups": "1"}
+
+    def run(change):
+        return status_of(runtime("run", "-b", bundle(["/bin/cat", "/proc/self/status"], change), id,
+                                 extra_groups=[7, 8]).out, "Groups")
+
+    assert run(keep).split() == ["7", "8"]
+    assert run(None).split() == []
+
+
+def test_nothing_of_the_host_is_open_while_it_waits(runtime, bundle, id, base):
+    """Between create and start the init holds its streams and sockets, and no file or directory."""
+    with open(base / "secret", "w", encoding="ascii") as f:
+        os.set_inheritable(f.fileno(), True)
+        runtime.leave("create", "-b", bundle(), id, close_fds=False)
+    pid = runtime.state(id)["pid"]
+    for fd in os.listdir(f"/proc/{pid}/fd"):
+        if int(fd) > 2:
+            target = os.readlink(f"/proc/{pid}/fd/{fd}")
+            assert target.startswith(("socket:", "anon_inode:")), (fd, target)
+    runtime("start", id)
+
+
+def test_ambient_that_cannot_be_is_told(runtime, bundle, id):
+    def change(spec):
+        spec["process"]["capabilities"] = {
+            "bounding": ["CAP_KILL", "CAP_CHOWN"], "permitted": ["CAP_KILL", "CAP_CHOWN"],
+            "effective": ["CAP_KILL"], "inheritable": ["CAP_KILL"],
+            "ambient": ["CAP_KILL", "CAP_CHOWN"]}
+
+    r = runtime("run", "-b", bundle(["/bin/cat", "/proc/self/status"], change), id)
+    assert "can't raise ambient capability CAP_CHOWN: " in r.err
+    assert "CAP_KILL" not in r.err
+    assert int(status_of(r.out, "CapAmb"), 16) == 1 << 5
+
+
+def test_streams_belong_to_the_user_and_its_group(runtime, bundle, id):
+    args = ["/bin/stat", "-L", "-c", "%u:%g", "/proc/self/fd/1"]
+    out = runtime("run", "-b", bundle(args, user={"uid": 1234, "gid": 2345}), id).out
+    assert out == "1234:2345\n"
+
+
+# -- exec into a cgroup below
+
+def test_exec_into_a_cgroup_below(runtime, sleeper):
+    runtime.fails("exec", "--cgroup", "..", sleeper, "true", says=" .. is not a sub cgroup path")
+    runtime.fails("exec", "--cgroup", "a/../..", sleeper, "true", says="`..` components are not allowed")
+    runtime.fails("exec", "--cgroup", "none", sleeper, "true",
+                  says="/none/cgroup.procs: no such file or directory")
+    pid = runtime.state(sleeper)["pid"]
+    lines = [l.split(":", 2) for l in open(f"/proc/{pid}/cgroup", encoding="ascii").read().split()]
+    assert lines, "it has cgroups"
+    if any(l[1] for l in lines):
+        runtime.fails("exec", "--cgroup", "nosuch:/", sleeper, "true", says="unknown controller ")
+        runtime.fails("exec", "--cgroup", "pids:none", sleeper, "true", says="no such file")
+        path = next(l[2] for l in lines if l[1] == "pids")
+        top = f"/sys/fs/cgroup/pids{path}"
+    else:
+        path = lines[0][2]
+        top = f"/sys/fs/cgroup{path}"
+    os.mkdir(f"{top}/below")
+    try:
+        out = runtime("exec", "--cgroup", "below", sleeper, "cat", "/proc/self/cgroup").out
+        assert out.count("/below\n") == 1
+        out = runtime("exec", "--cgroup", "/", sleeper, "cat", "/proc/self/cgroup").out
+        assert "/below\n" not in out
+    finally:
+        os.rmdir(f"{top}/below")
+
+
+# -- config.json
+
+def test_a_user_namespace_without_mappings(runtime, bundle, id):
+    def change(spec):
+        spec["linux"]["namespaces"].append({"type": "user"})
+
+    out = runtime("run", "-b", bundle(["/bin/cat", "/proc/self/uid_map"], change), id).out.split()
+    assert out[:2] == ["0", "0"]
+    assert out[2] == open("/proc/self/uid_map", encoding="ascii").read().split()[2]
+
+
+def test_a_domain_name_said_twice(runtime, bundle, id):
+    def change(value):
+        def f(spec):
+            spec["domainname"] = "example"
+            spec["linux"]["sysctl"] = {"kernel.domainname": value}
+        return f
+
+    out = runtime("run", "-b", bundle(["/bin/cat", "/proc/sys/kernel/domainname"],
+                                      change("example")), id).out
+    assert out == "example\n"
+    runtime.fails("run", "-b", bundle(["/bin/true"], change("other")), id, says="conflicts")
+
+
+@pytest.mark.parametrize("fields, says", [
+    ({}, "requires `runtime`"),
+    ({"runtime": 2000}, "requires `deadline`"),
+    ({"runtime": 0, "deadline": 2000}, "must be greater than 0"),
+    ({"runtime": 1023, "deadline": 2000}, "must be between 1024 and "),
+    ({"runtime": 2001, "deadline": 2000}, "must be <= deadline 2000"),
+    ({"runtime": 2000, "deadline": 3000, "period": 2999}, "must be <= period 2999"),
+])
+def test_a_deadline_that_cannot_be(runtime, bundle, id, fields, says):
+    scheduler = {"policy": "SCHED_DEADLINE", **fields}
+    runtime.fails("run", "-b", bundle(scheduler=scheduler), id, says=says)
+
+
+def test_a_device_made_for_a_user_namespace(runtime, bundle, id):
+    """Not there on the host, of an owner inside, and usable: a loop of /dev/full under another name."""
+    def change(spec):
+        spec["linux"]["namespaces"].append({"type": "user"})
+        full = [{"containerID": 0, "hostID": 100000, "size": 65536}]
+        spec["linux"].update(uidMappings=full, gidMappings=full, devices=[
+            {"path": "/dev/brimming/", "type": "c", "major": 1, "minor": 7, "uid": 10, "gid": 11,
+             "fileMode": 0o640}])
+
+    b = bundle(["/bin/sh", "-c", "stat -c '%u:%g %a %t,%T' /dev/brimming; echo x > /dev/brimming"],
+               change)
+    r = runtime.try_("run", "-b", b, id)
+    assert r.out == "10:11 640 1,7\n", str(r)
+    assert "No space left" in r.err, str(r)
+
+
+# -- words
+
+def test_ids(runtime, bundle):
+    r = runtime.fails("run", "-b", bundle(), "a/b", says="invalid character '/'")
+    assert "container ID" in r.err
+    for bad in (".", "..", "a b"):
+        runtime.fails("run", "-b", bundle(), bad, says="invalid container ID format")
+
+
+def test_debug(runtime, bundle, id, base):
+    r = runtime("--debug", "run", "-b", bundle(), id)
+    for word in ("level=debug", "nsexec container setup", "child process in init()",
+                 "init: closing the pipe to signal completion"):
+        assert word in r.err
+    log = base / "debug.log"
+    r = runtime("--debug", "--log", log, "--log-format", "json", "run", "-b", bundle(), id)
+    assert r.err == ""
+    assert {json.loads(l)["level"] for l in log.read_text().splitlines()} == {"debug"}
+
+
+def test_specification_as_callers_of_runc_extend_it(runtime, base):
+    """They add a cgroup namespace on cgroup v1, where none may be there before."""
+    d = base / "spec"
+    d.mkdir()
+    runtime("spec", "-b", d)
+    types = [n["type"] for n in json.loads((d / "config.json").read_text())["linux"]["namespaces"]]
+    v2 = subprocess.run(["stat", "-f", "-c", "%T", "/sys/fs/cgroup"], capture_output=True,
+                        check=True, text=True).stdout.strip() == "cgroup2fs"
+    assert ("cgroup" in types) == v2
