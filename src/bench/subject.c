@@ -144,6 +144,7 @@ static int wait_session(struct subject_run *r, int *ret_code, bool *ret_cancelle
 		case SESSION_GAP:
 		case SESSION_READY:
 		case SESSION_CLOSED:
+		case SESSION_KEPT:
 			break;
 		case SESSION_EXITED:
 			*ret_code = (int) event.exited.code;

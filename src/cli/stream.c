@@ -179,6 +179,8 @@ static int serve_session(struct pump *p, enum stream_end *ret_end, int *ret_stat
 			*ret_done = true;
 		}
 		return 0;
+	case SESSION_KEPT:
+		return 0;
 	case SESSION_EXITED:
 		*ret_end = STREAM_EXITED;
 		*ret_status = (int) ev.exited.code;

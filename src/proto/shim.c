@@ -75,6 +75,7 @@ static const struct field create_fields[] = {
 	F(shim_create, sink[0], FIELD_FD),
 	F(shim_create, sink[1], FIELD_FD),
 	F(shim_create, sink[2], FIELD_FD),
+	F(shim_create, records, FIELD_BOOL),
 };
 static const struct field signal_fields[] = { F_MAX(shim_signal, signo, SIGNAL_MAX) };
 static const struct field stop_fields[] = {
@@ -164,6 +165,16 @@ static const struct field status_fields[] = {
 	F_MAX(shim_status, health, 3),
 };
 
+static const struct field record_fields[] = {
+	F(shim_record, id, FIELD_STRING),
+	F(shim_record, durable, FIELD_BOOL),
+	F(shim_record, events, FIELD_STRINGS),
+};
+static const struct field recorded_fields[] = {
+	F(shim_recorded, failed, FIELD_BOOL),
+	F(shim_recorded, checkpoint_due, FIELD_BOOL),
+};
+
 #define LAYOUT(table)                                                                              \
 	{                                                                                          \
 		(table), ARRAY_SIZE(table)                                                         \
@@ -189,6 +200,8 @@ static const struct layout layouts[SHIM_TYPES_N] = {
 	[SHIM_USAGE_IS] = LAYOUT(usage_fields),
 	[SHIM_PROCESSES_ARE] = LAYOUT(processes_fields),
 	[SHIM_STATUS_IS] = LAYOUT(status_fields),
+	[SHIM_RECORD] = LAYOUT(record_fields),
+	[SHIM_RECORDED] = LAYOUT(recorded_fields),
 };
 
 static void *at(struct shim_msg *m, const struct field *f)

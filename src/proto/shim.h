@@ -10,7 +10,9 @@
  * session of the connection, from then on:
  *
  *	client: STDIN* STDIN_END? RESIZE* SIGNAL*       unanswered but for TAKEN
- *	shim:   OUTPUT* GAP* TAKEN* SINK_CLOSED* EXITED  EXITED is the last; then the shim hangs up
+ *	shim:   OUTPUT* GAP* TAKEN* SINK_CLOSED* RECORD? EXITED
+ *
+ * EXITED is the last; then the shim hangs up. The client answers RECORD with RECORDED.
  *
  * A client sends at most SHIM_STDIN_WINDOW bytes of STDIN that are not TAKEN yet: so what follows
  * them (a signal, a new size) is not held up by a workload that does not read.
@@ -68,6 +70,9 @@ enum shim_type {
 	SHIM_USAGE_IS,	    /* struct shim_usage */
 	SHIM_PROCESSES_ARE, /* struct shim_processes */
 	SHIM_STATUS_IS,	    /* struct shim_status */
+	/* the end of a session whose client keeps the record (shim_create.records) */
+	SHIM_RECORD,   /* struct shim_record; to the client: RECORDED */
+	SHIM_RECORDED, /* struct shim_recorded; to the shim */
 	SHIM_TYPES_N
 };
 
@@ -107,6 +112,8 @@ struct shim_create {
 	bool stdin_once;   /* the first session's STDIN_END or hang-up closes it */
 	bool auto_remove;  /* --rm: after the last exit remove record, log and files */
 	bool acknowledged; /* the caller will tell the user: answer once the record is durable */
+	bool records;	   /* with attach and auto_remove: the client has the store open, and may be
+			    * asked to remove the record at the end (RECORD) */
 	uint64_t rows, cols;	  /* of the terminal; 0: unknown */
 	uint64_t stop_signal;	  /* 0: SIGTERM */
 	uint64_t stop_timeout_ns; /* 0: 10 s */
@@ -181,6 +188,21 @@ struct shim_wait {
 	uint64_t condition; /* enum shim_wait_for */
 };
 
+/*
+ * The pen lent to the client of a run that is removed at its end: it has the store open and waits,
+ * where the shim would need a process for it. A client that hangs up, fails or takes too long has
+ * not done it, and the shim does.
+ */
+struct shim_record {
+	const char *id;
+	bool durable;		    /* somebody was told that it is gone */
+	struct shim_strings events; /* pairs: action, attributes as JSON */
+};
+struct shim_recorded {
+	bool failed;	     /* it is the shim's again */
+	bool checkpoint_due; /* the store's log has grown long */
+};
+
 struct shim_rename {
 	const char *name;
 };
@@ -247,6 +269,8 @@ struct shim_msg {
 		struct shim_usage usage;
 		struct shim_processes processes;
 		struct shim_status status;
+		struct shim_record record;
+		struct shim_recorded recorded;
 	};
 };
 

@@ -70,6 +70,14 @@ static void test_data(int pair[2])
 	CHECK(shim_send(pair[0], &m) == 0);
 	CHECK(shim_recv(pair[1], &a, &got) == 1);
 	CHECK(got.usage.pids == UINT64_MAX && got.usage.net_tx_packets == 3 && !got.usage.cpu_ns);
+	m = shim_msg_of(SHIM_RECORD);
+	m.record.id = "abc";
+	m.record.events = (struct shim_strings){ (const char *[]){ "die", "{}", NULL }, 2 };
+	CHECK(shim_send(pair[0], &m) == 0);
+	CHECK(shim_recv(pair[1], &a, &got) == 1);
+	CHECK(got.type == SHIM_RECORD && streq(got.record.id, "abc") && !got.record.durable);
+	CHECK(got.record.events.n == 2 && streq(got.record.events.v[0], "die") &&
+	      streq(got.record.events.v[1], "{}"));
 }
 
 static int decode(const char *p, size_t n)

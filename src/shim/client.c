@@ -58,6 +58,10 @@ static void client_free(struct client *c)
 			break;
 		}
 	loop_remove(&c->src);
+	if (s->keeper == c) {
+		s->keeper = NULL;
+		record_returned(s, &(struct shim_recorded){ .failed = true });
+	}
 	streams_leave(&c->session);
 	if (c->exec)
 		exec_client_gone(c->exec);
@@ -162,6 +166,8 @@ static bool on_create(struct client *c, struct shim_msg *m, struct arena *a)
 		c->session.owns_sinks = true;
 		c->session.gives_input = s->c.stdin_open;
 		streams_join(&s->io, &c->session, true);
+		if (s->c.records && s->c.auto_remove)
+			s->keeper = c;
 	} else if (s->c.acknowledged) {
 		c->waits = WAITS_START;
 		return true;
@@ -396,6 +402,13 @@ static bool on_rename(struct client *c, struct shim_msg *m, struct arena *)
 	return reply_ok(c);
 }
 
+static bool on_recorded(struct client *c, struct shim_msg *m, struct arena *)
+{
+	if (c == c->shim->keeper)
+		record_returned(c->shim, &m->recorded);
+	return true;
+}
+
 #define IN(phase)    (1u << (phase))
 #define IN_UP	     IN(PHASE_UP)
 #define IN_LIFE	     (IN_UP | IN(PHASE_DRAINING) | IN(PHASE_WAITING) | IN(PHASE_ENDING))
@@ -423,6 +436,7 @@ static const struct {
 	[SHIM_TOP] = { on_top, IN_UP },
 	[SHIM_STATUS] = { on_status, IN_ANY },
 	[SHIM_RENAME] = { on_rename, IN_ANY },
+	[SHIM_RECORDED] = { on_recorded, IN_ANY | IN_SESSION | SESSION_ONLY },
 };
 
 static bool serve(struct client *c, struct shim_msg *m, struct arena *a)
@@ -569,6 +583,11 @@ void clients_recorded(struct shim *s)
 		else
 			c->waits = WAITS_NOTHING;
 	}
+}
+
+bool clients_lend(struct shim *s, const struct shim_msg *m)
+{
+	return s->keeper && shim_send(s->keeper->fd, m) >= 0;
 }
 
 /* One who has just asked, and was not heard yet, is answered all the same. */

@@ -277,6 +277,7 @@ static void record_failure(struct shim *s, int exit_code, const struct err *e)
 static void begin_ending(struct shim *s)
 {
 	struct workload_status *st = &s->record.status;
+	bool lent;
 
 	release_root(s);
 	s->phase = PHASE_ENDING;
@@ -285,7 +286,11 @@ static void begin_ending(struct shim *s)
 	st->shim_ident = 0;
 	record_change(s, NULL, 0);
 	s->record.discard = to_be_removed(s);
-	record_write(s, 0);
+	lent = record_lend(s);
+	if (s->in) /* meanwhile */
+		drop_instance(s);
+	if (!lent)
+		record_write(s, 0);
 }
 
 int life_create(struct shim *s, int *ret_exit_code, struct err *e)
@@ -347,6 +352,11 @@ static bool own_pids(const struct shim *s)
 	return ns->present && !ns->path;
 }
 
+static bool ending_is_lent(const struct shim *s)
+{
+	return record_lendable(s) && to_be_removed(s) && s->restart.policy == SHIM_RESTART_NO;
+}
+
 void life_ended(struct shim *s, int code)
 {
 	struct workload_status *st = &s->record.status;
@@ -361,13 +371,19 @@ void life_ended(struct shim *s, int code)
 		engine_exited(s->in);
 	else if (engine_kill(s->in, clock_deadline(KILL_DEADLINE), &e) < 0)
 		log_warn("what is left of the workload does not end: %s id=%s", e.msg, s->c.id);
-	drop_instance(s);
+	/* What is removed by its client is cleared up beside it: begin_ending(). Until then its
+	 * files say what there is. */
+	if (!ending_is_lent(s)) {
+		drop_instance(s);
+		record_pids(s);
+	}
 	s->phase = PHASE_DRAINING;
 	st->state = WORKLOAD_EXITED;
 	st->exit_code = code;
 	st->finished = clock_wall();
 	st->stopped_by_user = s->user_stopped;
-	record_pids(s);
+	st->pid = 0;
+	st->pid_ident = 0;
 	record_change(s, "die", code);
 	record_write(s, RECORD_SOON); /* at the latest: a slow client may hold up the rest */
 	if (s->stop_wanted)

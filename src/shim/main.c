@@ -174,5 +174,6 @@ int main(void)
 	if (r < 0)
 		log_error("cannot go on: errno=%d", -r);
 	drop_empty_log(&s);
+	record_clear_up(&s);
 	return r < 0 ? 1 : 0;
 }

@@ -15,6 +15,7 @@
 #include "fmt/json.h"
 #include "shim/shim.h"
 #include "store/discard.h"
+#include "store/event.h"
 #include "store/store.h"
 #include "sys/process.h"
 
@@ -25,6 +26,7 @@
 #define WRITE_TRIES    6
 #define WRITE_DELAY    (100 * NSEC_PER_MSEC) /* doubled with every failure */
 #define WRITER_SECONDS 120		     /* one that hangs (a dead disk) is ended */
+#define LENT_FOR       (5 * NSEC_PER_SEC)    /* a client that was stopped, or waits for its turn */
 
 struct record_entry {
 	struct record_entry *next;
@@ -107,9 +109,17 @@ void record_pids(struct shim *s)
 
 void record_fini(struct shim *s)
 {
-	auto_dir DIR *d = dir_open(s->state_fd, ".");
+	auto_dir DIR *d = NULL;
 	const struct dirent *entry;
+	struct err e;
 
+	if (s->removed) { /* a writer did so already, a client left it to us */
+		if (store_workload_sweep_run(&s->paths, s->c.id, &e) < 0)
+			log_warn("%s id=%s", e.msg, s->c.id);
+		close_fd(&s->lock_fd);
+		return;
+	}
+	d = dir_open(s->state_fd, ".");
 	/* What stays behind is harmless: it is looked at only where the record claims a shim. */
 	while (d && (entry = dir_next(d)))
 		if (!streq(entry->d_name, LOCK_NAME) && !streq(entry->d_name, LOG_NAME))
@@ -211,32 +221,70 @@ static void checkpoint_aside(struct shim *s)
 	_exit(0);
 }
 
+/* What waits, as events of the store in the arena. */
+static int events_of(const struct shim *s, struct arena *a, struct event **ret, size_t *ret_n)
+{
+	*ret = NULL;
+	*ret_n = 0;
+	for (const struct record_entry *en = s->record.waiting; en; en = en->next) {
+		struct event *ev = en->has_action ? arena_push(a, ret, ret_n, sizeof(*ev)) : NULL;
+
+		if (ev)
+			*ev = (struct event){ .type = "container",
+					      .action = en->action,
+					      .id = s->c.id,
+					      .attributes = en->attributes };
+		else if (en->has_action)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+/* In the child: the status and its events, or with the record's end the events alone. */
+static int write_status(struct shim *s, struct store *st, enum store_sync sync, struct err *e)
+{
+	if (store_write(st, sync, e) < 0)
+		return -1;
+	for (const struct record_entry *en = s->record.waiting; en; en = en->next) {
+		if (store_workload_set_status(st, s->c.id, &en->status,
+					      en->has_action ? en->action : NULL, en->attributes,
+					      e) < 0) {
+			store_rollback(st);
+			/* removed meanwhile: nothing to say */
+			return e->kind == ERR_NOT_FOUND ? 0 : -1;
+		}
+	}
+	return store_commit(st, e);
+}
+
+static int write_end(struct shim *s, struct store *st, enum store_sync sync, struct err *e)
+{
+	auto_arena struct arena a = ARENA_INIT(1u << 20);
+	struct event *last;
+	size_t n;
+
+	if (events_of(s, &a, &last, &n) < 0)
+		return err_set(e, ERR_EXHAUSTED, ENOMEM, "no memory for the last events");
+	if (store_workload_forget(st, s->c.id, true, last, n, sync, e) < 0)
+		return -1;
+	if (store_workload_sweep(&s->paths, s->c.id, e) < 0)
+		return -1;
+	/* Of a client that went, or was stopped, half-way. */
+	return s->c.records ? store_workload_sweep_aside(&s->paths, s->c.id, e) : 0;
+}
+
 /* In the child: everything in one transaction. */
 static int write_all(struct shim *s, struct err *e)
 {
 	enum store_sync sync = s->record.durable ? STORE_DURABLE : STORE_RELAXED;
 	auto_store struct store *st = NULL;
+	int r;
 
 	if (store_open(&s->paths, &st, e) < 0)
 		return -1;
-	if (s->record.waiting) {
-		if (store_write(st, sync, e) < 0)
-			return -1;
-		for (const struct record_entry *en = s->record.waiting; en; en = en->next) {
-			if (store_workload_set_status(st, s->c.id, &en->status,
-						      en->has_action ? en->action : NULL,
-						      en->attributes, e) < 0) {
-				if (e->kind != ERR_NOT_FOUND)
-					return -1;
-				store_rollback(st); /* removed meanwhile: nothing to say */
-				return 0;
-			}
-		}
-		if (store_commit(st, e) < 0)
-			return -1;
-	}
-	if (s->record.discard && store_workload_discard(st, s->c.id, true, sync, e) < 0)
-		return -1;
+	r = s->record.discard ? write_end(s, st, sync, e) : write_status(s, st, sync, e);
+	if (r < 0)
+		return r;
 	if (store_checkpoint_due(st)) {
 		store_close(TAKE(st));
 		checkpoint_aside(s);
@@ -280,6 +328,7 @@ static void due(struct loop_timer *t)
 {
 	struct shim *s = LOOP_OWNER(t, struct shim, record.timer);
 
+	s->record.lent = false; /* too long: whoever comes second finds it done */
 	if (!s->record.writer)
 		spawn_writer(s);
 }
@@ -289,7 +338,7 @@ void record_write(struct shim *s, nsec_t delay)
 	struct record *r = &s->record;
 	nsec_t at = clock_deadline(delay);
 
-	if (r->writer || (!r->waiting && !r->discard))
+	if (r->writer || r->lent || (!r->waiting && !r->discard))
 		return; /* its end looks again */
 	if (delay == 0) {
 		loop_timer_cancel(&r->timer);
@@ -337,4 +386,74 @@ bool record_ended(struct shim *s, pid_t pid, int code)
 	else
 		record_write(s, 0);
 	return true;
+}
+
+/* ---- by the client ----------------------------------------------------------------------- */
+
+bool record_lendable(const struct shim *s)
+{
+	return s->keeper && !s->record.writer && !s->record.lent;
+}
+
+bool record_lend(struct shim *s)
+{
+	auto_arena struct arena a = ARENA_INIT(1u << 20);
+	struct record *r = &s->record;
+	struct shim_msg m = shim_msg_of(SHIM_RECORD);
+	struct event *events;
+	const char **texts;
+	size_t n;
+
+	if (!record_lendable(s) || !r->discard || events_of(s, &a, &events, &n) < 0)
+		return false;
+	texts = arena_array(&a, 2 * n + 1, sizeof(*texts));
+	if (!texts)
+		return false;
+	for (size_t i = 0; i < n; i++) {
+		texts[2 * i] = events[i].action;
+		texts[2 * i + 1] = events[i].attributes ? events[i].attributes : "";
+	}
+	m.record.id = s->c.id;
+	m.record.durable = r->durable;
+	m.record.events = (struct shim_strings){ texts, 2 * n };
+	if (!clients_lend(s, &m))
+		return false;
+	r->lent = true;
+	loop_timer_set(&s->loop, &r->timer, clock_deadline(LENT_FOR), due);
+	return true;
+}
+
+void record_returned(struct shim *s, const struct shim_recorded *how)
+{
+	struct record *r = &s->record;
+
+	if (!r->lent)
+		return; /* too late: a child is at it, or has done it */
+	r->lent = false;
+	loop_timer_cancel(&r->timer);
+	if (how->failed) {
+		record_write(s, 0);
+		return;
+	}
+	while (r->waiting)
+		forget(r, 1);
+	r->discard = false;
+	r->checkpoint_due = how->checkpoint_due;
+	r->kept = true;
+	s->removed = true;
+	life_recorded(s);
+}
+
+void record_clear_up(struct shim *s)
+{
+	auto_store struct store *st = NULL;
+	struct err e;
+
+	if (!s->record.kept)
+		return;
+	if (store_workload_sweep_aside(&s->paths, s->c.id, &e) < 0)
+		log_warn("%s id=%s", e.msg, s->c.id);
+	/* Not done: the next writer finds it due as well. */
+	if (s->record.checkpoint_due && store_open(&s->paths, &st, &e) >= 0)
+		store_checkpoint(st);
 }

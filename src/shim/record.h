@@ -17,7 +17,9 @@
  *
  * In the store: the status half of the workload's row and events, written by a short-lived child,
  * so that neither SQLite nor a slow disk is ever in the shim. Changes that come while a child
- * writes go together into the next one's single transaction, in order.
+ * writes go together into the next one's single transaction, in order. The end of a run that is
+ * removed (--rm) is written by the client that waits for it, when it offered that: it has the store
+ * open, and the shim clears up meanwhile. Should it go, fail or take long, a child does it.
  */
 #pragma once
 
@@ -28,6 +30,7 @@
 #include "store/workload.h"
 
 struct shim;
+struct shim_recorded;
 struct record_entry;
 
 struct record {
@@ -38,6 +41,9 @@ struct record {
 	bool discard;		       /* --rm: the next child removes all */
 	bool discarding;	       /* this child does */
 	bool durable;		       /* the next child syncs: somebody is told */
+	bool lent;		       /* the waiting ones and the removal are with the client */
+	bool kept;		       /* the client did it: what it set aside is the shim's last */
+	bool checkpoint_due;	       /* ... and this, by the client's word */
 	unsigned failures;	       /* in a row */
 	struct loop_timer timer;
 };
@@ -52,6 +58,13 @@ void record_change(struct shim *s, const char *action, int exit_code);
 void record_event(struct shim *s, const char *action, const char *key, const char *value);
 /* Let a child write what waits, after `delay` at the latest. */
 void record_write(struct shim *s, nsec_t delay);
+/* Whether a client offers to write the end. */
+bool record_lendable(const struct shim *s);
+/* Ask it to: false when it cannot be asked now. Then it, or its hanging up, gives it back. */
+bool record_lend(struct shim *s);
+void record_returned(struct shim *s, const struct shim_recorded *how);
+/* The shim's last: what the client left to be done where nobody waits. */
+void record_clear_up(struct shim *s);
 bool record_idle(const struct record *r);		/* everything is written */
 bool record_ended(struct shim *s, pid_t pid, int code); /* false: no writer of ours */
 /* Remove the files in STATE/workloads/ID, then let go of the lock. */

@@ -87,6 +87,7 @@ struct shim {
 	struct exec_session *check; /* the health check running now */
 	struct exec_session *execs;
 	struct client *clients;
+	struct client *keeper; /* offered to write the end of the record; NULL: nobody (any more) */
 };
 
 /* ---- life.c: 0, or negative with *e. --------------------------------------------------- */
@@ -173,6 +174,8 @@ void clients_unlisten(struct shim *s);
 struct client *client_new(struct shim *s, int fd);
 /* Everything told to the store is in it: the answers that waited for that. */
 void clients_recorded(struct shim *s);
+/* Send the keeper its task; false: there is none, or it does not listen. */
+bool clients_lend(struct shim *s, const struct shim_msg *m);
 /* Tell those who wait for the end; final: no restart follows. */
 void clients_ended(struct shim *s, bool final);
 void clients_exec_ended(struct exec_session *x);

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 
 #include "base/arena.h"
 #include "base/auto.h"
@@ -22,49 +23,61 @@ static int remove_below(const char *dir, const char *name, struct err *e)
 	return r < 0 ? err_sys(e, -r, "remove '%s/%s'", dir, name) : 0;
 }
 
+int store_workload_sweep_run(const struct paths *p, const char *id, struct err *e)
+{
+	return remove_below(paths_runs(p).z, id, e);
+}
+
 int store_workload_sweep(const struct paths *p, const char *id, struct err *e)
 {
-	struct path_text runs = paths_runs(p), workloads = paths_workloads(p);
-	int r = remove_below(runs.z, id, e);
+	int r = store_workload_sweep_run(p, id, e);
+
+	return r < 0 ? r : remove_below(paths_workloads(p).z, id, e);
+}
+
+int store_workload_set_aside(const struct paths *p, const char *id, struct err *e)
+{
+	struct path_text from = paths_workload(p, id), to = paths_aside(p, id);
+
+	if (rename(from.z, to.z) < 0 && errno != ENOENT)
+		return err_sys(e, errno, "set '%s' aside", from.z);
+	return 0;
+}
+
+int store_workload_sweep_aside(const struct paths *p, const char *id, struct err *e)
+{
+	struct path_text aside = paths_aside(p, id);
+	int r = tree_unlink(AT_FDCWD, aside.z);
 
 	if (r < 0)
-		return r;
-	return remove_below(workloads.z, id, e);
+		return err_sys(e, -r, "remove '%s'", aside.z);
+	/* Whoever should have set it aside may not have come to it. */
+	return remove_below(paths_workloads(p).z, id, e);
 }
 
-/* In a write: all rows of the workload. */
-static int forget(struct store *s, const char *id, const struct volume_records *gone, struct err *e)
+/* In a write: all rows of the workload, and what is told of it. */
+static int forget(struct store *s, const char *id, const struct volume_records *gone,
+		  const struct event *last, size_t last_n, struct err *e)
 {
-	struct arena a = ARENA_INIT(1u << 20);
-	struct workload_record w;
+	auto_buf struct buf attributes = BUF_INIT(64u << 10);
+	struct event destroy = { .type = "container", .action = "destroy", .id = id };
 	bool found = false;
-	int r = store_workload_find(s, id, &a, &w, e);
+	int r = store_image_unpin(s, id, e);
 
-	if (r < 0) {
-		arena_fini(&a);
-		return e->kind == ERR_NOT_FOUND ? 0 : r;
-	}
-	struct buf attributes = BUF_INIT(64u << 10);
-	event_attributes(&attributes, w.name, w.image, w.labels);
-	r = store_image_unpin(s, id, e);
 	if (r >= 0)
-		r = store_workload_remove(s, id, &found, e);
+		r = store_workload_remove(s, id, &attributes, &found, e);
 	for (size_t i = 0; r >= 0 && i < gone->n; i++)
 		r = store_volume_remove(s, gone->v[i].name, e);
-	if (r >= 0 && found)
-		r = store_event_add(s,
-				    &(struct event){ .type = "container",
-						     .action = "destroy",
-						     .id = id,
-						     .attributes = buf_z(&attributes) },
-				    e);
-	buf_fini(&attributes);
-	arena_fini(&a);
-	return r;
+	if (r < 0 || !found)
+		return r;
+	for (size_t i = 0; r >= 0 && i < last_n; i++)
+		r = store_event_add(s, &last[i], e);
+	destroy.attributes = buf_z(&attributes);
+	return r < 0 ? r : store_event_add(s, &destroy, e);
 }
 
-int store_workload_discard(struct store *s, const char *id, bool volumes, enum store_sync sync,
-			   struct err *e)
+int store_workload_forget(struct store *s, const char *id, bool volumes, const struct event *last,
+			  size_t last_n, enum store_sync sync, struct err *e)
 {
 	auto_arena struct arena a = ARENA_INIT(4u << 20);
 	struct volume_records gone = {};
@@ -75,18 +88,21 @@ int store_workload_discard(struct store *s, const char *id, bool volumes, enum s
 	if (volumes)
 		r = store_volume_of(s, id, true, &a, &gone, e);
 	if (r >= 0)
-		r = forget(s, id, &gone, e);
+		r = forget(s, id, &gone, last, last_n, e);
 	if (r < 0) {
 		store_rollback(s);
 		return r;
 	}
 	r = store_commit(s, e);
-	if (r < 0)
-		return r;
-	struct path_text top = paths_volumes(&s->paths);
 	for (size_t i = 0; r >= 0 && i < gone.n; i++)
-		r = remove_below(top.z, gone.v[i].name, e);
-	if (r < 0)
-		return r;
-	return store_workload_sweep(&s->paths, id, e);
+		r = remove_below(paths_volumes(&s->paths).z, gone.v[i].name, e);
+	return r;
+}
+
+int store_workload_discard(struct store *s, const char *id, bool volumes, enum store_sync sync,
+			   struct err *e)
+{
+	int r = store_workload_forget(s, id, volumes, NULL, 0, sync, e);
+
+	return r < 0 ? r : store_workload_sweep(&s->paths, id, e);
 }

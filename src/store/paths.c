@@ -181,6 +181,11 @@ struct path_text paths_workload(const struct paths *p, const char *id)
 	return below(p->root, "workloads/%s", id);
 }
 
+struct path_text paths_aside(const struct paths *p, const char *id)
+{
+	return below(p->root, "tmp/" PATHS_ASIDE "%s", id);
+}
+
 struct path_text paths_log(const struct paths *p, const char *id)
 {
 	return below(p->root, "workloads/%s/workload.log", id);

@@ -7,7 +7,7 @@
  *	  atoll.lock				the queue of its writers (flock)
  *	  blobs/sha256/HEX			content by digest
  *	  layers/HEX/				an unpacked layer, HEX = chain id
- *	  tmp/					what is being written; swept by repair
+ *	  tmp/					what is being written or removed; swept by repair
  *	  volumes/NAME/_data/
  *	  workloads/ID/				0711: config.json, hosts, hostname, resolv.conf,
  *shm/, upper/, work/,
@@ -26,6 +26,9 @@ struct paths {
 	char root[PATHS_MAX];
 	char state[PATHS_MAX];
 };
+
+/* Names in ROOT/tmp of what is left of removed workloads. */
+#define PATHS_ASIDE "workload-"
 
 /* A path below one of the two, with room for an id and a file name. */
 #define PATHS_FULL_MAX (PATHS_MAX + 256)
@@ -51,6 +54,7 @@ struct path_text paths_volumes(const struct paths *p);
 struct path_text paths_volume(const struct paths *p, const char *name); /* ROOT/volumes/NAME */
 struct path_text paths_workloads(const struct paths *p);
 struct path_text paths_workload(const struct paths *p, const char *id); /* ROOT/workloads/ID */
+struct path_text paths_aside(const struct paths *p, const char *id);	/* see store/discard.h */
 struct path_text paths_log(const struct paths *p, const char *id);	/* .../workload.log */
 struct path_text paths_runs(const struct paths *p);			/* STATE/workloads */
 struct path_text paths_run(const struct paths *p, const char *id);	/* STATE/workloads/ID */

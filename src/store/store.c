@@ -426,6 +426,11 @@ int store_run(struct store *s, const char *sql, const struct store_arg *args, in
 	return r;
 }
 
+int64_t store_last_row(const struct store *s)
+{
+	return sqlite3_last_insert_rowid(s->db);
+}
+
 const char *store_text(struct arena *a, struct sqlite3_stmt *st, int i)
 {
 	const char *z = (const char *) sqlite3_column_text(st, i);

@@ -105,6 +105,8 @@ AUTO_DEFINE(struct sqlite3_stmt *, store_finalize)
 /* Prepare, run to the end; *ret_changed rows when not NULL. A constraint fails with CONFLICT. */
 [[nodiscard]] int store_run(struct store *s, const char *sql, const struct store_arg *args,
 			    int64_t *ret_changed, struct err *e);
+/* The row number that the last INSERT gave. */
+int64_t store_last_row(const struct store *s);
 struct arena;
 /* Column i as text in the arena (NULL for null or no memory), and as a number. */
 const char *store_text(struct arena *a, struct sqlite3_stmt *st, int i);

@@ -141,10 +141,10 @@ static void test_volumes(void)
 	CHECK(store_volume_use(s, "anon", id_of(2, id2), &e) == 0);
 	CHECK(store_volume_remove(s, "v", &e) < 0 && e.kind == ERR_CONFLICT);
 	CHECK(store_volume_of(s, id, true, &a, &list, &e) == 0 && list.n == 0);
-	CHECK(store_workload_remove(s, id2, &found, &e) == 0 && found);
+	CHECK(store_workload_remove(s, id2, NULL, &found, &e) == 0 && found);
 	CHECK(store_volume_of(s, id, true, &a, &list, &e) == 0 && list.n == 1);
 	CHECK(store_volume_of(s, id, false, &a, &list, &e) == 0 && list.n == 2);
-	CHECK(store_workload_remove(s, id, &found, &e) == 0 && found);
+	CHECK(store_workload_remove(s, id, NULL, &found, &e) == 0 && found);
 	CHECK(store_volume_remove(s, "v", &e) == 0);
 	CHECK(store_volume_remove(s, "v", &e) < 0 && e.kind == ERR_NOT_FOUND);
 	CHECK(store_commit(s, &e) == 0);

@@ -117,9 +117,27 @@ int store_volume_list(struct store *s, struct arena *a, struct volume_records *r
 	return list(s, SELECT "ORDER BY name", NULL, a, ret, e);
 }
 
+/* Most workloads have none: told by one look into an index, without the whole question. */
+static int uses_any(struct store *s, const char *workload_id, struct err *e)
+{
+	auto_stmt struct sqlite3_stmt *st = NULL;
+	int r = store_prepare(s, "SELECT 1 FROM volume_users WHERE workload=?1 LIMIT 1",
+			      STORE_ARGS(STORE_TEXT(workload_id)), &st, e);
+
+	return r < 0 ? r : store_step(s, st, e);
+}
+
 int store_volume_of(struct store *s, const char *workload_id, bool anonymous_only, struct arena *a,
 		    struct volume_records *ret, struct err *e)
 {
+	int r = uses_any(s, workload_id, e);
+
+	if (r < 0)
+		return r;
+	if (r == 0) {
+		*ret = (struct volume_records){};
+		return 0;
+	}
 	return list(s,
 		    SELECT "WHERE name IN (SELECT volume FROM volume_users WHERE workload=?1)"
 			   " AND (?2=0 OR (anonymous AND NOT EXISTS (SELECT 1 FROM volume_users u"

@@ -122,16 +122,30 @@ int store_workload_set_config(struct store *s, const char *id, const char *confi
 	return changed_or_gone(r, changed, id, e);
 }
 
-int store_workload_remove(struct store *s, const char *id, bool *ret_found, struct err *e)
+int store_workload_remove(struct store *s, const char *id, struct buf *ret_attributes,
+			  bool *ret_found, struct err *e)
 {
-	int64_t changed = 0;
-	int r = store_run(s, "DELETE FROM workloads WHERE id=?1", STORE_ARGS(STORE_TEXT(id)),
-			  &changed, e);
+	auto_stmt struct sqlite3_stmt *st = NULL;
+	auto_arena struct arena a = ARENA_INIT(1u << 20);
+	const char *name, *image;
+	int r = store_prepare(s, "DELETE FROM workloads WHERE id=?1 RETURNING name,image,labels",
+			      STORE_ARGS(STORE_TEXT(id)), &st, e);
 
+	if (r >= 0)
+		r = store_step(s, st, e);
 	if (r < 0)
 		return r;
-	*ret_found = changed > 0;
-	return 0;
+	*ret_found = r > 0;
+	if (r == 0)
+		return 0;
+	name = store_text(&a, st, 0);
+	image = store_text(&a, st, 1);
+	if (!name || !image)
+		return err_set(e, ERR_EXHAUSTED, ENOMEM, "out of memory reading workload records");
+	if (ret_attributes)
+		event_attributes(ret_attributes, name, image, store_text(&a, st, 2));
+	r = store_step(s, st, e); /* to its end: only then is it done */
+	return r < 0 ? r : 0;
 }
 
 int store_workload_set_status(struct store *s, const char *id, const struct workload_status *st,

@@ -15,6 +15,7 @@
 #include <sys/types.h>
 
 #include "base/arena.h"
+#include "base/buf.h"
 #include "base/clock.h"
 #include "store/store.h"
 
@@ -79,9 +80,12 @@ struct workload_record {
 					struct err *e);
 [[nodiscard]] int store_workload_set_config(struct store *s, const char *id,
 					    const char *config_json, struct err *e);
-/* Its row, its volume references; *ret_found false: there was none (not an error). */
-[[nodiscard]] int store_workload_remove(struct store *s, const char *id, bool *ret_found,
-					struct err *e);
+/*
+ * Its row, its volume references; *ret_found false: there was none (not an error). ret_attributes
+ * (NULL: not wanted): of the event that tells of it.
+ */
+[[nodiscard]] int store_workload_remove(struct store *s, const char *id, struct buf *ret_attributes,
+					bool *ret_found, struct err *e);
 
 /*
  * The shim's write: the whole status, this boot's id, and an event (action NULL: none) with

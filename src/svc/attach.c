@@ -9,6 +9,7 @@
 
 #include "base/auto.h"
 #include "base/file.h"
+#include "store/discard.h"
 #include "svc/running.h"
 
 int attach_open(struct svc *s, const char *ref, const struct shim_attach *at, struct shim_conn *ret,
@@ -36,6 +37,43 @@ int attach_open(struct svc *s, const char *ref, const struct shim_attach *at, st
 	return 0;
 }
 
+/* A shim that is gone is told by session_next(). */
+static int tell(struct shim_conn *c, const struct shim_msg *m, struct err *e)
+{
+	int r = shim_send(c->fd, m);
+
+	return r < 0 && r != -EPIPE ? err_sys(e, -r, "talk to the workload's shim") : 0;
+}
+
+/*
+ * The end of what is removed at its end, while its shim clears up: the record goes, and the
+ * directory is set aside, for the shim to remove when all was told. What cannot be done here is
+ * the shim's, or repair's.
+ */
+static int keep_record(struct shim_conn *c, struct arena *a, const struct shim_record *m,
+		       struct err *e)
+{
+	struct shim_msg answer = shim_msg_of(SHIM_RECORDED);
+	enum store_sync sync = m->durable ? STORE_DURABLE : STORE_RELAXED;
+	struct svc *s = c->keeper;
+	size_t n = m->events.n / 2;
+	struct event *last = arena_array(a, n + 1, sizeof(*last));
+	int r = s && last ? svc_store(s, e) : -1;
+
+	for (size_t i = 0; last && i < n; i++)
+		last[i] = (struct event){ .type = "container",
+					  .action = m->events.v[2 * i],
+					  .id = m->id,
+					  .attributes = m->events.v[2 * i + 1] };
+	if (r >= 0)
+		r = store_workload_forget(s->store, m->id, true, last, n, sync, e);
+	if (r >= 0 && store_workload_set_aside(&s->paths, m->id, e) < 0)
+		svc_notice(s, "%s", e->msg); /* the shim removes it where it is */
+	answer.recorded.failed = r < 0;
+	answer.recorded.checkpoint_due = r >= 0 && store_checkpoint_due(s->store);
+	return tell(c, &answer, e);
+}
+
 int session_next(struct shim_conn *c, struct arena *a, struct session_event *ret, struct err *e)
 {
 	struct shim_msg m;
@@ -60,6 +98,9 @@ int session_next(struct shim_conn *c, struct arena *a, struct session_event *ret
 	} else if (m.type == SHIM_SINK_CLOSED) {
 		ret->what = SESSION_CLOSED;
 		ret->stream = (enum shim_stream) m.data.stream;
+	} else if (m.type == SHIM_RECORD) {
+		ret->what = SESSION_KEPT;
+		return keep_record(c, a, &m.record, e);
 	} else if (m.type == SHIM_EXITED) {
 		ret->what = SESSION_EXITED;
 		ret->exited = m.exited;
@@ -68,14 +109,6 @@ int session_next(struct shim_conn *c, struct arena *a, struct session_event *ret
 		return err_set(e, ERR_REMOTE, EPROTO, "message %d within a session", (int) m.type);
 	}
 	return 0;
-}
-
-/* A shim that is gone is told by session_next(). */
-static int tell(struct shim_conn *c, const struct shim_msg *m, struct err *e)
-{
-	int r = shim_send(c->fd, m);
-
-	return r < 0 && r != -EPIPE ? err_sys(e, -r, "talk to the workload's shim") : 0;
 }
 
 int session_stdin_some(struct shim_conn *c, struct str bytes, size_t *ret_taken, struct err *e)
@@ -198,6 +231,7 @@ static int step(struct copy *k, struct shim_exited *ret, struct err *e)
 	case SESSION_READY:
 		return push(k, e);
 	case SESSION_CLOSED:
+	case SESSION_KEPT:
 		return 0;
 	case SESSION_EXITED:
 		*ret = ev.exited;

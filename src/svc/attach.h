@@ -35,6 +35,7 @@ enum session_what {
 	SESSION_GAP,	/* so many bytes of stream were not sent: this client was too slow */
 	SESSION_READY,	/* the workload took stdin: session_stdin_some() takes more again */
 	SESSION_CLOSED, /* nobody reads the sink of stream any more (as SIGPIPE) */
+	SESSION_KEPT,	/* nothing to be done: the record's end was written, as the shim asked */
 	SESSION_EXITED, /* the last: exited is set */
 	SESSION_HUNGUP, /* the shim is gone without a word (killed) */
 };
@@ -49,7 +50,8 @@ struct session_event {
 
 /*
  * The next thing the shim sent; waits for it. Bytes live in the arena, which the caller empties
- * (arena_fini) after each event.
+ * (arena_fini) after each event. Of a run that is removed at its end, this also removes the record
+ * when the shim asks for that.
  */
 [[nodiscard]] int session_next(struct shim_conn *c, struct arena *a, struct session_event *ret,
 			       struct err *e);

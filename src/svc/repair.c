@@ -303,6 +303,20 @@ static int sweep_content(struct mending *m, struct err *e)
 		     (unsigned long long) bytes);
 }
 
+/*
+ * What is left of removed workloads (store/discard.h). No finding: their shims may be at it, and
+ * whoever comes second finds less to do.
+ */
+static void sweep_aside(struct mending *m)
+{
+	auto_dir DIR *d = dir_open(AT_FDCWD, paths_tmp(&m->svc->paths).z);
+	const struct dirent *entry;
+
+	while (d && !m->dry_run && (entry = dir_next(d)))
+		if (strncmp(entry->d_name, PATHS_ASIDE, strlen(PATHS_ASIDE)) == 0)
+			(void) tree_unlink(dirfd(d), entry->d_name);
+}
+
 /* Whether a shim holds the workload, as it does before its first word is in the record. */
 static bool has_shim(const struct mending *m, const char *id)
 {
@@ -346,6 +360,7 @@ static int mend(struct mending *m, struct err *e)
 		r = sweep_directories(m, &l, paths_workloads(&m->svc->paths).z, e);
 	if (r >= 0)
 		r = sweep_volumes(m, e);
+	sweep_aside(m);
 	if (r >= 0)
 		r = sweep_content(m, e);
 	return r < 0 ? r : restart_wanted(m, e);

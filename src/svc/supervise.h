@@ -16,11 +16,14 @@
 #include "engine/engine.h"
 #include "proto/shim.h"
 
+struct svc; /* svc/svc.h */
+
 /* A connection to a shim; plain data, also the session of attach.h and exec.h. */
 struct shim_conn {
-	int fd;		/* owned; FD_NONE when closed */
-	bool session;	/* streams flow: see attach.h */
-	size_t untaken; /* bytes of stdin sent and not yet taken by the workload */
+	int fd;		    /* owned; FD_NONE when closed */
+	bool session;	    /* streams flow: see attach.h */
+	size_t untaken;	    /* bytes of stdin sent and not yet taken by the workload */
+	struct svc *keeper; /* borrowed: writes the end of a record when asked; NULL: never is */
 };
 #define SHIM_CONN_NONE ((struct shim_conn){ .fd = FD_NONE })
 

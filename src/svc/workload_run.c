@@ -136,6 +136,7 @@ static int message_of(struct svc *s, const struct workload_record *w,
 	m.stdin_once = c->stdin_once;
 	m.auto_remove = c->auto_remove;
 	m.acknowledged = !attach;
+	m.records = attach && c->auto_remove;
 	m.stop_signal = (uint64_t) signo;
 	/* 0 on the wire is "the default"; a timeout of nothing is the shortest there is. */
 	m.stop_timeout_ns = c->stop_timeout_s < 0    ? 0
@@ -243,6 +244,8 @@ static int start(struct svc *s, const struct workload_record *w, const struct wo
 	m.bundle_fd = bundle.bundle_fd;
 	m.root_fd = bundle.root_fd;
 	r = supervise_start(&m, state_fd, ret_conn, &pid, ret_exit_code, e);
+	if (r >= 0 && m.records)
+		ret_conn->keeper = s;
 	bundle_set_fini(&bundle);
 	return r;
 }

@@ -385,3 +385,52 @@ def test_stop_does_not_wait_for_a_client_that_does_not_read(atoll, busybox):
     p.communicate(timeout=60)
     assert p.returncode == 137
     atoll("rm", "held")
+
+
+# ---- the end of a run that is removed, written by its client ---------------------------------
+
+
+def gone(atoll, id):
+    """Nothing of it is left: no record, no directory, nothing set aside."""
+    wait.until(lambda: not [p for p in (atoll.root / "workloads" / id, atoll.state / "workloads" / id,
+                                        atoll.root / "tmp" / f"workload-{id}") if p.exists()],
+               f"{id[:12]} removed")
+    atoll.fails("inspect", id, says="no such")
+
+
+def told(atoll, id):
+    return [e["Action"] for e in atoll("events", "--since", "1h", "--until", "0s", "--format", "json",
+                                       "--filter", f"container={id}").json_lines]
+
+
+def run_rm(atoll, busybox, *command):
+    client = atoll.popen("run", "--rm", "--name", "lent", busybox, *command,
+                         stdout=subprocess.DEVNULL)
+    id = wait.until(lambda: [i for i in atoll.ids()], "the run")[0]
+    wait.until(lambda: state(atoll, "lent")["Running"], "its start")
+    return client, id
+
+
+def test_the_client_writes_the_end(atoll, busybox):
+    client, id = run_rm(atoll, busybox, "sleep", "1000")
+    atoll("kill", "lent")
+    assert client.wait(60) == 137
+    assert not (atoll.root / "workloads" / id).exists()
+    assert not (atoll.state / "workloads" / id).exists()
+    assert sorted(told(atoll, id)) == ["create", "destroy", "die", "kill", "start"]
+    gone(atoll, id)
+
+
+@pytest.mark.parametrize("signo", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_client_that_cannot_write_the_end(atoll, busybox, signo):
+    """Killed, or standing still: the shim does it itself, once."""
+    client, id = run_rm(atoll, busybox, "sleep", "1000")
+    client.send_signal(signo)
+    if signo == signal.SIGKILL:
+        client.wait(60)
+    atoll("kill", "lent")
+    wait.until(lambda: id not in atoll.ids(), "removed without its client")
+    client.send_signal(signal.SIGCONT)
+    client.wait(60)
+    assert sorted(told(atoll, id)) == ["create", "destroy", "die", "kill", "start"]
+    gone(atoll, id)

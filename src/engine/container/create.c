@@ -132,10 +132,13 @@ static int clone_init(struct making *m, struct err *e)
 	struct plan *p = &m->plan;
 	int join = p->join_user ? FD_NONE : p->join_fd[SPEC_NS_PID];
 	int cgroup = c->groups ? groups_clone_fd(c->groups) : FD_NONE;
-	auto_fd int own = FD_NONE;
+	auto_fd int own = FD_NONE, creator = pidfd_of(getpid());
 	bool hide = join >= 0 || p->join_user;
 	pid_t pid;
 
+	if (creator < 0)
+		return err_sys(e, -creator, "a pidfd of this process");
+	p->creator_fd = creator;
 	if (join >= 0) {
 		own = openat(p->proc_fd, "self/ns/pid_for_children", O_RDONLY | O_CLOEXEC);
 		if (own < 0)

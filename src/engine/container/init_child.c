@@ -28,6 +28,7 @@
 #include "engine/container/plan.h"
 #include "sys/fdpass.h"
 #include "sys/ns.h"
+#include "sys/pidfd.h"
 #include "sys/pty.h"
 
 int child_tell(int sync_fd, enum child_word w, pid_t pid, int fd, const struct err *e)
@@ -328,6 +329,9 @@ static void close_the_rest(struct plan *p)
  */
 static void wait_for_start(struct plan *p)
 {
+	/* Killed while it cloned us, it was gone before we asked for its death signal. */
+	if (pidfd_poll(p->creator_fd, 0) > 0)
+		_exit(1);
 	if (!p->bound) {
 		(void) prctl(PR_SET_PDEATHSIG, 0); /* the creator may go */
 		close_the_rest(p);

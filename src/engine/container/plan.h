@@ -103,6 +103,7 @@ struct plan {
 	int hook_output[2]; /* their standard output and error; FD_NONE: as usual */
 	int sync_fd;	    /* the child's end */
 	bool bound;	    /* see struct bundle */
+	int creator_fd;	    /* a pidfd of who clones the init, for the time of the clone */
 	int gate_fd;	    /* the parent's end, kept open in the child for whoever starts it */
 	int *fds;	    /* owned: closed by plan_close */
 	size_t fds_n;
