@@ -13,6 +13,7 @@
 #include "fmt/spec.h"
 #include "runtime/delete.h"
 #include "runtime/foreground.h"
+#include "runtime/notify.h"
 #include "runtime/state.h"
 
 /* Hooks have their own time limits; this one is for a machine that does not answer. */
@@ -188,6 +189,11 @@ static int create(struct runtime *rt, const struct create_options *o, const char
 				  e);
 	if (r < 0)
 		return r;
+	r = notify_plan(rt, &c, l.spec, l.process, e);
+	if (r < 0) {
+		container_remove(rt, &c);
+		return r;
+	}
 	c.in = instance_new(ops, &caps);
 	auto_fd int cache = l.spec->linux_.seccomp ? container_cache(rt) : FD_NONE;
 	struct bundle b = {
@@ -244,13 +250,23 @@ static int run_create(struct runtime *rt, const void *options, const struct stri
 	return create(rt, options, args->v[0], false, true, &c, e);
 }
 
-static int start(struct container *c, struct err *e)
+static int start(struct container *c, struct notify *ret_notify, struct err *e)
 {
-	int r = engine_start(c->in, e);
+	int r = notify_open(c, ret_notify, e);
 
+	if (r == 0)
+		r = engine_start(c->in, e);
 	if (r == 0)
 		r = engine_save(c->in, c->dir_fd, e);
 	return r;
+}
+
+/* Started and left alone; but for what a service manager waits for. */
+static int leave(struct container *c, const struct notify *n)
+{
+	container_unlock(c);
+	notify_wait(n, c->in->pid, c->in->pidfd);
+	return 0;
 }
 
 static int run_run(struct runtime *rt, const void *options, const struct strings *args,
@@ -258,6 +274,7 @@ static int run_run(struct runtime *rt, const void *options, const struct strings
 {
 	const struct create_options *o = options;
 	auto_container struct container c = CONTAINER_INIT;
+	auto_notify struct notify n = NOTIFY_INIT;
 	struct err again;
 
 	if (!o->detach) {
@@ -269,17 +286,24 @@ static int run_run(struct runtime *rt, const void *options, const struct strings
 
 	if (r < 0)
 		return r;
-	r = start(&c, e);
+	r = start(&c, &n, e);
 	if (r < 0) { /* the first failure is the one to tell */
 		(void) container_delete(rt, &c, true, &again);
 		return r;
 	}
 	if (o->detach)
-		return 0;
-	r = foreground_wait(c.in->pid, c.in->pidfd, c.in->console_fd, e);
+		return leave(&c, &n);
+	container_unlock(&c);
+	r = foreground_wait(c.in->pid, c.in->pidfd, c.in->console_fd, &n, e);
 	engine_exited(c.in);
 	c.state = c.in->state;
-	if (o->keep) {
+	int there = container_relock(rt, &c, &again);
+
+	if (there < 0) {
+		log_warn("%s", again.msg);
+	} else if (there == 0) {
+		log_debug("'%s' was deleted by another", c.id);
+	} else if (o->keep) {
 		if (engine_save(c.in, c.dir_fd, &again) < 0)
 			log_warn("%s", again.msg);
 	} else if (container_delete(rt, &c, true, &again) < 0) {
@@ -292,6 +316,7 @@ static int run_start(struct runtime *rt, const void *options, const struct strin
 		     struct err *e)
 {
 	auto_container struct container c = CONTAINER_INIT;
+	auto_notify struct notify n = NOTIFY_INIT;
 	int r = container_open(rt, args->v[0], CONTAINER_CHANGE, &c, e);
 
 	(void) options;
@@ -299,8 +324,10 @@ static int run_start(struct runtime *rt, const void *options, const struct strin
 		return r;
 	switch (c.state) {
 	case ENGINE_CREATED:
-		r = start(&c, e);
-		if (r < 0 && c.in->state == ENGINE_FAILED) {
+		r = start(&c, &n, e);
+		if (r == 0)
+			return leave(&c, &n);
+		if (c.in->state == ENGINE_FAILED) {
 			struct err ignored;
 
 			/* A poststart hook failed, say: the specification wants it deleted. */

@@ -316,7 +316,7 @@ static int run_exec(struct runtime *rt, const void *options, const struct string
 
 	r = announce(o, &x, e);
 	if (r == 0 && !o->detach)
-		r = foreground_wait(x.pid, pidfd, console, e);
+		r = foreground_wait(x.pid, pidfd, console, NULL, e);
 	return r;
 }
 

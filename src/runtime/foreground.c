@@ -18,6 +18,7 @@
 #include "base/log.h"
 #include "base/num.h"
 #include "fmt/spec.h"
+#include "runtime/notify.h"
 #include "sys/fdpass.h"
 #include "sys/pidfd.h"
 #include "sys/unix.h"
@@ -112,20 +113,25 @@ void passed_close(struct passed *p)
 int passed_env(struct runtime *rt, const struct passed *p, struct spec_process *process,
 	       struct err *e)
 {
+	const char *names = secure_getenv("LISTEN_FDNAMES"), *named = "";
+	size_t first = process->env_n;
+
 	if (p->listen_fds == 0)
 		return 0;
-	const char **env = arena_array(rt->arena, process->env_n + 3, sizeof(*env));
+	const char **env = arena_array(rt->arena, process->env_n + 4, sizeof(*env));
 
 	if (!env)
 		return err_set(e, ERR_EXHAUSTED, ENOMEM, "out of memory");
 	if (process->env_n)
 		memcpy(env, process->env, process->env_n * sizeof(*env));
 	env[process->env_n] = arena_printf(rt->arena, "LISTEN_FDS=%zu", p->listen_fds);
-	env[process->env_n + 1] = "LISTEN_PID=1";
-	if (!env[process->env_n])
+	env[process->env_n + 1] = "LISTEN_PID="; /* of itself: the engine fills it in */
+	process->env_n += 2;
+	if (names && names[0])
+		env[process->env_n++] = named = arena_printf(rt->arena, "LISTEN_FDNAMES=%s", names);
+	if (!env[first] || !named)
 		return err_set(e, ERR_EXHAUSTED, ENOMEM, "out of memory");
 	process->env = env;
-	process->env_n += 2;
 	return 0;
 }
 
@@ -150,8 +156,9 @@ void foreground_prepare(void)
 struct stage {
 	pid_t pid;
 	int pidfd, signals;
-	int console; /* FD_NONE: no terminal, or it was closed */
-	bool input;  /* ours is still open */
+	int console;		     /* FD_NONE: no terminal, or it was closed */
+	bool input;		     /* ours is still open */
+	const struct notify *notify; /* NULL: none */
 };
 
 static void copy_size(int console)
@@ -205,6 +212,7 @@ static int serve(struct stage *s, struct err *e)
 			{ .fd = s->signals, .events = POLLIN },
 			{ .fd = s->console, .events = POLLIN },
 			{ .fd = s->console >= 0 && s->input ? STDIN_FILENO : -1, .events = POLLIN },
+			{ .fd = s->notify ? s->notify->sock : -1, .events = POLLIN },
 		};
 
 		if (poll(p, ARRAY_SIZE(p), -1) < 0) {
@@ -218,6 +226,10 @@ static int serve(struct stage *s, struct err *e)
 			s->console = FD_NONE;
 		if (p[3].revents && s->console >= 0 && !copy(STDIN_FILENO, s->console))
 			s->input = false;
+		if (p[4].revents) {
+			(void) notify_forward(s->notify, getpid());
+			continue; /* what was said before the end counts */
+		}
 		if (p[0].revents)
 			return 0;
 	}
@@ -230,9 +242,11 @@ static void reap_others(void)
 	}
 }
 
-int foreground_wait(pid_t pid, int pidfd, int console_fd, struct err *e)
+int foreground_wait(pid_t pid, int pidfd, int console_fd, const struct notify *n, struct err *e)
 {
-	struct stage s = { .pid = pid, .pidfd = pidfd, .console = console_fd, .input = true };
+	struct stage s = {
+		.pid = pid, .pidfd = pidfd, .console = console_fd, .input = true, .notify = n
+	};
 	struct termios before, raw;
 	bool is_raw = false;
 	sigset_t set;

@@ -12,6 +12,7 @@
 #include "base/err.h"
 #include "runtime/runtime.h"
 
+struct notify;
 struct spec_process;
 
 struct terminal_request {
@@ -33,7 +34,8 @@ struct passed {
 void passed_close(struct passed *p);
 #define auto_passed __attribute__((cleanup(passed_close)))
 
-/* LISTEN_FDS and LISTEN_PID for the workload, when there are any: process gets a new env. */
+/* LISTEN_FDS, LISTEN_PID and LISTEN_FDNAMES for the workload, when there are any: process gets a
+ * new env. */
 [[nodiscard]] int passed_env(struct runtime *rt, const struct passed *p,
 			     struct spec_process *process, struct err *e);
 
@@ -49,6 +51,8 @@ void passed_close(struct passed *p);
 void foreground_prepare(void);
 /*
  * Stay until the process ends: pass signals on to it, and, with a terminal, what is typed and
- * printed. Reaps it. The exit status, or negative with *e.
+ * printed; what it says on NOTIFY_SOCKET (n, or NULL) goes to the service manager. Reaps it. The
+ * exit status, or negative with *e.
  */
-[[nodiscard]] int foreground_wait(pid_t pid, int pidfd, int console_fd, struct err *e);
+[[nodiscard]] int foreground_wait(pid_t pid, int pidfd, int console_fd, const struct notify *n,
+				  struct err *e);

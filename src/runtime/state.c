@@ -337,6 +337,19 @@ int container_open(struct runtime *rt, const char *id, enum container_open how,
 	return 0;
 }
 
+void container_unlock(const struct container *c)
+{
+	(void) flock(c->dir_fd, LOCK_UN);
+}
+
+int container_relock(struct runtime *rt, const struct container *c, struct err *e)
+{
+	auto_fd int root = open_root(rt, false, e);
+	int r = root < 0 ? root : lock(c->dir_fd, c->id, e);
+
+	return r < 0 ? r : still_there(root, c->id, c->dir_fd);
+}
+
 int container_cache(const struct runtime *rt)
 {
 	int fd = open(rt->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

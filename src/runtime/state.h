@@ -55,6 +55,11 @@ enum container_open {
 [[nodiscard]] int container_open(struct runtime *rt, const char *id, enum container_open how,
 				 struct container *ret_c, struct err *e);
 
+/* Others may change it while we wait for its end. */
+void container_unlock(const struct container *c);
+/* 1, locked again; 0: somebody removed it meanwhile. */
+[[nodiscard]] int container_relock(struct runtime *rt, const struct container *c, struct err *e);
+
 /* ROOT, where engines keep what is the same for many (struct bundle); FD_NONE when it is not there.
  */
 int container_cache(const struct runtime *rt);

@@ -234,6 +234,19 @@ static void set_home(struct plan_process *p)
 	p->env[p->env_n] = NULL;
 }
 
+/* sd_listen_fds(3): "LISTEN_PID=" with nothing after it gets the pid that the program will see. */
+static void set_listen_pid(struct plan_process *p)
+{
+	static char text[32]; /* one process, and it stays until exec */
+
+	for (size_t i = 0; i < p->env_n; i++) {
+		if (streq(p->env[i], "LISTEN_PID=")) {
+			(void) snprintf(text, sizeof(text), "LISTEN_PID=%d", (int) getpid());
+			p->env[i] = text;
+		}
+	}
+}
+
 /* 0: a file this process may execute. */
 static int executable(const char *path)
 {
@@ -337,6 +350,7 @@ int process_prepare(struct plan_process *p, const struct plan *plan, const char 
 		return r;
 	(void) umask(p->spec->user.umask_set ? p->spec->user.umask : 0022);
 	set_home(p);
+	set_listen_pid(p);
 	return find_program(p, ret_path, e);
 }
 
