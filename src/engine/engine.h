@@ -58,6 +58,16 @@ struct engine_caps {
 	unsigned caps; /* enum engine_cap */
 };
 
+/*
+ * Whether a machine that does not let the caller do all that root may do is lived with: control
+ * groups that cannot be made are left out where no limit needs them.
+ */
+enum rootless {
+	ROOTLESS_AUTO, /* when the caller is not root, or root of a user namespace only */
+	ROOTLESS_TRUE,
+	ROOTLESS_FALSE,
+};
+
 /* Everything an engine gets. All descriptors are borrowed for the call of create. */
 struct bundle {
 	const char *id;		 /* 1..128 bytes of [A-Za-z0-9_.+-] */
@@ -73,6 +83,7 @@ struct bundle {
 	bool no_pivot;
 	bool no_new_keyring;
 	bool bound; /* who creates it also starts it: dies with its creator until it is started */
+	enum rootless rootless;
 	bool systemd_cgroup;	 /* scope by D-Bus instead of mkdir */
 	bool no_cgroups;	 /* it stays in the caller's: without limits, not pausable */
 	const char *pid_file;	 /* written by create, NULL: none */

@@ -207,6 +207,7 @@ static int create(struct runtime *rt, const struct create_options *o, const char
 		.preserve_fds_n = p.fds_n,
 		.no_pivot = o->no_pivot,
 		.no_new_keyring = o->no_new_keyring,
+		.rootless = rt->rootless_mode,
 		.pid_file = o->pid_file && o->pid_file[0] ? o->pid_file : NULL,
 		.bundle_path = l.bundle,
 		.config_path = l.config_path,

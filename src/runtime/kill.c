@@ -14,6 +14,7 @@
 
 #define KILL_WITHIN   (10 * NSEC_PER_SEC)
 #define REMOVE_WITHIN (2 * NSEC_PER_SEC)
+#define MEMBERS_MAX   2048
 
 static const struct {
 	const char *name;
@@ -69,6 +70,20 @@ static const struct option kill_options[] = {
 	  "CONTAINER is a regular expression: to all that match" },
 };
 
+/* An ordinary user's container without a cgroup: what can be found of it. */
+static int signal_each(struct container *c, int signo, struct err *e)
+{
+	pid_t pids[MEMBERS_MAX];
+	size_t n = 0;
+	int r = engine_processes(c->in, pids, MEMBERS_MAX, &n, e);
+
+	for (size_t i = 0; i < n && i < MEMBERS_MAX && r == 0; i++) {
+		if (kill(pids[i], signo) < 0 && errno != ESRCH)
+			r = err_sys(e, errno, "send signal %d to process %d", signo, pids[i]);
+	}
+	return r;
+}
+
 struct killing {
 	bool all;
 	int signo;
@@ -88,11 +103,16 @@ static int kill_one(struct runtime *rt, const char *id, const void *with, struct
 		/* Also of a container whose first process has ended: others may live in a shared
 		 * pid namespace. */
 		r = groups_load(c.dir_fd, &g, e);
-		if (r == 0)
+		if (r == 0 && groups_any(g))
 			return groups_signal(g, signo, e);
-		if (e->sys != ENOENT)
+		if (r < 0 && e->sys != ENOENT)
 			return r;
-		/* Without cgroups only the init is known, and SIGKILL of that ends all. */
+		r = container_pid(&c) != 0 ? signal_each(&c, signo, e) : 0;
+		if (r == 0 && container_pid(&c) != 0)
+			return 0;
+		if (r < 0 && e->kind != ERR_UNSUPPORTED)
+			return r;
+		/* Only the init is known, and SIGKILL of that ends all. */
 	}
 	if (container_pid(&c) == 0)
 		return err_set(e, ERR_CONFLICT, ESRCH, "container not running: '%s'", c.id);
@@ -127,7 +147,7 @@ static int clean_unfinished(struct runtime *rt, const struct container *c, struc
 	int r = groups_load(c->dir_fd, &g, e);
 
 	if (r == 0) {
-		r = groups_kill(g, clock_deadline(KILL_WITHIN), e);
+		r = groups_any(g) ? groups_kill(g, clock_deadline(KILL_WITHIN), e) : 0;
 		return r < 0 ? r : groups_remove(g, clock_deadline(REMOVE_WITHIN), e);
 	}
 	if (container_spec(rt, c, &s, e) < 0)

@@ -3,11 +3,13 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/auto.h"
 #include "base/log.h"
 #include "runtime/runtime.h"
+#include "sys/ns.h"
 #include "sys/self.h"
 
 #define NAME	     "atoll-runtime"
@@ -143,16 +145,46 @@ static int set_log(const struct runtime *rt, struct err *e)
 	return 0;
 }
 
-static int check_globals(struct runtime *rt, struct err *e)
+/*
+ * Root of a user namespace is the user outside when the environment is the user's: as runc has it,
+ * and what podman relies on.
+ */
+static bool is_user(const char *run)
+{
+	const char *user = secure_getenv("USER");
+
+	return geteuid() != 0 || (run && run[0] && !(user && streq(user, "root")) && ns_in_user());
+}
+
+/* The usual place; without XDG_RUNTIME_DIR the one that login managers make, or a private one. */
+static int default_root(struct runtime *rt, struct err *e)
 {
 	const char *run = secure_getenv("XDG_RUNTIME_DIR");
+	struct stat st;
 
-	if (!rt->root || !rt->root[0])
-		rt->root = geteuid() != 0 && run && run[0]
-				   ? arena_printf(rt->arena, "%s/atoll-runtime", run)
-				   : DEFAULT_ROOT;
-	if (!rt->root)
-		return err_set(e, ERR_EXHAUSTED, ENOMEM, "out of memory");
+	rt->root = DEFAULT_ROOT;
+	if (!is_user(run))
+		return 0;
+	rt->root_private = true;
+	if (run && run[0] == '/') {
+		rt->root = arena_printf(rt->arena, "%s/" NAME, run);
+	} else {
+		const char *made = arena_printf(rt->arena, "/run/user/%u", geteuid());
+		bool there = made && lstat(made, &st) == 0 && S_ISDIR(st.st_mode) &&
+			     st.st_uid == geteuid();
+
+		rt->root = there ? arena_printf(rt->arena, "%s/" NAME, made)
+				 : arena_printf(rt->arena, "/tmp/" NAME "-%u", geteuid());
+	}
+	return rt->root ? 0 : err_set(e, ERR_EXHAUSTED, ENOMEM, "out of memory");
+}
+
+static int check_globals(struct runtime *rt, struct err *e)
+{
+	int r = rt->root && rt->root[0] ? 0 : default_root(rt, e);
+
+	if (r < 0)
+		return r;
 	if (rt->cgroup_manager && streq(rt->cgroup_manager, "systemd"))
 		rt->systemd_cgroup = true;
 	else if (rt->cgroup_manager && streq(rt->cgroup_manager, "disabled"))
@@ -165,6 +197,9 @@ static int check_globals(struct runtime *rt, struct err *e)
 	    !streq(rt->rootless, "false"))
 		return err_set(e, ERR_INVALID, EINVAL,
 			       "--rootless '%s': must be auto, true or false", rt->rootless);
+	rt->rootless_mode = !rt->rootless || streq(rt->rootless, "auto") ? ROOTLESS_AUTO
+			    : streq(rt->rootless, "true")		 ? ROOTLESS_TRUE
+									 : ROOTLESS_FALSE;
 	return 0;
 }
 

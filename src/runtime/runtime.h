@@ -10,6 +10,7 @@
 
 #include "base/arena.h"
 #include "base/err.h"
+#include "engine/engine.h"
 #include "runtime/options.h"
 
 struct runtime {
@@ -19,6 +20,8 @@ struct runtime {
 	const char *rootless;
 	const char *cgroup_manager;
 	const char *isolation;
+	enum rootless rootless_mode; /* of the flag */
+	bool root_private; /* the state directory is a user's own: nobody else may write there */
 	bool debug, systemd_cgroup, version;
 	bool no_cgroups;     /* --cgroup-manager disabled */
 	struct arena *arena; /* for the whole run of the verb */

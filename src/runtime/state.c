@@ -7,6 +7,7 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/file.h"
 #include "engine/host.h"
@@ -47,19 +48,51 @@ int container_check_id(const char *id, struct err *e)
 	return 0;
 }
 
+/*
+ * A user's own directory may stand where others can write (/tmp): what somebody else put there,
+ * or may write to, is not taken.
+ */
+static int check_private(const struct runtime *rt, int fd, struct err *e)
+{
+	struct stat st;
+
+	if (!rt->root_private)
+		return 0;
+	if (fstat(fd, &st) < 0)
+		return err_sys(e, errno, "the state directory '%s'", rt->root);
+	if (st.st_uid != geteuid() || (st.st_mode & (S_IWGRP | S_IWOTH)))
+		return err_set(e, ERR_DENIED, EPERM,
+			       "the state directory '%s' is not safe: it belongs to user %u and "
+			       "has mode %o; set XDG_RUNTIME_DIR or give --root",
+			       rt->root, st.st_uid, st.st_mode & 07777);
+	return 0;
+}
+
 /* ROOT, made when it is missing and `make`. */
 static int open_root(struct runtime *rt, bool make, struct err *e)
 {
-	int fd = open(rt->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC | (rt->root_private ? O_NOFOLLOW : 0);
+	int fd = open(rt->root, flags);
 
 	if (fd < 0 && errno == ENOENT && make) {
-		int r = dir_make_all(rt->root, 0711);
+		int r = dir_make_all(rt->root, rt->root_private ? 0700 : 0711);
 
 		if (r < 0)
 			return err_sys(e, -r, "make the state directory '%s' (--root)", rt->root);
-		fd = open(rt->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		fd = open(rt->root, flags);
+		/* Whoever cleans up old files in there leaves what is sticky alone (XDG base
+		 * directory specification). */
+		if (fd >= 0 && rt->root_private)
+			(void) fchmod(fd, 0700 | S_ISVTX);
 	}
-	return fd >= 0 ? fd : err_sys(e, errno, "open the state directory '%s' (--root)", rt->root);
+	if (fd < 0)
+		return err_sys(e, errno, "open the state directory '%s' (--root)", rt->root);
+	if (check_private(rt, fd, e) < 0) {
+		close_fd(&fd);
+		errno = EPERM;
+		return -EPERM;
+	}
+	return fd;
 }
 
 static int missing(const char *id, struct err *e)

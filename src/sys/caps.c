@@ -20,6 +20,13 @@ int caps_get(struct caps *ret_c)
 	return 0;
 }
 
+bool caps_effective(unsigned cap)
+{
+	struct caps c;
+
+	return caps_get(&c) == 0 && (c.effective & UINT64_C(1) << cap);
+}
+
 int caps_set(const struct caps *c)
 {
 	struct __user_cap_header_struct h = { .version = _LINUX_CAPABILITY_VERSION_3 };

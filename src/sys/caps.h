@@ -2,6 +2,7 @@
 /* Capabilities of the calling thread by number: bit n is capability n. >= 0 or -errno. */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct caps {
@@ -9,6 +10,8 @@ struct caps {
 };
 
 [[nodiscard]] int caps_get(struct caps *ret_c);
+/* Whether the caller has this one in effect, in his own user namespace. */
+bool caps_effective(unsigned cap);
 [[nodiscard]] int caps_set(const struct caps *c);
 [[nodiscard]] int caps_bounding(uint64_t *ret_set);
 /* Drop from the bounding set all that is not in `keep`; needs CAP_SETPCAP. */

@@ -80,6 +80,12 @@ const char *cgroup_controller_name(enum cgroup_controller c, bool unified);
 /* Open an existing one; -ENOENT. */
 [[nodiscard]] int cgroup_open(const struct cgroup_hierarchy *h, const char *path);
 
+/*
+ * Whether the kernel lets a caller who is not root move himself from his own cgroup to `path` of
+ * the v2 hierarchy: he must be able to write the cgroup.procs of the one that is above both.
+ */
+bool cgroup_may_enter(const struct cgroup_hierarchy *h, const char *path);
+
 /* One write(2) to a control file. */
 [[nodiscard]] int cgroup_write(int dir_fd, const char *file, const char *text);
 [[nodiscard]] int cgroup_write_u64(int dir_fd, const char *file, uint64_t v);

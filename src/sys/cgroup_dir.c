@@ -143,6 +143,23 @@ int cgroup_open(const struct cgroup_hierarchy *h, const char *path)
 	return fd < 0 ? -errno : fd;
 }
 
+bool cgroup_may_enter(const struct cgroup_hierarchy *h, const char *path)
+{
+	char procs[CGROUP_PATH_MAX + 16];
+	size_t same = 0, end = 0;
+
+	for (; h->own[same] && h->own[same] == path[same]; same++) {
+		if (h->own[same] == '/')
+			end = same;
+	}
+	/* One of them ends where the other goes on with a new component, or both end. */
+	if ((!h->own[same] || h->own[same] == '/') && (!path[same] || path[same] == '/'))
+		end = same;
+	(void) snprintf(procs, sizeof(procs), "%.*s%scgroup.procs", (int) end, path,
+			end ? "/" : "");
+	return faccessat(h->root_fd, procs, W_OK, AT_EACCESS) == 0;
+}
+
 static int pids_of(int dir_fd, pid_t *pids, size_t max, size_t *n)
 {
 	auto_buf struct buf text = BUF_INIT(16u << 20);

@@ -16,6 +16,8 @@
 #include <unistd.h>
 
 #include "base/auto.h"
+#include "base/buf.h"
+#include "base/file.h"
 
 pid_t ns_clone(uint64_t flags, int cgroup_fd, int *ret_pidfd)
 {
@@ -68,6 +70,34 @@ int ns_write_map(pid_t pid, enum ns_map_kind kind, const struct ns_map *maps, si
 	if (fd < 0)
 		return -errno;
 	return write(fd, text, used) == (ssize_t) used ? 0 : errno ? -errno : -EIO;
+}
+
+int ns_deny_setgroups(pid_t pid)
+{
+	char path[40];
+
+	(void) snprintf(path, sizeof(path), "/proc/%d/setgroups", (int) pid);
+	return file_put(AT_FDCWD, path, STR("deny"));
+}
+
+bool ns_in_user(void)
+{
+	static const char *const all[] = { "0", "0", "4294967295" };
+	auto_buf struct buf text = BUF_INIT(4096);
+	struct str rest;
+
+	/* Kernels without user namespaces have no such file. */
+	if (file_read(AT_FDCWD, "/proc/self/uid_map", &text) < 0)
+		return false;
+	rest = str_trim(buf_str(&text));
+	for (size_t i = 0; i < ARRAY_SIZE(all); i++) {
+		struct str word = str_cut(rest, ' ', &rest);
+
+		rest = str_trim(rest);
+		if (!str_is(word, all[i]))
+			return true;
+	}
+	return false;
 }
 
 int ns_user_holder(const struct ns_map *uids, size_t uids_n, const struct ns_map *gids,

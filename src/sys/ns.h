@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -22,6 +23,11 @@ struct ns_map {
 enum ns_map_kind { NS_MAP_UID, NS_MAP_GID };
 [[nodiscard]] int ns_write_map(pid_t pid, enum ns_map_kind kind, const struct ns_map *maps,
 			       size_t n);
+/* No process in there may call setgroups(2): without it a gid map of one's own is refused to those
+ * without CAP_SETGID (CVE-2014-8989). Before the gid map. */
+[[nodiscard]] int ns_deny_setgroups(pid_t pid);
+/* Whether the caller's user namespace is another than the machine's first one. */
+bool ns_in_user(void);
 /* A user namespace with these maps and nobody in it, for idmapped mounts: gives its descriptor. */
 [[nodiscard]] int ns_user_holder(const struct ns_map *uids, size_t uids_n,
 				 const struct ns_map *gids, size_t gids_n);

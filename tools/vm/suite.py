@@ -15,7 +15,8 @@ from . import machine, parts
 TOP = Path(__file__).resolve().parents[2]
 NAME = "e2e (Debian's kernel, cgroup v2)"
 # What says most about control groups and the kernel first: the budget may end the list early.
-FILES = ["test_runtime_cgroups.py", "test_oci_namespaces.py", "test_oci_process.py",
+FILES = ["test_runtime_cgroups.py", "test_rootless.py", "test_oci_namespaces.py",
+         "test_oci_process.py",
          "test_oci_hooks.py", "test_oci_seccomp.py", "test_oci_notify.py", "test_oci_netdev.py",
          "test_runtime_verbs.py", "test_runtime_robust.py", "test_cli_run.py", "test_shim_life.py",
          "test_svc_plan.py", "test_svc_volumes.py", "test_cli_files.py", "test_store_power.py",

@@ -7,6 +7,7 @@
 
 #include "base/auto.h"
 #include "base/str.h"
+#include "engine/container/check_user.h"
 #include "engine/container/container.h"
 #include "engine/container/listener.h"
 #include "engine/container/netdevs.h"
@@ -209,6 +210,7 @@ int container_check(const struct engine_caps *, const struct spec *s, struct err
 		return refuse(e, ERR_UNSUPPORTED,
 			      "linux.mountLabel: selinux is not enabled on this system");
 	r = check_namespaces(s, e);
+	r = r < 0 ? r : check_user(s, e);
 	for (size_t i = 0; i < l->sysctl_n && r == 0; i++)
 		r = check_sysctl(s, l->sysctl[i].key, l->sysctl[i].value, e);
 	r = r < 0 ? r : check_paths(s, e);

@@ -19,6 +19,8 @@
 
 struct plan;
 struct plan_process;
+struct spec_process;
+struct spec_rlimit;
 
 enum child_word {
 	CHILD_PID = 1, /* of the init proper, from a helper that had to fork it */
@@ -44,6 +46,10 @@ struct child_message {
 [[nodiscard]] int rootfs_protect(struct plan *p, struct err *e); /* masks, read-only paths */
 [[nodiscard]] int rootfs_enter(struct plan *p, struct err *e);
 
+/* late_child.c */
+/* Open root and sources, where the creator could not. */
+[[nodiscard]] int late_sources(struct plan *p, struct err *e);
+
 /* devices_child.c */
 [[nodiscard]] int devices_fill(struct plan *p, struct err *e);
 /* A pty of the container's devpts, bound to /dev/console; both ends given. */
@@ -55,6 +61,13 @@ struct child_message {
 /* process_child.c */
 /* Every processor that its cgroup allows, whatever those of the caller are. */
 void process_all_cpus(void);
+/* The error of a limit that could not be set, from errno. */
+int process_limit_refused(const struct spec_rlimit *l, size_t i, struct err *e);
+/*
+ * 0 of the user namespace, or who the process is to be where 0 is nobody there: without an id of
+ * the namespace no file can be made. All capabilities stay.
+ */
+[[nodiscard]] int process_become_root(const struct spec_process *s);
 /* Resource limits; nothing when they were set already. */
 [[nodiscard]] int process_limits(const struct plan_process *p, struct err *e);
 /* Limits, identity, working directory; finds the program: path in *ret_path (static storage). */

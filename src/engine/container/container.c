@@ -16,6 +16,7 @@
 #include "base/num.h"
 #include "engine/container/groups.h"
 #include "engine/container/hooks.h"
+#include "engine/container/members.h"
 #include "engine/host.h"
 #include "fmt/spec.h"
 #include "sys/pidfd.h"
@@ -31,19 +32,19 @@ struct container *container_of_instance(struct instance *in)
 static int probe(const struct host *h, struct engine_caps *ret, struct err *)
 {
 	struct engine_caps c = { .usable = true,
-				 .caps = ENGINE_CAP_EXEC | ENGINE_CAP_UPDATE | ENGINE_CAP_PAUSE };
+				 .caps = ENGINE_CAP_EXEC | ENGINE_CAP_UPDATE | ENGINE_CAP_PAUSE |
+					 ENGINE_CAP_ROOTLESS };
 
 	if (!host_kernel_at_least(h, 5, 12)) {
 		c.usable = false;
 		(void) snprintf(c.why, sizeof(c.why), "Linux %s is older than 5.12 (mount_setattr)",
 				h->kernel_release);
 	}
-	if (h->euid != 0) {
+	if (h->euid != 0 && access("/proc/self/ns/user", F_OK) < 0) {
 		c.usable = false;
 		(void) snprintf(
 			c.why, sizeof(c.why),
-			"it makes mounts and namespaces, which needs root (or to be root of a "
-			"user namespace)");
+			"this kernel has no user namespaces: only root can make containers");
 	}
 	*ret = c;
 	return 0;
@@ -66,7 +67,7 @@ static int kill_all(struct instance *in, nsec_t deadline, struct err *e)
 	if (r < 0 && r != -ESRCH)
 		return err_sys(e, -r, "killing the container's init");
 	/* With the init of a pid namespace the kernel ends all in it, unless they are frozen. */
-	if (c->groups && (!c->own_pids || groups_frozen(c->groups))) {
+	if (c->groups && groups_any(c->groups) && (!c->own_pids || groups_frozen(c->groups))) {
 		r = groups_kill(c->groups, deadline, e);
 		if (r < 0)
 			return r;
@@ -135,12 +136,11 @@ static int processes(struct instance *in, pid_t *ret_pids, size_t max, size_t *r
 {
 	struct container *c = container_of_instance(in);
 
-	if (c->groups && c->groups->n)
+	if (c->groups && groups_any(c->groups))
 		return groups_pids(c->groups, ret_pids, max, ret_n, e);
-	/* Without cgroups only the init is known. */
-	if (max && in->pid)
-		ret_pids[0] = in->pid;
-	*ret_n = in->pid ? 1 : 0;
+	if (in->pid)
+		return members_of(in->pid, ret_pids, max, ret_n, e);
+	*ret_n = 0;
 	return 0;
 }
 
@@ -148,9 +148,10 @@ static int freeze(struct instance *in, bool frozen, struct err *e)
 {
 	struct container *c = container_of_instance(in);
 
-	if (!c->groups || !c->groups->n)
+	if (!c->groups || !groups_any(c->groups))
 		return err_set(e, ERR_UNSUPPORTED, EOPNOTSUPP,
-			       "pausing needs a cgroup, and this container has none");
+			       "pausing needs a cgroup, and this container has none%s",
+			       geteuid() ? " (it must be delegated to the user)" : "");
 	return groups_freeze(c->groups, frozen, clock_deadline(10 * NSEC_PER_SEC), e);
 }
 
@@ -168,9 +169,10 @@ static int update(struct instance *in, const struct spec_resources *r, struct er
 {
 	struct container *c = container_of_instance(in);
 
-	if (!c->groups || !c->groups->n)
+	if (!c->groups || !groups_any(c->groups))
 		return err_set(e, ERR_UNSUPPORTED, EOPNOTSUPP,
-			       "limits need a cgroup, and this container has none");
+			       "limits need a cgroup, and this container has none%s",
+			       geteuid() ? " (it must be delegated to the user)" : "");
 	return groups_update(c->groups, r, e);
 }
 
@@ -231,7 +233,8 @@ static void destroy(struct instance *in)
 	if (!c->id)
 		return; /* never created, or destroyed before */
 	(void) kill_all(in, clock_deadline(REMOVE_TIME), &e);
-	if (in->pidfd < 0 && c->groups) /* half-created: its pid was never known */
+	if (in->pidfd < 0 && c->groups &&
+	    groups_any(c->groups)) /* half-created: its pid was never known */
 		(void) groups_kill(c->groups, clock_deadline(REMOVE_TIME), &e);
 	/* Ours or not, reaped before or not; one that hangs in the kernel is not waited for. */
 	if (in->pidfd >= 0 && pidfd_poll(in->pidfd, 0) == 1)

@@ -24,6 +24,7 @@
 #include "engine/container/container.h"
 #include "engine/container/groups.h"
 #include "engine/container/hooks.h"
+#include "engine/container/idmap.h"
 #include "engine/container/listener.h"
 #include "engine/container/netdevs.h"
 #include "engine/container/plan.h"
@@ -95,14 +96,16 @@ static int set_from_outside(const struct plan *p, pid_t pid, struct err *e)
 				      .rlim_max = s->rlimits[i].hard };
 
 		if (prlimit(pid, (enum __rlimit_resource) s->rlimits[i].resource, &lim, NULL) < 0)
-			return err_sys(e, errno, "process.rlimits[%zu]", i);
+			return process_limit_refused(&s->rlimits[i], i, e);
 	}
 	if (!s || !s->oom_score_adj_set)
 		return 0;
 	(void) snprintf(path, sizeof(path), "%d/oom_score_adj", (int) pid);
 	n = snprintf(text, sizeof(text), "%d", (int) s->oom_score_adj);
 	r = file_put(p->proc_fd, path, (struct str){ text, (size_t) n });
-	return r < 0 ? err_sys(e, -r, "process.oomScoreAdj %s", text) : 0;
+	return r < 0 ? err_sys(e, -r, "process.oomScoreAdj %s (lowering it needs CAP_SYS_RESOURCE)",
+			       text)
+		     : 0;
 }
 
 static int write_maps(struct making *m, pid_t pid, struct err *e)
@@ -115,14 +118,26 @@ static int write_maps(struct making *m, pid_t pid, struct err *e)
 	r = set_from_outside(p, pid, e);
 	if (r < 0)
 		return r;
-	r = ns_write_map(pid, NS_MAP_UID, p->uid_maps, p->uid_maps_n);
+	r = idmap_write(p, pid, e);
 	if (r < 0)
-		return err_sys(e, -r, "linux.uidMappings");
-	r = ns_write_map(pid, NS_MAP_GID, p->gid_maps, p->gid_maps_n);
-	if (r < 0)
-		return err_sys(e, -r, "linux.gidMappings");
+		return r;
 	r = go_on(m->sync_fd);
 	return r < 0 ? err_sys(e, -r, "the container's init is gone") : 0;
+}
+
+/* User namespaces are what ordinary users are kept from, each in another way. */
+static int clone_refused(const struct plan *p, int error, struct err *e)
+{
+	if (p->new_user && (error == ENOSPC || error == EUSERS))
+		return err_set(e, ERR_EXHAUSTED, error,
+			       "a user namespace: there may be no more of them "
+			       "(/proc/sys/user/max_user_namespaces, and 32 within one another)");
+	if (p->new_user && error == EPERM)
+		return err_set(e, ERR_DENIED, error,
+			       "a user namespace: this machine does not let the caller make one "
+			       "(see kernel.unprivileged_userns_clone, "
+			       "kernel.apparmor_restrict_unprivileged_userns; nor may a chroot)");
+	return err_sys(e, error, "clone3 of the container's init");
 }
 
 /* A pid namespace is joined by whoever forks: we lend ourselves to it for one clone. */
@@ -163,7 +178,7 @@ static int clone_init(struct making *m, struct err *e)
 	if (join >= 0 && setns(own, CLONE_NEWPID) < 0 && pid > 0)
 		return err_sys(e, errno, "returning to the own pid namespace");
 	if (pid < 0)
-		return err_sys(e, -pid, "clone3 of the container's init");
+		return clone_refused(p, -pid, e);
 	c->in.pid = pid;
 	return 0;
 }
@@ -349,7 +364,7 @@ static int make(struct making *m, struct err *e)
 		.path = m->b->spec->linux_.cgroups_path,
 		.resources = m->b->spec->linux_.resources,
 		.systemd = m->b->systemd_cgroup,
-		.may_fail = geteuid() != 0,
+		.rootless = m->b->rootless,
 	};
 	int pair[2], r = m->b->no_cgroups ? without_groups(m->b->spec, e)
 					  : groups_make(&go, &c->groups, e);

@@ -102,8 +102,13 @@ static int clone_exec(struct exec_plan *xp, struct container *c, pid_t *ret_pid,
 		own = pidfd_of(getpid());
 		if (own < 0)
 			return err_sys(e, -own, "pidfd of the own process");
-		if (setns(c->in.pidfd, CLONE_NEWPID) < 0)
-			return err_sys(e, errno, "joining the container's pid namespace");
+		if (setns(c->in.pidfd, CLONE_NEWPID) < 0) {
+			/* An ordinary user has the right to only in his user namespace. */
+			if (errno != EPERM || !(c->ns_flags & CLONE_NEWUSER))
+				return err_sys(e, errno, "joining the container's pid namespace");
+			join = false;
+			xp->fork_inside = true;
+		}
 	}
 	/* Processes of the container see it at once: they shall not look into it, nor at the
 	 * program it comes from (CVE-2016-9962, CVE-2019-5736). */
@@ -119,6 +124,31 @@ static int clone_exec(struct exec_plan *xp, struct container *c, pid_t *ret_pid,
 	if (pid < 0)
 		return err_sys(e, -pid, "clone3 of a process for exec");
 	*ret_pid = pid;
+	return 0;
+}
+
+/* The process proper, forked by a helper in the container's user namespace: our child as well. */
+static int take_pid(int sock, struct exec *got, struct err *e)
+{
+	struct child_message m;
+	int fd = FD_NONE, pidfd, r = container_receive(sock, NSEC_NEVER, &m, &fd, e);
+
+	close_fd(&fd);
+	if (r < 0)
+		return r;
+	if (r == 0)
+		return err_set(e, ERR_INTERNAL, ECHILD, "exec ended without a word");
+	if (m.word != CHILD_PID) {
+		*e = m.err;
+		return err_ctx(e, "exec failed");
+	}
+	pidfd = pidfd_of(m.pid);
+	if (pidfd < 0)
+		return err_sys(e, -pidfd, "the process for exec");
+	(void) pidfd_reap(got->pidfd, NULL); /* the helper: it has nothing more to tell */
+	(void) close(got->pidfd);
+	got->pidfd = pidfd;
+	got->pid = m.pid;
 	return 0;
 }
 
@@ -221,6 +251,7 @@ int container_exec(struct instance *in, const struct exec_spec *x, struct exec *
 	xp.plan.sync_fd = pair[1];
 	r = clone_exec(&xp, c, &got.pid, &got.pidfd, e);
 	(void) close(pair[1]);
+	r = r < 0 || !xp.fork_inside ? r : take_pid(sock, &got, e);
 	r = r < 0 ? r : enter_groups(c, x, got.pid, e);
 	if (r == 0 && send(sock, "g", 1, MSG_NOSIGNAL) < 0)
 		r = err_sys(e, errno, "the process for exec is gone");

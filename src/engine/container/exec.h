@@ -11,6 +11,7 @@ struct exec_plan {
 	struct plan plan; /* its process part, sync_fd, proc_fd; no spec */
 	int init_pidfd;	  /* borrowed */
 	unsigned ns_flags;
+	bool fork_inside; /* the caller has the right to join only inside the user namespace */
 	uint64_t *initial_cpus, *final_cpus; /* masks, or NULL */
 	size_t initial_bytes, final_bytes;
 };

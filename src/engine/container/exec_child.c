@@ -61,13 +61,38 @@ static int console(struct plan *p, struct err *e)
 static int join(struct exec_plan *xp, struct err *e)
 {
 	/* We are in the pid namespace by birth; it may be none of the process's own to join. */
-	int flags = (int) (xp->ns_flags & ~(unsigned) CLONE_NEWPID);
+	int flags = (int) (xp->ns_flags & ~(unsigned) (xp->fork_inside ? 0 : CLONE_NEWPID));
 
 	if (flags && setns(xp->init_pidfd, flags) < 0)
 		return err_sys(e, errno, "joining the container's namespaces");
-	if ((flags & CLONE_NEWUSER) && (setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0))
-		return err_sys(e, errno, "becoming root in the container's user namespace");
 	return 0;
+}
+
+static int become_root(struct exec_plan *xp, struct err *e)
+{
+	int r = xp->ns_flags & CLONE_NEWUSER ? process_become_root(xp->plan.process.spec) : 0;
+
+	(void) prctl(PR_SET_PDEATHSIG, SIGKILL); /* the kernel forgets it with a change of ids */
+	return r < 0 ? err_sys(e, -r, "becoming root in the container's user namespace") : 0;
+}
+
+/* A pid namespace takes those that are born after its joining: the process proper is. */
+static void fork_inside(struct exec_plan *xp)
+{
+	struct err e = {};
+	int pidfd = FD_NONE;
+	pid_t pid;
+
+	if (join(xp, &e) < 0)
+		child_fail(xp->plan.sync_fd, &e);
+	pid = ns_clone(CLONE_PARENT, FD_NONE, &pidfd);
+	if (pid == 0)
+		return;
+	if (pid < 0) {
+		(void) err_sys(&e, -pid, "clone3 of a process for exec");
+		child_fail(xp->plan.sync_fd, &e);
+	}
+	_exit(child_tell(xp->plan.sync_fd, CHILD_PID, pid, FD_NONE, NULL) < 0);
 }
 
 void exec_child(struct exec_plan *xp)
@@ -77,6 +102,8 @@ void exec_child(struct exec_plan *xp)
 	struct err e = {};
 	int r;
 
+	if (xp->fork_inside)
+		fork_inside(xp);
 	(void) prctl(PR_SET_PDEATHSIG, SIGKILL); /* until it stands on its own feet */
 	(void) setsid();
 	/* Specification: `initial` before the cgroup is entered, `final` after. */
@@ -87,7 +114,8 @@ void exec_child(struct exec_plan *xp)
 		process_all_cpus();
 	r = r < 0 ? r : set_affinity(xp->final_cpus, xp->final_bytes, "final", &e);
 	r = r < 0 ? r : open_lsm(p, &e);
-	r = r < 0 ? r : join(xp, &e);
+	r = r < 0 || xp->fork_inside ? r : join(xp, &e);
+	r = r < 0 ? r : become_root(xp, &e);
 	r = r < 0 ? r : console(p, &e);
 	r = r < 0 ? r : process_prepare(&p->process, p, &path, &e);
 	(void) prctl(PR_SET_PDEATHSIG, 0);

@@ -5,11 +5,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/auto.h"
 #include "base/buf.h"
 #include "base/file.h"
 #include "engine/container/groups_limits.h"
+#include "sys/ns.h"
 
 #define STATE_FILE "cgroups"
 
@@ -110,28 +112,76 @@ static bool denied(int r)
 	return r == -EACCES || r == -EPERM || r == -EROFS;
 }
 
+bool groups_tolerant(enum rootless r)
+{
+	return r == ROOTLESS_TRUE || (r == ROOTLESS_AUTO && (geteuid() != 0 || ns_in_user()));
+}
+
+/* The directory of one place; an ordinary user's neighbour may be refused where a child is not. */
+static int make_at(struct groups_place *p, const struct cgroup_hierarchy *h, const char *path,
+		   bool absolute, unsigned want, enum rootless rootless, size_t *ret_made)
+{
+	auto_free char *base = absolute ? str_dup(STR("")) : relative_base(h, want);
+	int r;
+
+	p->path = base ? join(base, path) : NULL;
+	if (!p->path)
+		return -ENOMEM;
+	r = make_dir(h, p->path, want, ret_made);
+	if (denied(r) && h->unified && !absolute && !streq(base, h->own) &&
+	    groups_tolerant(rootless)) {
+		free(p->path);
+		p->path = join(h->own, path);
+		if (!p->path)
+			return -ENOMEM;
+		r = make_dir(h, p->path, want, ret_made);
+	}
+	if (r < 0 || !h->unified || geteuid() == 0 || cgroup_may_enter(h, p->path))
+		return r;
+	(void) close(r);
+	if (*ret_made)
+		(void) cgroup_remove(h, p->path); /* ours and empty */
+	cgroup_remove_parents(h, p->path);
+	return -EACCES;
+}
+
+/* What the cgroups above it give it: the machine may have more. */
+static unsigned given(const struct groups_place *p, const struct cgroup_hierarchy *h)
+{
+	char text[512];
+	unsigned got = 0;
+
+	if (!h->unified || geteuid() == 0 ||
+	    cgroup_read(p->dir_fd, "cgroup.controllers", text, sizeof(text)) < 0)
+		return h->controllers;
+	for (struct str rest = str_trim(str_of(text)); rest.p && rest.n > 0;)
+		got |= cgroup_controller_of(str_cut(rest, ' ', &rest));
+	return got;
+}
+
 static int make_place(struct groups *g, size_t i, const struct groups_options *o, const char *path,
 		      bool absolute, unsigned want, struct err *e)
 {
 	const struct cgroup_hierarchy *h = &g->layout.at[i];
 	struct groups_place *p = &g->at[i];
-	auto_free char *base = absolute ? str_dup(STR("")) : relative_base(h, want);
 	size_t made = 0;
 
 	p->unified = h->unified;
 	p->name = h->name;
 	p->dir = h->dir;
-	p->path = base ? join(base, path) : NULL;
+	p->dir_fd = make_at(p, h, path, absolute, want, o->rootless, &made);
 	if (!p->path)
 		return err_set(e, ERR_EXHAUSTED, ENOMEM, "out of memory");
-	p->dir_fd = make_dir(h, p->path, want, &made);
-	if (p->dir_fd < 0 && o->may_fail && denied(p->dir_fd))
-		return 0; /* a limit that needs it is refused when it is written */
+	if (denied(p->dir_fd) && groups_tolerant(o->rootless)) {
+		cgroup_remove_parents(h, p->path); /* those it came to make */
+		g->denied = true; /* a limit that needs it is refused when it is written */
+		return 0;
+	}
 	if (p->dir_fd < 0)
 		return err_sys(e, -p->dir_fd, "make the cgroup /sys/fs/cgroup/%s/%s", h->dir,
 			       p->path);
 	p->made = true;
-	p->controllers = h->controllers;
+	p->controllers = given(p, h);
 	if (made == 0) {
 		p->made = false;
 		int r = check_unused(p, e);
@@ -149,9 +199,10 @@ static int make_place(struct groups *g, size_t i, const struct groups_options *o
 			     O_WRONLY | O_CLOEXEC);
 	if (p->enter_fd >= 0)
 		return 0;
-	if (o->may_fail && denied(-errno)) {
+	if (denied(-errno) && groups_tolerant(o->rootless)) {
 		close_fd(&p->dir_fd);
-		(void) cgroup_remove(h, p->path); /* ours and empty */
+		p->made = made > 0; /* ours and empty, or never ours */
+		g->denied = true;
 		return 0;
 	}
 	return err_sys(e, errno, "open /sys/fs/cgroup/%s/%s/cgroup.procs", h->dir, p->path);
@@ -175,6 +226,7 @@ static struct groups *groups_new(struct err *e)
 		return NULL;
 	}
 	g->n = g->layout.n;
+	g->rootless = ROOTLESS_AUTO;
 	return g;
 }
 
@@ -206,8 +258,15 @@ int groups_make(const struct groups_options *o, struct groups **ret_g, struct er
 
 	if (!g)
 		return -ENOMEM;
+	g->rootless = o->rootless;
 	for (size_t i = 0; i < g->n && r == 0; i++)
 		r = make_place(g, i, o, path, absolute, wanted(g, i, o->resources), e);
+	/* Where it shall be was said: then it must be there somewhere. */
+	if (r == 0 && g->denied && o->path && o->path[0] && !groups_any(g))
+		r = err_set(e, ERR_DENIED, EACCES,
+			    "linux.cgroupsPath '%s': no permission to make it in any hierarchy; an "
+			    "ordinary user needs a cgroup delegated to him, or none named",
+			    o->path);
 	if (r == 0)
 		r = groups_limits_apply(g, o->resources, true, e);
 	if (r < 0) {
@@ -288,6 +347,15 @@ const struct groups_place *groups_unified(const struct groups *g)
 			return &g->at[i];
 	}
 	return NULL;
+}
+
+bool groups_any(const struct groups *g)
+{
+	for (size_t i = 0; i < g->n; i++) {
+		if (g->at[i].dir_fd >= 0)
+			return true;
+	}
+	return false;
 }
 
 int groups_clone_fd(const struct groups *g)

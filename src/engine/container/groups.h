@@ -21,6 +21,7 @@
 
 #include "base/clock.h"
 #include "base/err.h"
+#include "engine/engine.h"
 #include "sys/cgroup.h"
 
 struct spec_resources;
@@ -39,7 +40,9 @@ struct groups_place {
 
 struct groups {
 	struct cgroup_layout layout;
-	bool saved; /* a state directory knows where it is: that never changes */
+	enum rootless rootless;
+	bool denied; /* some hierarchy was left out */
+	bool saved;  /* a state directory knows where it is: that never changes */
 	size_t n;
 	struct groups_place at[CGROUP_HIERARCHIES_MAX]; /* one of each hierarchy, same index */
 };
@@ -49,8 +52,8 @@ struct groups_options {
 	const char *path;			/* linux.cgroupsPath, or NULL */
 	const struct spec_resources *resources; /* or NULL: no limit */
 	bool systemd;				/* refused: UNSUPPORTED */
-	bool may_fail; /* rootless: hierarchies that cannot be written are left out when no limit
-			* needs them */
+	enum rootless rootless; /* hierarchies that cannot be written are left out when no limit
+				 * needs them */
 };
 
 /*
@@ -66,12 +69,18 @@ struct groups_options {
  */
 [[nodiscard]] int groups_find(const struct groups_options *o, struct groups **ret_g, struct err *e);
 
+/* Whether the caller's lack of rights is lived with. Looks at /proc for root: not for nothing. */
+bool groups_tolerant(enum rootless r);
+
 void groups_free(struct groups *g); /* closes only; NULL is fine */
 static inline void groups_freep(struct groups **g)
 {
 	groups_free(*g);
 }
 #define auto_groups __attribute__((cleanup(groups_freep)))
+
+/* Whether there is any at all: an ordinary user's container may have none. */
+bool groups_any(const struct groups *g);
 
 /* For CLONE_INTO_CGROUP: the unified cgroup's directory (borrowed), or FD_NONE. */
 int groups_clone_fd(const struct groups *g);

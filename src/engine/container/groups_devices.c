@@ -117,6 +117,7 @@ int groups_devices_apply(const struct groups *g, const struct spec_resources *r,
 {
 	struct cgroup_device_rule rules[CGROUP_DEVICE_RULES_MAX];
 	const struct groups_place *p = groups_place_of(g, CGROUP_DEVICES);
+	struct err why = {};
 	size_t n;
 
 	if (!fresh && (!r || r->devices_n == 0))
@@ -126,14 +127,19 @@ int groups_devices_apply(const struct groups *g, const struct spec_resources *r,
 	if (res < 0)
 		return res;
 	if (p)
-		return apply_v1(p, rules, n, e);
-	p = groups_unified(g);
-	if (!p || (fresh && cgroup_device_all_allowed(rules, n)))
+		res = apply_v1(p, rules, n, &why);
+	p = p ? NULL : groups_unified(g);
+	if (p && !(fresh && cgroup_device_all_allowed(rules, n))) {
+		res = cgroup_device_attach(p->dir_fd, rules, n);
+		if (res < 0)
+			(void) err_sys(&why, -res,
+				       "linux.resources.devices: attach the device program to "
+				       "/sys/fs/cgroup/%s/%s",
+				       p->dir, p->path);
+	}
+	/* Who may not set them can make no nodes either: what there is to open, he could before. */
+	if (res >= 0 || (why.kind == ERR_DENIED && groups_tolerant(g->rootless)))
 		return 0;
-	res = cgroup_device_attach(p->dir_fd, rules, n);
-	return res < 0 ? err_sys(e, -res,
-				 "linux.resources.devices: attach the device program to "
-				 "/sys/fs/cgroup/%s/%s",
-				 p->dir, p->path)
-		       : 0;
+	*e = why;
+	return res;
 }

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <math.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "base/auto.h"
 #include "fmt/spec.h"
@@ -49,6 +50,23 @@ static int put_i64(const struct groups_place *p, const char *file, int64_t v, co
 	return groups_put(p, file, text, what, e);
 }
 
+int groups_missing(const struct groups *g, enum cgroup_controller c, const char *what,
+		   struct err *e)
+{
+	const char *name = cgroup_controller_name(c, true);
+
+	/* The words in the middle are runc's: its callers look for them. */
+	if (g->denied || geteuid() != 0)
+		return err_set(e, ERR_DENIED, EACCES,
+			       "%s: cannot set %s limit: container could not join or create cgroup "
+			       "(the '%s' controller must be delegated to the user)",
+			       what, name, name);
+	return err_set(e, ERR_UNSUPPORTED, 0,
+		       "%s: no cgroup hierarchy that this container may use has the '%s' "
+		       "controller",
+		       what, name);
+}
+
 /* The place for a controller, or the error that nothing here can enforce `what`. */
 static const struct groups_place *need(const struct groups *g, enum cgroup_controller c,
 				       const char *what, struct err *e)
@@ -56,10 +74,7 @@ static const struct groups_place *need(const struct groups *g, enum cgroup_contr
 	const struct groups_place *p = groups_place_of(g, c);
 
 	if (!p)
-		(void) err_set(e, ERR_UNSUPPORTED, 0,
-			       "%s: no cgroup hierarchy that this container may use has the '%s' "
-			       "controller",
-			       what, cgroup_controller_name(c, true));
+		(void) groups_missing(g, c, what, e);
 	return p;
 }
 
@@ -455,6 +470,10 @@ static int unified_apply(const struct groups *g, const struct spec_resources *re
 {
 	const struct groups_place *p = groups_unified(g);
 
+	if (!p && g->denied)
+		return err_set(e, ERR_DENIED, EACCES,
+			       "linux.resources.unified: cannot set limits: container could not "
+			       "join or create cgroup (it must be delegated to the user)");
 	if (!p)
 		return err_set(
 			e, ERR_UNSUPPORTED, 0,

@@ -21,6 +21,10 @@ void groups_await(pid_t pid, nsec_t *wait, nsec_t deadline);
 [[nodiscard]] int groups_put(const struct groups_place *p, const char *file, const char *value,
 			     const char *what, struct err *e);
 
+/* The error that nothing here can enforce `what`; for ordinary users, what they need. */
+int groups_missing(const struct groups *g, enum cgroup_controller c, const char *what,
+		   struct err *e);
+
 [[nodiscard]] int groups_memory_apply(const struct groups *g, const struct spec_resources *r,
 				      struct err *e);
 [[nodiscard]] int groups_devices_apply(const struct groups *g, const struct spec_resources *r,

@@ -181,9 +181,7 @@ int groups_memory_apply(const struct groups *g, const struct spec_resources *res
 	if (!wanted)
 		return 0;
 	if (!p)
-		return err_set(e, ERR_UNSUPPORTED, 0,
-			       "linux.resources.memory: no cgroup hierarchy that this container "
-			       "may use has the 'memory' controller");
+		return groups_missing(g, CGROUP_MEMORY, "linux.resources.memory", e);
 	int r = 0;
 
 	if (m->limit_set && m->check_before_update_set && m->check_before_update)

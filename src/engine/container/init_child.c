@@ -186,9 +186,10 @@ static int become_root_inside(struct plan *p, struct err *e)
 	}
 	if (!p->new_user && !p->join_user)
 		return 0;
-	if (setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0)
-		return err_sys(e, errno, "becoming root in the user namespace (is 0 mapped?)");
-	return 0;
+	r = process_become_root(p->process.spec);
+	/* The kernel forgets it with a change of ids. */
+	(void) prctl(PR_SET_PDEATHSIG, SIGKILL);
+	return r < 0 ? err_sys(e, -r, "becoming root in the user namespace") : 0;
 }
 
 /* The parent moves them here; sysctls may be about them. */
@@ -286,6 +287,7 @@ static int build(struct plan *p, struct err *e)
 	r = r < 0 ? r : open_lsm(p, e);
 	/* Whoever shares a pid namespace with us shall not look at what we hold (CVE-2016-9962). */
 	(void) prctl(PR_SET_DUMPABLE, 0);
+	r = r < 0 || !p->late ? r : late_sources(p, e);
 	r = r < 0 ? r : rootfs_build(p, e);
 	r = r < 0 ? r : (p->make_dev ? devices_fill(p, e) : 0);
 	r = r < 0 ? r : console(p, e);
@@ -332,9 +334,13 @@ static void wait_for_start(struct plan *p)
 	/* Killed while it cloned us, it was gone before we asked for its death signal. */
 	if (pidfd_poll(p->creator_fd, 0) > 0)
 		_exit(1);
+	/* The creator may go, or must not: a change of ids has disarmed it. */
+	(void) prctl(PR_SET_PDEATHSIG, p->bound ? SIGKILL : 0);
 	if (!p->bound) {
-		(void) prctl(PR_SET_PDEATHSIG, 0); /* the creator may go */
 		close_the_rest(p);
+		/* Who has no power over hidden processes takes the gate of a visible one only. */
+		if (p->unprivileged)
+			(void) prctl(PR_SET_DUMPABLE, 1);
 	}
 	if (child_tell(p->sync_fd, CHILD_READY, 0, FD_NONE, NULL) < 0)
 		_exit(1);
@@ -372,6 +378,23 @@ static void run(struct plan *p)
 }
 
 /*
+ * Namespaces that belong to the caller's user namespace are joined with the rights he has there,
+ * those that belong to the joined one with the rights in it: whichever the kernel accepts.
+ */
+static void join_as_ourselves(struct plan *p)
+{
+	static const enum spec_ns_type types[] = { SPEC_NS_PID, SPEC_NS_IPC, SPEC_NS_UTS,
+						   SPEC_NS_NETWORK };
+
+	for (size_t i = 0; i < ARRAY_SIZE(types); i++) {
+		int *fd = &p->join_fd[types[i]];
+
+		if (*fd >= 0 && setns(*fd, 0) == 0)
+			*fd = FD_NONE; /* plan_close has it too */
+	}
+}
+
+/*
  * A user namespace that exists already must own the namespaces made here: go in first, then make
  * them with a second clone whose child is the parent's, not ours.
  */
@@ -385,7 +408,8 @@ static void fork_inside(struct plan *p)
 	if (set_oom(p, &e) < 0 || (p->process.spec && process_limits(&p->process, &e) < 0))
 		fail(p, &e);
 	p->process.rlimits_done = true;
-	if (join(p, SPEC_NS_PID, &e) < 0 || join(p, SPEC_NS_USER, &e) < 0)
+	join_as_ourselves(p);
+	if (join(p, SPEC_NS_USER, &e) < 0 || join(p, SPEC_NS_PID, &e) < 0)
 		fail(p, &e);
 	pid = ns_clone(p->clone_flags | CLONE_PARENT, FD_NONE, &pidfd);
 	if (pid == 0) {

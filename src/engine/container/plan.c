@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <linux/magic.h>
 #include <linux/sched.h>
 #include <stdio.h>
@@ -18,6 +19,7 @@
 #include "engine/container/hooks.h"
 #include "engine/container/listener.h"
 #include "engine/container/seccomp.h"
+#include "sys/caps.h"
 
 static const unsigned ns_flag[SPEC_NS_N_] = {
 	[SPEC_NS_USER] = CLONE_NEWUSER,	    [SPEC_NS_MOUNT] = CLONE_NEWNS,
@@ -310,7 +312,7 @@ static int plan_stdio(struct plan *p, const struct bundle *b, struct err *e)
 	return plan_preserve(p, b->preserve_fds, b->preserve_fds_n, e);
 }
 
-static const char *path_of(struct plan *p, int fd)
+const char *plan_path_of(struct plan *p, int fd)
 {
 	char link[40], path[4096];
 	ssize_t n;
@@ -340,8 +342,8 @@ static int plan_hook_paths(struct plan *p, const struct bundle *b, struct err *e
 		root = openat(from, b->spec->root->path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (root < 0 && b->root_fd < 0)
 		return err_sys(e, errno, "root file system");
-	p->root_path = path_of(p, root >= 0 ? root : b->root_fd);
-	p->bundle_path = b->bundle_fd >= 0 ? path_of(p, b->bundle_fd) : NULL;
+	p->root_path = plan_path_of(p, root >= 0 ? root : b->root_fd);
+	p->bundle_path = b->bundle_fd >= 0 ? plan_path_of(p, b->bundle_fd) : NULL;
 	return 0;
 }
 
@@ -382,6 +384,7 @@ int plan_make(struct plan *ret_p, struct arena *a, const struct bundle *b, struc
 			    .gate_fd = FD_NONE };
 	p->process.new_keyring = !b->no_new_keyring;
 	p->bound = b->bound;
+	p->unprivileged = !caps_effective(CAP_SYS_ADMIN);
 	r = plan_namespaces(p, e);
 	r = r < 0 ? r : plan_proc(p, e);
 	r = r < 0 ? r : plan_maps(p, e);

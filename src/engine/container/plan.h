@@ -30,6 +30,8 @@ enum plan_mount_kind {
 struct plan_cgroup {
 	const char *name; /* of its directory; "a,b" gets links a and b */
 	int tree_fd;
+	const char *path;  /* late: absolute */
+	bool only_to_look; /* none of the container's: read-only whatever was asked */
 };
 
 struct plan_mount {
@@ -38,6 +40,8 @@ struct plan_mount {
 	const char *fstype; /* for NEW and messages */
 	struct mount_words words;
 	int tree_fd;
+	const struct spec_mount *spec;
+	const char *source; /* late: absolute; NULL when it is no bind */
 	bool source_is_dir;
 	const char *link_target; /* copy-symlink: make this link instead of a mount */
 	struct plan_cgroup *cgroups;
@@ -61,8 +65,7 @@ struct plan_process {
 	size_t memory_nodes_max;
 	int lsm_fd; /* /proc/self/attr/... of the process itself, opened before the pivot */
 	const char *lsm_text;
-	bool setgroups_denied; /* the user namespace forbids it */
-	bool keep_groups;      /* the caller's supplementary groups stay */
+	bool keep_groups; /* the caller's supplementary groups stay */
 	bool new_keyring;
 	bool joined_user; /* runs in another user namespace than the parent */
 };
@@ -84,6 +87,13 @@ struct plan {
 	const char *bundle_path; /* working directory of createContainer hooks */
 	unsigned root_mounts;	 /* mounts on "/" itself, over that; counted by the child */
 	int host_dev_null;
+	/*
+	 * An ordinary user may clone mounts in a user namespace of his only: the init opens root
+	 * and sources by their paths, with the rights it has there.
+	 */
+	bool late;
+	const char *root_source; /* late: absolute */
+	bool unprivileged;	 /* the creator has no power over processes that hide from him */
 	bool no_pivot;
 	bool bind_devices; /* nodes cannot be made here: bind the host's */
 	bool make_dev;	   /* fill /dev: nobody bound one */
@@ -120,9 +130,19 @@ void plan_close(struct plan *p);
 /* The plan owns fd from now on; gives it back. -ENOMEM closes it. */
 int plan_own(struct plan *p, int fd);
 
+/* The absolute path of an open directory, in the arena; NULL: none. */
+const char *plan_path_of(struct plan *p, int fd);
+
 /* Mounts and root, in plan_mounts.c. */
 [[nodiscard]] int plan_root(struct plan *p, const struct bundle *b, struct err *e);
 [[nodiscard]] int plan_mounts(struct plan *p, const struct bundle *b, struct err *e);
+/* System calls alone, for the init as well: a clone gets its attributes before anybody sees it. */
+[[nodiscard]] int plan_root_ready(const struct plan *p, int fd, const char *path, struct err *e);
+[[nodiscard]] int plan_bind_ready(const struct plan *p, const struct plan_mount *pm, struct err *e);
+[[nodiscard]] int plan_cgroup_ready(const struct plan_mount *pm, const struct plan_cgroup *pc,
+				    struct err *e);
+/* All are there: settles what kind of a mount it is. */
+void plan_cgroups_done(const struct plan *p, struct plan_mount *pm);
 
 /* plan_devices.c: nodes for a container that may not make any. */
 [[nodiscard]] int plan_devices(struct plan *p, struct err *e);

@@ -6,9 +6,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/auto.h"
@@ -26,23 +28,25 @@ static uint64_t default_propagation(const struct spec *s)
 	return MS_SLAVE;
 }
 
-int plan_root(struct plan *p, const struct bundle *b, struct err *e)
+/* For the init, which has other descriptors of the same places. */
+static const char *absolute(struct plan *p, const struct bundle *b, const char *path)
 {
-	struct mount_change c = { .propagation = default_propagation(b->spec) };
-	const char *path = b->root_fd >= 0 ? "" : b->spec->root ? b->spec->root->path : NULL;
-	int from = b->root_fd >= 0 ? b->root_fd : b->bundle_fd >= 0 ? b->bundle_fd : AT_FDCWD;
+	const char *dir;
+
+	if (path[0] == '/')
+		return path;
+	dir = b->bundle_path ? b->bundle_path
+			     : plan_path_of(p, b->bundle_fd >= 0 ? b->bundle_fd : AT_FDCWD);
+	return dir ? arena_printf(p->a, "%s/%s", dir, path) : NULL;
+}
+
+int plan_root_ready(const struct plan *p, int fd, const char *path, struct err *e)
+{
+	struct mount_change c = { .propagation = default_propagation(p->spec) };
 	struct stat st;
 	int r;
 
-	if (!path)
-		return err_set(e, ERR_INVALID, EINVAL, "root: missing from config.json");
-	r = mount_clone(from, path, true);
-	if (r == -EINVAL && b->root_fd >= 0)
-		r = fcntl(b->root_fd, F_DUPFD_CLOEXEC, 3); /* a detached mount: taken as it is */
-	p->root_fd = plan_own(p, r);
-	if (p->root_fd < 0)
-		return err_sys(e, -p->root_fd, "root file system '%s'", path);
-	if (fstat(p->root_fd, &st) < 0 || !S_ISDIR(st.st_mode))
+	if (fstat(fd, &st) < 0 || !S_ISDIR(st.st_mode))
 		return err_set(e, ERR_INVALID, ENOTDIR, "root file system '%s': not a directory",
 			       path);
 	/*
@@ -50,13 +54,46 @@ int plan_root(struct plan *p, const struct bundle *b, struct err *e)
 	 * own mounts would appear on the host. "shared" is restored when all is mounted.
 	 */
 	c.propagation = c.propagation == MS_SHARED ? MS_SLAVE : c.propagation;
-	r = mount_change(p->root_fd, "", true, &c);
-	if (r < 0)
-		return err_sys(e, -r, "root file system '%s': propagation", path);
-	return 0;
+	r = mount_change(fd, "", true, &c);
+	return r < 0 ? err_sys(e, -r, "root file system '%s': propagation", path) : 0;
 }
 
-static int id_holder(struct plan *p, const struct spec_mount *m, struct err *e)
+int plan_root(struct plan *p, const struct bundle *b, struct err *e)
+{
+	const char *path = b->root_fd >= 0 ? "" : b->spec->root ? b->spec->root->path : NULL;
+	int from = b->root_fd >= 0 ? b->root_fd : b->bundle_fd >= 0 ? b->bundle_fd : AT_FDCWD;
+	int r;
+
+	if (!path)
+		return err_set(e, ERR_INVALID, EINVAL, "root: missing from config.json");
+	r = mount_clone(from, path, true);
+	if (r == -EPERM && b->root_fd < 0) {
+		p->late = true;
+		p->root_source = absolute(p, b, path);
+		return p->root_source ? 0 : err_set(e, ERR_EXHAUSTED, ENOMEM, "out of memory");
+	}
+	if (r == -EINVAL && b->root_fd >= 0)
+		r = fcntl(b->root_fd, F_DUPFD_CLOEXEC, 3); /* a detached mount: taken as it is */
+	p->root_fd = plan_own(p, r);
+	if (p->root_fd < 0)
+		return err_sys(e, -p->root_fd, "root file system '%s'", path);
+	return plan_root_ready(p, p->root_fd, path, e);
+}
+
+/*
+ * /sys of the host, bound read-only for a user who has no sysfs of his own: what is mounted below,
+ * the cgroups he may write, is part of it (CVE-2023-25809).
+ */
+static bool sysfs_read_only(const struct plan *p, const struct plan_mount *pm)
+{
+	struct statfs fs;
+
+	return p->process.joined_user && pm->words.rec_bind &&
+	       (pm->words.set & MOUNT_ATTR_RDONLY) && fstatfs(pm->tree_fd, &fs) == 0 &&
+	       fs.f_type == SYSFS_MAGIC;
+}
+
+static int id_holder(const struct plan *p, const struct spec_mount *m, struct err *e)
 {
 	struct ns_map uids[64], gids[64];
 	const struct spec_id_map *u = m->uid_maps_n ? m->uid_maps : p->spec->linux_.uid_maps;
@@ -80,9 +117,9 @@ static int id_holder(struct plan *p, const struct spec_mount *m, struct err *e)
 	return fd;
 }
 
-static int change_bind(struct plan *p, const struct spec_mount *m, struct plan_mount *pm,
-		       struct err *e)
+int plan_bind_ready(const struct plan *p, const struct plan_mount *pm, struct err *e)
 {
+	const struct spec_mount *m = pm->spec;
 	const struct mount_words *w = &pm->words;
 	struct mount_change own = { .set = w->set, .clear = w->clear };
 	struct mount_change rec = { .set = w->rec_set, .clear = w->rec_clear };
@@ -90,6 +127,13 @@ static int change_bind(struct plan *p, const struct spec_mount *m, struct plan_m
 	struct mount_change asked = { .propagation = w->propagation };
 	int r = 0;
 
+	if (w->idmap && p->late)
+		return err_set(e, ERR_UNSUPPORTED, EPERM,
+			       "mount at '%.100s': idmapped mounts of the host's file systems need "
+			       "root",
+			       m->destination);
+	if (sysfs_read_only(p, pm))
+		rec.set |= MOUNT_ATTR_RDONLY;
 	if (w->idmap) {
 		auto_fd int userns = id_holder(p, m, e);
 		struct mount_change map = { .set = MOUNT_ATTR_IDMAP, .userns_fd = userns };
@@ -147,6 +191,10 @@ static int plan_bind(struct plan *p, const struct bundle *b, const struct spec_m
 	}
 	if (r < 0 || pm->link_target)
 		return r;
+	if (p->late) {
+		pm->source = absolute(p, b, m->source);
+		return pm->source ? 0 : err_set(e, ERR_EXHAUSTED, ENOMEM, "out of memory");
+	}
 	at = openat(from, m->source,
 		    O_PATH | O_CLOEXEC | (pm->words.src_nofollow ? O_NOFOLLOW : 0));
 	if (at < 0)
@@ -159,21 +207,47 @@ static int plan_bind(struct plan *p, const struct bundle *b, const struct spec_m
 	if (pm->tree_fd < 0)
 		return err_sys(e, -pm->tree_fd, "mount source '%.200s' (for '%.100s')", m->source,
 			       m->destination);
-	return change_bind(p, m, pm, e);
+	return plan_bind_ready(p, pm, e);
+}
+
+int plan_cgroup_ready(const struct plan_mount *pm, const struct plan_cgroup *pc, struct err *e)
+{
+	struct mount_change c = { .set = pm->words.set | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV |
+					 MOUNT_ATTR_NOEXEC,
+				  .clear = pm->words.clear,
+				  .propagation = MS_PRIVATE };
+	int r;
+
+	if (pc->only_to_look) {
+		c.set |= MOUNT_ATTR_RDONLY;
+		c.clear &= ~(uint64_t) MOUNT_ATTR_RDONLY;
+	}
+	r = mount_change(pc->tree_fd, "", true, &c);
+	return r < 0 ? err_sys(e, -r, "mount at '%.100s': cgroup %s", pm->destination, pc->name)
+		     : 0;
+}
+
+void plan_cgroups_done(const struct plan *p, struct plan_mount *pm)
+{
+	const struct groups *g = p->groups;
+
+	/* One unified hierarchy is mounted itself, without a tmpfs around it. */
+	if (g->n == 1 && g->at[0].unified && pm->cgroups_n == 1) {
+		pm->kind = PLAN_MOUNT_BIND;
+		pm->source_is_dir = true;
+		pm->tree_fd = pm->cgroups[0].tree_fd;
+	}
 }
 
 /*
  * The container's own cgroup in every hierarchy. A clone of its directory serves with and without
- * a cgroup namespace: in a new one that directory is the root.
+ * a cgroup namespace: in a new one that directory is the root. Where it has none, the caller's
+ * own, in which it is, to look at.
  */
 static int plan_cgroup_mount(struct plan *p, const struct spec_mount *m, struct plan_mount *pm,
 			     struct err *e)
 {
 	const struct groups *g = p->groups;
-	struct mount_change c = { .set = pm->words.set | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV |
-					 MOUNT_ATTR_NOEXEC,
-				  .clear = pm->words.clear,
-				  .propagation = MS_PRIVATE };
 
 	pm->kind = PLAN_MOUNT_CGROUP;
 	if (!g || g->n == 0)
@@ -185,24 +259,32 @@ static int plan_cgroup_mount(struct plan *p, const struct spec_mount *m, struct 
 		return err_set(e, ERR_EXHAUSTED, ENOMEM, "out of memory");
 	for (size_t i = 0; i < g->n; i++) {
 		struct plan_cgroup *pc = &pm->cgroups[pm->cgroups_n];
-		int r;
+		auto_fd int own = FD_NONE;
+		int dir = g->at[i].dir_fd, r;
 
-		if (g->at[i].dir_fd < 0)
+		if (dir < 0)
+			dir = own = cgroup_open(&g->layout.at[i], g->layout.at[i].own);
+		if (dir < 0)
 			continue;
-		pc->name = g->at[i].dir;
-		pc->tree_fd = plan_own(p, mount_clone(g->at[i].dir_fd, "", false));
-		r = pc->tree_fd < 0 ? pc->tree_fd : mount_change(pc->tree_fd, "", true, &c);
-		if (r < 0)
-			return err_sys(e, -r, "mount at '%.100s': cgroup %s", m->destination,
-				       g->at[i].dir);
+		*pc = (struct plan_cgroup){ .name = g->layout.at[i].dir,
+					    .tree_fd = FD_NONE,
+					    .only_to_look = own >= 0 };
 		pm->cgroups_n++;
+		if (p->late) {
+			pc->path = plan_path_of(p, dir);
+			if (!pc->path)
+				return err_set(e, ERR_EXHAUSTED, ENOMEM, "out of memory");
+			continue;
+		}
+		pc->tree_fd = plan_own(p, mount_clone(dir, "", false));
+		r = pc->tree_fd < 0 ? err_sys(e, -pc->tree_fd, "mount at '%.100s': cgroup %s",
+					      pm->destination, pc->name)
+				    : plan_cgroup_ready(pm, pc, e);
+		if (r < 0)
+			return r;
 	}
-	/* One unified hierarchy is mounted itself, without a tmpfs around it. */
-	if (g->n == 1 && g->at[0].unified && pm->cgroups_n == 1) {
-		pm->kind = PLAN_MOUNT_BIND;
-		pm->source_is_dir = true;
-		pm->tree_fd = pm->cgroups[0].tree_fd;
-	}
+	if (!p->late)
+		plan_cgroups_done(p, pm);
 	return 0;
 }
 
@@ -216,6 +298,7 @@ static int plan_mount(struct plan *p, const struct bundle *b, const struct spec_
 	pm->destination = m->destination;
 	pm->fstype = m->type ? m->type : "bind";
 	pm->tree_fd = FD_NONE;
+	pm->spec = m;
 	if (pm->words.bind)
 		return plan_bind(p, b, m, pm, e);
 	if (streq(pm->fstype, "cgroup") || streq(pm->fstype, "cgroup2"))

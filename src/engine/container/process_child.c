@@ -42,6 +42,14 @@ void process_all_cpus(void)
 	(void) syscall(SYS_sched_setaffinity, 0, sizeof(all), all);
 }
 
+int process_limit_refused(const struct spec_rlimit *l, size_t i, struct err *e)
+{
+	return err_sys(e, errno,
+		       "process.rlimits[%zu]: soft %llu, hard %llu (raising the hard limit needs "
+		       "CAP_SYS_RESOURCE)",
+		       i, (unsigned long long) l->soft, (unsigned long long) l->hard);
+}
+
 int process_limits(const struct plan_process *p, struct err *e)
 {
 	for (size_t i = 0; i < p->spec->rlimits_n && !p->rlimits_done; i++) {
@@ -49,11 +57,7 @@ int process_limits(const struct plan_process *p, struct err *e)
 		struct rlimit lim = { .rlim_cur = l->soft, .rlim_max = l->hard };
 
 		if (setrlimit((int) l->resource, &lim) < 0)
-			return err_sys(e, errno,
-				       "process.rlimits[%zu]: soft %llu, hard %llu (raising the "
-				       "hard limit needs CAP_SYS_RESOURCE)",
-				       i, (unsigned long long) l->soft,
-				       (unsigned long long) l->hard);
+			return process_limit_refused(l, i, e);
 	}
 	return 0;
 }
@@ -112,16 +116,31 @@ static void own_stdio(const struct plan_process *p)
 	}
 }
 
+int process_become_root(const struct spec_process *s)
+{
+	uint32_t uid = s ? s->user.uid : 0, gid = s ? s->user.gid : 0;
+
+	if (setresgid(0, 0, 0) < 0 && (errno != EINVAL || setresgid(gid, gid, gid) < 0))
+		return -errno;
+	if (setresuid(0, 0, 0) == 0)
+		return 0;
+	if (errno != EINVAL || prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0)
+		return -errno;
+	return setresuid(uid, uid, uid) < 0 ? -errno : 0;
+}
+
 static int set_ids(struct plan_process *p, struct err *e)
 {
 	const struct spec_user *u = &p->spec->user;
 	const gid_t *groups = u->additional_gids.v;
 
-	if (u->additional_gids.n || !(p->setgroups_denied || p->keep_groups)) {
-		if (setgroups(u->additional_gids.n, groups) < 0 &&
-		    (u->additional_gids.n || errno != EPERM))
-			return err_sys(e, errno, "process.user.additionalGids: setgroups");
-	}
+	/* Refused where only one's own group is mapped, and with it what would need it. */
+	if ((u->additional_gids.n || !p->keep_groups) &&
+	    setgroups(u->additional_gids.n, groups) < 0 && (u->additional_gids.n || errno != EPERM))
+		return err_sys(e, errno, "process.user.additionalGids: setgroups%s",
+			       errno == EPERM ? " (in a user namespace it needs more than the "
+						"own group mapped: see /etc/subgid)"
+					      : "");
 	if (setresgid(u->gid, u->gid, u->gid) < 0)
 		return err_sys(e, errno, "process.user.gid %u", u->gid);
 	/* What is permitted stays over the change of uid; what of it remains is set last. */

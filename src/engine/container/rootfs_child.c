@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <linux/openat2.h>
 #include <sched.h>
 #include <stdio.h>
@@ -13,6 +14,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/auto.h"
@@ -20,6 +22,8 @@
 #include "engine/container/child.h"
 #include "engine/container/plan.h"
 #include "sys/path.h"
+
+#define MQUEUE_MAGIC 0x19800202 /* in no header: ipc/mqueue.c */
 
 static bool is_root(const char *path)
 {
@@ -153,6 +157,47 @@ static int sysfs_instead(void)
 	return fd;
 }
 
+/* The file system of the host at the place where it usually is, when it is that one. */
+static int host_mount(const char *path, long magic)
+{
+	struct statfs fs;
+	int fd = mount_clone(AT_FDCWD, path, true);
+
+	if (fd >= 0 && (fstatfs(fd, &fs) < 0 || (long) fs.f_type != magic)) {
+		(void) close(fd);
+		return -ENODEV;
+	}
+	return fd;
+}
+
+/*
+ * What belongs to a namespace that is not ours is refused in a user namespace: then the one of who
+ * shares that namespace with us, which shows just the same.
+ */
+static int shared_instead(const struct plan *p, const struct plan_mount *m, int refused)
+{
+	const struct spec_ns *ns = p->spec->linux_.ns;
+	struct mount_change own = { .set = m->words.set };
+	int fd = refused, r;
+
+	if (refused != -EPERM && refused != -EBUSY)
+		return refused;
+	if (streq(m->fstype, "sysfs"))
+		return sysfs_instead();
+	if (streq(m->fstype, "proc") && !ns[SPEC_NS_PID].present)
+		fd = host_mount("/proc", PROC_SUPER_MAGIC);
+	else if (streq(m->fstype, "mqueue") && !ns[SPEC_NS_IPC].present)
+		fd = host_mount("/dev/mqueue", MQUEUE_MAGIC);
+	if (fd < 0 || !own.set)
+		return fd < 0 ? refused : fd;
+	r = mount_change(fd, "", true, &own);
+	if (r < 0) {
+		(void) close(fd);
+		return r;
+	}
+	return fd;
+}
+
 static int new_refused(struct plan_mount *m, int r, const char *why, struct err *e)
 {
 	if (streq(m->fstype, "proc") && r == -EPERM)
@@ -192,8 +237,8 @@ static int do_new(struct plan *p, struct plan_mount *m, struct err *e)
 		inherit_mode(m, target, mode);
 	fd = mount_new(m->fstype, m->words.data, m->words.data_n,
 		       m->words.copy_up ? attr & ~(uint64_t) MOUNT_ATTR_RDONLY : attr, why);
-	if ((fd == -EPERM || fd == -EBUSY) && streq(m->fstype, "sysfs"))
-		fd = sysfs_instead();
+	if (fd < 0)
+		fd = shared_instead(p, m, fd);
 	if (fd < 0)
 		return new_refused(m, fd, why, e);
 	r = fill_copy(m, fd, target);
