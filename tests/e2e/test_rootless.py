@@ -97,6 +97,14 @@ def held(mine, bundle, *options, verb=("run", "-d")):
         mine.try_("delete", "--force", id)
 
 
+def ended(pid):
+    """Gone, or waiting to be reaped by whoever took it over."""
+    try:
+        return ") Z " in Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
 SLEEP = ("/bin/sleep", "1000")
 
 
@@ -331,7 +339,7 @@ def test_delete_force_in_each_state(mine, make):
         with held(mine, make(SLEEP), verb=verb) as id:
             pid = mine.state(id)["pid"]
             mine("delete", "--force", id)
-            assert not os.path.exists(f"/proc/{pid}")
+            until(lambda: ended(pid), "its process has ended")
 
 
 def test_exit_status_and_streams(mine, make):
@@ -394,8 +402,7 @@ def test_a_killed_creator_takes_the_init_along(mine, make, user):
         stat = Path(f"/proc/{pid}/stat").read_text()
         creator = int(stat.rsplit(")", 1)[1].split()[1])
         os.kill(creator, 9)
-        until(lambda: not os.path.exists(f"/proc/{pid}") or
-              ") Z " in Path(f"/proc/{pid}/stat").read_text(), "the init is gone")
+        until(lambda: ended(pid), "the init is gone")
     finally:
         p.kill()
         p.wait()

@@ -157,7 +157,8 @@ int groups_attach(const struct groups *g, pid_t pid, pid_t init, const char *con
 			r = enter(p, "", pid);
 		} else if (r == -EBUSY && p->unified && !subs_n) {
 			r = enter_beside(p, init, pid);
-		} else if ((r == -EACCES || r == -EPERM) && !subs_n && groups_tolerant(g->rootless)) {
+		} else if ((r == -EACCES || r == -EPERM) && !subs_n &&
+			   groups_tolerant(g->rootless)) {
 			/* From a session beside the one it was started in a user may not move into
 			 * it: as with runc the process stays where its caller is. */
 			r = 0;
