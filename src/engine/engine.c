@@ -228,6 +228,12 @@ int engine_load(struct instance *in, int state_fd, struct err *e)
 	return in->ops->load(in, state_fd, e);
 }
 
+int engine_look(const struct engine_ops *ops, int parent_fd, const char *name,
+		struct engine_look *ret, struct err *e)
+{
+	return ops->look(parent_fd, name, ret, e);
+}
+
 void engine_exited(struct instance *in)
 {
 	if (may_enter(in, ENGINE_STOPPED))

@@ -127,6 +127,12 @@ struct exec {
 	int console_fd; /* given: the pty's master when process->terminal and no console_socket */
 };
 
+/* What lists show of an instance. */
+struct engine_look {
+	enum engine_state state; /* now */
+	pid_t pid;		 /* 0: it does not run */
+};
+
 struct instance;
 
 struct engine_ops {
@@ -162,6 +168,9 @@ struct engine_ops {
 	 * pid and pidfd. After a crash within create: what was left so far, as FAILED, so that
 	 * destroy cleans it up; ERR_NOT_FOUND when there is nothing. */
 	int (*load)(struct instance *in, int state_fd, struct err *e);
+	/* The state and pid that load would find in the state directory `name` of parent_fd, and no
+	 * more: for many in a row. */
+	int (*look)(int parent_fd, const char *name, struct engine_look *ret, struct err *e);
 	/* Close and free what the instance holds in this process; the workload lives on. */
 	void (*forget)(struct instance *in);
 };
@@ -210,6 +219,8 @@ void instance_forget(struct instance *in);
 [[nodiscard]] int engine_update(struct instance *in, const struct spec_resources *r, struct err *e);
 [[nodiscard]] int engine_save(const struct instance *in, int state_fd, struct err *e);
 [[nodiscard]] int engine_load(struct instance *in, int state_fd, struct err *e);
+[[nodiscard]] int engine_look(const struct engine_ops *ops, int parent_fd, const char *name,
+			      struct engine_look *ret, struct err *e);
 void engine_exited(
 	struct instance *in); /* the creator saw the pidfd: RUNNING/PAUSED/CREATED -> STOPPED */
 void engine_destroy(struct instance *in);

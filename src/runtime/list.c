@@ -51,7 +51,8 @@ static int run_state(struct runtime *rt, const void *options, const struct strin
 	auto_container struct container c = CONTAINER_INIT;
 	auto_buf struct buf out = BUF_INIT(OUTPUT_MAX);
 	struct json_writer w = JSON_WRITER_PRETTY(&out, 2);
-	int r = container_open(rt, args->v[0], CONTAINER_LOOK, &c, e);
+	auto_fd int root = container_cache(rt);
+	int r = container_show(rt, root, args->v[0], &c, e);
 
 	(void) options;
 	if (r < 0)
@@ -129,12 +130,14 @@ static int run_list(struct runtime *rt, const void *options, const struct string
 
 	if (!all)
 		return err_set(e, ERR_EXHAUSTED, ENOMEM, "out of memory");
+	auto_fd int root = container_cache(rt);
+
 	for (size_t i = 0; i < n; i++) {
 		struct err gone;
 
 		/* One that is deleted while the list is made is not in it; one that cannot be
 		 * read does not hide the others. */
-		if (container_open(rt, ids[i], CONTAINER_LOOK, &all[open], &gone) == 0) {
+		if (container_show(rt, root, ids[i], &all[open], &gone) == 0) {
 			close_fd(&all[open].dir_fd);
 			open++;
 		} else if (gone.kind != ERR_NOT_FOUND) {

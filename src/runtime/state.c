@@ -243,26 +243,46 @@ int container_new(struct runtime *rt, const char *id, const char *bundle, const 
 	return 0;
 }
 
+/* The state file, or its first line and maybe more: config.json can be a hundred times as long. */
+static int read_text(int dir_fd, const char *file, bool spec, struct buf *ret_text)
+{
+	auto_fd int fd = openat(dir_fd, file, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	char some[2048];
+	ssize_t n;
+
+	if (fd < 0)
+		return -errno;
+	while (!spec && (n = read(fd, some, sizeof(some))) != 0) {
+		if (n < 0 && errno != EINTR)
+			return -errno;
+		buf_add(ret_text, some, n < 0 ? 0 : (size_t) n);
+		if (n > 0 && memchr(some, '\n', (size_t) n))
+			break;
+	}
+	return spec ? fd_read_all(fd, ret_text) : buf_error(ret_text);
+}
+
 /* One of the two parts of the state file: the line, or the spec after it. */
-static int read_json(struct runtime *rt, const struct container *c, bool spec,
+static int read_json(struct runtime *rt, const char *id, int dir_fd, const char *file, bool spec,
 		     const struct json **ret_v, struct err *e)
 {
 	auto_buf struct buf text = BUF_INIT(STATE_MAX + JSON_TEXT_MAX);
 	struct str config, line;
-	int r = file_read(c->dir_fd, STATE_FILE, &text);
+	int r = read_text(dir_fd, file, spec, &text);
 
 	if (r < 0)
-		return err_sys(e, -r, "read '%s/%s/%s'", rt->root, c->id, STATE_FILE);
+		return err_sys(e, -r, "read '%s/%s/%s'", rt->root, id, STATE_FILE);
 	line = str_cut(buf_str(&text), '\n', &config);
 	r = json_parse(rt->arena, !spec ? line : config.p ? config : STR(""), ret_v, e);
-	return r < 0 ? err_ctx(e, "read '%s/%s/%s'", rt->root, c->id, STATE_FILE) : 0;
+	return r < 0 ? err_ctx(e, "read '%s/%s/%s'", rt->root, id, STATE_FILE) : 0;
 }
 
-static int read_state(struct runtime *rt, struct container *c, struct err *e)
+static int read_state(struct runtime *rt, struct container *c, int dir_fd, const char *file,
+		      struct err *e)
 {
 	const struct json *v;
 	const char *created;
-	int r = read_json(rt, c, false, &v, e);
+	int r = read_json(rt, c->id, dir_fd, file, false, &v, e);
 
 	if (r < 0)
 		return r;
@@ -290,7 +310,7 @@ static void describe_nothing(struct container *c)
 	c->created = 0;
 }
 
-static int load_instance(struct runtime *rt, struct container *c, struct err *e)
+static int load_instance(struct container *c, struct err *e)
 {
 	const struct engine_ops *ops = engine_find(c->engine);
 	struct engine_caps caps = { 0 };
@@ -310,7 +330,6 @@ static int load_instance(struct runtime *rt, struct container *c, struct err *e)
 	c->in = instance_new(ops, &caps);
 	if (!c->in)
 		return err_set(e, ERR_EXHAUSTED, ENOMEM, "out of memory");
-	(void) rt;
 	r = engine_load(c->in, c->dir_fd, e);
 	if (r == 0)
 		c->state = c->in->state;
@@ -341,13 +360,13 @@ int container_open(struct runtime *rt, const char *id, enum container_open how,
 		if (!still_there(root, id, c.dir_fd))
 			return missing(id, e);
 	}
-	r = read_state(rt, &c, e);
+	r = read_state(rt, &c, c.dir_fd, STATE_FILE, e);
 	if (r < 0 && how == CONTAINER_END) { /* the engine's own files may still be whole */
 		describe_nothing(&c);
 		r = 0;
 	}
 	if (r == 0)
-		r = load_instance(rt, &c, e);
+		r = load_instance(&c, e);
 	if (r < 0) {
 		/* Cut short before the engine saved anything, or not that far yet: whoever creates
 		 * it holds the lock. */
@@ -383,6 +402,30 @@ int container_relock(struct runtime *rt, const struct container *c, struct err *
 	return r < 0 ? r : still_there(root, c->id, c->dir_fd);
 }
 
+int container_show(struct runtime *rt, int root_fd, const char *id, struct container *ret_c,
+		   struct err *e)
+{
+	struct container c = CONTAINER_INIT;
+	char file[ID_MAX + 1 + sizeof(STATE_FILE)];
+	const struct engine_ops *ops = NULL;
+	struct engine_look l;
+	int r = container_check_id(id, e);
+
+	if (r < 0)
+		return r;
+	c.id = id;
+	(void) snprintf(file, sizeof(file), "%s/" STATE_FILE, id);
+	r = read_state(rt, &c, root_fd, file, e);
+	ops = r < 0 ? NULL : engine_find(c.engine);
+	/* Whatever is unusual about it is found out in the usual way. */
+	if (!ops || engine_look(ops, root_fd, id, &l, e) < 0)
+		return container_open(rt, id, CONTAINER_LOOK, ret_c, e);
+	c.state = l.state;
+	c.pid = l.pid;
+	*ret_c = c;
+	return 0;
+}
+
 int container_cache(const struct runtime *rt)
 {
 	int fd = open(rt->root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -394,7 +437,7 @@ int container_spec(struct runtime *rt, const struct container *c, const struct s
 		   struct err *e)
 {
 	const struct json *v;
-	int r = read_json(rt, c, true, &v, e);
+	int r = read_json(rt, c->id, c->dir_fd, STATE_FILE, true, &v, e);
 
 	return r < 0 ? r : spec_decode(rt->arena, v, ret_s, e);
 }
@@ -432,7 +475,7 @@ pid_t container_pid(const struct container *c)
 	bool alive = c->state == ENGINE_CREATED || c->state == ENGINE_RUNNING ||
 		     c->state == ENGINE_PAUSED;
 
-	return alive && c->in ? c->in->pid : 0;
+	return !alive ? 0 : c->in ? c->in->pid : c->pid;
 }
 
 static int by_name(const void *a, const void *b)

@@ -26,6 +26,7 @@ struct container {
 	const struct json *annotations; /* an object, or NULL */
 	struct instance *in;		/* owned: forgotten, not ended, with the container */
 	enum engine_state state;
+	pid_t pid; /* of container_show, which gives no instance */
 };
 
 #define CONTAINER_INIT ((struct container){ .dir_fd = FD_NONE })
@@ -59,6 +60,13 @@ enum container_open {
 void container_unlock(const struct container *c);
 /* 1, locked again; 0: somebody removed it meanwhile. */
 [[nodiscard]] int container_relock(struct runtime *rt, const struct container *c, struct err *e);
+
+/*
+ * What is shown of one: no lock, in most cases no instance and no dir_fd. root_fd: ROOT
+ * (container_cache).
+ */
+[[nodiscard]] int container_show(struct runtime *rt, int root_fd, const char *id,
+				 struct container *ret_c, struct err *e);
 
 /* ROOT, where engines keep what is the same for many (struct bundle); FD_NONE when it is not there.
  */

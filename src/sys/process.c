@@ -37,15 +37,10 @@ static int start_time(pid_t pid, uint64_t *ret_ticks)
 	return num_parse_u64(field, 0, UINT64_MAX, ret_ticks);
 }
 
-/* With *ret_ident; 1 runs, 0 ended but not reaped, or -errno. */
-static int look(pid_t pid, uint64_t *ret_ident, enum process_kind *kind)
+int process_ident_fd(int fd, pid_t pid, uint64_t *ret_ident, enum process_kind *kind)
 {
 	struct statfs fs;
 	struct stat st;
-	auto_fd int fd = (int) syscall(SYS_pidfd_open, pid, 0);
-
-	if (fd < 0)
-		return -errno;
 	struct pollfd p = { .fd = fd, .events = POLLIN };
 	if (poll(&p, 1, 0) < 0)
 		return -errno;
@@ -60,6 +55,13 @@ static int look(pid_t pid, uint64_t *ret_ident, enum process_kind *kind)
 	}
 	int r = start_time(pid, ret_ident);
 	return r < 0 ? r : runs;
+}
+
+static int look(pid_t pid, uint64_t *ret_ident, enum process_kind *kind)
+{
+	auto_fd int fd = (int) syscall(SYS_pidfd_open, pid, 0);
+
+	return fd < 0 ? -errno : process_ident_fd(fd, pid, ret_ident, kind);
 }
 
 int process_ident(pid_t pid, uint64_t *ret_ident)

@@ -16,10 +16,14 @@
  */
 [[nodiscard]] int process_ident(pid_t pid, uint64_t *ret_ident);
 
+/* The same through a pidfd of it: 1 it runs, 0 it ended and is not reaped, or -errno. */
+enum process_kind { PROCESS_KIND_UNKNOWN, PROCESS_KIND_PIDFS, PROCESS_KIND_TICKS };
+[[nodiscard]] int process_ident_fd(int pidfd, pid_t pid, uint64_t *ret_ident,
+				   enum process_kind *kind);
+
 /* Whether the process with this pid and this ident still runs. */
 bool process_alive(pid_t pid, uint64_t ident);
 /* The same for many in a row; *kind is PROCESS_KIND_UNKNOWN before the first. */
-enum process_kind { PROCESS_KIND_UNKNOWN, PROCESS_KIND_PIDFS, PROCESS_KIND_TICKS };
 bool process_alive_next(pid_t pid, uint64_t ident, enum process_kind *kind);
 
 /*

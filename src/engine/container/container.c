@@ -263,5 +263,6 @@ const struct engine_ops container_ops = {
 	.update = update,
 	.save = container_save,
 	.load = container_load,
+	.look = container_look,
 	.forget = forget,
 };

@@ -21,7 +21,7 @@ struct container {
 	struct groups *groups; /* owned, NULL: none */
 	int gate_fd;	       /* owned: our end of the init's gate; FD_NONE unless CREATED */
 	int gate_number;       /* its number in the init, for pidfd_getfd by another process */
-	uint64_t start_ticks;  /* with the pid: which process it is */
+	uint64_t ident;	       /* with the pid: which process it is (sys/process.h) */
 	unsigned ns_flags;     /* namespaces an exec joins, CLONE_NEW* */
 	bool own_pids;	       /* its init is pid 1 of a namespace: with it all end */
 	bool late_hooks;       /* poststart or poststop hooks, or a listener for seccomp: start,
@@ -53,6 +53,8 @@ struct container *container_of_instance(struct instance *in);
 /* state.c */
 [[nodiscard]] int container_save(const struct instance *in, int state_fd, struct err *e);
 [[nodiscard]] int container_load(struct instance *in, int state_fd, struct err *e);
+[[nodiscard]] int container_look(int parent_fd, const char *name, struct engine_look *ret,
+				 struct err *e);
 
 /* The child's next message; gives its descriptor, if any, in *ret_fd. 1, or 0: it is gone. */
 struct child_message;

@@ -31,6 +31,7 @@
 #include "engine/container/seccomp.h"
 #include "sys/fdpass.h"
 #include "sys/pidfd.h"
+#include "sys/process.h"
 
 #define PLAN_MAX (16u << 20) /* bytes */
 
@@ -366,6 +367,7 @@ static int make(struct making *m, struct err *e)
 		.systemd = m->b->systemd_cgroup,
 		.rootless = m->b->rootless,
 	};
+	enum process_kind kind = PROCESS_KIND_UNKNOWN;
 	int pair[2], r = m->b->no_cgroups ? without_groups(m->b->spec, e)
 					  : groups_make(&go, &c->groups, e);
 
@@ -390,7 +392,7 @@ static int make(struct making *m, struct err *e)
 	if (r < 0)
 		return r;
 	c->gate_number = m->plan.gate_fd;
-	r = pid_start_time(c->in.pid, &c->start_ticks, NULL);
+	r = process_ident_fd(c->in.pidfd, c->in.pid, &c->ident, &kind);
 	if (r < 0)
 		return err_sys(e, -r, "the container's init");
 	return write_pid_file(c, m->b->pid_file, e);

@@ -110,6 +110,14 @@ unsigned groups_needed(const struct spec_resources *r);
 				struct err *e);
 bool groups_frozen(const struct groups *g);
 
+/*
+ * The usual name of its directory in the hierarchy of this controller (0: the unified one), which
+ * spares the way through groups_load; false: it is in none, or not found under that name.
+ */
+#define GROUPS_PATH_MAX (CGROUP_PATH_MAX + 64)
+bool groups_path(const struct groups *g, unsigned controller,
+		 char ret_path[static GROUPS_PATH_MAX]);
+
 /* A signal to every process in it (of all processes in one sweep, frozen meanwhile). */
 [[nodiscard]] int groups_signal(const struct groups *g, int signo, struct err *e);
 /* SIGKILL to all, thawed, until none is left. */

@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
 
@@ -99,6 +100,27 @@ bool groups_frozen(const struct groups *g)
 			return true;
 	}
 	return false;
+}
+
+static bool same_directory(int fd, const char *path)
+{
+	struct stat held, named;
+
+	return fstat(fd, &held) == 0 && stat(path, &named) == 0 && held.st_ino == named.st_ino &&
+	       held.st_dev == named.st_dev;
+}
+
+bool groups_path(const struct groups *g, unsigned controller, char ret_path[static GROUPS_PATH_MAX])
+{
+	const struct groups_place *p = controller ? groups_place_of(g, controller)
+						  : groups_unified(g);
+	bool pure = g->layout.n == 1;
+
+	if (!p || p->dir_fd < 0 || p->unified != (controller == 0))
+		return false;
+	(void) snprintf(ret_path, GROUPS_PATH_MAX, "/sys/fs/cgroup/%s%s%s", pure ? "" : p->dir,
+			pure ? "" : "/", p->path);
+	return same_directory(p->dir_fd, ret_path);
 }
 
 /* One signal to all that are listed now; how many there were. */

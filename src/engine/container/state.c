@@ -6,6 +6,8 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -18,6 +20,7 @@
 #include "engine/container/hooks.h"
 #include "fmt/spec.h"
 #include "sys/pidfd.h"
+#include "sys/process.h"
 
 #define STATE_FILE "instance.json"
 #define STATE_MAX  (1u << 16)
@@ -26,8 +29,9 @@ struct record {
 	const char *id;
 	const char *state;
 	const char *bundle, *config;
+	const char *freezer, *unified; /* directories of its cgroups that may be frozen */
 	int64_t pid;
-	uint64_t start;
+	uint64_t ident;
 	uint32_t gate, flags;
 	bool own_pids, poststop_due, groups;
 };
@@ -38,7 +42,9 @@ static const struct json_field record_fields[] = {
 	JSON_STRING_FIELD(struct record, bundle, "bundle", 0),
 	JSON_STRING_FIELD(struct record, config, "config", 0),
 	JSON_I64_FIELD(struct record, pid, "pid", 0, INT32_MAX, JSON_REQUIRED),
-	JSON_U64_FIELD(struct record, start, "start", 0, UINT64_MAX, JSON_REQUIRED),
+	JSON_STRING_FIELD(struct record, freezer, "freezer", 0),
+	JSON_STRING_FIELD(struct record, unified, "unified", 0),
+	JSON_U64_FIELD(struct record, ident, "ident", 0, UINT64_MAX, JSON_REQUIRED),
 	JSON_U32_FIELD(struct record, gate, "gate", 0, INT32_MAX, JSON_REQUIRED),
 	JSON_U32_FIELD(struct record, flags, "namespaces", 0, UINT32_MAX, JSON_REQUIRED),
 	JSON_BOOL_FIELD(struct record, own_pids, "ownPids", 0),
@@ -53,18 +59,23 @@ int container_save(const struct instance *in, int state_fd, struct err *e)
 	const struct container *c = (const struct container *) in;
 	auto_buf struct buf text = BUF_INIT(STATE_MAX);
 	struct json_writer w = JSON_WRITER(&text);
+	char path[GROUPS_PATH_MAX];
 	int r;
 
 	json_w_object(&w, NULL);
 	json_w_string(&w, "id", c->id);
 	json_w_string(&w, "state", engine_state_name(in->state));
 	json_w_i64(&w, "pid", in->pid);
-	json_w_u64(&w, "start", c->start_ticks);
+	json_w_u64(&w, "ident", c->ident);
 	json_w_u64(&w, "gate", (uint64_t) c->gate_number);
 	json_w_u64(&w, "namespaces", c->ns_flags);
 	json_w_bool(&w, "ownPids", c->own_pids);
 	json_w_bool(&w, "poststopDue", c->poststop_due);
 	json_w_bool(&w, "cgroups", c->groups != NULL);
+	if (c->groups && groups_path(c->groups, CGROUP_FREEZER, path))
+		json_w_string(&w, "freezer", path);
+	if (c->groups && groups_path(c->groups, 0, path))
+		json_w_string(&w, "unified", path);
 	if (c->late_hooks && c->bundle_path)
 		json_w_string(&w, "bundle", c->bundle_path);
 	if (c->late_hooks && c->bundle_path && c->config_path)
@@ -109,43 +120,53 @@ static int load_hooks(struct container *c, const char *bundle, const char *confi
 					&c->state_tail, e);
 }
 
-static void find_process(struct container *c)
+/* The pidfd of the process that was recorded, or FD_NONE: it ended, and another may have its pid.
+ */
+static int find_process(pid_t pid, uint64_t ident)
 {
-	struct instance *in = &c->in;
-	uint64_t ticks = 0;
-	bool zombie = true;
+	enum process_kind kind = PROCESS_KIND_UNKNOWN;
+	auto_fd int fd = pid ? pidfd_of(pid) : FD_NONE;
+	uint64_t now;
 
-	if (in->state == ENGINE_CREATING) {
-		/* Its creator crashed, or is at it: what there is can be destroyed. */
-		in->state = ENGINE_FAILED;
-		return;
-	}
-	in->pidfd = in->pid ? pidfd_of(in->pid) : FD_NONE;
-	if (in->pidfd >= 0 && pid_start_time(in->pid, &ticks, &zombie) == 0 && !zombie &&
-	    ticks == c->start_ticks)
-		return;
-	close_fd(&in->pidfd);
-	in->pid = 0;
-	in->state = ENGINE_STOPPED;
+	if (fd < 0 || process_ident_fd(fd, pid, &now, &kind) != 1 || now != ident)
+		return FD_NONE;
+	return take_fd(&fd);
 }
 
-int container_load(struct instance *in, int state_fd, struct err *e)
+static int read_record(int dir_fd, const char *file, struct arena *a, struct record *ret,
+		       struct err *e)
 {
-	struct container *c = container_of_instance(in);
 	auto_buf struct buf text = BUF_INIT(STATE_MAX);
 	const struct json *root = NULL;
-	struct record rec = {};
-	int r = file_read(state_fd, STATE_FILE, &text);
+	int r = file_read(dir_fd, file, &text);
 
 	if (r == -ENOENT)
 		return err_set(e, ERR_NOT_FOUND, ENOENT, "no state of an instance there");
 	if (r < 0)
 		return err_sys(e, -r, "reading the instance's state");
+	r = json_parse(a, buf_str(&text), &root, e);
+	r = r < 0 ? r : json_decode(a, root, &record_table, ret, "", e);
+	return r < 0 ? err_ctx(e, "the instance's state") : 0;
+}
+
+/* Frozen or not decides, whoever did it. */
+static enum engine_state state_now(enum engine_state saved, bool frozen)
+{
+	if (saved == ENGINE_RUNNING && frozen)
+		return ENGINE_PAUSED;
+	return saved == ENGINE_PAUSED && !frozen ? ENGINE_RUNNING : saved;
+}
+
+int container_load(struct instance *in, int state_fd, struct err *e)
+{
+	struct container *c = container_of_instance(in);
+	struct record rec = {};
+	int r;
+
 	c->arena = ARENA_INIT(64u << 20);
-	r = json_parse(&c->arena, buf_str(&text), &root, e);
-	r = r < 0 ? r : json_decode(&c->arena, root, &record_table, &rec, "", e);
+	r = read_record(state_fd, STATE_FILE, &c->arena, &rec, e);
 	if (r < 0)
-		return err_ctx(e, "the instance's state");
+		return r;
 	c->gate_fd = FD_NONE;
 	c->id = strdup(rec.id);
 	c->bundle_path = rec.bundle ? strdup(rec.bundle) : NULL;
@@ -154,21 +175,96 @@ int container_load(struct instance *in, int state_fd, struct err *e)
 		return err_set(e, ERR_EXHAUSTED, ENOMEM, "out of memory");
 	in->pid = (pid_t) rec.pid;
 	in->state = state_of(rec.state);
-	c->start_ticks = rec.start;
+	c->ident = rec.ident;
 	c->gate_number = (int) rec.gate;
 	c->ns_flags = rec.flags;
 	c->own_pids = rec.own_pids;
 	c->late_hooks = rec.bundle != NULL;
 	c->poststop_due = rec.poststop_due;
-	find_process(c);
+	if (in->state == ENGINE_CREATING) {
+		/* Its creator crashed, or is at it: what there is can be destroyed. */
+		in->state = ENGINE_FAILED;
+	} else {
+		in->pidfd = find_process(in->pid, rec.ident);
+		in->pid = in->pidfd < 0 ? 0 : in->pid;
+		in->state = in->pidfd < 0 ? ENGINE_STOPPED : in->state;
+	}
 	if (rec.groups) {
 		r = groups_load(state_fd, &c->groups, e);
 		if (r < 0)
 			return r;
-		if (in->state == ENGINE_RUNNING && groups_frozen(c->groups))
-			in->state = ENGINE_PAUSED;
-		else if (in->state == ENGINE_PAUSED && !groups_frozen(c->groups))
-			in->state = ENGINE_RUNNING;
+		if (in->state == ENGINE_RUNNING || in->state == ENGINE_PAUSED)
+			in->state = state_now(in->state, groups_frozen(c->groups));
 	}
 	return rec.bundle ? load_hooks(c, rec.bundle, rec.config, e) : 0;
+}
+
+static bool frozen_at(const char *dir, bool unified)
+{
+	auto_fd int fd = FD_NONE;
+	char file[GROUPS_PATH_MAX + 20], text[16];
+
+	if (!dir)
+		return false;
+	if (!unified) { /* in one step */
+		(void) snprintf(file, sizeof(file), "%s/freezer.state", dir);
+		fd = open(file, O_RDONLY | O_CLOEXEC);
+		return fd >= 0 && read(fd, text, sizeof(text)) > 0 && text[0] != 'T';
+	}
+	fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	return fd >= 0 && cgroup_frozen(fd, unified) > 0;
+}
+
+/* By the directories in the record; by all that groups_load finds where those have no usual name.
+ */
+static int is_frozen(int parent_fd, const char *name, const struct record *rec, bool *ret_frozen,
+		     struct err *e)
+{
+	auto_groups struct groups *g = NULL;
+	auto_fd int fd = FD_NONE;
+	int r;
+
+	if (rec->freezer || rec->unified) {
+		*ret_frozen = frozen_at(rec->freezer, false) || frozen_at(rec->unified, true);
+		return 0;
+	}
+	fd = openat(parent_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0)
+		return err_sys(e, errno, "open the state directory '%.128s'", name);
+	r = groups_load(fd, &g, e);
+	if (r == 0)
+		*ret_frozen = groups_frozen(g);
+	return r;
+}
+
+int container_look(int parent_fd, const char *name, struct engine_look *ret, struct err *e)
+{
+	auto_arena struct arena a = ARENA_INIT(4 * STATE_MAX);
+	char file[NAME_MAX + 1 + sizeof(STATE_FILE)];
+	struct engine_look l = { 0 };
+	struct record rec = {};
+	bool frozen = false;
+	int r;
+
+	(void) snprintf(file, sizeof(file), "%s/" STATE_FILE, name);
+	r = read_record(parent_fd, file, &a, &rec, e);
+	if (r < 0)
+		return r;
+	l.state = state_of(rec.state);
+	if (l.state == ENGINE_CREATING) {
+		l.state = ENGINE_FAILED;
+	} else {
+		auto_fd int fd = find_process((pid_t) rec.pid, rec.ident);
+
+		l.pid = fd < 0 ? 0 : (pid_t) rec.pid;
+		l.state = fd < 0 ? ENGINE_STOPPED : l.state;
+	}
+	if (rec.groups && (l.state == ENGINE_RUNNING || l.state == ENGINE_PAUSED)) {
+		r = is_frozen(parent_fd, name, &rec, &frozen, e);
+		if (r < 0)
+			return r;
+		l.state = state_now(l.state, frozen);
+	}
+	*ret = l;
+	return 0;
 }
