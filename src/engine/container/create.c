@@ -146,10 +146,10 @@ static int clone_init(struct making *m, struct err *e)
 {
 	struct container *c = m->c;
 	struct plan *p = &m->plan;
-	int join = p->join_user ? FD_NONE : p->join_fd[SPEC_NS_PID];
+	int join = p->fork_inside ? FD_NONE : p->join_fd[SPEC_NS_PID];
 	int cgroup = c->groups ? groups_clone_fd(c->groups) : FD_NONE;
 	auto_fd int own = FD_NONE, creator = pidfd_of(getpid());
-	bool hide = join >= 0 || p->join_user;
+	bool hide = join >= 0 || p->fork_inside;
 	pid_t pid;
 
 	if (creator < 0)
@@ -159,7 +159,13 @@ static int clone_init(struct making *m, struct err *e)
 		own = openat(p->proc_fd, "self/ns/pid_for_children", O_RDONLY | O_CLOEXEC);
 		if (own < 0)
 			own = openat(p->proc_fd, "self/ns/pid", O_RDONLY | O_CLOEXEC);
-		if (own < 0 || setns(join, CLONE_NEWPID) < 0)
+		if (own < 0)
+			return err_sys(e, errno, "the own pid namespace");
+		/* Root of a user namespace may not come back to the one he came from. */
+		p->fork_inside = setns(own, CLONE_NEWPID) < 0;
+		if (p->fork_inside)
+			join = FD_NONE;
+		else if (setns(join, CLONE_NEWPID) < 0)
 			return err_sys(e, errno, "joining the pid namespace '%s'",
 				       p->spec->linux_.ns[SPEC_NS_PID].path);
 	}
@@ -167,7 +173,7 @@ static int clone_init(struct making *m, struct err *e)
 
 	if (hide) /* born among strangers: nothing of it may be looked at */
 		(void) prctl(PR_SET_DUMPABLE, 0);
-	pid = ns_clone(p->join_user ? 0 : p->clone_flags, cgroup, &c->in.pidfd);
+	pid = ns_clone(p->fork_inside ? 0 : p->clone_flags, cgroup, &c->in.pidfd);
 	if (pid == 0) {
 		/* The caller's lock may be on it: it must end with the caller. */
 		if (m->b->state_fd > STDERR_FILENO)
@@ -258,7 +264,8 @@ static int child_gone(struct container *c, struct err *e)
 	return err_set(e, ERR_INTERNAL, ECHILD, "the container's init ended without a word");
 }
 
-static int serve_child(struct making *m, struct err *e)
+/* Until it says the word. */
+static int serve_child(struct making *m, enum child_word until, struct err *e)
 {
 	struct container *c = m->c;
 
@@ -274,6 +281,8 @@ static int serve_child(struct making *m, struct err *e)
 		switch ((enum child_word) msg.word) {
 		case CHILD_PID:
 			r = take_pid(c, msg.pid, e);
+			if (r == 0 && (r = go_on(m->sync_fd)) < 0)
+				r = err_sys(e, -r, "the container's init is gone");
 			break;
 		case CHILD_CONSOLE:
 			r = take_console(m, fd, e);
@@ -297,7 +306,7 @@ static int serve_child(struct making *m, struct err *e)
 			return err_ctx(e, "unable to start container process");
 		}
 		close_fd(&fd);
-		if (r < 0)
+		if (r < 0 || msg.word == until)
 			return r;
 	}
 }
@@ -385,10 +394,11 @@ static int make(struct making *m, struct err *e)
 	m->plan.process.rlimits_done = m->plan.new_user;
 	r = clone_init(m, e);
 	(void) close(pair[1]);
+	r = r < 0 || !m->plan.fork_inside ? r : serve_child(m, CHILD_PID, e);
 	r = r < 0 ? r : write_maps(m, c->in.pid, e);
 	if (r < 0)
 		return r;
-	r = serve_child(m, e);
+	r = serve_child(m, CHILD_READY, e);
 	if (r < 0)
 		return r;
 	c->gate_number = m->plan.gate_fd;

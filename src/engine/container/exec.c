@@ -102,13 +102,12 @@ static int clone_exec(struct exec_plan *xp, struct container *c, pid_t *ret_pid,
 		own = pidfd_of(getpid());
 		if (own < 0)
 			return err_sys(e, -own, "pidfd of the own process");
-		if (setns(c->in.pidfd, CLONE_NEWPID) < 0) {
-			/* An ordinary user has the right to only in his user namespace. */
-			if (errno != EPERM || !(c->ns_flags & CLONE_NEWUSER))
-				return err_sys(e, errno, "joining the container's pid namespace");
-			join = false;
-			xp->fork_inside = true;
-		}
+		/* An ordinary user has the right to only in his user namespace, and root of one
+		 * may not come back: then a helper goes in for good. */
+		xp->fork_inside = setns(own, CLONE_NEWPID) < 0;
+		if (!xp->fork_inside && setns(c->in.pidfd, CLONE_NEWPID) < 0)
+			return err_sys(e, errno, "joining the container's pid namespace");
+		join = !xp->fork_inside;
 	}
 	/* Processes of the container see it at once: they shall not look into it, nor at the
 	 * program it comes from (CVE-2016-9962, CVE-2019-5736). */

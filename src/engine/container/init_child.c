@@ -396,7 +396,8 @@ static void join_as_ourselves(struct plan *p)
 
 /*
  * A user namespace that exists already must own the namespaces made here: go in first, then make
- * them with a second clone whose child is the parent's, not ours.
+ * them with a second clone whose child is the parent's, not ours. The same when the creator could
+ * not leave a pid namespace again that he joined for the clone.
  */
 static void fork_inside(struct plan *p)
 {
@@ -414,6 +415,9 @@ static void fork_inside(struct plan *p)
 	pid = ns_clone(p->clone_flags | CLONE_PARENT, FD_NONE, &pidfd);
 	if (pid == 0) {
 		(void) prctl(PR_SET_PDEATHSIG, SIGKILL);
+		/* Until the creator knows who we are. */
+		if (child_wait(p->sync_fd) < 0)
+			_exit(1);
 		run(p);
 	}
 	if (pid < 0) {
@@ -440,7 +444,7 @@ void init_child(struct plan *p, bool cloned_into)
 		fail(p, &e);
 	}
 	process_all_cpus();
-	if (p->join_user)
+	if (p->fork_inside)
 		fork_inside(p);
 	run(p);
 	_exit(1); /* not reached */

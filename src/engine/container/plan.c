@@ -86,7 +86,7 @@ static int plan_namespaces(struct plan *p, struct err *e)
 				       l->ns[t].path, spec_ns_name((enum spec_ns_type) t));
 	}
 	p->new_user = (p->clone_flags & CLONE_NEWUSER) != 0;
-	p->join_user = p->join_fd[SPEC_NS_USER] >= 0;
+	p->fork_inside = p->join_user = p->join_fd[SPEC_NS_USER] >= 0;
 	p->process.joined_user = p->new_user || p->join_user;
 	return 0;
 }

@@ -79,6 +79,7 @@ struct plan {
 	unsigned all_flags;	/* every namespace that is not the caller's: what an exec joins */
 	int join_fd[SPEC_NS_N_];
 	bool new_user, join_user;
+	bool fork_inside; /* a helper joins what there is, and forks the init in it */
 	struct ns_map *uid_maps, *gid_maps;
 	size_t uid_maps_n, gid_maps_n;
 	int proc_fd;		 /* the host's procfs, verified */

@@ -88,9 +88,9 @@ static bool sysfs_read_only(const struct plan *p, const struct plan_mount *pm)
 {
 	struct statfs fs;
 
-	return p->process.joined_user && pm->words.rec_bind &&
-	       (pm->words.set & MOUNT_ATTR_RDONLY) && fstatfs(pm->tree_fd, &fs) == 0 &&
-	       fs.f_type == SYSFS_MAGIC;
+	return pm->words.rec_bind && (pm->words.set & MOUNT_ATTR_RDONLY) &&
+	       fstatfs(pm->tree_fd, &fs) == 0 && fs.f_type == SYSFS_MAGIC &&
+	       (p->process.joined_user || ns_in_user());
 }
 
 static int id_holder(const struct plan *p, const struct spec_mount *m, struct err *e)
