@@ -119,6 +119,8 @@ struct exec_spec {
 	const char *const *cgroups; /* below the workload's own: "path", "controller:path" */
 	size_t cgroups_n;
 	bool ignore_paused;
+	bool personality_set; /* the container's linux.personality */
+	uint32_t personality;
 };
 
 struct exec {

@@ -24,11 +24,11 @@ static int decode_access(struct arena *, const struct json *v, void *to, const c
 	struct spec_device_rule *rule = to;
 	const char *z = json_string(v);
 
-	if (!z || strspn(z, "rwm") != strlen(z))
+	if (!z || strspn(z, "rwma") != strlen(z))
 		return err_set(e, ERR_INVALID, EINVAL, "%s: must be of the letters r, w, m", path);
-	rule->read = strchr(z, 'r') != NULL;
-	rule->write = strchr(z, 'w') != NULL;
-	rule->make_node = strchr(z, 'm') != NULL;
+	rule->read = strpbrk(z, "ra") != NULL;
+	rule->write = strpbrk(z, "wa") != NULL;
+	rule->make_node = strpbrk(z, "ma") != NULL;
 	return 0;
 }
 

@@ -358,6 +358,7 @@ const struct verb verb_create = {
 	.min_args = 1,
 	.max_args = 1,
 	.run = run_create,
+	.prefixed = true,
 	.enters = true,
 };
 const struct verb verb_run = {
@@ -369,6 +370,7 @@ const struct verb verb_run = {
 	.min_args = 1,
 	.max_args = 1,
 	.run = run_run,
+	.prefixed = true,
 	.enters = true,
 };
 const struct verb verb_start = {

@@ -63,7 +63,6 @@ static void write_memory(struct json_writer *w, const struct usage *u)
 	json_w_end(w);
 	json_w_object(w, "raw");
 	put(w, "inactive_file", u->memory_cache_bytes);
-	put(w, "oom_kill", u->oom_kills);
 	json_w_end(w);
 	json_w_end(w);
 }

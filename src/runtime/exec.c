@@ -295,6 +295,8 @@ static int run_exec(struct runtime *rt, const void *options, const struct string
 		.console_socket = p.console_socket,
 		.preserve_fds = p.fds,
 		.preserve_fds_n = p.fds_n,
+		.personality_set = s->linux_.personality_set,
+		.personality = s->linux_.personality,
 		.cgroups = o->cgroups.v,
 		.cgroups_n = o->cgroups.n,
 		.ignore_paused = o->ignore_paused,

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* kill and delete. */
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 
 #include "base/auto.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "base/num.h"
 #include "engine/container/groups.h"
@@ -37,7 +39,7 @@ static int signal_of(const char *text, int *ret_signo, struct err *e)
 	const char *name = strncasecmp(text, "SIG", 3) == 0 ? text + 3 : text;
 	uint32_t n;
 
-	if (num_parse_u32(str_of(text), 1, 64, &n) == 0) {
+	if (num_parse_u32(str_of(text), 0, 64, &n) == 0) {
 		*ret_signo = (int) n;
 		return 0;
 	}
@@ -84,6 +86,39 @@ static int signal_each(struct container *c, int signo, struct err *e)
 	return r;
 }
 
+/* Whether the process is number 1 of its pid namespace: then all others there end with it. */
+static bool leads_its_pids(pid_t pid)
+{
+	auto_buf struct buf text = BUF_INIT(1 << 16);
+	char path[40];
+	const char *line;
+
+	(void) snprintf(path, sizeof(path), "/proc/%d/status", pid);
+	if (file_read(AT_FDCWD, path, &text) < 0)
+		return true;
+	line = strstr(buf_z(&text), "\nNSpid:");
+	if (!line)
+		return true;
+	struct str rest, ids = str_trim(str_cut(str_of(line + 1), '\n', &rest));
+
+	return ids.n > 2 && ids.p[ids.n - 1] == '1' && ids.p[ids.n - 2] == '\t';
+}
+
+/* SIGKILL to all in its cgroups; *ret_any is set when somebody was there. */
+static int kill_rest(const struct container *c, bool *ret_any, struct err *e)
+{
+	auto_groups struct groups *g = NULL;
+	pid_t pid;
+	size_t n = 0;
+
+	if (groups_load(c->dir_fd, &g, e) < 0)
+		return e->sys == ENOENT ? 0 : -1; /* it has none */
+	if (groups_pids(g, &pid, 1, &n, e) < 0 || n == 0)
+		return 0;
+	*ret_any = true;
+	return groups_signal(g, SIGKILL, e);
+}
+
 struct killing {
 	bool all;
 	int signo;
@@ -114,8 +149,18 @@ static int kill_one(struct runtime *rt, const char *id, const void *with, struct
 			return r;
 		/* Only the init is known, and SIGKILL of that ends all. */
 	}
-	if (container_pid(&c) == 0)
+	bool running = container_pid(&c) != 0, all = false;
+
+	/* In a pid namespace that is not its own the others outlive the init. */
+	if (c.in && signo == SIGKILL && !(running && leads_its_pids(c.in->pid))) {
+		r = kill_rest(&c, &all, e);
+		if (r < 0)
+			return r;
+	}
+	if (!running && !all)
 		return err_set(e, ERR_CONFLICT, ESRCH, "container not running: '%s'", c.id);
+	if (all)
+		return c.state == ENGINE_PAUSED ? engine_resume(c.in, e) : 0;
 	r = engine_signal(c.in, signo, e);
 	/* A frozen process of cgroup v1 cannot even die. */
 	if (r == 0 && signo == SIGKILL && c.state == ENGINE_PAUSED)

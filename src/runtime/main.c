@@ -241,8 +241,10 @@ static void print_version(const char *program)
 }
 
 /* The log has it for those who follow it; whoever called by hand sees it too. */
-static int fail(const struct runtime *rt, const struct verb *v, const struct err *e)
+static int fail(const struct runtime *rt, const struct verb *v, struct err *e)
 {
+	if (v && v->prefixed)
+		(void) err_ctx(e, "%s %s failed", rt->program, v->name);
 	log_error("%s", e->msg);
 	if (rt->log && rt->log[0])
 		(void) fprintf(stderr, "%s\n", e->msg);

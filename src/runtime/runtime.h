@@ -36,8 +36,9 @@ struct verb {
 	size_t min_args, max_args;
 	/* The exit status, or negative with *e set. `o` is the struct of the options. */
 	int (*run)(struct runtime *rt, const void *o, const struct strings *args, struct err *e);
-	int failure; /* the exit status of an error; 0: 1 */
-	bool enters; /* forks a process of the container: its program is protected from it */
+	int failure;   /* the exit status of an error; 0: 1 */
+	bool prefixed; /* errors begin with "PROGRAM VERB failed", as runc's do */
+	bool enters;   /* forks a process of the container: its program is protected from it */
 };
 
 #define VERB_OPTIONS(array)                                                                        \

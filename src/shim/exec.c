@@ -90,7 +90,9 @@ static int run(struct exec_session *x, const struct spec_process *p, const struc
 				  .cache_fd = cache,
 				  .stdio = { ends[0].theirs, ends[1].theirs, ends[2].theirs },
 				  .console_socket = FD_NONE,
-				  .seccomp = x->shim->spec->linux_.seccomp };
+				  .seccomp = x->shim->spec->linux_.seccomp,
+				  .personality_set = x->shim->spec->linux_.personality_set,
+				  .personality = x->shim->spec->linux_.personality };
 	int r;
 
 	*ret = (struct exec){ .pidfd = FD_NONE, .console_fd = FD_NONE };

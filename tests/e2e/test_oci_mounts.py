@@ -325,3 +325,126 @@ def test_the_hosts_mounts_stay(runtime, bundle):
         rootfsPropagation="rshared")), next(ids))
     assert open("/proc/self/mountinfo").read() == before
     assert stat.S_ISCHR(os.stat("/dev/null").st_mode)
+
+
+# -- as mount(2) has it, and callers of runc and crun rely on it
+
+@pytest.fixture
+def restricted(base):
+    """A directory on a mount of its own, with restrictions."""
+    d = base / "restricted"
+    d.mkdir()
+
+    def make(options):
+        subprocess.run(["mount", "-t", "tmpfs", "tmpfs", d], check=True)
+        subprocess.run(["mount", "--bind", "-o", f"remount,{options}", d], check=True)
+        return d
+
+    yield make
+    subprocess.run(["umount", "-l", d], check=True)
+    d.rmdir()
+
+
+def seen_at(runtime, bundle, source, options, users=False):
+    def change(spec):
+        spec["mounts"].append({"destination": "/mnt", "type": "bind", "source": str(source),
+                               "options": options})
+        if users:
+            full = [{"containerID": 0, "hostID": 100000, "size": 65536}]
+            spec["linux"]["namespaces"].append({"type": "user"})
+            spec["linux"].update(uidMappings=full, gidMappings=full)
+
+    r = runtime.try_("run", "-b", bundle(["/bin/grep", " /mnt ", "/proc/self/mountinfo"], change),
+                     f"atoll-mounts-{os.getpid()}-bind")
+    return set(r.out.split()[5].split(",")) if r.rc == 0 else r.err
+
+
+@pytest.mark.parametrize("users", [False, True])
+def test_a_bind_without_words_keeps_what_its_source_has(runtime, bundle, restricted, users):
+    d = restricted("ro,nosuid,nodev,noexec,noatime")
+    assert {"ro", "nosuid", "nodev", "noexec", "noatime"} <= seen_at(runtime, bundle, d, ["bind"],
+                                                                     users)
+
+
+def test_words_of_a_bind_are_the_whole_list(runtime, bundle, restricted):
+    d = restricted("nosuid,nodev,noexec,noatime")
+    assert seen_at(runtime, bundle, d, ["bind", "ro"]) == {"ro", "noatime"}
+    assert seen_at(runtime, bundle, d, ["bind", "exec"]) == {"rw", "noatime"}
+    assert seen_at(runtime, bundle, d, ["bind", "relatime"]) == {"rw", "relatime"}
+
+
+def test_a_user_namespace_cannot_lift_restrictions(runtime, bundle, restricted):
+    d = restricted("nosuid,nodev,noatime")
+    assert seen_at(runtime, bundle, d, ["bind", "ro"], True) == {"ro", "nosuid", "nodev", "noatime"}
+    for lifted in ("suid", "dev", "strictatime"):
+        err = seen_at(runtime, bundle, d, ["bind", lifted], True)
+        assert "run failed: unable to start container process: error during container init: " \
+               "error mounting" in err and "operation not permitted" in err
+
+
+def test_a_read_only_dev_is_filled_first(runtime, bundle):
+    def change(spec):
+        for m in spec["mounts"]:
+            if m["destination"] == "/dev":
+                m["options"].append("ro")
+
+    r = runtime("run", "-b", bundle(["/bin/sh", "-c", "grep ' /dev ' /proc/mounts; test -c /dev/null; "
+                                     "ls /dev/pts/ptmx; touch /dev/x || echo refused"], change),
+                f"atoll-mounts-{os.getpid()}-dev")
+    assert " ro," in r.out and "/dev/pts/ptmx" in r.out and "refused" in r.out
+
+
+def test_a_tmpfs_on_a_directory_made_for_it_is_for_all(runtime, bundle):
+    def change(spec):
+        spec["root"]["readonly"] = False
+        spec["mounts"].append({"destination": "/made/for/it", "type": "tmpfs", "source": "tmpfs"})
+
+    assert runtime("run", "-b", bundle(["/bin/stat", "-c", "%a", "/made/for/it"], change),
+                   f"atoll-mounts-{os.getpid()}-mode").out == "1777\n"
+
+
+def test_a_source_in_the_container_has_what_was_mounted_there(runtime, bundle, source):
+    """Named by its place on the host, as the destination may be too."""
+    (source / "deep").mkdir(exist_ok=True)
+    (source / "deep" / "word").write_text("found\n")
+
+    def change(spec):
+        root = spec["root"]["path"]
+        spec["root"]["readonly"] = False
+        spec["mounts"] += [
+            {"destination": "/first", "type": "bind", "source": str(source), "options": ["rbind"]},
+            {"destination": f"{root}/second", "type": "bind", "source": f"{root}/first/deep",
+             "options": ["rbind", "ro"]}]
+
+    r = runtime("run", "-b", bundle(["/bin/sh", "-c", "cat /second/word; touch /second/x || echo ro"],
+                                    change), f"atoll-mounts-{os.getpid()}-late")
+    assert r.out == "found\nro\n"
+
+
+def test_nothing_on_procfs_but_what_lxcfs_shows(runtime, bundle, source):
+    (source / "file").write_text("fake\n")
+
+    def at(path):
+        return lambda spec: spec["mounts"].append(
+            {"destination": path, "type": "bind", "source": str(source / "file"),
+             "options": ["bind"]})
+
+    id = f"atoll-mounts-{os.getpid()}-proc"
+    assert runtime("run", "-b", bundle(["/bin/cat", "/proc/uptime"], at("/proc/uptime")), id).out == "fake\n"
+    runtime.fails("run", "-b", bundle(["/bin/true"], at("/proc/self/status")), id,
+                  says="inside /proc")
+
+
+def test_no_pivot_leaves_no_other_procfs(runtime, bundle):
+    """Or a new one could be mounted inside, with nothing masked."""
+    script = ("grep -c ' - proc ' /proc/self/mountinfo; "
+              "unshare -Urpfm sh -c 'mount -t proc none /proc && echo bare'")
+
+    def change(spec):
+        caps = spec["process"]["capabilities"]
+        for kind in ("bounding", "permitted", "effective"):
+            caps[kind] = caps.get(kind, []) + ["CAP_SETFCAP"]
+
+    r = runtime.try_("run", "--no-pivot", "-b", bundle(["/bin/sh", "-c", script], change),
+                     f"atoll-mounts-{os.getpid()}-nopivot")
+    assert "bare" not in r.out and r.rc != 0, str(r)

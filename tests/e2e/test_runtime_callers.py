@@ -53,6 +53,55 @@ def test_delete_and_kill_by_expression(runtime, bundle):
         runtime("delete", "--force", "--regex", f"^{stem}-")
 
 
+def test_kill_ends_all_of_a_shared_pid_namespace(runtime, bundle, id):
+    """Also what is left when the init went first; signal 0 asks, and -a asks of what has ended."""
+    def host_pids(spec):
+        spec["linux"]["namespaces"] = [n for n in spec["linux"]["namespaces"] if n["type"] != "pid"]
+
+    args = ["/bin/sh", "-c", "for i in 1 2 3; do sleep 1000 & done; exec sleep 1000"]
+    for init_first in (False, True):
+        runtime.leave("run", "-d", "-b", bundle(args, host_pids), id)
+        until(lambda: len(runtime("ps", "-f", "json", id).json) == 4, "four processes")
+        pids = runtime("ps", "-f", "json", id).json
+        runtime("kill", id, "0")
+        if init_first:
+            os.kill(runtime.state(id)["pid"], 9)
+            until(lambda: runtime.state(id)["status"] == "stopped", "its init's end")
+        runtime("kill", id, "KILL")
+        until(lambda: not any(os.path.exists(f"/proc/{p}/stat") and
+                              open(f"/proc/{p}/stat", encoding="ascii").read().split()[2] != "Z"
+                              for p in pids), "the end of all")
+        runtime.fails("kill", id, "0", says="container not running")
+        runtime("kill", "-a", id, "0")
+        runtime("delete", id)
+
+
+def test_a_created_one_heeds_signals(runtime, bundle, id):
+    """Number 1 of a pid namespace would ignore them."""
+    runtime.leave("create", "-b", bundle(), id)
+    runtime("kill", id, "TERM")
+    until(lambda: runtime.state(id)["status"] == "stopped", "its end")
+    runtime("delete", id)
+
+
+def test_delete_of_what_somebody_else_froze(runtime, sleeper):
+    freezer = "/sys/fs/cgroup/freezer"
+    if not os.path.isdir(freezer):
+        pytest.skip("no v1 freezer here")
+    theirs = f"{freezer}/{sleeper}-frozen"
+    os.mkdir(theirs)
+    try:
+        with open(f"{theirs}/cgroup.procs", "w", encoding="ascii") as f:
+            f.write(str(runtime.state(sleeper)["pid"]))
+        with open(f"{theirs}/freezer.state", "w", encoding="ascii") as f:
+            f.write("FROZEN")
+        runtime("delete", "-f", sleeper)
+    finally:
+        with open(f"{theirs}/freezer.state", "w", encoding="ascii") as f:
+            f.write("THAWED")
+        os.rmdir(theirs)
+
+
 # -- without cgroups
 
 def test_cgroup_manager_disabled(runtime, bundle, id):
@@ -137,6 +186,26 @@ def test_streams_belong_to_the_user_and_its_group(runtime, bundle, id):
     args = ["/bin/stat", "-L", "-c", "%u:%g", "/proc/self/fd/1"]
     out = runtime("run", "-b", bundle(args, user={"uid": 1234, "gid": 2345}), id).out
     assert out == "1234:2345\n"
+
+
+def test_exec_has_the_containers_personality(runtime, bundle, id):
+    def change(spec):
+        spec["linux"]["personality"] = {"domain": "LINUX32"}
+
+    runtime.leave("run", "-d", "-b", bundle(["/bin/sleep", "1000"], change), id)
+    assert runtime("exec", id, "uname", "-m").out.strip() == "i686"
+
+
+def test_exec_affinity_is_told(runtime, sleeper):
+    if len(os.sched_getaffinity(0)) < 2:
+        pytest.skip("one processor")
+    cpu = max(os.sched_getaffinity(0))
+    process = json.dumps({"cwd": "/", "args": ["/bin/grep", "Cpus_allowed_list", "/proc/self/status"],
+                          "user": {"uid": 0, "gid": 0},
+                          "execCPUAffinity": {"initial": str(cpu), "final": str(cpu)}})
+    r = runtime("--debug", "exec", "--process", "/dev/stdin", sleeper, input=process)
+    assert f"nsexec: affinity: {hex(1 << cpu)}" in r.err
+    assert r.out.split()[-1] == str(cpu)
 
 
 # -- exec into a cgroup below

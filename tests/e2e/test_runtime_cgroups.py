@@ -148,7 +148,7 @@ def test_memory(runtime, limited):
     r = runtime.try_("exec", id, "sh", "-c", "head -c 200000000 /dev/zero | tail")
     assert r.rc == 137, str(r)
     data = runtime("events", "--stats", id).json["data"]["memory"]
-    assert data["raw"]["oom_kill"] >= 1 and data["usage"]["limit"] == 40 * MIB
+    assert data["usage"]["failcnt"] >= 1 and data["usage"]["limit"] == 40 * MIB
 
 
 def test_events_tell_of_memory_that_ran_out(runtime, limited):

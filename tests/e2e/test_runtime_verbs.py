@@ -244,7 +244,7 @@ def test_kill_knows_names_and_numbers(runtime, bundle, id, name):
 
 
 def test_kill_refuses_nonsense(runtime, sleeper):
-    for bad in ("NOSUCH", "0", "65", "-1", ""):
+    for bad in ("NOSUCH", "65", "-1", ""):
         runtime.fails("kill", sleeper, "--", bad, says="unknown signal")
     assert runtime.state(sleeper)["status"] == "running"
 

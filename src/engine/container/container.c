@@ -72,7 +72,12 @@ static int kill_all(struct instance *in, nsec_t deadline, struct err *e)
 		if (r < 0)
 			return r;
 	}
-	r = in->pidfd < 0 ? 1 : pidfd_poll(in->pidfd, deadline);
+	r = in->pidfd < 0 ? 1 : pidfd_poll(in->pidfd, clock_deadline(NSEC_PER_SEC / 10));
+	if (r == 0) {
+		/* Somebody may have put it into a freezer of theirs. */
+		groups_thaw_process(in->pid);
+		r = pidfd_poll(in->pidfd, deadline);
+	}
 	if (r < 0)
 		return err_sys(e, -r, "waiting for the container's init to end");
 	if (r == 0)

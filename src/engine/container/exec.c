@@ -47,7 +47,7 @@ static int plan_affinity(struct plan *p, const char *list, uint64_t **ret_mask, 
 			       list);
 	*ret_bytes = (bits + 63) / 64 * 8;
 	if (*ret_bytes == 8)
-		log_debug("nsexec: %s affinity: 0x%llx", key, (unsigned long long) **ret_mask);
+		log_debug("nsexec: affinity: 0x%llx (%s)", (unsigned long long) **ret_mask, key);
 	return 0;
 }
 
@@ -82,6 +82,8 @@ static int plan_exec(struct exec_plan *xp, struct container *c, const struct exe
 				    &p->process.seccomp_flags, e);
 	if (r < 0)
 		return r;
+	p->process.personality_set = x->personality_set;
+	p->process.personality = x->personality;
 	p->process.joined_user = (c->ns_flags & CLONE_NEWUSER) != 0;
 	for (int i = 0; i < 3; i++)
 		p->process.stdio[i] = s->terminal	 ? FD_NONE

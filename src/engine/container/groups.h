@@ -118,6 +118,9 @@ bool groups_frozen(const struct groups *g);
 bool groups_path(const struct groups *g, unsigned controller,
 		 char ret_path[static GROUPS_PATH_MAX]);
 
+/* Thaw the v1 cgroup in which that process is frozen, whosever it is: it could not even die. */
+void groups_thaw_process(pid_t pid);
+
 /* A signal to every process in it (of all processes in one sweep, frozen meanwhile). */
 [[nodiscard]] int groups_signal(const struct groups *g, int signo, struct err *e);
 /* SIGKILL to all, thawed, until none is left. */

@@ -83,8 +83,9 @@ static int attach_failed(const struct groups_place *p, const char *sub, pid_t pi
 			 struct err *e)
 {
 	return err_set(e, r == -ENOENT ? ERR_NOT_FOUND : ERR_CONFLICT, -r,
-		       "adding pid %d to cgroups /sys/fs/cgroup/%s/%s%s%s/cgroup.procs: %s", pid,
-		       p->dir, p->path, sub[0] ? "/" : "", sub,
+		       "exec failed: unable to start container process: adding pid %d to "
+		       "cgroups /sys/fs/cgroup/%s/%s%s%s/cgroup.procs: %s",
+		       pid, p->dir, p->path, sub[0] ? "/" : "", sub,
 		       r == -ENOENT  ? "no such file or directory"
 		       : r == -EBUSY ? "device or resource busy"
 				     : strerror(-r));

@@ -99,6 +99,25 @@ static uint64_t weight_of_shares(uint64_t shares)
 	return (uint64_t) ceil(pow(10.0, exponent) - 1e-9);
 }
 
+static int realtime_apply(const struct groups_place *p, const struct spec_cpu *c, struct err *e)
+{
+	bool period = c->realtime_period_set && c->realtime_period;
+	bool runtime = c->realtime_runtime_set && c->realtime_runtime;
+	int r = 0;
+
+	/* A period shorter than the runtime so far is taken only after the new runtime. */
+	if (period && runtime &&
+	    cgroup_write_u64(p->dir_fd, "cpu.rt_period_us", c->realtime_period) == 0)
+		period = false;
+	if (runtime)
+		r = put_i64(p, "cpu.rt_runtime_us", c->realtime_runtime,
+			    "linux.resources.cpu.realtimeRuntime", e);
+	if (r == 0 && period)
+		r = put_u64(p, "cpu.rt_period_us", c->realtime_period,
+			    "linux.resources.cpu.realtimePeriod", e);
+	return r;
+}
+
 static int cpu_v1(const struct groups_place *p, const struct spec_cpu *c, struct err *e)
 {
 	bool late_period = false, late_burst = false;
@@ -106,12 +125,7 @@ static int cpu_v1(const struct groups_place *p, const struct spec_cpu *c, struct
 
 	if (c->shares_set && c->shares)
 		r = put_u64(p, "cpu.shares", c->shares, "linux.resources.cpu.shares", e);
-	if (r == 0 && c->realtime_period_set && c->realtime_period)
-		r = put_u64(p, "cpu.rt_period_us", c->realtime_period,
-			    "linux.resources.cpu.realtimePeriod", e);
-	if (r == 0 && c->realtime_runtime_set && c->realtime_runtime)
-		r = put_i64(p, "cpu.rt_runtime_us", c->realtime_runtime,
-			    "linux.resources.cpu.realtimeRuntime", e);
+	r = r < 0 ? r : realtime_apply(p, c, e);
 	/* Burst, period and quota bound one another: what is refused before the new quota is
 	 * there may be accepted after it. */
 	if (r == 0 && c->burst_set) {

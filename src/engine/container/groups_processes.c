@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What happens to the processes in a container's control groups: list, freeze, signal, kill. */
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -9,6 +10,8 @@
 #include <time.h>
 
 #include "base/auto.h"
+#include "base/buf.h"
+#include "base/file.h"
 #include "engine/container/groups.h"
 #include "engine/container/groups_limits.h"
 
@@ -121,6 +124,35 @@ bool groups_path(const struct groups *g, unsigned controller, char ret_path[stat
 	(void) snprintf(ret_path, GROUPS_PATH_MAX, "/sys/fs/cgroup/%s%s%s", pure ? "" : p->dir,
 			pure ? "" : "/", p->path);
 	return same_directory(p->dir_fd, ret_path);
+}
+
+void groups_thaw_process(pid_t pid)
+{
+	auto_cgroup_layout struct cgroup_layout l = CGROUP_LAYOUT_INIT;
+	auto_buf struct buf text = BUF_INIT(1 << 16);
+	char file[40];
+
+	(void) snprintf(file, sizeof(file), "/proc/%d/cgroup", pid);
+	if (pid <= 0 || file_read(AT_FDCWD, file, &text) < 0 || cgroup_layout_open(&l) < 0)
+		return;
+	for (struct str rest = buf_str(&text); rest.p && rest.n > 0;) {
+		struct str line = str_cut(rest, '\n', &rest), path, name;
+		char clean[CGROUP_PATH_MAX];
+
+		(void) str_cut(line, ':', &line);
+		name = str_cut(line, ':', &path);
+		if (!path.p || !str_is(name, "freezer") || cgroup_path_clean(path, clean) < 0)
+			continue;
+		for (size_t i = 0; i < l.n; i++) {
+			if (l.at[i].unified || !(l.at[i].controllers & CGROUP_FREEZER))
+				continue;
+			auto_fd int dir = cgroup_open(&l.at[i], clean);
+
+			if (dir >= 0 && cgroup_frozen(dir, false) > 0)
+				(void) cgroup_freeze(dir, false, false,
+						     clock_deadline(NSEC_PER_SEC));
+		}
+	}
 }
 
 /* One signal to all that are listed now; how many there were. */

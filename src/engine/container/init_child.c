@@ -325,6 +325,29 @@ static void close_the_rest(struct plan *p)
 	}
 }
 
+static void end_by_signal(int signo)
+{
+	_exit(128 + signo);
+}
+
+/*
+ * Number 1 of a pid namespace ignores what it has no handler for. While it waits it is to end by
+ * what ends any process; exec takes the handlers away again.
+ */
+static void heed_signals(void)
+{
+	static const int ends[] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2 };
+	struct sigaction act = { .sa_handler = end_by_signal };
+	sigset_t set;
+
+	(void) sigemptyset(&set);
+	for (size_t i = 0; i < ARRAY_SIZE(ends); i++) {
+		(void) sigaction(ends[i], &act, NULL);
+		(void) sigaddset(&set, ends[i]);
+	}
+	(void) sigprocmask(SIG_UNBLOCK, &set, NULL);
+}
+
 /*
  * From here on whoever holds the gate talks to us: the creator, or another process that took it
  * over with pidfd_getfd. Our own copy must go, or nobody would see us end.
@@ -341,6 +364,7 @@ static void wait_for_start(struct plan *p)
 		/* Who has no power over hidden processes takes the gate of a visible one only. */
 		if (p->unprivileged)
 			(void) prctl(PR_SET_DUMPABLE, 1);
+		heed_signals();
 	}
 	if (child_tell(p->sync_fd, CHILD_READY, 0, FD_NONE, NULL) < 0)
 		_exit(1);

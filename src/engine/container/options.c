@@ -8,15 +8,11 @@
 #include "base/str.h"
 #include "fmt/spec.h"
 
-/* glibc 2.36 lacks it; Linux 5.14. */
-#ifndef MOUNT_ATTR_NOSYMFOLLOW
-#define MOUNT_ATTR_NOSYMFOLLOW 0x00200000
-#endif
-
 enum word_kind {
 	WORD_ATTR,	  /* set `value` */
 	WORD_ATTR_CLEAR,  /* clear it */
 	WORD_ATIME,	  /* an access time mode: replaces whatever there was */
+	WORD_ATIME_NOT,	  /* no such mode: on a bind no word at all (mount(8)), else `value` */
 	WORD_PROPAGATION, /* MS_* */
 	WORD_BIND,
 	WORD_SUPER,  /* a flag of the file system instance, handed on to a new one */
@@ -41,7 +37,7 @@ struct word {
  */
 static const struct word words[] = {
 	{ "async", WORD_SUPER, false, 0 },
-	{ "atime", WORD_ATIME, false, MOUNT_ATTR_RELATIME },
+	{ "atime", WORD_ATIME_NOT, false, MOUNT_ATTR_RELATIME },
 	{ "bind", WORD_BIND, false, 0 },
 	{ "copy-symlink", WORD_SRC_NOFOLLOW, false, 0 },
 	{ "defaults", WORD_IGNORE, false, 0 },
@@ -62,8 +58,8 @@ static const struct word words[] = {
 	{ "noiversion", WORD_IGNORE, false, 0 },
 	{ "nolazytime", WORD_SUPER, false, 0 },
 	{ "nomand", WORD_IGNORE, false, 0 },
-	{ "norelatime", WORD_ATIME, false, MOUNT_ATTR_STRICTATIME },
-	{ "nostrictatime", WORD_ATIME, false, MOUNT_ATTR_RELATIME },
+	{ "norelatime", WORD_ATIME_NOT, false, MOUNT_ATTR_STRICTATIME },
+	{ "nostrictatime", WORD_ATIME_NOT, false, MOUNT_ATTR_RELATIME },
 	{ "nosuid", WORD_ATTR, false, MOUNT_ATTR_NOSUID },
 	{ "nosymfollow", WORD_ATTR, false, MOUNT_ATTR_NOSYMFOLLOW },
 	{ "private", WORD_PROPAGATION, false, MS_PRIVATE },
@@ -176,11 +172,19 @@ static void apply(struct arena *a, struct mount_words *w, const struct word *o, 
 	switch (o->kind) {
 	case WORD_ATTR:
 		change(w, o->recursive, o->value, 0);
+		w->touched = w->touched || !o->recursive;
 		break;
 	case WORD_ATTR_CLEAR:
 		change(w, o->recursive, 0, o->value);
+		w->touched = w->touched || !o->recursive;
 		break;
+	case WORD_ATIME_NOT:
+		w->touched = true;
+		if (w->bind && !(w->clear & MOUNT_ATTR__ATIME)) /* nothing to take back */
+			break;
+		[[fallthrough]];
 	case WORD_ATIME:
+		w->touched = w->touched || !o->recursive;
 		/* The mode is a field of bits: mount_setattr wants all of it cleared to set it. */
 		change(w, o->recursive, 0, MOUNT_ATTR__ATIME);
 		if (o->recursive)
@@ -225,6 +229,8 @@ int mount_words_parse(struct arena *a, const struct spec_mount *m, struct mount_
 {
 	struct mount_words w = { .bind = m->type && streq(m->type, "bind") };
 
+	for (size_t i = 0; i < m->options_n; i++)
+		w.bind = w.bind || streq(m->options[i], "bind") || streq(m->options[i], "rbind");
 	w.data = arena_array(a, m->options_n + 3, sizeof(*w.data));
 	if (!w.data)
 		return err_set(e, ERR_EXHAUSTED, ENOMEM, "mount options: out of memory");

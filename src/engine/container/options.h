@@ -13,12 +13,18 @@
 #include "base/err.h"
 #include "sys/mount.h"
 
+/* glibc 2.36 lacks it; Linux 5.14. */
+#ifndef MOUNT_ATTR_NOSYMFOLLOW
+#define MOUNT_ATTR_NOSYMFOLLOW 0x00200000
+#endif
+
 struct spec_mount;
 
 struct mount_words {
 	uint64_t set, clear;	     /* MOUNT_ATTR_* of the mount itself */
 	uint64_t rec_set, rec_clear; /* of it and all below */
-	uint64_t propagation;	     /* MS_*, 0: none given */
+	bool touched; /* a word about the mount itself was given: of a bind the rest is cleared */
+	uint64_t propagation; /* MS_*, 0: none given */
 	bool propagation_rec;
 	bool bind, rec_bind;
 	bool copy_up;	       /* tmpcopyup */

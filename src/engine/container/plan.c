@@ -14,6 +14,7 @@
 
 #include "base/auto.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "base/num.h"
 #include "engine/container/cpus.h"
 #include "engine/container/hooks.h"
@@ -391,11 +392,15 @@ int plan_make(struct plan *ret_p, struct arena *a, const struct bundle *b, struc
 	r = r < 0 ? r : plan_sysctls(p, e);
 	r = r < 0 ? r : plan_time(p, e);
 	r = r < 0 ? r : plan_stdio(p, b, e);
+	p->process.personality_set = b->spec->linux_.personality_set;
+	p->process.personality = b->spec->linux_.personality;
 	if (r == 0 && s)
 		r = plan_process_make(p, s, e);
 	if (r == 0 && b->spec->linux_.seccomp)
 		r = seccomp_compile(a, b->cache_fd, b->spec->linux_.seccomp, &p->process.seccomp,
 				    &p->process.seccomp_flags, e);
+	if (r == 0 && p->process.seccomp.len)
+		log_debug("seccomp filter flags: %u", p->process.seccomp_flags);
 	if (r == 0 && p->process.seccomp.len)
 		r = listener_check_filter(b->spec, &p->process.seccomp, e);
 	r = r < 0 ? r : plan_root(p, b, e);

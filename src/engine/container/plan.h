@@ -44,6 +44,9 @@ struct plan_mount {
 	const char *source; /* late: absolute; NULL when it is no bind */
 	bool source_is_dir;
 	const char *link_target; /* copy-symlink: make this link instead of a mount */
+	const char *late_source; /* a bind of something in the container itself: path below root */
+	int idmap_fd;		 /* the user namespace of an idmapped mount, or FD_NONE */
+	bool late_readonly;	 /* read-only once all is in it: tree_fd is the mount */
 	struct plan_cgroup *cgroups;
 	size_t cgroups_n;
 };
@@ -66,6 +69,8 @@ struct plan_process {
 	int lsm_fd; /* /proc/self/attr/... of the process itself, opened before the pivot */
 	const char *lsm_text;
 	bool keep_groups; /* the caller's supplementary groups stay */
+	bool personality_set;
+	uint32_t personality;
 	bool new_keyring;
 	bool joined_user; /* runs in another user namespace than the parent */
 };
@@ -84,6 +89,7 @@ struct plan {
 	size_t uid_maps_n, gid_maps_n;
 	int proc_fd;		 /* the host's procfs, verified */
 	int root_fd;		 /* a detached clone of the root file system */
+	const char *host_root;	 /* the root's path on the host, NULL: none that means it */
 	const char *root_path;	 /* where hooks look for it: mounted there, else on "/" */
 	const char *bundle_path; /* working directory of createContainer hooks */
 	unsigned root_mounts;	 /* mounts on "/" itself, over that; counted by the child */

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -102,6 +103,11 @@ static int id_holder(const struct plan *p, const struct spec_mount *m, struct er
 	size_t gn = m->gid_maps_n ? m->gid_maps_n : p->spec->linux_.gid_maps_n;
 	int fd;
 
+	/* A namespace that exists maps as it maps. */
+	if (!un && !gn && p->join_user) {
+		fd = fcntl(p->join_fd[SPEC_NS_USER], F_DUPFD_CLOEXEC, 3);
+		return fd < 0 ? err_sys(e, errno, "the joined user namespace") : fd;
+	}
 	if (!un || !gn || un > ARRAY_SIZE(uids) || gn > ARRAY_SIZE(gids))
 		return err_set(e, ERR_INVALID, EINVAL,
 			       "mount at '%.100s': idmap needs 1 to 64 uid and gid mappings",
@@ -117,16 +123,80 @@ static int id_holder(const struct plan *p, const struct spec_mount *m, struct er
 	return fd;
 }
 
+/* Once a mount is in a user namespace's hands, what its source forbids stays forbidden. */
+#define LOCKED (MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC)
+
+static uint64_t attributes_of(int fd)
+{
+	static const struct {
+		unsigned long flag;
+		uint64_t attr;
+	} map[] = {
+		{ ST_RDONLY, MOUNT_ATTR_RDONLY },	  { ST_NOSUID, MOUNT_ATTR_NOSUID },
+		{ ST_NODEV, MOUNT_ATTR_NODEV },		  { ST_NOEXEC, MOUNT_ATTR_NOEXEC },
+		{ ST_NODIRATIME, MOUNT_ATTR_NODIRATIME },
+	};
+	struct statfs fs;
+	uint64_t attr = 0;
+
+	if (fstatfs(fd, &fs) < 0)
+		return 0;
+	for (size_t i = 0; i < ARRAY_SIZE(map); i++)
+		attr |= (unsigned long) fs.f_flags & map[i].flag ? map[i].attr : 0;
+	return attr | ((unsigned long) fs.f_flags & ST_NOATIME	  ? MOUNT_ATTR_NOATIME
+		       : (unsigned long) fs.f_flags & ST_RELATIME ? MOUNT_ATTR_RELATIME
+								  : MOUNT_ATTR_STRICTATIME);
+}
+
+/*
+ * As mount(2) does it, and with it all callers' expectations: no word about the mount keeps what
+ * the source has; any word makes the list complete, all it does not name is off. Access times are
+ * a list of their own. For a user namespace what is off implicitly stays as it is, and what is
+ * off explicitly is refused, as the kernel would.
+ */
+static int bind_change(const struct plan *p, const struct plan_mount *pm,
+		       struct mount_change *ret_c, struct err *e)
+{
+	const uint64_t times = MOUNT_ATTR__ATIME | MOUNT_ATTR_NODIRATIME;
+	const struct mount_words *w = &pm->words;
+	struct mount_change c = { .set = w->set, .clear = w->clear };
+	bool locked = p->new_user || p->join_user;
+	uint64_t have = locked ? attributes_of(pm->tree_fd) : 0, want;
+
+	*ret_c = c;
+	if (!w->touched)
+		return 0;
+	c.clear |= (LOCKED | MOUNT_ATTR_NOSYMFOLLOW) & ~w->set & ~(have & LOCKED & ~w->clear);
+	c.clear &= ~(uint64_t) MOUNT_ATTR_NODIRATIME; /* by itself it means nothing */
+	if ((w->clear & MOUNT_ATTR__ATIME) || (w->set & MOUNT_ATTR_NODIRATIME)) {
+		c.clear |= MOUNT_ATTR__ATIME | (~w->set & MOUNT_ATTR_NODIRATIME);
+		want = c.set & times; /* MOUNT_ATTR_RELATIME is 0 */
+		if (locked && want != (have & times))
+			c.clear |= UINT64_C(1) << 63;
+	}
+	if ((locked && (w->clear & have & LOCKED)) || c.clear >> 63)
+		return err_set(e, ERR_DENIED, EPERM,
+			       "unable to start container process: error during container init: "
+			       "error mounting to rootfs at \"%.100s\": options that the source "
+			       "does not have cannot be set for a user namespace: operation not "
+			       "permitted",
+			       pm->destination);
+	*ret_c = c;
+	return 0;
+}
+
 int plan_bind_ready(const struct plan *p, const struct plan_mount *pm, struct err *e)
 {
 	const struct spec_mount *m = pm->spec;
 	const struct mount_words *w = &pm->words;
-	struct mount_change own = { .set = w->set, .clear = w->clear };
-	struct mount_change rec = { .set = w->rec_set, .clear = w->rec_clear };
+	struct mount_change own, rec = { .set = w->rec_set, .clear = w->rec_clear };
 	struct mount_change base = { .propagation = default_propagation(p->spec) };
 	struct mount_change asked = { .propagation = w->propagation };
-	int r = 0;
+	struct mount_change map = { .set = MOUNT_ATTR_IDMAP, .userns_fd = pm->idmap_fd };
+	int r = bind_change(p, pm, &own, e);
 
+	if (r < 0)
+		return r;
 	if (w->idmap && p->late)
 		return err_set(e, ERR_UNSUPPORTED, EPERM,
 			       "mount at '%.100s': idmapped mounts of the host's file systems need "
@@ -134,17 +204,12 @@ int plan_bind_ready(const struct plan *p, const struct plan_mount *pm, struct er
 			       m->destination);
 	if (sysfs_read_only(p, pm))
 		rec.set |= MOUNT_ATTR_RDONLY;
-	if (w->idmap) {
-		auto_fd int userns = id_holder(p, m, e);
-		struct mount_change map = { .set = MOUNT_ATTR_IDMAP, .userns_fd = userns };
-
-		if (userns < 0)
-			return userns;
+	if (pm->idmap_fd >= 0) {
 		r = mount_change(pm->tree_fd, "", w->idmap_rec, &map);
 		if (r < 0)
 			return err_sys(e, -r,
 				       "mount at '%.100s': its file system cannot be idmapped",
-				       m->destination);
+				       pm->destination);
 	}
 	if (base.propagation != MS_SHARED)
 		r = mount_change(pm->tree_fd, "", true, &base);
@@ -154,9 +219,11 @@ int plan_bind_ready(const struct plan *p, const struct plan_mount *pm, struct er
 		r = mount_change(pm->tree_fd, "", true, &rec);
 	if (r == 0 && (own.set || own.clear))
 		r = mount_change(pm->tree_fd, "", false, &own);
-	if (r < 0)
-		return err_sys(e, -r, "mount at '%.100s': attributes", m->destination);
-	return 0;
+	if (r == -EINVAL && (own.clear & MOUNT_ATTR_NOSYMFOLLOW)) { /* Linux 5.14 has it */
+		own.clear &= ~(uint64_t) MOUNT_ATTR_NOSYMFOLLOW;
+		r = mount_change(pm->tree_fd, "", false, &own);
+	}
+	return r < 0 ? err_sys(e, -r, "mount at '%.100s': attributes", pm->destination) : 0;
 }
 
 /* `copy-symlink`: a source that is a link becomes the same link in the container. */
@@ -171,6 +238,14 @@ static int plan_link(struct plan *p, int from, const struct spec_mount *m, struc
 	target[n] = '\0';
 	pm->link_target = arena_strdup(p->a, target);
 	return pm->link_target ? 0 : err_set(e, ERR_EXHAUSTED, ENOMEM, "out of memory");
+}
+
+/* The rest of `path` below `dir`, or NULL. */
+static const char *below(const char *dir, const char *path)
+{
+	size_t n = dir ? strlen(dir) : 0;
+
+	return n > 1 && strncmp(path, dir, n) == 0 && path[n] == '/' ? path + n : NULL;
 }
 
 static int plan_bind(struct plan *p, const struct bundle *b, const struct spec_mount *m,
@@ -195,6 +270,15 @@ static int plan_bind(struct plan *p, const struct bundle *b, const struct spec_m
 		pm->source = absolute(p, b, m->source);
 		return pm->source ? 0 : err_set(e, ERR_EXHAUSTED, ENOMEM, "out of memory");
 	}
+	if (pm->words.idmap) {
+		pm->idmap_fd = plan_own(p, id_holder(p, m, e));
+		if (pm->idmap_fd < 0)
+			return pm->idmap_fd;
+	}
+	/* What is mounted before may be part of it: looked up when that is there. */
+	pm->late_source = below(p->host_root, m->source);
+	if (pm->late_source)
+		return 0;
 	at = openat(from, m->source,
 		    O_PATH | O_CLOEXEC | (pm->words.src_nofollow ? O_NOFOLLOW : 0));
 	if (at < 0)
@@ -295,7 +379,11 @@ static int plan_mount(struct plan *p, const struct bundle *b, const struct spec_
 
 	if (r < 0)
 		return r;
-	pm->destination = m->destination;
+	/* Callers of runc also name it by its place on the host. */
+	pm->destination = below(p->host_root, m->destination);
+	if (!pm->destination)
+		pm->destination = m->destination;
+	pm->idmap_fd = FD_NONE;
 	pm->fstype = m->type ? m->type : "bind";
 	pm->tree_fd = FD_NONE;
 	pm->spec = m;
@@ -325,6 +413,10 @@ int plan_mounts(struct plan *p, const struct bundle *b, struct err *e)
 	if (!p->mounts)
 		return err_set(e, ERR_EXHAUSTED, ENOMEM, "out of memory");
 	p->make_dev = true;
+	if (b->root_fd < 0 && s->root && s->root->path[0] == '/')
+		p->host_root = s->root->path;
+	else if (b->root_fd < 0 && s->root && b->bundle_path)
+		p->host_root = arena_printf(p->a, "%s/%s", b->bundle_path, s->root->path);
 	for (size_t i = 0; i < s->mounts_n; i++) {
 		int r = plan_mount(p, b, &s->mounts[i], &p->mounts[i], e);
 

@@ -336,8 +336,7 @@ int process_prepare(struct plan_process *p, const struct plan *plan, const char 
 	r = r < 0 ? r : set_memory_policy(plan, p, e);
 	if (r < 0)
 		return r;
-	if (plan->spec && plan->spec->linux_.personality_set &&
-	    personality(plan->spec->linux_.personality) < 0)
+	if (p->personality_set && personality(p->personality) < 0)
 		return err_sys(e, errno, "linux.personality");
 	for (int i = 0; i < 3; i++) {
 		if (p->stdio[i] >= 0 && dup2(p->stdio[i], i) < 0)

@@ -23,7 +23,8 @@
 #include "engine/container/plan.h"
 #include "sys/path.h"
 
-#define MQUEUE_MAGIC 0x19800202 /* in no header: ipc/mqueue.c */
+#define MQUEUE_MAGIC  0x19800202 /* in no header: ipc/mqueue.c */
+#define PROC_ROOT_INO 1		 /* of every procfs */
 
 static bool is_root(const char *path)
 {
@@ -99,15 +100,73 @@ static int target_of(struct plan *p, struct plan_mount *m)
 	return path_make_dir(p->root_fd, m->destination, 0755);
 }
 
+/* A bind of something in the container itself, as it is by now. */
+static int open_late(struct plan *p, struct plan_mount *m, struct err *e)
+{
+	auto_fd int at = path_open_in(p->root_fd, m->late_source, O_PATH, 0);
+	struct stat st;
+
+	if (at < 0 || fstat(at, &st) < 0)
+		return err_sys(e, at < 0 ? -at : errno,
+			       "mount source '%.200s' in the container (for '%.100s')",
+			       m->late_source, m->destination);
+	m->source_is_dir = S_ISDIR(st.st_mode);
+	m->tree_fd = mount_clone(at, "", m->words.rec_bind); /* open until the init's exec */
+	if (m->tree_fd < 0)
+		return err_sys(e, -m->tree_fd, "mount source '%.200s' (for '%.100s')",
+			       m->late_source, m->destination);
+	return plan_bind_ready(p, m, e);
+}
+
+/*
+ * A file of procfs that is another than it seems misleads whoever trusts it, the runtime first
+ * (CVE-2019-16884). What lxcfs shows for each container is let through, as with runc; a whole
+ * procfs or anything else over all of /proc is the caller's decision.
+ */
+static bool on_proc(const struct plan_mount *m, int target)
+{
+	static const char *const fine[] = { "/proc/cpuinfo",
+					    "/proc/diskstats",
+					    "/proc/meminfo",
+					    "/proc/stat",
+					    "/proc/swaps",
+					    "/proc/uptime",
+					    "/proc/loadavg",
+					    "/proc/slabinfo",
+					    "/proc/sys/kernel/ns_last_pid",
+					    "/proc/sys/crypto/fips_enabled" };
+	struct statfs fs;
+	struct stat st;
+
+	if (fstatfs(target, &fs) < 0 || fs.f_type != PROC_SUPER_MAGIC || fstat(target, &st) < 0 ||
+	    st.st_ino == PROC_ROOT_INO)
+		return false;
+	for (size_t i = 0; i < ARRAY_SIZE(fine); i++) {
+		if (streq(m->destination, fine[i]))
+			return false;
+	}
+	return true;
+}
+
 static int do_bind(struct plan *p, struct plan_mount *m, struct err *e)
 {
 	auto_fd int target = FD_NONE;
 
 	if (m->link_target)
 		return make_link(p, m, e);
+	if (m->late_source) {
+		int r = open_late(p, m, e);
+
+		if (r < 0)
+			return r;
+	}
 	target = target_of(p, m);
 	if (target < 0)
 		return where(e, target, m->destination);
+	if (on_proc(m, target))
+		return err_set(e, ERR_INVALID, EPERM,
+			       "mount at '%.100s': it cannot be mounted because it is inside /proc",
+			       m->destination);
 	return attach(p, m, m->tree_fd, target, e);
 }
 
@@ -230,11 +289,24 @@ static int do_new(struct plan *p, struct plan_mount *m, struct err *e)
 				       m->destination, m->fstype);
 		close_fd(&target);
 	}
+	/* A directory made for it says nothing about its mode. */
+	if (tmpfs)
+		target = path_open_in(p->root_fd, m->destination, O_PATH, 0);
+	if (target >= 0)
+		inherit_mode(m, target, mode);
+	close_fd(&target);
 	target = target_of(p, m);
 	if (target < 0)
 		return where(e, target, m->destination);
-	if (tmpfs)
-		inherit_mode(m, target, mode);
+	if (!proc_like && on_proc(m, target))
+		return err_set(e, ERR_INVALID, EPERM,
+			       "mount at '%.100s': it cannot be mounted because it is inside /proc",
+			       m->destination);
+	/* What is mounted and made in it comes first: /dev and below. */
+	if (tmpfs && (attr & MOUNT_ATTR_RDONLY)) {
+		attr &= ~(uint64_t) MOUNT_ATTR_RDONLY;
+		m->late_readonly = true;
+	}
 	fd = mount_new(m->fstype, m->words.data, m->words.data_n,
 		       m->words.copy_up ? attr & ~(uint64_t) MOUNT_ATTR_RDONLY : attr, why);
 	if (fd < 0)
@@ -244,6 +316,12 @@ static int do_new(struct plan *p, struct plan_mount *m, struct err *e)
 	r = fill_copy(m, fd, target);
 	if (r < 0)
 		return err_sys(e, -r, "mount at '%.100s': copying what was there", m->destination);
+	if (m->late_readonly) {
+		m->tree_fd = fcntl(fd, F_DUPFD_CLOEXEC, 3); /* open until the init's exec */
+		if (m->tree_fd < 0)
+			return where(e, -errno, m->destination);
+		late.set = attr;
+	}
 	if (m->words.copy_up || m->words.propagation || m->words.rec_set || m->words.rec_clear) {
 		late.set |= m->words.rec_set;
 		late.clear = m->words.clear | m->words.rec_clear;
@@ -409,10 +487,17 @@ static int make_readonly(struct plan *p, const char *path, struct err *e)
 int rootfs_protect(struct plan *p, struct err *e)
 {
 	const struct spec_linux *l = &p->spec->linux_;
+	struct mount_change ro = { .set = MOUNT_ATTR_RDONLY };
 	auto_fd int empty_fd = FD_NONE, null_fd = FD_NONE;
 	struct stat st;
 	int r = 0;
 
+	for (size_t i = 0; i < p->mounts_n && r == 0; i++) {
+		if (p->mounts[i].late_readonly)
+			r = mount_change(p->mounts[i].tree_fd, "", false, &ro);
+		if (r < 0)
+			return where(e, r, p->mounts[i].destination);
+	}
 	for (size_t i = 0; i < l->readonly_paths_n && r == 0; i++)
 		r = make_readonly(p, l->readonly_paths[i], e);
 	if (r < 0 || !l->masked_paths_n)
@@ -481,6 +566,51 @@ static int pivot(struct plan *p, struct err *e)
 	return 0;
 }
 
+/* The decimal or the word that starts at *at; NULL at the end of the line. */
+static char *field(char **at)
+{
+	char *word = *at, *end = word ? strpbrk(word, " \n") : NULL;
+
+	if (!end)
+		return NULL;
+	*at = *end == '\n' ? NULL : end + 1;
+	*end = '\0';
+	return word;
+}
+
+/*
+ * chroot leaves the host's mounts where they were, and a procfs that shows everything among them is
+ * what allows a mount of another one inside, masks or not. From the host's root, which is still
+ * ours, only those outside of the new root are found by their paths.
+ */
+static void leave_kernel_mounts(struct plan *p)
+{
+	static char text[1 << 16]; /* one process; a longer list is cut, what is far down stays */
+	auto_fd int fd = openat(p->proc_fd, "self/mountinfo", O_RDONLY | O_CLOEXEC);
+	size_t n = 0;
+	ssize_t r = 0;
+
+	while (fd >= 0 && n < sizeof(text) - 1 &&
+	       (r = read(fd, text + n, sizeof(text) - 1 - n)) > 0)
+		n += (size_t) r;
+	text[n] = '\0';
+	for (char *line = text, *next; (next = strchr(line, '\n')); line = next + 1) {
+		char *at = line, *path = NULL, *type = NULL, *word;
+
+		for (int i = 0; (word = field(&at)); i++) {
+			if (i == 4)
+				path = word;
+			if (i > 5 && streq(word, "-")) {
+				type = field(&at);
+				break;
+			}
+		}
+		if (path && type && (streq(type, "proc") || streq(type, "sysfs")) &&
+		    !(p->root_path && strncmp(path, p->root_path, strlen(p->root_path)) == 0))
+			(void) umount2(path, MNT_DETACH); /* ours are not there by this path */
+	}
+}
+
 int rootfs_enter(struct plan *p, struct err *e)
 {
 	struct mount_change ro = { .set = MOUNT_ATTR_RDONLY };
@@ -489,6 +619,8 @@ int rootfs_enter(struct plan *p, struct err *e)
 	if (fchdir(p->root_fd) < 0)
 		return err_sys(e, errno, "entering the root file system");
 	if (p->no_pivot || !(p->clone_flags & CLONE_NEWNS)) {
+		if (p->clone_flags & CLONE_NEWNS)
+			leave_kernel_mounts(p);
 		if (chroot(".") < 0)
 			return err_sys(e, errno, "chroot");
 	} else {
