@@ -17,7 +17,7 @@ static bool mapped(const struct spec_id_map *m, size_t n, uint32_t id)
 		if (id >= m[i].container_id && id - m[i].container_id < m[i].size)
 			return true;
 	}
-	return false;
+	return n == 0; /* no mappings at all: every id stays what it is */
 }
 
 /* devpts with gid=5 above all: where a single group is mapped, it cannot be mounted. */
