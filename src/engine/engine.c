@@ -5,8 +5,10 @@
  *
  *	NONE -> CREATING -> CREATED		engine_create
  *	CREATED -> RUNNING			engine_start
+ *	NONE -> CREATING -> RUNNING		engine_restore
  *	RUNNING <-> PAUSED			engine_pause, engine_resume
  *	CREATED, RUNNING, PAUSED -> STOPPED	engine_exited
+ *	RUNNING, PAUSED -> STOPPED		engine_snapshot, unless it goes on
  *	 ... -> STOPPING -> STOPPED		engine_kill
  *	any -> FAILED				a create or start that failed
  *	any -> NONE				engine_destroy
@@ -32,7 +34,7 @@ static const unsigned enters[] = {
 	[ENGINE_NONE] = ~0u,
 	[ENGINE_CREATING] = IN(ENGINE_NONE),
 	[ENGINE_CREATED] = IN(ENGINE_CREATING),
-	[ENGINE_RUNNING] = IN(ENGINE_CREATED) | IN(ENGINE_PAUSED),
+	[ENGINE_RUNNING] = IN(ENGINE_CREATING) | IN(ENGINE_CREATED) | IN(ENGINE_PAUSED),
 	[ENGINE_PAUSED] = IN(ENGINE_RUNNING),
 	[ENGINE_STOPPING] = IN(ENGINE_CREATING) | IN(ENGINE_CREATED) | IN(ENGINE_RUNNING) |
 			    IN(ENGINE_PAUSED) | IN(ENGINE_STOPPING) | IN(ENGINE_FAILED),
@@ -216,6 +218,58 @@ int engine_update(struct instance *in, const struct spec_resources *r, struct er
 	    in->state != ENGINE_PAUSED)
 		return wrong_state(in, "update", e);
 	return in->ops->update(in, r, e);
+}
+
+int engine_can_snapshot(const struct engine_ops *ops, const char *program, struct err *e)
+{
+	if (!ops->can_snapshot)
+		return err_set(e, ERR_UNSUPPORTED, EOPNOTSUPP,
+			       "the engine '%s' cannot checkpoint or restore", ops->name);
+	return ops->can_snapshot(program, e);
+}
+
+/* The capability is found out here, not by probe: on the way of a start it would cost time. */
+static int need_snapshot(struct instance *in, const struct snapshot_options *o, struct err *e)
+{
+	int r = engine_can_snapshot(in->ops, o->program, e);
+
+	if (r == 0)
+		in->caps.caps |= ENGINE_CAP_SNAPSHOT;
+	return r;
+}
+
+int engine_snapshot(struct instance *in, int dirfd, const struct snapshot_options *o, struct err *e)
+{
+	int r;
+
+	if (in->state != ENGINE_RUNNING && in->state != ENGINE_PAUSED)
+		return wrong_state(in, "checkpoint", e);
+	r = need_snapshot(in, o, e);
+	r = r < 0 ? r : in->ops->snapshot(in, dirfd, o, e);
+	if (r == 0 && !o->leave_running && !o->pre_dump)
+		move(in, ENGINE_STOPPED);
+	return r;
+}
+
+int engine_restore(struct instance *in, const struct bundle *b, int dirfd,
+		   const struct snapshot_options *o, struct err *e)
+{
+	int r;
+
+	if (!may_enter(in, ENGINE_CREATING))
+		return wrong_state(in, "restore", e);
+	r = need_snapshot(in, o, e);
+	if (r < 0)
+		return r;
+	move(in, ENGINE_CREATING);
+	r = in->ops->restore(in, b, dirfd, o, e);
+	if (r < 0) {
+		in->ops->destroy(in);
+		move(in, ENGINE_FAILED);
+		return r;
+	}
+	move(in, ENGINE_RUNNING);
+	return 0;
 }
 
 int engine_save(const struct instance *in, int state_fd, struct err *e)

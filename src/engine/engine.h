@@ -11,6 +11,9 @@
  * Hooks are the engine's: create runs prestart, createRuntime and createContainer, start runs
  * startContainer and poststart, destroy runs poststop.
  *
+ * A snapshot is everything of a running workload but its files, in a directory; restore takes an
+ * instance from CREATING to RUNNING. Its hooks there are prestart and createRuntime.
+ *
  *             create           start            pause
  *  (none) --> CREATING --> CREATED --> RUNNING <----> PAUSED       any --> FAILED --> (gone)
  *                |            |           |    resume   |          STOPPED --> (gone)
@@ -135,6 +138,39 @@ struct engine_look {
 	pid_t pid;		 /* 0: it does not run */
 };
 
+enum snapshot_cgroups {
+	SNAPSHOT_CGROUPS_OWN, /* the workload's own, by its spec; none below it ("ignore") */
+	SNAPSHOT_CGROUPS_SOFT,
+	SNAPSHOT_CGROUPS_FULL,
+	SNAPSHOT_CGROUPS_STRICT,
+};
+/* How connections are held still meanwhile. */
+enum snapshot_lock {
+	SNAPSHOT_LOCK_DEFAULT,
+	SNAPSHOT_LOCK_IPTABLES,
+	SNAPSHOT_LOCK_NFTABLES,
+	SNAPSHOT_LOCK_SKIP,
+};
+
+/* Of a snapshot and of its restore. All borrowed. */
+struct snapshot_options {
+	const struct spec *spec;      /* the workload's own */
+	const char *program;	      /* that does it; NULL: looked for in PATH */
+	int work_fd;		      /* directory for logs; FD_NONE: with the images */
+	const char *parent;	      /* of an earlier one, relative; NULL: none */
+	bool leave_running, pre_dump; /* pre_dump: memory alone, and it goes on */
+	bool tcp_established, tcp_close, tcp_skip_in_flight, ext_unix_sk, shell_job, file_locks,
+		auto_dedup, link_remap, lazy_pages;
+	enum snapshot_cgroups cgroups;
+	enum snapshot_lock lock;
+	const char *page_server; /* address; NULL: none */
+	int page_server_port;
+	int status_fd; /* a byte 0 once lazy pages can be asked for; taken; FD_NONE */
+	const char *lsm_profile, *lsm_mount_context;
+};
+#define SNAPSHOT_OPTIONS_INIT                                                                      \
+	((struct snapshot_options){ .work_fd = FD_NONE, .status_fd = FD_NONE })
+
 struct instance;
 
 struct engine_ops {
@@ -162,6 +198,18 @@ struct engine_ops {
 	int (*exec)(struct instance *in, const struct exec_spec *x, struct exec *ret,
 		    struct err *e);
 	int (*update)(struct instance *in, const struct spec_resources *r, struct err *e);
+	/*
+	 * Whether snapshots can be made here and now. Not part of probe: it may run a program.
+	 * UNSUPPORTED says what is missing.
+	 */
+	int (*can_snapshot)(const char *program, struct err *e);
+	/* Into the directory dirfd. The workload has ended afterwards, unless it was left running;
+	 * on failure it goes on as before. */
+	int (*snapshot)(struct instance *in, int dirfd, const struct snapshot_options *o,
+			struct err *e);
+	/* In place of create and start; the caller is the parent of its init. */
+	int (*restore)(struct instance *in, const struct bundle *b, int dirfd,
+		       const struct snapshot_options *o, struct err *e);
 	/* Persist to, and take up again from, a state directory: for atoll-runtime, whose verbs are
 	 * separate processes, and for repair. Small text files, written atomically, not fsynced. */
 	int (*save)(const struct instance *in, int state_fd, struct err *e);
@@ -223,6 +271,13 @@ void instance_forget(struct instance *in);
 [[nodiscard]] int engine_load(struct instance *in, int state_fd, struct err *e);
 [[nodiscard]] int engine_look(const struct engine_ops *ops, int parent_fd, const char *name,
 			      struct engine_look *ret, struct err *e);
+/* Whether the engine can make and restore snapshots on this machine; runs a program to find out. */
+[[nodiscard]] int engine_can_snapshot(const struct engine_ops *ops, const char *program,
+				      struct err *e);
+[[nodiscard]] int engine_snapshot(struct instance *in, int dirfd, const struct snapshot_options *o,
+				  struct err *e);
+[[nodiscard]] int engine_restore(struct instance *in, const struct bundle *b, int dirfd,
+				 const struct snapshot_options *o, struct err *e);
 void engine_exited(
 	struct instance *in); /* the creator saw the pidfd: RUNNING/PAUSED/CREATED -> STOPPED */
 void engine_destroy(struct instance *in);

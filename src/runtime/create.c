@@ -11,6 +11,7 @@
 #include "engine/engine.h"
 #include "engine/host.h"
 #include "fmt/spec.h"
+#include "runtime/bundle.h"
 #include "runtime/delete.h"
 #include "runtime/foreground.h"
 #include "runtime/notify.h"
@@ -56,17 +57,7 @@ static const struct option run_options[] = {
 	    "do not reap the orphans of its processes"),
 };
 
-struct loaded {
-	int bundle_fd; /* owned */
-	const char *bundle;
-	const char *config_path; /* absolute; NULL: config.json of the bundle */
-	struct buf text;	 /* config.json as it is */
-	const struct json *json;
-	struct spec *spec; /* in the runtime's arena: the instance refers to it to its end */
-	struct spec_process *process;
-};
-
-static void loaded_fini(struct loaded *l)
+void loaded_fini(struct loaded *l)
 {
 	close_fd(&l->bundle_fd);
 	buf_fini(&l->text);
@@ -82,26 +73,26 @@ static int absolute(struct runtime *rt, const char *path, const char **ret_path,
 	return *ret_path ? 0 : err_set(e, ERR_EXHAUSTED, ENOMEM, "out of memory");
 }
 
-static int load_spec(struct runtime *rt, const struct create_options *o, struct loaded *l,
-		     struct err *e)
+int bundle_load(struct runtime *rt, const char *bundle, const char *file, struct loaded *l,
+		struct err *e)
 {
-	const char *config = o->config && o->config[0] ? o->config : "config.json";
+	const char *config = file && file[0] ? file : "config.json";
 	const struct spec *s;
-	int r = absolute(rt, o->bundle, &l->bundle, e);
+	int r = absolute(rt, bundle, &l->bundle, e);
 
 	if (r < 0)
 		return r;
 	l->bundle_fd = open(l->bundle, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (l->bundle_fd < 0)
 		return err_sys(e, errno, "open the bundle '%s'", l->bundle);
-	r = file_read(config == o->config ? AT_FDCWD : l->bundle_fd, config, &l->text);
+	r = file_read(config == file ? AT_FDCWD : l->bundle_fd, config, &l->text);
 	if (r == -ENOENT)
 		return err_set(e, ERR_NOT_FOUND, ENOENT,
 			       "JSON specification file '%s' not found in bundle '%s'", config,
 			       l->bundle);
 	if (r < 0)
 		return err_sys(e, -r, "read '%s' of bundle '%s'", config, l->bundle);
-	if (config == o->config)
+	if (config == file)
 		r = absolute(rt, config, &l->config_path, e);
 	if (r == 0)
 		r = json_parse(rt->arena, buf_str(&l->text), &l->json, e);
@@ -127,8 +118,8 @@ static int load_spec(struct runtime *rt, const struct create_options *o, struct 
 	return 0;
 }
 
-static int pick(const struct runtime *rt, const struct spec *s, const struct engine_ops **ret_ops,
-		struct engine_caps *ret_caps, struct err *e)
+int engine_for(const struct runtime *rt, const struct spec *s, const struct engine_ops **ret_ops,
+	       struct engine_caps *ret_caps, struct err *e)
 {
 	struct host h;
 	int r = host_probe(&h, e);
@@ -173,7 +164,7 @@ static int create(struct runtime *rt, const struct create_options *o, const char
 			    "--systemd-cgroup: systemd's cgroup driver is not supported; leave the "
 			    "flag out to use cgroupfs");
 	if (r == 0)
-		r = load_spec(rt, o, &l, e);
+		r = bundle_load(rt, o->bundle, o->config, &l, e);
 	if (r < 0)
 		return r;
 	struct terminal_request t = { l.process->terminal, detach, o->console_socket,
@@ -183,7 +174,7 @@ static int create(struct runtime *rt, const struct create_options *o, const char
 	if (r == 0)
 		r = passed_env(rt, &p, l.process, e);
 	if (r == 0)
-		r = pick(rt, l.spec, &ops, &caps, e);
+		r = engine_for(rt, l.spec, &ops, &caps, e);
 	if (r == 0)
 		r = container_new(rt, id, l.bundle, ops->name, l.spec, l.json, buf_str(&l.text), &c,
 				  e);

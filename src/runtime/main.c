@@ -18,9 +18,9 @@
 #define SPEC_VERSION "1.3.0"
 
 static const struct verb *const verbs[] = {
-	&verb_create, &verb_delete, &verb_events, &verb_exec,  &verb_features,
-	&verb_kill,   &verb_list,   &verb_pause,  &verb_ps,    &verb_resume,
-	&verb_run,    &verb_spec,   &verb_start,  &verb_state, &verb_update,
+	&verb_create,  &verb_delete, &verb_events, &verb_exec,	&verb_features, &verb_checkpoint,
+	&verb_restore, &verb_kill,   &verb_list,   &verb_pause, &verb_ps,	&verb_resume,
+	&verb_run,     &verb_spec,   &verb_start,  &verb_state, &verb_update,
 };
 
 #define GLOBAL(kind_, name_, letter_, member, value_, help_)                                       \
@@ -43,6 +43,8 @@ static const struct option global_options[] = {
 	       "tolerate cgroups that cannot be written (auto)"),
 	GLOBAL(OPTION_STRING, "isolation", 0, isolation, "NAME",
 	       "the engine that runs it (container)"),
+	GLOBAL(OPTION_STRING, "criu", 0, criu, "PATH",
+	       "the program that checkpoint and restore use (criu in PATH)"),
 	GLOBAL(OPTION_FLAG, "version", 'v', version, NULL, "print the version"),
 };
 static const struct option_table globals = { .v = global_options,

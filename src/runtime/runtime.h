@@ -22,6 +22,7 @@ struct runtime {
 	const char *isolation;
 	enum rootless rootless_mode; /* of the flag */
 	bool root_private; /* the state directory is a user's own: nobody else may write there */
+	const char *criu;  /* the program for checkpoint and restore; NULL: in PATH */
 	bool debug, systemd_cgroup, version;
 	bool no_cgroups;     /* --cgroup-manager disabled */
 	struct arena *arena; /* for the whole run of the verb */
@@ -51,6 +52,6 @@ struct spec_process;
 /* Say what is asked for and will not be: the ambient capabilities that cannot be raised. */
 void process_warn(const struct spec_process *p);
 
-extern const struct verb verb_create, verb_delete, verb_events, verb_exec, verb_features, verb_kill,
-	verb_list, verb_pause, verb_ps, verb_resume, verb_run, verb_spec, verb_start, verb_state,
-	verb_update;
+extern const struct verb verb_checkpoint, verb_create, verb_delete, verb_events, verb_exec,
+	verb_features, verb_kill, verb_list, verb_pause, verb_ps, verb_restore, verb_resume,
+	verb_run, verb_spec, verb_start, verb_state, verb_update;

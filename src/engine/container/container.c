@@ -17,6 +17,7 @@
 #include "engine/container/groups.h"
 #include "engine/container/hooks.h"
 #include "engine/container/members.h"
+#include "engine/container/snapshot.h"
 #include "engine/host.h"
 #include "fmt/spec.h"
 #include "sys/pidfd.h"
@@ -266,6 +267,9 @@ const struct engine_ops container_ops = {
 	.resume = resume,
 	.exec = container_exec,
 	.update = update,
+	.can_snapshot = container_can_snapshot,
+	.snapshot = container_snapshot,
+	.restore = container_restore,
 	.save = container_save,
 	.load = container_load,
 	.look = container_look,

@@ -46,6 +46,17 @@ struct container *container_of_instance(struct instance *in);
 				   struct err *e);
 [[nodiscard]] int container_start(struct instance *in, struct err *e);
 
+/* Parts of it that restore.c needs as well: cgroups with these limits; what later verbs need to
+ * know; the pid file; the pty's master (taken) to the console socket, or kept. */
+struct plan;
+[[nodiscard]] int container_make_groups(struct container *c, const struct bundle *b,
+					const struct spec_resources *limits, struct err *e);
+[[nodiscard]] int container_remember(struct container *c, const struct bundle *b,
+				     const struct plan *p, struct err *e);
+[[nodiscard]] int container_write_pid(const struct container *c, const char *path, struct err *e);
+[[nodiscard]] int container_take_console(struct container *c, const struct bundle *b, int fd,
+					 struct err *e);
+
 /* exec.c */
 [[nodiscard]] int container_exec(struct instance *in, const struct exec_spec *x, struct exec *ret,
 				 struct err *e);

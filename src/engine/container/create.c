@@ -190,16 +190,17 @@ static int clone_init(struct making *m, struct err *e)
 	return 0;
 }
 
-static int take_console(struct making *m, int fd, struct err *e)
+int container_take_console(struct container *c, const struct bundle *b, int fd, struct err *e)
 {
 	static const char name[] = "/dev/ptmx"; /* what console sockets are sent by custom */
 	int r;
 
-	if (m->b->console_socket < 0) {
-		m->c->in.console_fd = fd;
+	if (b->console_socket < 0) {
+		close_fd(&c->in.console_fd);
+		c->in.console_fd = fd;
 		return 0;
 	}
-	r = fdpass_send(m->b->console_socket, name, sizeof(name) - 1, &fd, 1);
+	r = fdpass_send(b->console_socket, name, sizeof(name) - 1, &fd, 1);
 	(void) close(fd);
 	return r < 0 ? err_sys(e, -r, "sending the terminal to the console socket") : 0;
 }
@@ -285,7 +286,7 @@ static int serve_child(struct making *m, enum child_word until, struct err *e)
 				r = err_sys(e, -r, "the container's init is gone");
 			break;
 		case CHILD_CONSOLE:
-			r = take_console(m, fd, e);
+			r = container_take_console(c, m->b, fd, e);
 			fd = FD_NONE;
 			break;
 		case CHILD_NETWORK:
@@ -311,7 +312,7 @@ static int serve_child(struct making *m, enum child_word until, struct err *e)
 	}
 }
 
-static int write_pid_file(const struct container *c, const char *path, struct err *e)
+int container_write_pid(const struct container *c, const char *path, struct err *e)
 {
 	auto_fd int fd = FD_NONE;
 	char text[16];
@@ -325,10 +326,10 @@ static int write_pid_file(const struct container *c, const char *path, struct er
 }
 
 /* What start, exec and destroy need later, maybe in another process. */
-static int remember(struct making *m, struct err *e)
+int container_remember(struct container *c, const struct bundle *b, const struct plan *p,
+		       struct err *e)
 {
-	struct container *c = m->c;
-	const struct spec *s = m->b->spec;
+	const struct spec *s = b->spec;
 	bool hooks = false, notifies = s->linux_.seccomp && seccomp_notifies(s->linux_.seccomp);
 	char link[40], path[4096];
 	ssize_t n;
@@ -338,22 +339,22 @@ static int remember(struct making *m, struct err *e)
 	hooks = hooks || notifies;
 	c->late_hooks = s->hooks[SPEC_HOOK_POSTSTART].n || s->hooks[SPEC_HOOK_POSTSTOP].n ||
 			notifies;
-	c->own_pids = (m->plan.clone_flags & CLONE_NEWPID) != 0;
-	c->ns_flags = m->plan.all_flags;
+	c->own_pids = (p->clone_flags & CLONE_NEWPID) != 0;
+	c->ns_flags = p->all_flags;
 	if (!hooks)
 		return 0;
-	(void) snprintf(link, sizeof(link), "/proc/self/fd/%d", m->b->bundle_fd);
-	n = m->b->bundle_fd < 0 ? -1 : readlink(link, path, sizeof(path) - 1);
+	(void) snprintf(link, sizeof(link), "/proc/self/fd/%d", b->bundle_fd);
+	n = b->bundle_fd < 0 ? -1 : readlink(link, path, sizeof(path) - 1);
 	if (n >= 0) {
 		path[n] = '\0';
 		c->bundle_path = strdup(path);
 	}
-	if (m->b->config_path)
-		c->config_path = strdup(m->b->config_path);
-	if ((n >= 0 && !c->bundle_path) || (m->b->config_path && !c->config_path))
+	if (b->config_path)
+		c->config_path = strdup(b->config_path);
+	if ((n >= 0 && !c->bundle_path) || (b->config_path && !c->config_path))
 		return err_set(e, ERR_EXHAUSTED, ENOMEM, "out of memory");
-	return hooks_state_text(&c->arena, s, c->id, m->b->bundle_fd, &c->state_head,
-				&c->state_tail, e);
+	return hooks_state_text(&c->arena, s, c->id, b->bundle_fd, &c->state_head, &c->state_tail,
+				e);
 }
 
 /* Limits that nobody would enforce are refused, not forgotten. */
@@ -366,25 +367,32 @@ static int without_groups(const struct spec *s, struct err *e)
 		       "leaves the container without one");
 }
 
+int container_make_groups(struct container *c, const struct bundle *b,
+			  const struct spec_resources *limits, struct err *e)
+{
+	struct groups_options go = {
+		.id = b->id,
+		.path = b->spec->linux_.cgroups_path,
+		.resources = limits,
+		.systemd = b->systemd_cgroup,
+		.rootless = b->rootless,
+	};
+	int r = b->no_cgroups ? without_groups(b->spec, e) : groups_make(&go, &c->groups, e);
+
+	/* Before anything runs in there: whoever cleans up after us finds it. */
+	if (r == 0 && c->groups && b->state_fd > STDERR_FILENO)
+		r = groups_save(c->groups, b->state_fd, e);
+	return r;
+}
+
 static int make(struct making *m, struct err *e)
 {
 	struct container *c = m->c;
-	struct groups_options go = {
-		.id = m->b->id,
-		.path = m->b->spec->linux_.cgroups_path,
-		.resources = m->b->spec->linux_.resources,
-		.systemd = m->b->systemd_cgroup,
-		.rootless = m->b->rootless,
-	};
 	enum process_kind kind = PROCESS_KIND_UNKNOWN;
-	int pair[2], r = m->b->no_cgroups ? without_groups(m->b->spec, e)
-					  : groups_make(&go, &c->groups, e);
+	int pair[2], r = container_make_groups(c, m->b, m->b->spec->linux_.resources, e);
 
-	/* Before anything runs in there: whoever cleans up after us finds it. */
-	if (r == 0 && c->groups && m->b->state_fd > STDERR_FILENO)
-		r = groups_save(c->groups, m->b->state_fd, e);
 	r = r < 0 ? r : plan_make(&m->plan, &m->arena, m->b, c->groups, e);
-	r = r < 0 ? r : remember(m, e);
+	r = r < 0 ? r : container_remember(c, m->b, &m->plan, e);
 	if (r < 0)
 		return r;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
@@ -405,7 +413,7 @@ static int make(struct making *m, struct err *e)
 	r = process_ident_fd(c->in.pidfd, c->in.pid, &c->ident, &kind);
 	if (r < 0)
 		return err_sys(e, -r, "the container's init");
-	return write_pid_file(c, m->b->pid_file, e);
+	return container_write_pid(c, m->b->pid_file, e);
 }
 
 int container_create(struct instance *in, const struct bundle *b, nsec_t deadline, struct err *e)

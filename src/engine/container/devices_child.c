@@ -19,6 +19,7 @@
 #include "base/str.h"
 #include "engine/container/child.h"
 #include "engine/container/plan.h"
+#include "engine/container/snapshot.h"
 #include "sys/path.h"
 #include "sys/pty.h"
 
@@ -30,6 +31,12 @@ static const struct spec_device defaults[] = {
 	{ .path = "/dev/urandom", .type = 'c', .major = 1, .minor = 9, .file_mode = 0666 },
 	{ .path = "/dev/tty", .type = 'c', .major = 5, .minor = 0, .file_mode = 0666 },
 };
+
+const struct spec_device *devices_default(size_t *ret_n)
+{
+	*ret_n = ARRAY_SIZE(defaults);
+	return defaults;
+}
 
 static int dev_error(const struct spec_device *d, int r, struct err *e)
 {
