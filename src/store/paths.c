@@ -97,8 +97,9 @@ int paths_make(const struct paths *p, struct err *e)
 {
 	static const char *const root_names[] = { "blobs",   "blobs/sha256", "layers",
 						  "volumes", "workloads",    "tmp" };
-	/* Layers and workloads hold setuid programs of images: not for the host's other users. */
-	static const mode_t root_modes[] = { 0700, 0700, 0700, 0711, 0711, 0700 };
+	/* Layers, workloads and volumes hold setuid programs of whoever runs in them, and their
+	 * names are no secret: not for the host's other users (CVE-2021-41103). */
+	static const mode_t root_modes[] = { 0700, 0700, 0700, 0700, 0700, 0700 };
 	static const char *const state_names[] = { "workloads" };
 	static const mode_t state_modes[] = { 0700 };
 	struct path_text last = paths_tmp(p);

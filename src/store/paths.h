@@ -2,16 +2,16 @@
 /*
  * Every path of Atoll's own on disk, named once. Nothing else in the tree spells one.
  *
- *	ROOT  (lasting; --root, ATOLL_ROOT, default /var/lib/atoll)
+ *	ROOT  (lasting; --root, ATOLL_ROOT, default /var/lib/atoll); all
+ *	  below it is closed to others of the host
  *	  atoll.db, atoll.db-wal, atoll.db-shm	the state store
  *	  atoll.lock				the queue of its writers (flock)
  *	  blobs/sha256/HEX			content by digest
  *	  layers/HEX/				an unpacked layer, HEX = chain id
  *	  tmp/					what is being written or removed; swept by repair
  *	  volumes/NAME/_data/
- *	  workloads/ID/				0711: config.json, hosts, hostname, resolv.conf,
- *shm/, upper/, work/,
- *						workload.log[.N]
+ *	  workloads/ID/				config.json, hosts, hostname, resolv.conf, shm/,
+ *						upper/, work/, workload.log[.N]
  *	STATE  (until reboot; --state, ATOLL_STATE, default /run/atoll)
  *	  workloads/ID/				0700: shim.sock, pid, the engine's state
  *	  @seccomp/				0700: the container engine's compiled filters

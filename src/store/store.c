@@ -3,10 +3,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <sqlite3.h>
@@ -87,6 +89,26 @@ static int committed(void *owner, sqlite3 *, const char *, int pages)
 	return SQLITE_OK;
 }
 
+/*
+ * Records hold the environment of workloads, and secrets with it: nobody else's to read
+ * (CVE-2024-25621). Files that an older program left open to all are closed; not to be done
+ * through a descriptor, whose end would take the database's locks with it.
+ */
+static void keep_private(const char *db)
+{
+	static const char *const files[] = { "", "-wal", "-shm" };
+	struct stat st;
+
+	if (stat(db, &st) < 0 || !(st.st_mode & 077) || st.st_uid != geteuid())
+		return;
+	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
+		char path[PATH_MAX];
+
+		if (snprintf(path, sizeof(path), "%s%s", db, files[i]) < (int) sizeof(path))
+			(void) chmod(path, 0600); /* it works as well as before */
+	}
+}
+
 static int open_database(struct store *s, bool read_only, struct err *e)
 {
 	struct path_text db = paths_db(&s->paths);
@@ -99,7 +121,13 @@ static int open_database(struct store *s, bool read_only, struct err *e)
 	(void) sqlite3_config(SQLITE_CONFIG_SINGLETHREAD);
 	(void) sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
 	flags |= read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
-	if (sqlite3_open_v2(db.z, &s->db, flags, NULL) != SQLITE_OK) {
+	if (!read_only)
+		keep_private(db.z);
+	mode_t mask = umask(077); /* the log and its index take the database's mode */
+	int opened = sqlite3_open_v2(db.z, &s->db, flags, NULL);
+
+	(void) umask(mask);
+	if (opened != SQLITE_OK) {
 		if (!s->db)
 			return err_set(e, ERR_EXHAUSTED, ENOMEM, "open the state store");
 		int r = store_fail(s, e, "open the state store");

@@ -229,7 +229,7 @@ def test_sources_that_are_not_there(refuses):
     refuses("destination: must not be empty", mount("", "tmpfs", "tmpfs"))
 
 
-# -- images that mean harm: whatever they hold, nothing outside the root is touched
+# -- images that mean harm, beside those of test_cve.py
 
 @pytest.fixture
 def hostile(runtime, base):
@@ -243,56 +243,6 @@ def hostile(runtime, base):
     return go
 
 
-def replace_with_link(name, target):
-    def prepare(root):
-        (root / name).rmdir()
-        (root / name).symlink_to(target)
-    return prepare
-
-
-def test_links_in_destinations_stay_inside(hostile, base, source):
-    outside = base / "outside"
-    outside.mkdir(exist_ok=True)
-    before = sorted(outside.iterdir())
-    for target in (outside, "/../../../../../.." + str(outside), "../../../.." + str(outside)):
-        r = hostile(replace_with_link("mnt", target), ["/bin/cat", "/mnt/in/file"],
-                    mount("/mnt/in", "bind", source, "bind"))
-        assert r.out == "text\n", str(r)
-    assert sorted(outside.iterdir()) == before
-
-
-@pytest.mark.parametrize("name", ["proc", "sys"])
-def test_proc_and_sys_that_are_links(hostile, name):
-    r = hostile(replace_with_link(name, "/tmp"))
-    assert r.rc and "must be mounted on ordinary directory" in r.err, str(r)
-
-
-def test_dev_that_is_a_link(hostile, base):
-    outside = base / "outside-dev"
-    outside.mkdir()
-    (outside / "ptmx").write_text("precious")
-
-    def change(spec):
-        spec["mounts"] = [m for m in spec["mounts"] if not m["destination"].startswith("/dev")]
-
-    r = hostile(replace_with_link("dev", outside), change=change)
-    assert r.rc and "/dev" in r.err, str(r)
-    assert (outside / "ptmx").read_text() == "precious" and len(list(outside.iterdir())) == 1
-
-
-def test_masks_use_the_hosts_null(hostile):
-    """The image's /dev/null is a link: what it points to must not appear in masked places."""
-    def change(spec):
-        spec["mounts"] = [m for m in spec["mounts"] if not m["destination"].startswith("/dev")]
-        spec["linux"]["maskedPaths"] = ["/etc/passwd"]
-
-    def prepare(root):
-        (root / "dev/null").symlink_to("/etc/group")
-
-    r = hostile(prepare, ["/bin/cat", "/etc/passwd"], change)
-    assert r.rc == 0 and r.out == "", str(r)
-
-
 def test_masked_path_behind_a_link(hostile):
     def prepare(root):
         (root / "link").symlink_to("/etc")
@@ -300,14 +250,6 @@ def test_masked_path_behind_a_link(hostile):
     r = hostile(prepare, ["/bin/cat", "/etc/passwd"],
                 lambda s: s["linux"].update(maskedPaths=["/link/passwd"]))
     assert r.rc == 0 and r.out == "", str(r)
-
-
-def test_working_directory_in_a_descriptor(hostile):
-    """CVE-2024-21626: no descriptor of ours is left to stand on."""
-    for n in range(3, 16):
-        r = hostile(lambda root: None, ["/bin/sh", "-c", "ls ../../../.. 2>&1; pwd"],
-                    cwd=f"/proc/self/fd/{n}")
-        assert r.rc != 0 or "rootfs" not in r.out, (n, str(r))
 
 
 def test_dangling_link_as_destination(hostile, source):

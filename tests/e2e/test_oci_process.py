@@ -228,32 +228,6 @@ def test_exec_affinity(runtime, bundle, base):
         runtime("delete", "-f", i)
 
 
-def test_the_runtimes_file_cannot_be_written(runtime, build, bundle, base):
-    """CVE-2019-5736: a script that makes the runtime run itself inside finds its file read-only."""
-    program = build / "atoll-runtime"
-    before = program.read_bytes()
-    script = base / "evil"
-    script.write_text("#!/proc/self/exe --help\n")
-    script.chmod(0o755)
-    grab = ("while :; do for p in /proc/[0-9]*; do "
-            "if grep -q atoll-runtime $p/comm 2>/dev/null; then "
-            "(exec 3>>$p/exe) 2>&1 | grep -v 'No such'; fi; done; done")
-    i = next(ids)
-    runtime.leave("run", "-d", "-b", bundle(["/bin/sh", "-c", grab], lambda s: s["mounts"].append(
-        {"destination": "/evil", "type": "bind", "source": str(script), "options": ["bind"]}),
-        noNewPrivileges=False), i)
-    try:
-        for _ in range(20):
-            r = runtime.try_("exec", i, "/evil")
-            # It did run, inside, as anything else does; linked dynamically it finds no loader.
-            assert "Usage" in r.out or b"/ld-linux" in before, str(r)
-        out = runtime("exec", i, "sh", "-c", "cat /proc/self/mountinfo").out
-        assert "atoll-runtime" not in out
-    finally:
-        runtime("delete", "-f", i)
-    assert program.read_bytes() == before
-
-
 def test_nothing_of_the_caller_is_inherited(run):
     out = run(["/bin/sh", "-c", "ls /proc/self/fd; grep Sig /proc/self/status; env"],
               env=["PATH=/bin", "HOME=/"])

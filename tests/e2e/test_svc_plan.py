@@ -86,7 +86,7 @@ def test_user(atoll, busybox, user, want):
 
 def test_user_that_is_none(atoll, busybox):
     atoll.fails("run", "--rm", "-u", "nobody-knows", busybox, "true", rc=125, says="nobody-knows")
-    # 2^32: would wrap to root (CVE-2026-30892, CVE-2024-40635).
+    # 2^32 would wrap to root: more of it in test_cve.py.
     atoll.fails("run", "--rm", "-u", "4294967296", busybox, "true", rc=125)
     atoll.fails("run", "--rm", "-u", "4294967295", busybox, "true", rc=125)
 

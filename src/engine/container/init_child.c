@@ -125,8 +125,8 @@ static int set_sysctls(struct plan *p, struct err *e)
 		int r = file_put(p->proc_fd, p->sysctl_files[i], str_of(p->sysctl_values[i]));
 
 		if (r < 0)
-			return err_sys(e, -r, "sysctl '%s' = '%.60s'", p->sysctl_files[i] + 4,
-				       p->sysctl_values[i]);
+			return err_sys(e, -r, "sysctl '%.100s' = '%.60s'",
+				       p->spec->linux_.sysctl[i].key, p->sysctl_values[i]);
 	}
 	return 0;
 }
