@@ -13,6 +13,7 @@
 #include "base/auto.h"
 #include "base/file.h"
 #include "base/num.h"
+#include "svc/ahead.h"
 #include "svc/attach.h"
 #include "svc/workload.h"
 #include "sys/spawn.h"
@@ -59,6 +60,7 @@ static int start_workload(const struct subject *s, bool probe, const char **argv
 	};
 	struct workload_config config = WORKLOAD_CONFIG_INIT;
 	struct attach_options attach = ATTACH_OPTIONS_INIT;
+	auto_ahead struct ahead ahead = AHEAD_INIT;
 	int exit_code = 0;
 
 	config.image = s->compare->image;
@@ -76,12 +78,13 @@ static int start_workload(const struct subject *s, bool probe, const char **argv
 		config.mounts_n = 1;
 		config.user = "0";
 	}
-	if (workload_create(s->compare->svc, &config, /* foreground= */ true, run->id, e) < 0) {
+	if (workload_create(s->compare->svc, &config, /* foreground= */ true, &ahead, run->id, e) <
+	    0) {
 		run->id[0] = '\0';
 		return -1;
 	}
 	attach.sink[1] = out_fd;
-	return workload_start(s->compare->svc, run->id, &attach, &run->conn, &exit_code, e);
+	return workload_start(s->compare->svc, run->id, &ahead, &attach, &run->conn, &exit_code, e);
 }
 
 int subject_start(const struct subject *s, bool probe, const char *const *argv, size_t argv_n,

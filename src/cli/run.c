@@ -7,6 +7,7 @@
 #include "cli/create_options.h"
 #include "cli/stream.h"
 #include "cli/verbs.h"
+#include "svc/ahead.h"
 #include "svc/attach.h"
 #include "svc/workload.h"
 
@@ -64,19 +65,20 @@ static int start_failed(struct cli *c, const char *id, bool rm, int status, cons
 	return status ? status : CLI_USAGE;
 }
 
-static int run_detached(struct cli *c, const struct create_options *o, const char *id)
+static int run_detached(struct cli *c, const struct create_options *o, const char *id,
+			struct ahead *ahead)
 {
 	int status = CLI_USAGE;
 	struct err e;
 
-	if (workload_start(&c->svc, id, NULL, NULL, &status, &e) < 0)
+	if (workload_start(&c->svc, id, ahead, NULL, NULL, &status, &e) < 0)
 		return start_failed(c, id, o->rm, status, &e);
 	buf_addf(&c->out, "%s\n", id);
 	return CLI_OK;
 }
 
 static int run_attached(struct cli *c, const struct create_options *o, const char *id,
-			struct stream *s)
+			struct ahead *ahead, struct stream *s)
 {
 	auto_shim_conn struct shim_conn conn = SHIM_CONN_NONE;
 	struct attach_options a = ATTACH_OPTIONS_INIT;
@@ -88,7 +90,7 @@ static int run_attached(struct cli *c, const struct create_options *o, const cha
 		terminal_size(STDOUT_FILENO, &a.rows, &a.cols);
 	for (size_t i = 0; i < ARRAY_SIZE(a.sink); i++)
 		a.sink[i] = s->sink[i];
-	if (workload_start(&c->svc, id, &a, &conn, &status, &e) < 0)
+	if (workload_start(&c->svc, id, ahead, &a, &conn, &status, &e) < 0)
 		return start_failed(c, id, o->rm, status, &e);
 	return stream_status(c, s, &conn);
 }
@@ -97,6 +99,7 @@ static int run(struct cli *c, const void *options, struct option_args args)
 {
 	const struct create_options *o = options;
 	auto_stream struct stream s = STREAM_INIT;
+	auto_ahead struct ahead ahead = AHEAD_INIT;
 	char id[WORKLOAD_ID_MAX];
 	struct workload_config w;
 	struct err e;
@@ -110,7 +113,7 @@ static int run(struct cli *c, const void *options, struct option_args args)
 	if (r == 0 && !o->detach)
 		r = stream_init(&s, true, &e);
 	if (r == 0)
-		r = workload_create(&c->svc, &w, !o->detach, id, &e);
+		r = workload_create(&c->svc, &w, !o->detach, &ahead, id, &e);
 	if (r < 0) {
 		(void) cli_fail(c, &e);
 		return CLI_USAGE;
@@ -118,7 +121,7 @@ static int run(struct cli *c, const void *options, struct option_args args)
 	r = cidfile_write(o->cidfile, id, &e);
 	if (r < 0)
 		return start_failed(c, id, true, CLI_USAGE, &e);
-	return o->detach ? run_detached(c, o, id) : run_attached(c, o, id, &s);
+	return o->detach ? run_detached(c, o, id, &ahead) : run_attached(c, o, id, &ahead, &s);
 }
 
 const struct verb verb_run = {

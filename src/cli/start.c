@@ -53,7 +53,7 @@ static int start_attached(struct cli *c, const struct options *o, const char *re
 		terminal_size(STDOUT_FILENO, &a.rows, &a.cols);
 	for (size_t i = 0; i < ARRAY_SIZE(a.sink); i++)
 		a.sink[i] = s.sink[i];
-	if (workload_start(&c->svc, look.info.record.id, &a, &conn, &status, &e) < 0) {
+	if (workload_start(&c->svc, look.info.record.id, NULL, &a, &conn, &status, &e) < 0) {
 		(void) cli_fail(c, &e);
 		return status ? status : CLI_FAILED;
 	}
@@ -65,7 +65,7 @@ static int start_one(struct cli *c, const char *ref, const void *options, struct
 	int status;
 
 	(void) options;
-	return workload_start(&c->svc, ref, NULL, NULL, &status, e);
+	return workload_start(&c->svc, ref, NULL, NULL, NULL, &status, e);
 }
 
 static int run(struct cli *c, const void *options, struct option_args args)

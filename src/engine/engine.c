@@ -104,6 +104,18 @@ void instance_free(struct instance *in)
 	free(in);
 }
 
+int engine_prepare(struct instance *in, const struct engine_prepare *p, struct err *e)
+{
+	int r;
+
+	if (!may_enter(in, ENGINE_CREATING))
+		return wrong_state(in, "prepare", e);
+	r = in->ops->prepare ? in->ops->prepare(in, p, e) : 0;
+	if (r < 0)
+		in->ops->destroy(in);
+	return r;
+}
+
 int engine_create(struct instance *in, const struct bundle *b, nsec_t deadline, struct err *e)
 {
 	int r;

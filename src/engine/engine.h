@@ -99,6 +99,14 @@ struct bundle {
 		       * to start it by, where its cgroups are); FD_NONE: none */
 };
 
+/* What is known before a bundle is complete. */
+struct engine_prepare {
+	const char *id;
+	const char *cgroups_path;		/* linux.cgroupsPath */
+	const struct spec_resources *resources; /* linux.resources */
+	int state_fd;				/* borrowed: see struct bundle */
+};
+
 struct usage {	   /* what `stats` shows; unknown is UINT64_MAX */
 	nsec_t at; /* CLOCK_REALTIME of the sample */
 	uint64_t cpu_ns, cpu_user_ns, cpu_system_ns;
@@ -180,6 +188,10 @@ struct engine_ops {
 	/* Pure: change nothing. check() makes every refusal known beforehand. */
 	int (*probe)(const struct host *h, struct engine_caps *ret, struct err *e);
 	int (*check)(const struct engine_caps *caps, const struct spec *s, struct err *e);
+	/* Optional: make what needs no more than this, so that create, with a bundle that says the
+	 * same, takes less time. Before check(): destroy undoes it, also where create never comes.
+	 */
+	int (*prepare)(struct instance *in, const struct engine_prepare *p, struct err *e);
 	/* One at a time. create runs none of the user's code. */
 	int (*create)(struct instance *in, const struct bundle *b, nsec_t deadline, struct err *e);
 	int (*start)(struct instance *in, struct err *e);
@@ -254,6 +266,9 @@ void instance_free(struct instance *in); /* engine_destroy, then the memory; NUL
 /* The memory and descriptors alone: the workload lives on. NULL is fine. After engine_save. */
 void instance_forget(struct instance *in);
 
+/* At most once, before create; nothing to an engine that can prepare nothing. */
+[[nodiscard]] int engine_prepare(struct instance *in, const struct engine_prepare *p,
+				 struct err *e);
 [[nodiscard]] int engine_create(struct instance *in, const struct bundle *b, nsec_t deadline,
 				struct err *e);
 [[nodiscard]] int engine_start(struct instance *in, struct err *e);

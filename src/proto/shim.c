@@ -174,6 +174,12 @@ static const struct field recorded_fields[] = {
 	F(shim_recorded, failed, FIELD_BOOL),
 	F(shim_recorded, checkpoint_due, FIELD_BOOL),
 };
+static const struct field prepare_fields[] = {
+	F(shim_prepare, id, FIELD_STRING),
+	F(shim_prepare, isolation, FIELD_STRING),
+	F(shim_prepare, cgroups_path, FIELD_STRING),
+	F(shim_prepare, resources, FIELD_STRING),
+};
 
 #define LAYOUT(table)                                                                              \
 	{                                                                                          \
@@ -202,6 +208,7 @@ static const struct layout layouts[SHIM_TYPES_N] = {
 	[SHIM_STATUS_IS] = LAYOUT(status_fields),
 	[SHIM_RECORD] = LAYOUT(record_fields),
 	[SHIM_RECORDED] = LAYOUT(recorded_fields),
+	[SHIM_PREPARE] = LAYOUT(prepare_fields),
 };
 
 static void *at(struct shim_msg *m, const struct field *f)

@@ -3,7 +3,8 @@
  * What svc and a workload's shim say to each other over a unix seqpacket socket: one typed message
  * per datagram, descriptors beside it (SCM_RIGHTS). The first connection is inherited by the shim
  * and begins with CREATE; later ones come in over STATE/workloads/ID/shim.sock. Not a public
- * interface: both ends are of one build, and a message of another version is refused.
+ * interface: both ends are of one build, and a message of another version is refused. PREPARE may
+ * come before CREATE, with what is known by then: what cannot be prepared CREATE meets again.
  *
  * A connection serves one request after the other: each is answered by its own reply, OK or ERROR.
  * CREATE (with attach), ATTACH and EXEC (not detached) are answered by STARTED or OK and make a
@@ -73,6 +74,8 @@ enum shim_type {
 	/* the end of a session whose client keeps the record (shim_create.records) */
 	SHIM_RECORD,   /* struct shim_record; to the client: RECORDED */
 	SHIM_RECORDED, /* struct shim_recorded; to the shim */
+	/* before CREATE */
+	SHIM_PREPARE, /* struct shim_prepare; unanswered */
 	SHIM_TYPES_N
 };
 
@@ -131,6 +134,12 @@ struct shim_create {
 	 * messages; made non-blocking without touching the caller's (see supervise.h).
 	 */
 	int sink[3];
+};
+
+struct shim_prepare {
+	const char *id, *isolation;
+	const char *cgroups_path; /* as config.json will have it, and the JSON of linux.resources */
+	const char *resources;
 };
 
 struct shim_signal {
@@ -271,6 +280,7 @@ struct shim_msg {
 		struct shim_status status;
 		struct shim_record record;
 		struct shim_recorded recorded;
+		struct shim_prepare prepare;
 	};
 };
 

@@ -175,6 +175,12 @@ static bool on_create(struct client *c, struct shim_msg *m, struct arena *a)
 	return reply_started(c, s->record.status.pid);
 }
 
+static bool on_prepare(struct client *c, struct shim_msg *m, struct arena *)
+{
+	life_prepare(c->shim, &m->prepare);
+	return true;
+}
+
 static bool on_signal(struct client *c, struct shim_msg *m, struct arena *)
 {
 	int signo = (int) m->signal.signo;
@@ -420,6 +426,7 @@ static const struct {
 	bool (*handle)(struct client *c, struct shim_msg *m, struct arena *a);
 	unsigned when;
 } requests[SHIM_TYPES_N] = {
+	[SHIM_PREPARE] = { on_prepare, IN(PHASE_NONE) },
 	[SHIM_CREATE] = { on_create, IN(PHASE_NONE) },
 	[SHIM_SIGNAL] = { on_signal, IN_ANY | IN_SESSION },
 	[SHIM_STOP] = { on_stop, IN_ANY },

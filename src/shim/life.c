@@ -170,6 +170,35 @@ static void join_streams(struct shim *s)
 	}
 }
 
+/* ---- before it is known ------------------------------------------------------------------- */
+
+void life_prepare(struct shim *s, const struct shim_prepare *p)
+{
+	auto_arena struct arena a = ARENA_INIT(1u << 20);
+	const struct engine_ops *ops = engine_find(*p->isolation ? p->isolation : "container");
+	const struct engine_caps none = {};
+	struct engine_prepare what = { .id = p->id,
+				       .cgroups_path = p->cgroups_path,
+				       .state_fd = s->state_fd };
+	const struct json *root;
+	struct err ignored;
+
+	/* The lock first: nothing of another shim's may be touched. */
+	if (s->in || !ops || !record_try_lock(s) ||
+	    json_parse(&a, str_of(p->resources), &root, &ignored) < 0 ||
+	    spec_resources_decode(&a, root, &what.resources, &ignored) < 0)
+		return;
+	s->in = instance_new(ops, &none);
+	if (s->in && engine_prepare(s->in, &what, &ignored) < 0)
+		life_unprepare(s);
+}
+
+void life_unprepare(struct shim *s)
+{
+	if (s->phase == PHASE_NONE && s->in)
+		instance_free(TAKE(s->in));
+}
+
 /* ---- starting ---------------------------------------------------------------------------- */
 
 static int create_instance(struct shim *s, const struct ends *ends, struct err *e)
@@ -188,7 +217,12 @@ static int create_instance(struct shim *s, const struct ends *ends, struct err *
 	if (clone_root(s, &root, e) < 0)
 		return -1;
 	b.root_fd = root;
-	s->in = instance_new(s->ops, &s->caps);
+	if (s->in && s->in->ops == s->ops) { /* prepared */
+		s->in->caps = s->caps;
+	} else {
+		instance_free(s->in);
+		s->in = instance_new(s->ops, &s->caps);
+	}
 	if (!s->in)
 		return err_set(e, ERR_EXHAUSTED, ENOMEM, "no memory for the workload");
 	guard_drop(s);
@@ -316,6 +350,7 @@ int life_create(struct shim *s, int *ret_exit_code, struct err *e)
 	record_write(s, s->c.acknowledged ? 0 : RECORD_SOON);
 	return 0;
 fail:
+	life_unprepare(s);
 	record_failure(s, *ret_exit_code, e);
 	begin_ending(s);
 	return -1;

@@ -173,6 +173,10 @@ int main(void)
 		r = loop_run(&s.loop);
 	if (r < 0)
 		log_error("cannot go on: errno=%d", -r);
+	if (s.phase == PHASE_NONE && s.lock_fd >= 0) { /* whoever wanted it has gone */
+		life_unprepare(&s);
+		record_fini(&s);
+	}
 	drop_empty_log(&s);
 	record_clear_up(&s);
 	return r < 0 ? 1 : 0;

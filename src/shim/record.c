@@ -64,6 +64,8 @@ int record_lock(struct shim *s, struct err *e)
 {
 	nsec_t deadline = clock_deadline(LOCK_WAIT);
 
+	if (s->lock_fd >= 0)
+		return 0;
 	/* A shim whose record says that it ended needs a moment to leave. */
 	for (;;) {
 		int r = lock_once(s, e);
@@ -75,6 +77,13 @@ int record_lock(struct shim *s, struct err *e)
 				       "workload '%s' runs already: its shim holds it", s->c.name);
 		(void) poll(NULL, 0, 2); /* nothing to wait for: a lock has no descriptor */
 	}
+}
+
+bool record_try_lock(struct shim *s)
+{
+	struct err ignored;
+
+	return lock_once(s, &ignored) > 0;
 }
 
 static void add_pid(struct buf *b, const char *role, pid_t pid, uint64_t *ident)

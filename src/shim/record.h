@@ -48,8 +48,9 @@ struct record {
 	struct loop_timer timer;
 };
 
-/* Take shim.lock. CONFLICT: another shim has the workload. */
+/* Take shim.lock, or have it already. CONFLICT: another shim has the workload. */
 [[nodiscard]] int record_lock(struct shim *s, struct err *e);
+bool record_try_lock(struct shim *s); /* without waiting; false also when it cannot be taken */
 /* Write the pid file anew. */
 void record_pids(struct shim *s);
 /* The status changed, and why: the event's action (NULL: none). Written soon, in order. */

@@ -91,6 +91,10 @@ struct shim {
 };
 
 /* ---- life.c: 0, or negative with *e. --------------------------------------------------- */
+/* PREPARE: before CREATE, and perhaps for nothing: what fails is undone, and CREATE meets it. */
+void life_prepare(struct shim *s, const struct shim_prepare *p);
+/* What was prepared, where CREATE never came. */
+void life_unprepare(struct shim *s);
 /* CREATE: read the plan, set up the log, and start. *ret_exit_code: 125, 126, 127. */
 [[nodiscard]] int life_create(struct shim *s, int *ret_exit_code, struct err *e);
 [[nodiscard]] int life_signal(struct shim *s, int signo, struct err *e);

@@ -240,19 +240,16 @@ static int make_workdir(int root_fd, const char *cwd, struct err *e)
 }
 
 int bundle_open(struct svc *s, const struct workload_record *w, const struct workload_config *c,
-		struct bundle_set *ret, struct err *e)
+		const struct image *im, struct bundle_set *ret, struct err *e)
 {
 	auto_arena struct arena a = ARENA_INIT(16u << 20);
-	auto_image struct image *im = NULL;
 	auto_buf struct buf text = BUF_INIT(PLAN_MAX);
 	struct bundle_set b = BUNDLE_SET_INIT;
 	struct plan_image image;
 	struct plan_input in = { .id = w->id, .config = c, .image = &image };
 	struct bundle_parts parts = {};
-	int r = image_resolve(s->store, w->image_id, &im, e);
+	int r = open_bundle(s, w->id, &b.path, &b.bundle_fd, e);
 
-	if (r >= 0)
-		r = open_bundle(s, w->id, &b.path, &b.bundle_fd, e);
 	if (r >= 0)
 		r = root_of(s, im, b.bundle_fd, false, c->auto_remove, &b.root_fd, e);
 	if (r < 0)

@@ -17,6 +17,8 @@
 #include "svc/plan.h"
 #include "svc/svc.h"
 
+struct image; /* image/resolve.h */
+
 struct bundle_set {
 	int root_fd;	       /* owned: the detached overlay */
 	int bundle_fd;	       /* owned: ROOT/workloads/ID */
@@ -30,8 +32,8 @@ void bundle_set_fini(struct bundle_set *b);
  * ones, write hosts, hostname, resolv.conf and config.json. Everything a start needs.
  */
 [[nodiscard]] int bundle_open(struct svc *s, const struct workload_record *w,
-			      const struct workload_config *c, struct bundle_set *ret,
-			      struct err *e);
+			      const struct workload_config *c, const struct image *im,
+			      struct bundle_set *ret, struct err *e);
 
 /* Only the root, as a detached mount, for cp, diff, export and commit of what does not run. */
 [[nodiscard]] int bundle_root(struct svc *s, const struct workload_record *w, bool read_only,

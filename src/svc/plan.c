@@ -167,16 +167,20 @@ static void namespaces_write(const struct plan_input *in, struct json_writer *w)
 	json_w_end(w);
 }
 
+const char *plan_cgroups_path(const struct workload_config *c, const char *id, struct arena *a)
+{
+	const char *parent = c->cgroup_parent;
+
+	if (parent && *parent)
+		return arena_printf(a, "%s%s/%s", parent[0] == '/' ? "" : "/", parent, id);
+	return arena_printf(a, "/atoll/%s", id);
+}
+
 static int cgroup_write(const struct plan_input *in, struct json_writer *w, struct arena *a,
 			struct err *e)
 {
-	const char *parent = in->config->cgroup_parent;
-	const char *path;
+	const char *path = plan_cgroups_path(in->config, in->id, a);
 
-	if (parent && *parent)
-		path = arena_printf(a, "%s%s/%s", parent[0] == '/' ? "" : "/", parent, in->id);
-	else
-		path = arena_printf(a, "/atoll/%s", in->id);
 	if (!path)
 		return err_set(e, ERR_EXHAUSTED, ENOMEM, "out of memory");
 	json_w_string(w, "cgroupsPath", path);

@@ -70,6 +70,8 @@ struct plan_user {
 /* What every workload but a privileged one cannot see, and cannot write; NULL-terminated. */
 extern const char *const plan_masked_paths[], *const plan_readonly_paths[];
 
+/* linux.cgroupsPath; in the arena, NULL: no memory. */
+const char *plan_cgroups_path(const struct workload_config *c, const char *id, struct arena *a);
 /* The linux.resources object of a configuration; key NULL at the root (update). */
 [[nodiscard]] int plan_resources(const struct resources_config *r, const struct workload_config *c,
 				 struct json_writer *w, const char *key, struct err *e);

@@ -129,7 +129,7 @@ static int restart_one(struct mending *m, const struct workload_record *w, struc
 		return resisted(m, w->name, &why, e);
 	if (!wants_restart(w, &c))
 		return 0;
-	if (!m->dry_run && workload_start(m->svc, w->id, NULL, NULL, &exit_code, &why) < 0)
+	if (!m->dry_run && workload_start(m->svc, w->id, NULL, NULL, NULL, &exit_code, &why) < 0)
 		return resisted(m, w->name, &why, e);
 	return found(m, !m->dry_run, e, "workload '%s': its restart policy is '%s'; %s", w->name,
 		     restart_kind_name(c.restart), verdict(m, "started"));

@@ -329,30 +329,43 @@ static int spawn_shim(int state_fd, int sock, const char *id, struct err *e)
 	return r < 0 ? err_sys(e, -r, "start '%s'", path) : 0;
 }
 
-int supervise_start(const struct shim_create *c, int state_fd, struct shim_conn *ret_conn,
-		    pid_t *ret_pid, int *ret_exit_code, struct err *e)
+int supervise_spawn(const char *id, int state_fd, struct shim_conn *ret_conn, struct err *e)
 {
-	auto_arena struct arena a = ARENA_INIT(ANSWER_ARENA);
 	auto_shim_conn struct shim_conn conn = SHIM_CONN_NONE;
 	auto_fd int theirs = FD_NONE;
-	struct shim_msg m = shim_msg_of(SHIM_CREATE);
 	int pair[2];
 
-	*ret_exit_code = EXIT_CANNOT;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		return err_sys(e, errno, "sockets for a shim");
 	conn.fd = pair[0];
 	theirs = pair[1];
-	if (spawn_shim(state_fd, theirs, c->id, e) < 0)
+	if (spawn_shim(state_fd, theirs, id, e) < 0)
 		return -1;
-	close_fd(&theirs);
-	m.create = *c;
-	if (tell(&conn, &m, e) < 0 || hear(&conn, &a, SHIM_STARTED, &m, ret_exit_code, e) < 0)
-		return -1;
-	*ret_pid = (pid_t) m.started.pid;
-	conn.session = c->attach;
 	*ret_conn = conn;
 	conn = SHIM_CONN_NONE;
+	return 0;
+}
+
+int supervise_prepare(struct shim_conn *c, const struct shim_prepare *p, struct err *e)
+{
+	struct shim_msg m = shim_msg_of(SHIM_PREPARE);
+
+	m.prepare = *p;
+	return tell(c, &m, e);
+}
+
+int supervise_start(struct shim_conn *c, const struct shim_create *create, pid_t *ret_pid,
+		    int *ret_exit_code, struct err *e)
+{
+	auto_arena struct arena a = ARENA_INIT(ANSWER_ARENA);
+	struct shim_msg m = shim_msg_of(SHIM_CREATE);
+
+	*ret_exit_code = EXIT_CANNOT;
+	m.create = *create;
+	if (tell(c, &m, e) < 0 || hear(c, &a, SHIM_STARTED, &m, ret_exit_code, e) < 0)
+		return -1;
+	*ret_pid = (pid_t) m.started.pid;
+	c->session = create->attach;
 	return 0;
 }
 

@@ -31,17 +31,25 @@ void shim_conn_close(struct shim_conn *c); /* hang up: detaches a session; nothi
 #define auto_shim_conn __attribute__((cleanup(shim_conn_close)))
 
 /*
- * Start a shim for a workload and have it create and start the engine's instance. Its directories
- * ROOT/workloads/ID (c->bundle_fd, holding config.json) and STATE/workloads/ID (state_fd) exist.
- * Returns when the workload's process runs (or failed to), *ret_pid as the host sees it; with
- * c->attach *ret_conn is the session, else it is open for further requests. Borrows all
- * descriptors. *ret_exit_code on failure: what `run` exits with (125, 126, 127).
+ * Start a shim for a workload whose directory STATE/workloads/ID (state_fd, borrowed) exists. It
+ * waits to be told what to run, and goes when it is hung up on before.
+ */
+[[nodiscard]] int supervise_spawn(const char *id, int state_fd, struct shim_conn *ret_conn,
+				  struct err *e);
+/* What it may make already. Unanswered: what fails there is met again by supervise_start(). */
+[[nodiscard]] int supervise_prepare(struct shim_conn *c, const struct shim_prepare *p,
+				    struct err *e);
+/*
+ * Have a shim that was just spawned create and start the engine's instance. ROOT/workloads/ID
+ * (create->bundle_fd) holds config.json. Returns when the workload's process runs (or failed to),
+ * *ret_pid as the host sees it; with create->attach *c is the session, else it is open for further
+ * requests. Borrows all descriptors. *ret_exit_code on failure: what `run` exits with (125, 126,
+ * 127).
  * Fails: CONFLICT it runs already; NOT_FOUND / DENIED the command cannot be executed (127 / 126);
  * what engine_pick and engine_create say.
  */
-[[nodiscard]] int supervise_start(const struct shim_create *c, int state_fd,
-				  struct shim_conn *ret_conn, pid_t *ret_pid, int *ret_exit_code,
-				  struct err *e);
+[[nodiscard]] int supervise_start(struct shim_conn *c, const struct shim_create *create,
+				  pid_t *ret_pid, int *ret_exit_code, struct err *e);
 
 /*
  * The caller's stdio as sinks of a foreground run or exec: descriptors the shim may write to and

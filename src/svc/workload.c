@@ -17,6 +17,7 @@
 #include "store/discard.h"
 #include "store/event.h"
 #include "store/volume.h"
+#include "svc/ahead.h"
 #include "svc/bundle_parts.h"
 #include "svc/heal.h"
 #include "svc/logs.h"
@@ -318,9 +319,9 @@ static int make_directory(struct svc *s, const char *id, bool durable, int *ret_
 	return 0;
 }
 
-/* Under a name nobody has: the user's, or made up until one is free. */
+/* Under a name nobody has: the user's, or made up until one is free (then in the arena). */
 static int add_named(struct svc *s, struct workload_record *w, struct workload_config *c,
-		     const struct digest *image_id, bool foreground, struct err *e)
+		     const struct digest *image_id, bool foreground, struct arena *a, struct err *e)
 {
 	char made_up[NAMES_MAX];
 	int r = 0;
@@ -333,67 +334,64 @@ static int add_named(struct svc *s, struct workload_record *w, struct workload_c
 		r = names_made_up(attempt, made_up, e);
 		if (r < 0)
 			return r;
-		w->name = made_up;
-		c->name = made_up;
+		w->name = c->name = arena_strdup(a, made_up);
+		if (!c->name)
+			return no_memory(e);
 		r = write_rows(s, w, c, image_id, foreground, e);
 		if (r >= 0 || e->kind != ERR_CONFLICT)
 			break;
 	}
-	c->name = NULL;
-	w->name = NULL;
 	return r;
 }
 
-int workload_create(struct svc *s, const struct workload_config *given, bool foreground,
-		    char ret_id[static WORKLOAD_ID_MAX], struct err *e)
+/* What the user left open, in the arena. */
+static int fill_in(struct svc *s, struct workload_config *c, const struct plan_image *image,
+		   struct arena *a, struct err *e)
 {
-	auto_arena struct arena a = ARENA_INIT(32u << 20);
-	auto_image struct image *im = NULL;
-	struct workload_config c = *given;
-	struct plan_image image;
-	struct logs_config logs;
-	char id[WORKLOAD_ID_MAX];
-	const char **argv;
-	size_t argv_n;
-	int r = workload_config_check(&c, e);
+	int r = inline_profiles(c, a, e);
 
 	if (r >= 0)
-		r = logs_configure(c.log_driver, c.log_options, c.log_options_n, &logs, e);
+		r = own_mounts(c, a, e);
 	if (r >= 0)
-		r = svc_store(s, e);
+		r = mounts_of_others(s, c, a, e);
 	if (r >= 0)
-		r = image_resolve(s->store, c.image, &im, e);
+		r = name_volumes(c, image, a, e);
+	return r < 0 ? r : merge_labels(c, image, a, e);
+}
+
+/* Everything in `to`'s arena, for a start that follows. */
+static int create(struct svc *s, struct workload_config *c, bool foreground, const char *id,
+		  struct ahead *to, struct err *e)
+{
+	struct arena *a = &to->arena;
+	struct plan_image image;
+	const char **argv;
+	size_t argv_n;
+	int r = svc_store(s, e);
+
+	if (r >= 0)
+		r = image_resolve(s->store, c->image, &to->image, e);
 	if (r < 0)
 		return r;
-	plan_image_of(im->config->config, &image);
-	r = plan_command(&c, &image, &a, &argv, &argv_n, e);
+	plan_image_of(to->image->config->config, &image);
+	r = plan_command(c, &image, a, &argv, &argv_n, e);
 	if (r >= 0)
-		r = inline_profiles(&c, &a, e);
-	if (r >= 0)
-		r = own_mounts(&c, &a, e);
-	if (r >= 0)
-		r = mounts_of_others(s, &c, &a, e);
-	if (r >= 0)
-		r = name_volumes(&c, &image, &a, e);
-	if (r >= 0)
-		r = merge_labels(&c, &image, &a, e);
-	if (r >= 0)
-		r = names_hex(id, WORKLOAD_ID_LEN, e);
+		r = fill_in(s, c, &image, a, e);
 	if (r < 0)
 		return r;
 	struct workload_record w = {
-		.id = id,
-		.image = c.image,
-		.image_id = im->id_text,
-		.isolation = c.isolation && *c.isolation ? c.isolation : "container",
-		.command = command_line(argv, argv_n, &a),
-		.network = c.network && *c.network ? c.network : "none",
-		.labels = labels_json(&c, &a),
-		.mounts = mounts_json(&c, &a),
+		.id = arena_strdup(a, id),
+		.image = c->image,
+		.image_id = to->image->id_text,
+		.isolation = c->isolation && *c->isolation ? c->isolation : "container",
+		.command = command_line(argv, argv_n, a),
+		.network = c->network && *c->network ? c->network : "none",
+		.labels = labels_json(c, a),
+		.mounts = mounts_json(c, a),
 		.created = clock_wall(),
-		.auto_remove = c.auto_remove,
+		.auto_remove = c->auto_remove,
 	};
-	if (!w.command)
+	if (!w.id || !w.command)
 		return no_memory(e);
 	if (!engine_find(w.isolation))
 		return err_set(e, ERR_UNSUPPORTED, ENOTSUP,
@@ -402,15 +400,40 @@ int workload_create(struct svc *s, const struct workload_config *given, bool for
 	auto_fd int lock_fd = FD_NONE; /* until the row is there */
 	r = make_directory(s, id, !foreground, &lock_fd, e);
 	if (r >= 0)
-		r = add_named(s, &w, &c, &im->id, foreground, e);
+		r = add_named(s, &w, c, &to->image->id, foreground, a, e);
 	if (r < 0) {
 		struct err ignored;
 
 		(void) store_workload_sweep(&s->paths, id, &ignored); /* repair sweeps it as well */
 		return r;
 	}
-	memcpy(ret_id, id, sizeof(id));
+	to->record = w;
+	to->config = *c;
+	to->made = true;
 	return 0;
+}
+
+int workload_create(struct svc *s, const struct workload_config *given, bool foreground,
+		    struct ahead *ahead, char ret_id[static WORKLOAD_ID_MAX], struct err *e)
+{
+	auto_ahead struct ahead own = AHEAD_INIT;
+	struct workload_config c = *given;
+	struct logs_config logs;
+	char id[WORKLOAD_ID_MAX];
+	int r = workload_config_check(&c, e);
+
+	if (r >= 0)
+		r = logs_configure(c.log_driver, c.log_options, c.log_options_n, &logs, e);
+	if (r >= 0)
+		r = names_hex(id, WORKLOAD_ID_LEN, e);
+	if (r < 0)
+		return r;
+	if (ahead)
+		ahead_begin(ahead, s, id, &c);
+	r = create(s, &c, foreground, id, ahead ? ahead : &own, e);
+	if (r >= 0)
+		memcpy(ret_id, id, sizeof(id));
+	return r;
 }
 
 int workload_rename(struct svc *s, const char *ref, const char *name, struct err *e)

@@ -23,14 +23,17 @@
 
 struct shim_conn;      /* svc/supervise.h: a session's streams */
 struct attach_options; /* svc/attach.h */
+struct ahead;	       /* svc/ahead.h: for those who start what they make */
 
 /*
  * Resolve the image, fill what the user left open, write the record and the workload's directory.
- * foreground: nothing is acknowledged until the run ends, so nothing is synced.
- * Fails: INVALID; NOT_FOUND no such image; CONFLICT the name is in use; UNSUPPORTED.
+ * foreground: nothing is acknowledged until the run ends, so nothing is synced. ahead: to be given
+ * to workload_start() too, or NULL; what c points to must then last as long. Fails: INVALID;
+ * NOT_FOUND no such image; CONFLICT the name is in use; UNSUPPORTED.
  */
 [[nodiscard]] int workload_create(struct svc *s, const struct workload_config *c, bool foreground,
-				  char ret_id[static WORKLOAD_ID_MAX], struct err *e);
+				  struct ahead *ahead, char ret_id[static WORKLOAD_ID_MAX],
+				  struct err *e);
 
 /*
  * Plan, bundle, spawn the shim, create and start. With attach the streams are joined before the
@@ -40,7 +43,7 @@ struct attach_options; /* svc/attach.h */
  * Fails: as its parts; *ret_exit_code (may be NULL) is then what `run` exits with: 125, 126 the
  * command cannot be executed (DENIED), 127 it is not there (NOT_FOUND).
  */
-[[nodiscard]] int workload_start(struct svc *s, const char *ref,
+[[nodiscard]] int workload_start(struct svc *s, const char *ref, struct ahead *ahead,
 				 const struct attach_options *attach, struct shim_conn *ret_conn,
 				 int *ret_exit_code, struct err *e);
 

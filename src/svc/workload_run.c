@@ -11,6 +11,7 @@
 #include "base/auto.h"
 #include "image/resolve.h"
 #include "store/event.h"
+#include "svc/ahead.h"
 #include "svc/attach.h"
 #include "svc/bundle.h"
 #include "svc/bundle_parts.h"
@@ -202,64 +203,131 @@ static int take_turn(int state_fd, const struct workload_record *w, int *ret_tur
 	return 0;
 }
 
-static int start(struct svc *s, const struct workload_record *w, const struct workload_config *c,
-		 const struct attach_options *attach, struct arena *a, struct shim_conn *ret_conn,
-		 int *ret_exit_code, struct err *e)
+/* Our own turn, and nobody's shim: 1 when one runs already. */
+static int begin_start(struct svc *s, const struct workload_record *w, int state_fd, bool ours,
+		       int *ret_turn, struct err *e)
 {
-	auto_image struct image *im = NULL;
+	int r = take_turn(state_fd, w, ret_turn, e);
+
+	if (r < 0 || ours)
+		return r;
+	if (shim_alive(state_fd)) /* somebody started it after we read the record */
+		return 1;
+	if (faccessat(state_fd, "instance.json", F_OK, 0) == 0 && heal_instance(state_fd, w))
+		svc_notice(s, "workload '%s': its shim was gone; what still ran of it was ended",
+			   w->name);
+	return 0;
+}
+
+/* Takes conn, with the shim that waits there. */
+static int start_with(struct svc *s, struct shim_conn *conn, const struct workload_record *w,
+		      const struct workload_config *c, const struct image *im,
+		      const struct attach_options *attach, int *ret_exit_code, struct err *e)
+{
+	auto_arena struct arena a = ARENA_INIT(1u << 20);
 	struct bundle_set bundle = BUNDLE_SET_INIT;
 	struct shim_create m;
 	struct plan_image image;
 	pid_t pid;
-	int r = image_resolve(s->store, w->image_id, &im, e);
+	int r;
 
-	if (r < 0)
-		return r;
 	plan_image_of(im->config->config, &image);
-	/* Until the shim holds the run directory itself. */
-	auto_fd int held = FD_NONE;
-	auto_fd int turn = FD_NONE;
-	auto_fd int state_fd = open_state(s, w->id, true, e);
-	if (state_fd < 0)
-		return state_fd;
-	r = take_turn(state_fd, w, &turn, e);
-	if (r < 0)
-		return r;
-	if (shim_alive(state_fd)) { /* somebody started it after we read the record */
-		if (!attach)
-			return 0;
-		return err_set(e, ERR_CONFLICT, EALREADY,
-			       "workload '%s' runs already: attach to it instead", w->name);
-	}
-	if (faccessat(state_fd, "instance.json", F_OK, 0) == 0 && heal_instance(state_fd, w))
-		svc_notice(s, "workload '%s': its shim was gone; what still ran of it was ended",
-			   w->name);
-	r = svc_hold(paths_runs(&s->paths).z, false, &held, e);
+	r = message_of(s, w, c, &image, attach, &a, &m, e);
 	if (r >= 0)
-		r = message_of(s, w, c, &image, attach, a, &m, e);
-	if (r >= 0)
-		r = bundle_open(s, w, c, &bundle, e);
+		r = bundle_open(s, w, c, im, &bundle, e);
 	if (r < 0)
 		return r;
 	m.bundle_fd = bundle.bundle_fd;
 	m.root_fd = bundle.root_fd;
-	r = supervise_start(&m, state_fd, ret_conn, &pid, ret_exit_code, e);
-	if (r >= 0 && m.records)
-		ret_conn->keeper = s;
+	r = supervise_start(conn, &m, &pid, ret_exit_code, e);
 	bundle_set_fini(&bundle);
+	if (r >= 0 && m.records)
+		conn->keeper = s;
 	return r;
 }
 
-int workload_start(struct svc *s, const char *ref, const struct attach_options *attach,
-		   struct shim_conn *ret_conn, int *ret_exit_code, struct err *e)
+static int start_known(struct svc *s, const struct workload_record *w,
+		       const struct workload_config *c, const struct attach_options *attach,
+		       struct shim_conn *ret_conn, int *ret_exit_code, struct err *e)
+{
+	auto_shim_conn struct shim_conn conn = SHIM_CONN_NONE;
+	auto_image struct image *im = NULL;
+	/* Until the shim holds the run directory itself. */
+	auto_fd int held = FD_NONE;
+	auto_fd int turn = FD_NONE;
+	int r = image_resolve(s->store, w->image_id, &im, e);
+
+	if (r < 0)
+		return r;
+	auto_fd int state_fd = open_state(s, w->id, true, e);
+	if (state_fd < 0)
+		return state_fd;
+	r = begin_start(s, w, state_fd, false, &turn, e);
+	if (r > 0 && !attach)
+		return 0;
+	if (r > 0)
+		return err_set(e, ERR_CONFLICT, EALREADY,
+			       "workload '%s' runs already: attach to it instead", w->name);
+	if (r >= 0)
+		r = svc_hold(paths_runs(&s->paths).z, false, &held, e);
+	if (r >= 0)
+		r = ahead_spawn(state_fd, w->id, c, &conn, e);
+	if (r >= 0)
+		r = start_with(s, &conn, w, c, im, attach, ret_exit_code, e);
+	if (r >= 0) {
+		*ret_conn = conn;
+		conn = SHIM_CONN_NONE;
+	}
+	return r;
+}
+
+/* What workload_create() has just made, with the shim that waits for it. */
+static int start_ahead(struct svc *s, struct ahead *ahead, const struct attach_options *attach,
+		       struct shim_conn *ret_conn, int *ret_exit_code, struct err *e)
+{
+	auto_fd int turn = FD_NONE;
+	int r = begin_start(s, &ahead->record, ahead->state_fd, true, &turn, e);
+
+	if (r >= 0)
+		r = start_with(s, &ahead->conn, &ahead->record, &ahead->config, ahead->image,
+			       attach, ret_exit_code, e);
+	if (r < 0)
+		return r;
+	*ret_conn = ahead->conn;
+	ahead->conn = SHIM_CONN_NONE;
+	close_fd(&ahead->held_fd); /* the shim holds the run directory itself */
+	close_fd(&ahead->state_fd);
+	return 0;
+}
+
+static int begun(const struct attach_options *attach, struct shim_conn *conn,
+		 struct shim_conn *ret_conn)
+{
+	if (attach && ret_conn)
+		*ret_conn = *conn;
+	else
+		shim_conn_close(conn);
+	return 0;
+}
+
+int workload_start(struct svc *s, const char *ref, struct ahead *ahead,
+		   const struct attach_options *attach, struct shim_conn *ret_conn,
+		   int *ret_exit_code, struct err *e)
 {
 	auto_arena struct arena a = ARENA_INIT(32u << 20);
 	struct workload_record w;
 	struct workload_config c;
 	struct shim_conn conn = SHIM_CONN_NONE;
-	int exit_code = 125;
-	int r = load(s, ref, &a, &w, &c, e);
+	int exit_code = 125, r;
 
+	if (ahead_of(ahead, ref) && ahead->made) {
+		r = start_ahead(s, ahead, attach, &conn, &exit_code, e);
+		if (r >= 0)
+			return begun(attach, &conn, ret_conn);
+		record_failure(s, &ahead->record, exit_code, e);
+		goto told;
+	}
+	r = load(s, ref, &a, &w, &c, e);
 	if (r < 0)
 		goto told;
 	switch (w.status.state) {
@@ -282,16 +350,10 @@ int workload_start(struct svc *s, const char *ref, const struct attach_options *
 	case WORKLOAD_EXITED:
 		break;
 	}
-	r = start(s, &w, &c, attach, &a, &conn, &exit_code, e);
-	if (r < 0) {
-		record_failure(s, &w, exit_code, e);
-		goto told;
-	}
-	if (attach && ret_conn)
-		*ret_conn = conn;
-	else
-		shim_conn_close(&conn);
-	return 0;
+	r = start_known(s, &w, &c, attach, &conn, &exit_code, e);
+	if (r >= 0)
+		return begun(attach, &conn, ret_conn);
+	record_failure(s, &w, exit_code, e);
 
 told:
 	if (ret_exit_code)
@@ -384,7 +446,7 @@ int workload_restart(struct svc *s, const char *ref, int64_t timeout_s, const ch
 {
 	int r = stop(s, ref, timeout_s, signal, true, e);
 
-	return r < 0 ? r : workload_start(s, ref, NULL, NULL, NULL, e);
+	return r < 0 ? r : workload_start(s, ref, NULL, NULL, NULL, NULL, e);
 }
 
 int workload_kill(struct svc *s, const char *ref, const char *signal, struct err *e)

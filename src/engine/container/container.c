@@ -256,6 +256,7 @@ const struct engine_ops container_ops = {
 	.instance_size = sizeof(struct container),
 	.probe = probe,
 	.check = container_check,
+	.prepare = container_prepare,
 	.create = container_create,
 	.start = container_start,
 	.signal = signal_init,

@@ -42,6 +42,8 @@ struct container *container_of_instance(struct instance *in);
 				  struct err *e);
 
 /* create.c */
+[[nodiscard]] int container_prepare(struct instance *in, const struct engine_prepare *p,
+				    struct err *e);
 [[nodiscard]] int container_create(struct instance *in, const struct bundle *b, nsec_t deadline,
 				   struct err *e);
 [[nodiscard]] int container_start(struct instance *in, struct err *e);

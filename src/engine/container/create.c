@@ -389,8 +389,10 @@ static int make(struct making *m, struct err *e)
 {
 	struct container *c = m->c;
 	enum process_kind kind = PROCESS_KIND_UNKNOWN;
-	int pair[2], r = container_make_groups(c, m->b, m->b->spec->linux_.resources, e);
+	int pair[2], r = 0;
 
+	if (!c->groups) /* else prepared */
+		r = container_make_groups(c, m->b, m->b->spec->linux_.resources, e);
 	r = r < 0 ? r : plan_make(&m->plan, &m->arena, m->b, c->groups, e);
 	r = r < 0 ? r : container_remember(c, m->b, &m->plan, e);
 	if (r < 0)
@@ -416,6 +418,24 @@ static int make(struct making *m, struct err *e)
 	return container_write_pid(c, m->b->pid_file, e);
 }
 
+int container_prepare(struct instance *in, const struct engine_prepare *p, struct err *e)
+{
+	struct container *c = container_of_instance(in);
+	struct groups_options go = {
+		.id = p->id,
+		.path = p->cgroups_path,
+		.resources = p->resources,
+	};
+	int r;
+
+	c->gate_fd = FD_NONE;
+	c->id = strdup(p->id);
+	if (!c->id)
+		return err_set(e, ERR_EXHAUSTED, ENOMEM, "out of memory");
+	r = groups_make(&go, &c->groups, e);
+	return r < 0 ? r : groups_save(c->groups, p->state_fd, e);
+}
+
 int container_create(struct instance *in, const struct bundle *b, nsec_t deadline, struct err *e)
 {
 	struct making m = { .c = container_of_instance(in),
@@ -429,7 +449,8 @@ int container_create(struct instance *in, const struct bundle *b, nsec_t deadlin
 	c->spec = b->spec;
 	c->arena = ARENA_INIT(PLAN_MAX);
 	c->gate_fd = FD_NONE;
-	c->id = strdup(b->id);
+	if (!c->id)
+		c->id = strdup(b->id);
 	r = c->id ? make(&m, e) : err_set(e, ERR_EXHAUSTED, ENOMEM, "out of memory");
 	plan_close(&m.plan);
 	arena_fini(&m.arena);
