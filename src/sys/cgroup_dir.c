@@ -53,7 +53,11 @@ static int cpuset_inherit(int parent_fd, int dir_fd, bool fresh)
 	return 0;
 }
 
-/* Let the children of a v2 cgroup have these controllers, as far as it can give them. */
+/*
+ * Let the children of a v2 cgroup have these controllers, as far as it can give them. One that has
+ * processes cannot, and must not be made to: where the kernel agrees (cpu, pids) it turns threaded,
+ * and its children take no process any more. The root alone has no type, and may.
+ */
 static void enable_controllers(int dir_fd, unsigned want)
 {
 	char all[256] = "", text[512];
@@ -68,6 +72,9 @@ static void enable_controllers(int dir_fd, unsigned want)
 			n += (size_t) snprintf(all + n, sizeof(all) - n, "%s+%s", n ? " " : "",
 					       cgroup_controller_name(bit, true));
 	}
+	if (n > 0 && faccessat(dir_fd, "cgroup.type", F_OK, 0) == 0 &&
+	    cgroup_read(dir_fd, "cgroup.procs", text, sizeof(text)) != 0)
+		return;
 	if (n == 0 || cgroup_write(dir_fd, "cgroup.subtree_control", all) == 0)
 		return;
 	/* One that is not available fails the whole write: the others still go. */

@@ -25,7 +25,8 @@ LIMITABLE = ("memory", "pids", "cpu", "freezer")
 
 @pytest.fixture(scope="module")
 def user(base):
-    return User(base)
+    with User(base) as u:
+        yield u
 
 
 @pytest.fixture(scope="module")
@@ -157,7 +158,7 @@ def test_spec_runs(mine, user, home):
     d.mkdir()
     os.chown(d, user.uid, user.uid)
     (d / "rootfs").symlink_to(home)
-    mine("spec", "--rootless", cwd=d)
+    mine("spec", "--rootless", "-b", d)
     with Terminal(mine.argv("run", "-b", str(d), next(ids)), mine.environment()) as t:
         t.write("id -u; cat /proc/self/uid_map; exit 7\n")
         t.expect("exit 7")
@@ -262,7 +263,7 @@ def test_helpers_that_are_missing(refuses, mine, user):
     without_helper = mine.but(first=f"mount --bind {nothing} /usr/bin/newuidmap")
     r = refuses("the helper newuidmap is needed", mapped=100, runtime=without_helper)
     assert "uidmap" in r.err and "/etc/subuid" in r.err
-    r = refuses("no_new_privs is set", mapped=100, runtime=mine.but(last=["--no-new-privs"]))
+    r = refuses("no_new_privs is set", mapped=100, runtime=mine.but(last=["setpriv", "--no-new-privs"]))
     assert "newuidmap" in r.err
 
 
@@ -543,7 +544,7 @@ def test_sysctls_of_its_namespaces(run):
 
 def test_joined_namespaces(mine, make, user):
     """A user namespace of his that is there already, and others that belong to it."""
-    holder = subprocess.Popen([*user.prefix(), "unshare", "-Urnipf", "--kill-child", "sh", "-c",
+    holder = subprocess.Popen([*user.inside(), "unshare", "-Urnipf", "--kill-child", "sh", "-c",
                                "echo ready; exec sleep 1000"], stdout=subprocess.PIPE)
     try:
         assert holder.stdout.readline() == b"ready\n"

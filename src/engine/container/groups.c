@@ -68,13 +68,6 @@ static char *relative_base(const struct cgroup_hierarchy *h, unsigned want)
 			have |= cgroup_controller_of(str_cut(rest, ' ', &rest));
 		if ((want & ~have) == 0)
 			return str_dup(str_of(h->own));
-		for (unsigned bit = 1; bit && bit <= want; bit <<= 1) {
-			char one[40];
-
-			(void) snprintf(one, sizeof(one), "+%s", cgroup_controller_name(bit, true));
-			if ((want & bit) && cgroup_write(fd, "cgroup.subtree_control", one) == 0)
-				return str_dup(str_of(h->own));
-		}
 	}
 	return parent_of(h->own);
 }

@@ -5,11 +5,13 @@ mount namespace in which /etc/passwd, /etc/group, /etc/subuid and /etc/subgid na
 """
 import os
 import shlex
+import subprocess
 
 from .run import Runtime
 
 FILES = {"passwd": "{name}:x:{uid}:{uid}::/:/bin/sh\n", "group": "{name}:x:{uid}:\n",
          "subuid": "{name}:{first}:65536\n", "subgid": "{name}:{first}:65536\n"}
+PRIVATE = ["/usr/bin/unshare", "-m", "--propagation", "private", "sh", "-c"]
 
 
 class User:
@@ -24,46 +26,60 @@ class User:
         for d in (self.base, self.run_dir, self.base / "etc"):
             d.mkdir()
             os.chown(d, self.uid, self.uid)
+        self.script = "set -e\n"
         for f, line in FILES.items():
             text = line.format(name=self.name, uid=self.uid, first=self.first)
             if f in ("passwd", "group"):
                 text = open(f"/etc/{f}", encoding="utf-8").read() + text
-            (self.base / "etc" / f).write_text(text)
+            own = self.base / "etc" / f
+            own.write_text(text)
+            self.script += f"[ -e /etc/{f} ] || : > /etc/{f}\nmount --bind {own} /etc/{f}\n"
 
-    def prefix(self, first="", last=(), cgroups=()):
+    def prefix(self, first="", last=()):
         """
         What goes before a command: `first` is done by root in the private mount namespace, `last`
-        is put between the change to the user and the command; the cgroups are entered.
+        is put between the change to the user and the command.
         """
-        etc = self.base / "etc"
-        script = "set -e\n"
-        for f in FILES:
-            script += f"[ -e /etc/{f} ] || : > /etc/{f}\nmount --bind {etc}/{f} /etc/{f}\n"
-        for at in cgroups:
-            script += f"echo $$ > {shlex.quote(str(at))}/cgroup.procs\n"
-        script += f"{first}\nexec \"$@\"\n"
-        return ["/usr/bin/unshare", "-m", "--propagation", "private", "sh", "-c", script, "sh",
-                "setpriv", "--reuid", str(self.uid), "--regid", str(self.uid), "--clear-groups",
-                *last]
+        return [*PRIVATE, f"{self.script}{first}\nexec \"$@\"\n", "sh", "setpriv", "--reuid",
+                str(self.uid), "--regid", str(self.uid), "--clear-groups", *last]
+
+    def __enter__(self):
+        """A process that keeps the mount namespace for those that need no other."""
+        self.holder = subprocess.Popen(
+            [*PRIVATE, f"{self.script}echo ready; exec sleep 100000"],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+        assert self.holder.stdout.readline() == b"ready\n"
+        return self
+
+    def __exit__(self, *exc):
+        self.holder.kill()
+        self.holder.communicate()
+
+    def inside(self, last=(), cgroups=()):
+        """As prefix, in the kept namespace; the cgroups are entered first."""
+        enter = "".join(f"echo 0 > {shlex.quote(str(d))}/cgroup.procs && " for d in cgroups)
+        return [*(["/bin/sh", "-c", f"{enter}exec \"$@\"", "sh"] if enter else []),
+                "/usr/bin/nsenter", "-t", str(self.holder.pid), "-m", "-S", str(self.uid), "-G",
+                str(self.uid), "--", *last]
 
 
 class UserRuntime(Runtime):
-    """`atoll-runtime` as that user, who has his state below XDG_RUNTIME_DIR."""
+    """`atoll-runtime` as that user, who has his state below XDG_RUNTIME_DIR. Its cwd is "/"."""
 
-    def __init__(self, build, user, **prefix):
+    def __init__(self, build, user):
         super().__init__(build, user.base)
         self.user = user
         self.options = []
-        self.prefix = user.prefix(**prefix)
+        self.prefix = user.inside()
         self.state_dir = user.run_dir / "atoll-runtime"
         self.env = {"XDG_RUNTIME_DIR": str(user.run_dir), "USER": user.name}
 
     def argv(self, *args):
         return [*self.prefix, *super().argv(*args)]
 
-    def but(self, **prefix):
-        """The same with other words before it."""
+    def but(self, first=None, **how):
+        """The same with other words before it; `first` needs a mount namespace of its own."""
         r = UserRuntime.__new__(UserRuntime)
         r.__dict__.update(self.__dict__)
-        r.prefix = self.user.prefix(**prefix)
+        r.prefix = self.user.prefix(first, **how) if first else self.user.inside(**how)
         return r
