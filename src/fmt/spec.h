@@ -243,6 +243,8 @@ struct spec_resources {
 	struct spec_net_cls *network;
 	struct spec_rdma *rdma;
 	size_t rdma_n;
+	/* Not of linux.resources: a caller's update of linux.intelRdt. NULL: unchanged. */
+	const struct spec_intel_rdt *intel_rdt;
 	struct json_pair *unified; /* cgroup v2 file -> text; names hold no '/' */
 	size_t unified_n;
 };

@@ -117,7 +117,22 @@ static void write_linux(struct json_writer *w)
 	write_seccomp(w);
 	write_enabled(w, "apparmor", true);
 	write_enabled(w, "selinux", true);
-	write_enabled(w, "intelRdt", false);
+	json_w_object(w, "intelRdt");
+	json_w_bool(w, "enabled", true);
+	json_w_bool(w, "schemata", true);
+	json_w_bool(w, "monitoring", true);
+	json_w_end(w);
+	write_enabled(w, "netDevices", true);
+	json_w_object(w, "memoryPolicy");
+	json_w_strings(w, "modes",
+		       (const char *const[]){ "MPOL_DEFAULT", "MPOL_PREFERRED", "MPOL_BIND",
+					      "MPOL_INTERLEAVE", "MPOL_LOCAL",
+					      "MPOL_PREFERRED_MANY", "MPOL_WEIGHTED_INTERLEAVE",
+					      NULL });
+	json_w_strings(w, "flags",
+		       (const char *const[]){ "MPOL_F_NUMA_BALANCING", "MPOL_F_RELATIVE_NODES",
+					      "MPOL_F_STATIC_NODES", NULL });
+	json_w_end(w);
 	json_w_object(w, "mountExtensions");
 	write_enabled(w, "idmap", true);
 	json_w_end(w);

@@ -44,8 +44,8 @@ static const struct option update_options[] = {
 	OPT("kernel-memory", 0, kernel, "BYTES", "without effect on today's kernels"),
 	OPT("kernel-memory-tcp", 0, kernel_tcp, "BYTES", "memory of TCP buffers"),
 	OPT("pids-limit", 0, pids, "N", "number of processes; -1: no limit"),
-	OPT("l3-cache-schema", 0, l3, "TEXT", "not supported, an error"),
-	OPT("mem-bw-schema", 0, mem_bw, "TEXT", "not supported, an error"),
+	OPT("l3-cache-schema", 0, l3, "TEXT", "shares of the L3 cache: L3:0=ff;1=f0"),
+	OPT("mem-bw-schema", 0, mem_bw, "TEXT", "memory bandwidth: MB:0=70;1=20"),
 };
 
 struct changed {
@@ -163,10 +163,9 @@ static int run_update(struct runtime *rt, const void *options, const struct stri
 	auto_container struct container c = CONTAINER_INIT;
 	struct changed changed = { 0 };
 	const struct spec_resources *r = &changed.r;
+	struct spec_intel_rdt rdt = { .l3_cache_schema = o->l3, .mem_bw_schema = o->mem_bw };
+	struct spec_resources with_rdt;
 
-	if ((o->l3 && o->l3[0]) || (o->mem_bw && o->mem_bw[0]))
-		return err_set(e, ERR_UNSUPPORTED, 0,
-			       "--l3-cache-schema and --mem-bw-schema: Intel RDT is not supported");
 	changed.r.memory = &changed.memory;
 	changed.r.cpu = &changed.cpu;
 	changed.r.pids = &changed.pids;
@@ -181,7 +180,10 @@ static int run_update(struct runtime *rt, const void *options, const struct stri
 	if (container_pid(&c) == 0)
 		return err_set(e, ERR_CONFLICT, 0, "container not running: '%s' is %s", c.id,
 			       container_status(&c));
-	return engine_update(c.in, r, e);
+	with_rdt = *r;
+	if ((o->l3 && o->l3[0]) || (o->mem_bw && o->mem_bw[0]))
+		with_rdt.intel_rdt = &rdt;
+	return engine_update(c.in, &with_rdt, e);
 }
 
 const struct verb verb_update = {

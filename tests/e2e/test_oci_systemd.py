@@ -6,10 +6,10 @@ What a service manager and a workload tell each other through the runtime: NOTIF
 import array
 import json
 import os
-import select
 import socket
 import subprocess
 import sys
+import threading
 from itertools import count
 
 import pytest
@@ -56,23 +56,29 @@ class Manager:
         self.sock.bind(address)
         self.address = address
         self.said = []
+        self.thread = threading.Thread(target=self.listen, daemon=True)
+        self.thread.start()
 
-    def read(self):
-        while select.select([self.sock], [], [], 0)[0]:
+    def listen(self):
+        while True:
             text, control, _, _ = self.sock.recvmsg(8192, socket.CMSG_SPACE(64))
             for _, _, data in control:
                 fds = array.array("i")
                 fds.frombytes(data)
                 for fd in fds:
                     os.close(fd)
+            if text == b"end":
+                return
             self.said.append(text.decode())
-        return self.said
 
     def has(self, message):
-        until(lambda: message in self.read(), f"{message!r} in {self.said}")
+        until(lambda: message in self.said, f"{message!r} in {self.said}")
         return True
 
     def close(self):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
+            s.sendto(b"end", self.address)
+        self.thread.join(30)
         self.sock.close()
         if not self.address.startswith("\0"):
             os.unlink(self.address)
@@ -115,7 +121,7 @@ def test_start_waits_for_ready(runtime, make, manager):
     b = make("STATUS=warming up", "MAINPID=77\nREADY=1\nX_OWN=2", "stay")
     runtime.leave("create", "-b", b, i, env=env(manager))
     try:
-        assert not manager.read()
+        assert not manager.said
         p = runtime.popen("start", i, env=env(manager), stdout=subprocess.DEVNULL)
         pid = runtime.state(i)["pid"]
         manager.has(f"READY=1\nX_OWN=2\nMAINPID={pid}\n")
@@ -133,7 +139,7 @@ def test_start_ends_with_a_workload_that_never_gets_ready(runtime, make, manager
     runtime.leave("create", "-b", make("STATUS=no"), i, env=env(manager))
     runtime("start", i, env=env(manager))
     runtime("delete", i)
-    assert manager.read() == ["STATUS=no\n"]
+    assert manager.has("STATUS=no\n") and len(manager.said) == 1
 
 
 def test_a_container_can_be_ended_while_start_waits(runtime, make, manager):
@@ -154,7 +160,7 @@ def test_run_detached_and_another_user(runtime, make, manager):
                   env=env(manager))
     try:
         pid = runtime.state(i)["pid"]
-        assert manager.read()[0] == f"READY=1\nMAINPID={pid}\n"
+        assert manager.has(f"READY=1\nMAINPID={pid}\n")
     finally:
         runtime("delete", "-f", i)
 
@@ -181,7 +187,8 @@ def test_in_a_user_namespace_by_an_abstract_address(runtime, make):
     m = Manager(f"\0atoll-sd-{os.getpid()}")
     try:
         runtime("run", "-b", make("READY=1", change=change), next(ids), env=env(m))
-        assert m.read()[0].startswith("READY=1\nMAINPID=")
+        until(lambda: m.said, "a message")
+        assert m.said[0].startswith("READY=1\nMAINPID=")
     finally:
         m.close()
 

@@ -329,7 +329,7 @@ def test_updates_that_are_refused(runtime, limited, base):
     runtime.fails("update", "-r", base / "nowhere", id, says="nowhere")
     runtime.fails("update", "--pids-limit", "x", id, says="pids-limit")
     runtime.fails("update", "--cpuset-cpus", "9999", id, says="9999")
-    runtime.fails("update", "--l3-cache-schema", "L3:0=f", id, says="not supported")
+    runtime.fails("update", "--l3-cache-schema", "L3:0=f", id, says="no class of service")
     runtime("kill", id, "KILL")
     until(lambda: runtime.state(id)["status"] == "stopped", "stopped")
     runtime.fails("update", "--pids-limit", "3", id, says="not running")

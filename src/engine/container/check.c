@@ -204,8 +204,6 @@ int container_check(const struct engine_caps *, const struct spec *s, struct err
 	if (s->has_vm && !s->process)
 		return refuse(e, ERR_UNSUPPORTED,
 			      "vm: a virtual machine's spec; the engines microvm and vm serve it");
-	if (l->intel_rdt)
-		return refuse(e, ERR_UNSUPPORTED, "linux.intelRdt: not supported");
 	if (l->mount_label && l->mount_label[0] && access("/sys/fs/selinux", F_OK) < 0)
 		return refuse(e, ERR_UNSUPPORTED,
 			      "linux.mountLabel: selinux is not enabled on this system");
@@ -217,6 +215,8 @@ int container_check(const struct engine_caps *, const struct spec *s, struct err
 	r = r < 0 ? r : check_scheduler(s, e);
 	r = r < 0 ? r : listener_check(s, e);
 	r = r < 0 ? r : netdevs_check(l, e);
+	if (r == 0 && l->intel_rdt)
+		r = rdt_check(l->intel_rdt, e);
 	if (r == 0 && s->process)
 		r = check_lsm(s->process, e);
 	return r;

@@ -174,7 +174,10 @@ static int resume(struct instance *in, struct err *e)
 static int update(struct instance *in, const struct spec_resources *r, struct err *e)
 {
 	struct container *c = container_of_instance(in);
+	int res = r->intel_rdt ? rdt_update(&c->rdt, r->intel_rdt, e) : 0;
 
+	if (res < 0)
+		return res;
 	if (!c->groups || !groups_any(c->groups))
 		return err_set(e, ERR_UNSUPPORTED, EOPNOTSUPP,
 			       "limits need a cgroup, and this container has none%s",
@@ -222,6 +225,7 @@ static void forget(struct instance *in)
 	if (!c->id)
 		return;
 	groups_free(TAKE(c->groups));
+	rdt_fini(&c->rdt);
 	close_fd(&c->gate_fd);
 	close_fd(&in->pidfd);
 	close_fd(&in->console_fd);
@@ -247,6 +251,7 @@ static void destroy(struct instance *in)
 		(void) pidfd_reap(in->pidfd, NULL);
 	if (c->groups)
 		(void) groups_remove(c->groups, clock_deadline(REMOVE_TIME), &e);
+	rdt_remove(&c->rdt);
 	run_poststop(c);
 	forget(in);
 }

@@ -393,6 +393,10 @@ static int make(struct making *m, struct err *e)
 
 	if (!c->groups) /* else prepared */
 		r = container_make_groups(c, m->b, m->b->spec->linux_.resources, e);
+	if (r == 0 && m->b->spec->linux_.intel_rdt)
+		r = rdt_make(m->b->spec->linux_.intel_rdt, c->id, &c->rdt, e);
+	if (r == 0 && c->rdt.class && m->b->state_fd > STDERR_FILENO)
+		r = rdt_save(&c->rdt, m->b->state_fd, e);
 	r = r < 0 ? r : plan_make(&m->plan, &m->arena, m->b, c->groups, e);
 	r = r < 0 ? r : container_remember(c, m->b, &m->plan, e);
 	if (r < 0)
@@ -409,6 +413,7 @@ static int make(struct making *m, struct err *e)
 	if (r < 0)
 		return r;
 	r = serve_child(m, CHILD_READY, e);
+	r = r < 0 ? r : rdt_enter(&c->rdt, c->in.pid, e); /* what it starts will be in it too */
 	if (r < 0)
 		return r;
 	c->gate_number = m->plan.gate_fd;

@@ -254,6 +254,7 @@ int container_exec(struct instance *in, const struct exec_spec *x, struct exec *
 	(void) close(pair[1]);
 	r = r < 0 || !xp.fork_inside ? r : take_pid(sock, &got, e);
 	r = r < 0 ? r : enter_groups(c, x, got.pid, e);
+	r = r < 0 ? r : rdt_enter(&c->rdt, got.pid, e);
 	if (r == 0 && send(sock, "g", 1, MSG_NOSIGNAL) < 0)
 		r = err_sys(e, errno, "the process for exec is gone");
 	r = r < 0 ? r : serve(c, x, sock, &got, e);

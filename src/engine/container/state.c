@@ -33,7 +33,7 @@ struct record {
 	int64_t pid;
 	uint64_t ident;
 	uint32_t gate, flags;
-	bool own_pids, poststop_due, groups;
+	bool own_pids, poststop_due, groups, rdt;
 };
 
 static const struct json_field record_fields[] = {
@@ -50,6 +50,7 @@ static const struct json_field record_fields[] = {
 	JSON_BOOL_FIELD(struct record, own_pids, "ownPids", 0),
 	JSON_BOOL_FIELD(struct record, poststop_due, "poststopDue", 0),
 	JSON_BOOL_FIELD(struct record, groups, "cgroups", 0),
+	JSON_BOOL_FIELD(struct record, rdt, "rdt", 0),
 };
 static const struct json_table record_table = JSON_TABLE(struct record, record_fields,
 							 JSON_UNKNOWN_IGNORE);
@@ -76,6 +77,8 @@ int container_save(const struct instance *in, int state_fd, struct err *e)
 		json_w_string(&w, "freezer", path);
 	if (c->groups && groups_path(c->groups, 0, path))
 		json_w_string(&w, "unified", path);
+	if (c->rdt.class)
+		json_w_bool(&w, "rdt", true);
 	if (c->late_hooks && c->bundle_path)
 		json_w_string(&w, "bundle", c->bundle_path);
 	if (c->late_hooks && c->bundle_path && c->config_path)
@@ -85,7 +88,8 @@ int container_save(const struct instance *in, int state_fd, struct err *e)
 			  : buf_error(&text);
 	if (r < 0)
 		return err_sys(e, -r, "writing the instance's state");
-	return c->groups ? groups_save(c->groups, state_fd, e) : 0;
+	r = c->groups ? groups_save(c->groups, state_fd, e) : 0;
+	return r < 0 ? r : rdt_save(&c->rdt, state_fd, e);
 }
 
 static enum engine_state state_of(const char *name)
@@ -188,6 +192,11 @@ int container_load(struct instance *in, int state_fd, struct err *e)
 		in->pidfd = find_process(in->pid, rec.ident);
 		in->pid = in->pidfd < 0 ? 0 : in->pid;
 		in->state = in->pidfd < 0 ? ENGINE_STOPPED : in->state;
+	}
+	if (rec.rdt) {
+		r = rdt_load(&c->rdt, state_fd, e);
+		if (r < 0)
+			return r;
 	}
 	if (rec.groups) {
 		r = groups_load(state_fd, &c->groups, e);
