@@ -745,6 +745,30 @@ int spec_process_decode(struct arena *a, const struct json *v, const struct spec
 	return 0;
 }
 
+int spec_mounts_decode(struct arena *a, const struct json *v, const struct spec_mount **ret_v,
+		       size_t *ret_n, struct err *e)
+{
+	struct spec_mount *m;
+
+	if (v->type != JSON_ARRAY)
+		return err_set(e, ERR_INVALID, EINVAL, "mounts: must be an array");
+	m = arena_array(a, v->n ? v->n : 1, sizeof(*m));
+	if (!m)
+		return no_memory("mounts", e);
+	for (size_t i = 0; i < v->n; i++) {
+		char path[40];
+		int r;
+
+		(void) snprintf(path, sizeof(path), "mounts[%zu]", i);
+		r = json_decode(a, &v->items[i], &mount_table, &m[i], path, e);
+		if (r < 0)
+			return r;
+	}
+	*ret_v = m;
+	*ret_n = v->n;
+	return 0;
+}
+
 int spec_resources_decode(struct arena *a, const struct json *v,
 			  const struct spec_resources **ret_r, struct err *e)
 {

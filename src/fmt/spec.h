@@ -367,6 +367,10 @@ int spec_cap_number(const char *name);
 const char *spec_cap_name(unsigned number);
 #define SPEC_CAP_N 41 /* CAP_CHECKPOINT_RESTORE + 1 */
 
+/* A list of mounts alone, as of config.json's `mounts`. */
+[[nodiscard]] int spec_mounts_decode(struct arena *a, const struct json *v,
+				     const struct spec_mount **ret_v, size_t *ret_n, struct err *e);
+
 /* The annotation's value, or NULL. */
 const char *spec_annotation(const struct spec *s, const char *key);
 const char *spec_ns_name(enum spec_ns_type t);	   /* the specification's: "network" */

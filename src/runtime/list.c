@@ -2,6 +2,7 @@
 /* state, list and ps. */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <sys/wait.h>
 
@@ -14,6 +15,9 @@
 
 #define OUTPUT_MAX (64u << 20)
 #define PIDS_MAX   65536
+
+#define CREATED_WITHIN (NSEC_PER_SEC / 4)
+#define CREATED_NAP_MS 2
 
 static void write_one(struct json_writer *w, const struct container *c, bool listed)
 {
@@ -54,7 +58,16 @@ static int run_state(struct runtime *rt, const void *options, const struct strin
 	auto_fd int root = container_cache(rt);
 	int r = container_show(rt, root, args->v[0], &c, e);
 
+	nsec_t deadline = clock_deadline(CREATED_WITHIN);
+
 	(void) options;
+	/* Who polls until there is a state means one that is created: it soon is. Not for long: a
+	 * hook of its creation may be who asks. */
+	while (r == 0 && c.state == ENGINE_CREATING && clock_mono() < deadline) {
+		container_close(&c);
+		(void) poll(NULL, 0, CREATED_NAP_MS);
+		r = container_open(rt, args->v[0], CONTAINER_LOOK, &c, e);
+	}
 	if (r < 0)
 		return r;
 	write_one(&w, &c, false);

@@ -18,9 +18,9 @@
 #define SPEC_VERSION "1.3.0"
 
 static const struct verb *const verbs[] = {
-	&verb_create,  &verb_delete, &verb_events, &verb_exec,	&verb_features, &verb_checkpoint,
-	&verb_restore, &verb_kill,   &verb_list,   &verb_pause, &verb_ps,	&verb_resume,
-	&verb_run,     &verb_spec,   &verb_start,  &verb_state, &verb_update,
+	&verb_create,  &verb_delete, &verb_events, &verb_exec,	 &verb_features, &verb_checkpoint,
+	&verb_restore, &verb_kill,   &verb_list,   &verb_mounts, &verb_pause,	 &verb_ps,
+	&verb_resume,  &verb_run,    &verb_spec,   &verb_start,	 &verb_state,	 &verb_update,
 };
 
 #define GLOBAL(kind_, name_, letter_, member, value_, help_)                                       \

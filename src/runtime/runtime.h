@@ -53,5 +53,5 @@ struct spec_process;
 void process_warn(const struct spec_process *p);
 
 extern const struct verb verb_checkpoint, verb_create, verb_delete, verb_events, verb_exec,
-	verb_features, verb_kill, verb_list, verb_pause, verb_ps, verb_restore, verb_resume,
-	verb_run, verb_spec, verb_start, verb_state, verb_update;
+	verb_features, verb_kill, verb_list, verb_mounts, verb_pause, verb_ps, verb_restore,
+	verb_resume, verb_run, verb_spec, verb_start, verb_state, verb_update;

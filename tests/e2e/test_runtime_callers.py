@@ -28,6 +28,15 @@ def sleeper(runtime, bundle, id):
     return id
 
 
+def runs(pid):
+    """A process that has ended may wait to be reaped."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii") as f:
+            return f.read().rsplit(")", 1)[1].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
 def status_of(text, field):
     return next(l.split(":", 1)[1].strip() for l in text.splitlines() if l.startswith(field + ":"))
 
@@ -68,9 +77,7 @@ def test_kill_ends_all_of_a_shared_pid_namespace(runtime, bundle, id):
             os.kill(runtime.state(id)["pid"], 9)
             until(lambda: runtime.state(id)["status"] == "stopped", "its init's end")
         runtime("kill", id, "KILL")
-        until(lambda: not any(os.path.exists(f"/proc/{p}/stat") and
-                              open(f"/proc/{p}/stat", encoding="ascii").read().split()[2] != "Z"
-                              for p in pids), "the end of all")
+        until(lambda: not any(runs(p) for p in pids), "the end of all")
         runtime.fails("kill", id, "0", says="container not running")
         runtime("kill", "-a", id, "0")
         runtime("delete", id)
@@ -287,6 +294,46 @@ def test_a_device_made_for_a_user_namespace(runtime, bundle, id):
     r = runtime.try_("run", "-b", b, id)
     assert r.out == "10:11 640 1,7\n", str(r)
     assert "No space left" in r.err, str(r)
+
+
+# -- mounts of a running container
+
+@pytest.mark.parametrize("users", [False, True])
+def test_mounts_come_and_go(runtime, bundle, id, base, users):
+    def change(spec):
+        spec["mounts"].append({"destination": "/run", "type": "tmpfs", "source": "tmpfs"})
+        if users:
+            full = [{"containerID": 0, "hostID": 100000, "size": 65536}]
+            spec["linux"]["namespaces"].append({"type": "user"})
+            spec["linux"].update(uidMappings=full, gidMappings=full)
+
+    source = base / f"live-{id}"
+    source.mkdir()
+    (source / "word").write_text("came\n")
+    mounts = [{"destination": "/run/bound", "type": "bind", "source": str(source),
+               "options": ["bind", "ro"]},
+              {"destination": "/run/bound-file", "type": "bind", "source": str(source / "word"),
+               "options": ["bind"]},
+              {"destination": "/run/small", "type": "tmpfs", "source": "tmpfs",
+               "options": ["size=64k", "noexec"]}]
+    file = base / f"live-{id}.json"
+    file.write_text(json.dumps(mounts))
+    runtime.leave("run", "-d", "-b", bundle(["/bin/sleep", "1000"], change), id)
+    runtime("mounts", "add", id, file)
+    seen = runtime("exec", id, "sh", "-c", "cat /run/bound/word /run/bound-file; touch /run/bound/x; "
+                   "touch /run/small/y && stat -c %u /run/small/y; grep /run/ /proc/mounts; true").out
+    assert seen.startswith("came\ncame\n0\n")
+    assert "/run/small tmpfs rw,noexec" in seen and "size=64k" in seen
+    assert not (source / "x").exists()
+    with open("/proc/self/mountinfo", encoding="ascii") as f:
+        assert str(source) not in f.read()
+    runtime("mounts", "remove", id, "-", input=file.read_text())
+    assert runtime("exec", id, "sh", "-c", "grep /run/ /proc/mounts; ls /run/bound").out == ""
+    runtime.fails("mounts", "remove", id, file, says="nothing is mounted")
+    runtime.fails("mounts", "swap", id, file, says="must be add or remove")
+    file.write_text('[{"destination": "/proc/1/status", "type": "bind", "source": "/etc/hostname", '
+                    '"options": ["bind"]}]')
+    runtime.fails("mounts", "add", id, file, says="inside /proc")
 
 
 # -- words

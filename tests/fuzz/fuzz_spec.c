@@ -13,6 +13,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	const struct spec *spec = NULL;
 	const struct spec_process *process = NULL;
 	const struct spec_resources *resources = NULL;
+	const struct spec_mount *mounts = NULL;
+	size_t mounts_n = 0;
 	struct err e;
 
 	if (json_parse(&a, (struct str){ (const char *) data, size }, &root, &e) < 0)
@@ -23,6 +25,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (spec_process_decode(&a, root, &process, &e) == 0 && !process)
 		abort();
 	if (spec_resources_decode(&a, root, &resources, &e) == 0 && !resources)
+		abort();
+	if (spec_mounts_decode(&a, root, &mounts, &mounts_n, &e) == 0 && !mounts)
 		abort();
 	return 0;
 }

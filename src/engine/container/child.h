@@ -43,6 +43,8 @@ struct child_message {
 
 /* rootfs_child.c: everything mounted below the new root; then the root is entered. */
 [[nodiscard]] int rootfs_build(struct plan *p, struct err *e);
+struct plan_mount;
+[[nodiscard]] int rootfs_mount(struct plan *p, struct plan_mount *m, struct err *e); /* one */
 [[nodiscard]] int rootfs_protect(struct plan *p, struct err *e); /* masks, read-only paths */
 [[nodiscard]] int rootfs_enter(struct plan *p, struct err *e);
 

@@ -387,7 +387,7 @@ static int do_cgroup(struct plan *p, struct plan_mount *m, struct err *e)
 	return r < 0 ? where(e, r, m->destination) : 0;
 }
 
-static int do_mount(struct plan *p, struct plan_mount *m, struct err *e)
+int rootfs_mount(struct plan *p, struct plan_mount *m, struct err *e)
 {
 	switch (m->kind) {
 	case PLAN_MOUNT_BIND:
@@ -420,7 +420,7 @@ int rootfs_build(struct plan *p, struct err *e)
 	if (r < 0)
 		return err_sys(e, -r, "root file system");
 	for (size_t i = 0; i < p->mounts_n; i++) {
-		r = do_mount(p, &p->mounts[i], e);
+		r = rootfs_mount(p, &p->mounts[i], e);
 		if (r < 0)
 			return r;
 	}
