@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sys/self.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/auxv.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/sendfile.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -14,6 +18,29 @@
 #include "sys/mount.h"
 
 #define SELF "/proc/self/exe"
+
+/* A copy in memory that nobody can change: for a file of the user's own, who may not clone mounts.
+ */
+static int sealed_copy(void)
+{
+	auto_fd int from = open(SELF, O_RDONLY | O_CLOEXEC), to = FD_NONE;
+	struct stat st;
+	off_t at = 0;
+
+	/* Another's file he could not write either. */
+	if (from < 0 || fstat(from, &st) < 0 ||
+	    (st.st_uid != geteuid() && faccessat(from, "", W_OK, AT_EMPTY_PATH | AT_EACCESS) < 0))
+		return -EACCES;
+	to = memfd_create("atoll-self", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	while (to >= 0 && at < st.st_size) {
+		if (sendfile(to, from, &at, (size_t) (st.st_size - at)) <= 0)
+			return -EIO;
+	}
+	if (to < 0 ||
+	    fcntl(to, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) < 0)
+		return -errno;
+	return take_fd(&to);
+}
 
 void self_protect(char *const *argv)
 {
@@ -32,8 +59,12 @@ void self_protect(char *const *argv)
 	if (statvfs(SELF, &fs) == 0 && (fs.f_flag & ST_RDONLY))
 		return;
 	fd = open_tree(AT_FDCWD, SELF, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
-	if (fd < 0 || mount_change(fd, "", false, &ro) < 0)
+	if (fd < 0 && errno == EPERM)
+		fd = sealed_copy();
+	else if (fd >= 0 && mount_change(fd, "", false, &ro) < 0)
 		return;
-	/* The mount is attached nowhere and lives as long as the process that runs from it. */
+	if (fd < 0)
+		return;
+	/* Mount or copy have no name and live as long as the process that runs from them. */
 	(void) syscall(SYS_execveat, fd, "", argv, environ, AT_EMPTY_PATH);
 }

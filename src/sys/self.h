@@ -8,7 +8,8 @@
 
 /*
  * Make sure that this process runs from a read-only mount: executes itself anew from a read-only
- * clone of the mount its file is on, if it is not so yet. Returns when it is so, or when it cannot
- * be had; without CAP_SYS_ADMIN it cannot, and then the file is protected by its owner.
+ * clone of the mount its file is on, if it is not so yet. An ordinary user cannot make one: a file
+ * that he may write is executed from a sealed copy in memory, another is protected by its owner.
+ * Returns when it is so, or when it cannot be had.
  */
 void self_protect(char *const *argv);

@@ -414,6 +414,28 @@ def test_a_killed_creator_takes_the_init_along(mine, make, user):
         mine("delete", "--force", id)
 
 
+def test_a_runtime_of_the_users_own(mine, make, user, build):
+    """CVE-2019-5736: what the container finds in /proc/PID/exe is not the file he may write."""
+    own = user.base / "own-runtime"
+    own.write_bytes((build / "atoll-runtime").read_bytes())
+    own.chmod(0o755)
+    os.chown(own, user.uid, user.uid)
+    me = mine.but()
+    me.path = str(own)
+    with held(me, make(SLEEP), verb=("create",)) as id:
+        exe = os.open(f"/proc/{me.state(id)['pid']}/exe", os.O_RDONLY)
+        me("delete", "--force", id)
+    try:
+        assert os.fstat(exe).st_ino != own.stat().st_ino
+        with pytest.raises(PermissionError):
+            with open(f"/proc/self/fd/{exe}", "r+b") as f:
+                f.write(b"evil")
+    finally:
+        os.close(exe)
+    with held(me, make(SLEEP)) as id:
+        assert me("exec", id, "echo", "in").out == "in\n"
+
+
 # -- terminals
 
 def test_terminals(mine, make, user):
