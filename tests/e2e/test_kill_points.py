@@ -4,45 +4,14 @@ SIGKILL at each step: of the client before each of its system calls, of the shim
 over its start. After each, repair must leave an installation that works and holds nothing lost.
 """
 import os
-import re
 import signal
-import subprocess
 import time
 
 import pytest
 from lib import leaks, wait
+from lib.killing import calls_of, killed_at, spread, strace_works
 
 STEPS = 60  # as many points of a run are tried; which ones, the length of the run decides
-
-
-def strace_works():
-    p = subprocess.run(["strace", "-qq", "-o", "/dev/null", "true"], capture_output=True,
-                       check=False)
-    return p.returncode == 0
-
-
-def calls_of(atoll, *args):
-    """The names of the system calls of a whole run, in order."""
-    p = subprocess.run(["strace", "-qq", "-o", "/dev/fd/2", *atoll.argv(*args)],
-                       stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120,
-                       check=False)
-    assert p.returncode == 0, p.stderr
-    names = [m[1] for m in re.finditer(r"^([a-z_0-9]+)\(", p.stderr, re.M)]
-    return [n for n in names if n not in ("execve", "exit_group", "vfork")]
-
-
-def killed_at(atoll, calls, point, *args):
-    """Run with SIGKILL at the call that calls[point] was; True when it was killed by it."""
-    name = calls[point]
-    nth = calls[:point + 1].count(name)  # strace counts each system call for itself
-    p = subprocess.run(["strace", "-qq", "-o", "/dev/null", "-e", f"trace={name}", "-e",
-                        f"inject={name}:signal=SIGKILL:when={nth}", *atoll.argv(*args)],
-                       stdin=subprocess.DEVNULL, capture_output=True, timeout=120, check=False)
-    return p.returncode in (-signal.SIGKILL, 128 + signal.SIGKILL)
-
-
-def spread(calls, n):
-    return sorted({i * (len(calls) - 1) // n for i in range(n)})
 
 
 def sound(atoll, busybox):

@@ -113,6 +113,9 @@ static int check_paths(const struct spec *s, struct err *e)
 		if (l->masked_paths[i][0] != '/')
 			return err_set(e, ERR_INVALID, EINVAL,
 				       "linux.maskedPaths[%zu]: must be absolute", i);
+		if (!l->masked_paths[i][strspn(l->masked_paths[i], "/.")])
+			return err_set(e, ERR_INVALID, EINVAL,
+				       "linux.maskedPaths[%zu]: nothing would be left to run", i);
 	}
 	for (size_t i = 0; i < l->readonly_paths_n; i++) {
 		if (l->readonly_paths[i][0] != '/')

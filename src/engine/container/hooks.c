@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -71,15 +72,63 @@ static int state_file(const struct hooks_call *c)
 	return take_fd(&fd);
 }
 
+/* Room for the start of what a hook says on its standard error; more is read and let go. */
+struct said {
+	char text[200];
+	size_t n;
+};
+
+/* What there is to read now: false at the end, which its children may put off. */
+static bool hear(int fd, struct said *s)
+{
+	char more[4096];
+
+	for (;;) {
+		ssize_t n = read(fd, more, sizeof(more));
+		size_t room = sizeof(s->text) - 1 - s->n;
+
+		if (n <= 0)
+			return n < 0 && (errno == EAGAIN || errno == EINTR);
+		room = (size_t) n < room ? (size_t) n : room;
+		memcpy(s->text + s->n, more, room);
+		s->n += room;
+		if ((size_t) n < sizeof(more))
+			return true; /* a hook that floods must not keep us from its end */
+	}
+}
+
+/* 1: it ended, 0: the deadline passed. */
+static int wait_and_hear(int pidfd, int err_fd, nsec_t deadline, struct said *s)
+{
+	struct pollfd fds[2] = { { pidfd, POLLIN, 0 }, { err_fd, POLLIN, 0 } };
+
+	for (;;) {
+		int r = poll(fds, 2, clock_poll_ms(deadline));
+
+		if (r < 0 && errno != EINTR)
+			return -errno;
+		if (r == 0)
+			return 0;
+		if (r > 0 && fds[1].revents && !hear(err_fd, s))
+			fds[1].fd = FD_NONE;
+		if (r > 0 && fds[0].revents)
+			break;
+		if (deadline != NSEC_NEVER && clock_mono() >= deadline)
+			return 0;
+	}
+	if (fds[1].fd >= 0)
+		(void) hear(err_fd, s);
+	return 1;
+}
+
 static int wait_hook(const struct hooks_call *c, size_t i, const struct spec_hook *h, pid_t pid,
 		     int pidfd, int err_fd, struct err *e)
 {
 	nsec_t deadline = h->timeout ? clock_deadline(h->timeout * NSEC_PER_SEC) : NSEC_NEVER;
 	const char *name = spec_hook_name(c->kind);
 	siginfo_t info = {};
-	char text[200] = "";
-	ssize_t n;
-	int r = pidfd_poll(pidfd, deadline);
+	struct said said = {};
+	int r = wait_and_hear(pidfd, err_fd, deadline, &said);
 
 	if (r <= 0) {
 		(void) kill(-pid, SIGKILL); /* its group: it is our own, unreaped child */
@@ -95,26 +144,28 @@ static int wait_hook(const struct hooks_call *c, size_t i, const struct spec_hoo
 		return err_sys(e, -r, "error running %s hook #%zu", name, i);
 	if (info.si_code == CLD_EXITED && info.si_status == 0)
 		return 0;
-	n = pread(err_fd, text, sizeof(text) - 1, 0);
-	text[n < 0 ? 0 : n] = '\0';
-	if (n > 0 && text[n - 1] == '\n')
-		text[n - 1] = '\0';
+	if (said.n && said.text[said.n - 1] == '\n')
+		said.text[said.n - 1] = '\0';
 	return err_set(e, ERR_REMOTE, info.si_status,
 		       "error running %s hook #%zu: '%.100s': %s %d, stderr: '%.200s'", name, i,
 		       h->path, info.si_code == CLD_EXITED ? "exit status" : "killed by signal",
-		       info.si_status, text);
+		       info.si_status, said.text);
 }
 
 static int run_one(const struct hooks_call *c, size_t i, const struct spec_hook *h, struct err *e)
 {
 	auto_fd int state_fd = state_file(c), pidfd = FD_NONE;
-	auto_fd int err_fd = memfd_create("atoll-hook-stderr", MFD_CLOEXEC);
+	auto_fd int err_fd = FD_NONE, err_write = FD_NONE;
 	const char *own_argv[] = { h->path, NULL };
 	struct spawn s = SPAWN_INIT;
 	pid_t pid = 0;
-	int r;
+	int r, ends[2];
 
-	if (state_fd < 0 || err_fd < 0)
+	if (pipe2(ends, O_CLOEXEC) == 0) {
+		err_fd = ends[0];
+		err_write = ends[1];
+	}
+	if (state_fd < 0 || err_fd < 0 || fcntl(err_fd, F_SETFL, O_NONBLOCK) < 0)
 		return err_sys(e, errno, "error running %s hook #%zu", spec_hook_name(c->kind), i);
 	s.path = h->path;
 	s.argv = (char *const *) (uintptr_t) (h->args_n ? h->args : own_argv);
@@ -123,13 +174,14 @@ static int run_one(const struct hooks_call *c, size_t i, const struct spec_hook 
 	s.env = h->env ? (char *const *) (uintptr_t) h->env : c->env;
 	s.stdio[0] = state_fd;
 	s.stdio[1] = c->output && c->output[0] >= 0 ? c->output[0] : STDOUT_FILENO;
-	s.stdio[2] = c->output && c->output[1] >= 0 ? c->output[1] : err_fd;
+	s.stdio[2] = c->output && c->output[1] >= 0 ? c->output[1] : err_write;
 	s.cwd_fd = c->cwd_fd;
 	s.new_group = true;
 	r = spawn_process(&s, &pid, &pidfd);
 	if (r < 0)
 		return err_sys(e, -r, "error running %s hook #%zu: '%.100s'",
 			       spec_hook_name(c->kind), i, h->path);
+	close_fd(&err_write);
 	return wait_hook(c, i, h, pid, pidfd, err_fd, e);
 }
 

@@ -471,9 +471,14 @@ static int mask(struct plan *p, const char *path, int null_fd, int *empty_fd, st
 static int make_readonly(struct plan *p, const char *path, struct err *e)
 {
 	struct mount_change ro = { .set = MOUNT_ATTR_RDONLY };
-	auto_fd int target = path_open_in(p->root_fd, path, O_PATH, 0), fd = FD_NONE;
+	auto_fd int target = FD_NONE, fd = FD_NONE;
 	int r;
 
+	if (is_root(path)) { /* a mount on it would not be the root that is entered */
+		r = mount_change(p->root_fd, "", false, &ro);
+		return r < 0 ? err_sys(e, -r, "readonly path '%.200s'", path) : 0;
+	}
+	target = path_open_in(p->root_fd, path, O_PATH, 0);
 	if (target == -ENOENT || target == -ENOTDIR)
 		return 0;
 	if (target < 0)
