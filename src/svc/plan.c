@@ -274,7 +274,7 @@ static int process_write(struct svc *s, const struct plan_input *in,
 	if (sec->apparmor)
 		json_w_string(w, "apparmorProfile", sec->apparmor);
 	if (c->oom_score_adj_set)
-		json_w_i64(w, "oomScoreAdj", c->oom_score_adj);
+		json_w_i64(w, "oomScoreAdj", plan_oom_score(s, c->oom_score_adj));
 	json_w_end(w);
 	return 0;
 }

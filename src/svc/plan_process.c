@@ -3,6 +3,7 @@
 #include "svc/plan_process.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/capability.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +11,8 @@
 #include <sys/resource.h>
 
 #include "base/auto.h"
+#include "base/file.h"
+#include "base/num.h"
 #include "fmt/spec.h"
 #include "store/workload.h"
 #include "sys/caps.h"
@@ -242,10 +245,36 @@ static void limit_write(struct svc *s, struct json_writer *w, const struct ulimi
 	}
 }
 
+/* The host's own: root of a user namespace has another. */
+static bool has_sys_resource(void)
+{
+	auto_buf struct buf map = BUF_INIT(4096);
+	struct caps mine = {};
+
+	return caps_get(&mine) >= 0 && (mine.effective & BIT(CAP_SYS_RESOURCE)) &&
+	       file_read(AT_FDCWD, "/proc/self/uid_map", &map) >= 0 &&
+	       strstr(buf_z(&map), " 4294967295");
+}
+
+int64_t plan_oom_score(struct svc *s, int64_t wanted)
+{
+	auto_buf struct buf own = BUF_INIT(32);
+	int64_t now = 0;
+
+	if (wanted < 0 && !has_sys_resource() &&
+	    file_read(AT_FDCWD, "/proc/self/oom_score_adj", &own) >= 0 &&
+	    num_parse_i64(str_trim(buf_str(&own)), -1000, 1000, &now) == 0 && wanted < now) {
+		svc_notice(s,
+			   "--oom-score-adj %lld: below %lld takes CAP_SYS_RESOURCE; taking that",
+			   (long long) wanted, (long long) now);
+		return now;
+	}
+	return wanted;
+}
+
 void plan_limits_write(struct svc *s, struct json_writer *w, const struct workload_config *c)
 {
-	struct caps mine = {};
-	bool may_raise = caps_get(&mine) >= 0 && (mine.effective & BIT(CAP_SYS_RESOURCE));
+	bool may_raise = has_sys_resource();
 
 	if (c->ulimits_n == 0)
 		return;

@@ -26,6 +26,8 @@ struct plan_env {
 [[nodiscard]] int plan_cap_names(uint64_t caps, struct arena *a, const char ***ret, struct err *e);
 void plan_caps_write(struct json_writer *w, const char *const *names);
 void plan_user_write(struct json_writer *w, const struct plan_user *u);
+/* As the caller may set it; otherwise the nearest that may be, with a notice. */
+int64_t plan_oom_score(struct svc *s, int64_t wanted);
 void plan_limits_write(struct svc *s, struct json_writer *w, const struct workload_config *c);
 
 struct plan_security {

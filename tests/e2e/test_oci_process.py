@@ -116,6 +116,36 @@ def test_scheduler(run, refuses):
                        "period": 20000000})
 
 
+def realtime_group():
+    """The directory of our own cgroup where real-time groups are (cgroup v1), or None."""
+    with open("/proc/self/cgroup") as f:
+        for line in f:
+            _, names, path = line.rstrip("\n").split(":", 2)
+            if "cpu" in names.split(","):
+                d = f"/sys/fs/cgroup/{names}{path}"
+                return d if os.path.exists(f"{d}/cpu.rt_runtime_us") else None
+    return None
+
+
+def test_realtime_scheduler(runtime, bundle):
+    def try_fifo(resources):
+        b = bundle(["/bin/cat", "/proc/self/sched"], lambda s: s["linux"].update(resources=resources),
+                   scheduler={"policy": "SCHED_FIFO", "priority": 5})
+        return runtime.try_("run", "-b", b, f"atoll-rt-{os.getpid()}")
+    r = try_fifo({})
+    group = realtime_group()
+    if not group:  # nothing divides real time among groups
+        assert re.search(r"policy\s+:\s+1\b", r.out), str(r)
+        return
+    assert r.rc and "linux.resources.cpu.realtimeRuntime" in r.err, str(r)
+    r = try_fifo({"cpu": {"realtimeRuntime": 2000, "realtimePeriod": 1000000}})
+    with open(f"{group}/cpu.rt_runtime_us") as f:
+        if int(f.read()) > 2000:
+            assert re.search(r"policy\s+:\s+1\b", r.out), str(r)
+        else:
+            assert r.rc and "the cgroups above must have as much real-time run time" in r.err, str(r)
+
+
 def test_io_priority(run):
     assert run(["/bin/ionice", "-p", "1"],
                ioPriority={"class": "IOPRIO_CLASS_BE", "priority": 2}) == "best-effort: prio 2\n"

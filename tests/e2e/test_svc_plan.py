@@ -136,6 +136,12 @@ def test_limits_above_the_machines_are_taken_down_and_told(atoll, busybox):
         pytest.skip("CAP_SYS_RESOURCE is there: every limit can be raised")
     r = atoll("run", "--rm", "--ulimit", "nofile=1000000:1000000", busybox, "sh", "-c", "ulimit -n")
     assert "at most" in r.err and int(r.out) < 1000000
+    with open("/proc/self/oom_score_adj") as f:
+        own = f.read()
+    r = atoll("run", "--rm", "--oom-score-adj", "-900", busybox, "cat", "/proc/self/oom_score_adj")
+    assert r.out == own and "taking that" in r.err
+    r = atoll("run", "--rm", "--oom-score-adj", "700", busybox, "cat", "/proc/self/oom_score_adj")
+    assert r.out == "700\n" and not r.err
 
 
 def test_read_only_root(atoll, busybox):

@@ -2,45 +2,42 @@
 #include "engine/container/cpus.h"
 
 #include <errno.h>
-#include <string.h>
 
 #include "base/num.h"
 
+/* "3" or "0-3" */
+static int parse_range(struct str part, uint64_t *mask, size_t *bits)
+{
+	struct str last, first = str_cut(part, '-', &last);
+	uint32_t from = 0, to = 0;
+	int r = num_parse_u32(str_trim(first), 0, CPUS_MAX - 1, &from);
+
+	to = from;
+	if (r == 0 && last.p)
+		r = num_parse_u32(str_trim(last), from, CPUS_MAX - 1, &to);
+	if (r < 0)
+		return r;
+	for (uint32_t i = from; i <= to; i++)
+		mask[i / 64] |= UINT64_C(1) << (i % 64);
+	if (to + 1 > *bits)
+		*bits = to + 1;
+	return 0;
+}
+
 int cpus_parse(const char *list, uint64_t *mask, size_t *ret_bits)
 {
+	struct str rest = str_of(list);
 	size_t bits = 0;
 
-	while (*list) {
-		size_t n = strcspn(list, ",");
-		struct str part = { list, n };
-		const char *dash = memchr(list, '-', n);
-		uint32_t from = 0, to = 0;
-		int r;
+	while (rest.n) {
+		struct str part = str_trim(str_cut(rest, ',', &rest));
+		int r = part.n ? parse_range(part, mask, &bits) : 0;
 
-		if (dash) {
-			r = num_parse_u32((struct str){ list, (size_t) (dash - list) }, 0,
-					  CPUS_MAX - 1, &from);
-			if (r == 0)
-				r = num_parse_u32(
-					(struct str){ dash + 1, (size_t) (list + n - dash - 1) },
-					from, CPUS_MAX - 1, &to);
-		} else {
-			r = num_parse_u32(part, 0, CPUS_MAX - 1, &from);
-			to = from;
-		}
 		if (r < 0)
 			return r;
-		for (uint32_t i = from; i <= to; i++)
-			mask[i / 64] |= UINT64_C(1) << (i % 64);
-		if (to + 1 > bits)
-			bits = to + 1;
-		list += n;
-		if (*list == ',') {
-			list++;
-			if (!*list)
-				return -EINVAL;
-		}
 	}
+	if (!bits && list[0])
+		return -EINVAL;
 	*ret_bits = bits;
 	return 0;
 }

@@ -112,6 +112,9 @@ static int realtime_apply(const struct groups_place *p, const struct spec_cpu *c
 	if (runtime)
 		r = put_i64(p, "cpu.rt_runtime_us", c->realtime_runtime,
 			    "linux.resources.cpu.realtimeRuntime", e);
+	if (r < 0)
+		return err_ctx(e, "the cgroups above must have as much real-time run time "
+				  "(cpu.rt_runtime_us), and share it");
 	if (r == 0 && period)
 		r = put_u64(p, "cpu.rt_period_us", c->realtime_period,
 			    "linux.resources.cpu.realtimePeriod", e);

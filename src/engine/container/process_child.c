@@ -79,8 +79,15 @@ static int set_scheduling(const struct plan_process *p, struct err *e)
 			.sched_period = s->period,
 		};
 
+		bool realtime = s->policy == SCHED_FIFO || s->policy == SCHED_RR;
+
+		/* A real-time group of cgroup v1 without any time says EPERM as well. */
 		if (syscall(SYS_sched_setattr, 0, &a, 0) < 0)
-			return err_sys(e, errno, "process.scheduler: sched_setattr");
+			return err_sys(e, errno, "process.scheduler: sched_setattr%s",
+				       errno == EPERM && realtime
+					       ? " (it needs CAP_SYS_NICE, and on cgroup v1 "
+						 "linux.resources.cpu.realtimeRuntime)"
+					       : "");
 	}
 	if (io && syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0,
 			  (int) (io->class << 13 | (uint32_t) io->priority)) < 0)

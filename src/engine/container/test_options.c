@@ -3,7 +3,6 @@
 
 #include "base/auto.h"
 #include "base/test.h"
-#include "engine/container/cpus.h"
 #include "engine/container/options.h"
 #include "fmt/spec.h"
 
@@ -64,24 +63,9 @@ static void test_all_known(void)
 	}
 }
 
-static void test_cpus(void)
-{
-	uint64_t mask[CPUS_MAX / 64] = {};
-	size_t bits = 0;
-
-	CHECK(cpus_parse("0-2,5,64", mask, &bits) == 0 && bits == 65);
-	CHECK(mask[0] == 0x27 && mask[1] == 1);
-	CHECK(cpus_parse("", mask, &bits) == 0 && bits == 0);
-	CHECK(cpus_parse("1,", mask, &bits) == -EINVAL);
-	CHECK(cpus_parse("3-1", mask, &bits) < 0);
-	CHECK(cpus_parse("0-99999999", mask, &bits) < 0);
-	CHECK(cpus_parse("a", mask, &bits) < 0);
-}
-
 int main(void)
 {
 	test_words();
 	test_all_known();
-	test_cpus();
 	return test_done();
 }
