@@ -365,3 +365,47 @@ def test_specification_as_callers_of_runc_extend_it(runtime, base):
     v2 = subprocess.run(["stat", "-f", "-c", "%T", "/sys/fs/cgroup"], capture_output=True,
                         check=True, text=True).stdout.strip() == "cgroup2fs"
     assert ("cgroup" in types) == v2
+
+
+# -- cgroup v2 alone
+
+@pytest.fixture
+def v2():
+    kind = subprocess.run(["stat", "-f", "-c", "%T", "/sys/fs/cgroup"], capture_output=True,
+                          check=True, text=True).stdout.strip()
+    if kind != "cgroup2fs":
+        pytest.skip("not a machine of cgroup v2 alone")
+
+
+@pytest.mark.parametrize("key, says", [
+    ("NOT-A-KEY", "the specified key has not the form CONTROLLER.VALUE `NOT-A-KEY`"),
+    ("foo.bar", "the requested cgroup controller `foo` is not available"),
+    ("memory.nosuch", "no such file or directory"),
+])
+def test_unified_keys_that_cannot_be(runtime, bundle, id, v2, key, says):
+    def change(spec):
+        spec["linux"]["resources"] = {"unified": {key: "1"}}
+
+    runtime.fails("run", "-b", bundle(["/bin/true"], change), id, says=says)
+
+
+def test_no_swap_without_a_memory_limit(runtime, bundle, id, v2):
+    def change(spec):
+        spec["linux"]["resources"] = {"memory": {"swap": 0}}
+
+    runtime.leave("run", "-d", "-b", bundle(["/bin/sleep", "1000"], change), id)
+    path = open(f"/proc/{runtime.state(id)['pid']}/cgroup", encoding="ascii").read().strip()[3:]
+    assert open(f"/sys/fs/cgroup{path}/memory.swap.max", encoding="ascii").read() == "0\n"
+
+
+def test_options_of_a_cgroup_mount(runtime, bundle, id, v2):
+    def change(word):
+        def f(spec):
+            spec["linux"]["namespaces"].append({"type": "cgroup"})
+            spec["mounts"].append({"destination": "/sys/fs/cgroup", "type": "cgroup",
+                                   "source": "cgroup", "options": ["ro", word]})
+        return f
+
+    runtime.fails("run", "-b", bundle(["/bin/true"], change("no_such_option")), id,
+                  says="Invalid argument")
+    runtime("run", "-b", bundle(["/bin/true"], change("nsdelegate")), id)

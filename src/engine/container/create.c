@@ -358,10 +358,10 @@ int container_remember(struct container *c, const struct bundle *b, const struct
 }
 
 /* Limits that nobody would enforce are refused, not forgotten. */
-static int without_groups(const struct spec *s, struct err *e)
+static int without_groups(const struct spec *s, struct groups **ret_g, struct err *e)
 {
 	if (groups_needed(s->linux_.resources) == 0)
-		return 0;
+		return groups_none(ret_g, e);
 	return err_set(e, ERR_INVALID, EINVAL,
 		       "linux.resources: limits need a cgroup, and --cgroup-manager disabled "
 		       "leaves the container without one");
@@ -377,7 +377,8 @@ int container_make_groups(struct container *c, const struct bundle *b,
 		.systemd = b->systemd_cgroup,
 		.rootless = b->rootless,
 	};
-	int r = b->no_cgroups ? without_groups(b->spec, e) : groups_make(&go, &c->groups, e);
+	int r = b->no_cgroups ? without_groups(b->spec, &c->groups, e)
+			      : groups_make(&go, &c->groups, e);
 
 	/* Before anything runs in there: whoever cleans up after us finds it. */
 	if (r == 0 && c->groups && b->state_fd > STDERR_FILENO)

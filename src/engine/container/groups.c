@@ -311,6 +311,16 @@ int groups_find(const struct groups_options *o, struct groups **ret_g, struct er
 	return 0;
 }
 
+int groups_none(struct groups **ret_g, struct err *e)
+{
+	struct groups *g = groups_new(e);
+
+	if (!g)
+		return -ENOMEM;
+	*ret_g = g;
+	return 0;
+}
+
 void groups_free(struct groups *g)
 {
 	if (!g)

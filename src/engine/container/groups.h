@@ -72,6 +72,9 @@ struct groups_options {
 /* Whether the caller's lack of rights is lived with. Looks at /proc for root: not for nothing. */
 bool groups_tolerant(enum rootless r);
 
+/* None of its own, and no limits: it stays in its caller's. */
+[[nodiscard]] int groups_none(struct groups **ret_g, struct err *e);
+
 void groups_free(struct groups *g); /* closes only; NULL is fine */
 static inline void groups_freep(struct groups **g)
 {

@@ -26,7 +26,8 @@ int groups_put(const struct groups_place *p, const char *file, const char *value
 			       value, p->dir, p->path, file);
 	if (r == -ENOENT)
 		return err_set(e, ERR_UNSUPPORTED, -r,
-			       "%s: this kernel has no /sys/fs/cgroup/%s/%s/%s to write '%s' to",
+			       "%s: no such file or directory: this kernel has no "
+			       "/sys/fs/cgroup/%s/%s/%s to write '%s' to",
 			       what, p->dir, p->path, file, value);
 	return err_sys(e, -r, "%s: write '%s' to /sys/fs/cgroup/%s/%s/%s", what, value, p->dir,
 		       p->path, file);
@@ -506,6 +507,16 @@ static int unified_apply(const struct groups *g, const struct spec_resources *re
 			return err_set(e, ERR_INVALID, EINVAL, "%s: no name of a limit", what);
 		unsigned c = unified_controller(key);
 
+		if (!strchr(key, '.'))
+			return err_set(e, ERR_INVALID, EINVAL,
+				       "%s: the specified key has not the form CONTROLLER.VALUE "
+				       "`%.80s`",
+				       what, key);
+		if (!c && !str_is(str_cut(str_of(key), '.', &(struct str){ NULL, 0 }), "cgroup"))
+			return err_set(
+				e, ERR_UNSUPPORTED, 0,
+				"%s: the requested cgroup controller `%.*s` is not available", what,
+				(int) strcspn(key, "."), key);
 		if (c && !(p->controllers & c) && g->layout.n > 1)
 			return err_set(
 				e, ERR_UNSUPPORTED, 0,

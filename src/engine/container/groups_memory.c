@@ -125,6 +125,10 @@ static int swap_v2(const struct groups_place *p, const struct spec_memory *m, st
 	uint64_t now;
 	char text[24];
 
+	if (m->swap == 0 && limit != 0)
+		return 0; /* callers leave it 0 that mean nothing by it */
+	if (m->swap == 0)
+		return groups_put(p, "memory.swap.max", "0", WHAT_SWAP, e);
 	if (limit == 0 && cgroup_read_u64(p->dir_fd, "memory.max", &now) == 0)
 		limit = now == UINT64_MAX || now > INT64_MAX ? -1 : (int64_t) now;
 	if (m->swap > 0 && limit <= 0)
@@ -157,7 +161,7 @@ static int memory_v2(const struct groups_place *p, const struct spec_memory *m, 
 	if (m->kernel_tcp_set && m->kernel_tcp > 0)
 		return err_set(e, ERR_UNSUPPORTED, 0,
 			       "linux.resources.memory.kernelTCP: cgroup v2 has no such setting");
-	if (m->swap_set && m->swap)
+	if (m->swap_set)
 		r = swap_v2(p, m, e);
 	else if (m->limit_set && m->limit < 0)
 		(void) cgroup_write(p->dir_fd, "memory.swap.max", "max"); /* as on v1 */

@@ -323,6 +323,30 @@ void plan_cgroups_done(const struct plan *p, struct plan_mount *pm)
 	}
 }
 
+/* Options of the whole hierarchy stay what the host gave it; what is none of them is refused. */
+static int check_unified(const struct plan_mount *pm, struct err *e)
+{
+	static const char *const known[] = { "nsdelegate",
+					     "favordynmods",
+					     "memory_localevents",
+					     "memory_recursiveprot",
+					     "memory_hugetlb_accounting",
+					     "pids_localevents" };
+
+	for (size_t i = 0; i < pm->words.data_n; i++) {
+		bool found = false;
+
+		for (size_t k = 0; k < ARRAY_SIZE(known); k++)
+			found = found || streq(pm->words.data[i].key, known[k]);
+		if (!found)
+			return err_set(e, ERR_INVALID, EINVAL,
+				       "mount at '%.100s': option '%.60s' of cgroup2: Invalid "
+				       "argument",
+				       pm->destination, pm->words.data[i].key);
+	}
+	return 0;
+}
+
 /*
  * The container's own cgroup in every hierarchy. A clone of its directory serves with and without
  * a cgroup namespace: in a new one that directory is the root. Where it has none, the caller's
@@ -338,6 +362,12 @@ static int plan_cgroup_mount(struct plan *p, const struct spec_mount *m, struct 
 		return err_set(e, ERR_UNSUPPORTED, EOPNOTSUPP,
 			       "mount at '%.100s': there are no control groups to mount",
 			       m->destination);
+	if (g->n == 1 && g->at[0].unified) {
+		int r = check_unified(pm, e);
+
+		if (r < 0)
+			return r;
+	}
 	pm->cgroups = arena_array(p->a, g->n, sizeof(*pm->cgroups));
 	if (!pm->cgroups)
 		return err_set(e, ERR_EXHAUSTED, ENOMEM, "out of memory");
