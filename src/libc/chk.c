@@ -3,6 +3,7 @@
  * What programs compiled with _FORTIFY_SOURCE call, and musl does not have: Debian's static
  * libraries, and our own code by include/. A destination too small for what is written ends it.
  */
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,6 +21,7 @@ int __vsnprintf_chk(char *to, size_t n, int flag, size_t room, const char *fmt, 
 int __snprintf_chk(char *to, size_t n, int flag, size_t room, const char *fmt, ...);
 int __sprintf_chk(char *to, int flag, size_t room, const char *fmt, ...);
 int __fprintf_chk(FILE *f, int flag, const char *fmt, ...);
+int fcntl64(int fd, int op, ...);
 
 static void check(size_t n, size_t room)
 {
@@ -86,4 +88,16 @@ void *__memset_chk(void *to, int c, size_t n, size_t room)
 	r = vfprintf(f, fmt, args);
 	va_end(args);
 	return r;
+}
+
+/* glibc's name of fcntl() in what was compiled for 64-bit offsets; its third argument is a word. */
+int fcntl64(int fd, int op, ...)
+{
+	va_list args;
+	unsigned long arg;
+
+	va_start(args, op);
+	arg = va_arg(args, unsigned long);
+	va_end(args);
+	return fcntl(fd, op, arg);
 }

@@ -205,7 +205,7 @@ static int linux_write(const struct plan_input *in, const struct plan_security *
 {
 	const struct workload_config *c = in->config;
 	struct plan_devices devices = {};
-	int r = plan_devices(c, a, &devices, e);
+	int r = plan_devices_of(c, a, &devices, e);
 
 	if (r < 0)
 		return r;

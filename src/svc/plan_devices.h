@@ -21,6 +21,6 @@ struct plan_devices {
 	size_t n;
 };
 /* --device and --privileged. Fails: NOT_FOUND no such device; INVALID. */
-[[nodiscard]] int plan_devices(const struct workload_config *c, struct arena *a,
-			       struct plan_devices *ret, struct err *e);
+[[nodiscard]] int plan_devices_of(const struct workload_config *c, struct arena *a,
+				  struct plan_devices *ret, struct err *e);
 void plan_devices_write(struct json_writer *w, const struct plan_devices *list);

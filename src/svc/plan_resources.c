@@ -229,8 +229,8 @@ static int add_tree(struct arena *a, struct plan_devices *list, const struct pla
 	return 0;
 }
 
-int plan_devices(const struct workload_config *c, struct arena *a, struct plan_devices *ret,
-		 struct err *e)
+int plan_devices_of(const struct workload_config *c, struct arena *a, struct plan_devices *ret,
+		    struct err *e)
 {
 	struct plan_devices list = {};
 	int r = 0;
@@ -325,7 +325,7 @@ static int rules_write(const struct workload_config *c, struct json_writer *w, s
 	rule_write(w, false, &(struct rule){ NULL, -1, -1, "rwm" });
 	for (size_t i = 0; i < ARRAY_SIZE(rules_default); i++)
 		rule_write(w, true, &rules_default[i]);
-	int r = plan_devices(c, &a, &list, e);
+	int r = plan_devices_of(c, &a, &list, e);
 	for (size_t i = 0; r >= 0 && i < list.n; i++)
 		rule_write(w, true,
 			   &(struct rule){ S_ISBLK(list.v[i].mode) ? "b" : "c",
