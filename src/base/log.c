@@ -10,6 +10,8 @@
 #include "base/buf.h"
 #include "base/clock.h"
 
+#define FACILITY_DAEMON (3 << 3)
+
 static struct log_config config = { .fd = STDERR_FILENO, .level = LOG_LEVEL_WARN };
 
 void log_configure(const struct log_config *c)
@@ -53,6 +55,19 @@ static void add_quoted(struct buf *b, const char *z)
 	buf_addc(b, '"');
 }
 
+/* syslog(3)'s severities. */
+static int severity(enum log_level level)
+{
+	static const int numbers[] = {
+		[LOG_LEVEL_ERROR] = 3,
+		[LOG_LEVEL_WARN] = 4,
+		[LOG_LEVEL_INFO] = 6,
+		[LOG_LEVEL_DEBUG] = 7,
+	};
+
+	return numbers[level];
+}
+
 void log_write(enum log_level level, const char *fmt, ...)
 {
 	char msg[2048], time[CLOCK_RFC3339_MAX];
@@ -76,6 +91,17 @@ void log_write(enum log_level level, const char *fmt, ...)
 		buf_addf(&line, "time=\"%s\" level=%s msg=", time, level_name(level));
 		add_quoted(&line, msg);
 		buf_addc(&line, '\n');
+		break;
+	case LOG_FORMAT_SYSLOG:
+		buf_addf(&line, "<%d>%s[%d]: %s", FACILITY_DAEMON | severity(level),
+			 config.ident ? config.ident : "atoll", getpid(), msg);
+		break;
+	case LOG_FORMAT_JOURNALD:
+		/* A value ends with its line. */
+		for (char *c = msg; *c; c++)
+			*c = *c == '\n' ? ' ' : *c;
+		buf_addf(&line, "MESSAGE=%s\nPRIORITY=%d\nSYSLOG_IDENTIFIER=%s\n", msg,
+			 severity(level), config.ident ? config.ident : "atoll");
 		break;
 	}
 	if (buf_ok(&line) && write(config.fd, line.p, line.n) < 0) {

@@ -9,12 +9,18 @@
 #include <stdbool.h>
 
 enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
-enum log_format { LOG_FORMAT_TEXT, LOG_FORMAT_JSON };
+enum log_format {
+	LOG_FORMAT_TEXT,
+	LOG_FORMAT_JSON,
+	LOG_FORMAT_SYSLOG,   /* fd: a datagram socket that leads to syslog (RFC 3164) */
+	LOG_FORMAT_JOURNALD, /* fd: one to journald (its native protocol) */
+};
 
 struct log_config {
 	int fd; /* borrowed; must outlive the log */
 	enum log_level level;
 	enum log_format format;
+	const char *ident; /* borrowed: who says it, for SYSLOG and JOURNALD */
 };
 
 void log_configure(const struct log_config *c);

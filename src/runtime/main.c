@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -11,6 +12,7 @@
 #include "runtime/runtime.h"
 #include "sys/ns.h"
 #include "sys/self.h"
+#include "sys/unix.h"
 
 #define NAME	     "atoll-runtime"
 #define DEFAULT_ROOT "/run/atoll-runtime"
@@ -31,7 +33,8 @@ static const struct verb *const verbs[] = {
 static const struct option global_options[] = {
 	GLOBAL(OPTION_STRING, "root", 0, root, "DIR",
 	       "state of containers (" DEFAULT_ROOT ", or below XDG_RUNTIME_DIR)"),
-	GLOBAL(OPTION_STRING, "log", 0, log, "FILE", "write the log there, not to standard error"),
+	GLOBAL(OPTION_STRING, "log", 0, log, "TARGET",
+	       "write the log there: FILE, file:FILE, journald:NAME, syslog:NAME"),
 	GLOBAL(OPTION_STRING, "log-format", 0, log_format, "text|json", "form of the log (text)"),
 	GLOBAL(OPTION_STRING, "log-level", 0, log_level, "LEVEL", "error, warning, info or debug"),
 	GLOBAL(OPTION_FLAG, "debug", 0, debug, NULL, "log what is done"),
@@ -108,6 +111,35 @@ static const struct verb *find_verb(const struct strings *args, struct err *e)
 	return NULL;
 }
 
+/* "FILE", "file:FILE", "syslog:IDENTIFIER", "journald:IDENTIFIER": as crun has them. Gives. */
+static int open_log(const char *to, struct log_config *c, struct err *e)
+{
+	static const struct {
+		const char *prefix, *path;
+		enum log_format format;
+	} sockets[] = {
+		{ "syslog:", "/dev/log", LOG_FORMAT_SYSLOG },
+		{ "journald:", "/run/systemd/journal/socket", LOG_FORMAT_JOURNALD },
+	};
+	int fd;
+
+	for (size_t i = 0; i < ARRAY_SIZE(sockets); i++) {
+		size_t n = strlen(sockets[i].prefix);
+
+		if (strncmp(to, sockets[i].prefix, n) != 0)
+			continue;
+		c->format = sockets[i].format;
+		c->ident = to[n] ? to + n : NAME;
+		fd = unix_connect(sockets[i].path, SOCK_DGRAM, 0);
+		return fd < 0 ? err_sys(e, -fd, "--log '%s': connect to %s", to, sockets[i].path)
+			      : fd;
+	}
+	if (strncmp(to, "file:", 5) == 0)
+		to += 5;
+	fd = open(to, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+	return fd < 0 ? err_sys(e, errno, "open the log '%s'", to) : fd;
+}
+
 static int set_log(const struct runtime *rt, struct err *e)
 {
 	struct log_config c = { .fd = STDERR_FILENO, .level = LOG_LEVEL_WARN };
@@ -132,11 +164,11 @@ static int set_log(const struct runtime *rt, struct err *e)
 	if (rt->debug)
 		c.level = LOG_LEVEL_DEBUG;
 	if (rt->log && rt->log[0]) {
-		/* Above the descriptors that --preserve-fds passes on; open until the end. */
-		int fd = open(rt->log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+		int fd = open_log(rt->log, &c, e);
 
 		if (fd < 0)
-			return err_sys(e, errno, "open the log '%s'", rt->log);
+			return fd;
+		/* Above the descriptors that --preserve-fds passes on; open until the end. */
 		c.fd = fcntl(fd, F_DUPFD_CLOEXEC, 100);
 		if (c.fd < 0)
 			c.fd = fd;

@@ -5,6 +5,7 @@ looked for, defaults, annotations, options of either.
 """
 import json
 import os
+import socket
 import subprocess
 from itertools import count
 
@@ -356,6 +357,30 @@ def test_debug(runtime, bundle, id, base):
     assert {json.loads(l)["level"] for l in log.read_text().splitlines()} == {"debug"}
 
 
+@pytest.mark.parametrize("kind, path, begins", [
+    ("syslog", "/dev/log", "<27>me["), ("journald", "/run/systemd/journal/socket", "MESSAGE=")])
+def test_log_to_the_systems_own(runtime, base, kind, path, begins):
+    """In a mount namespace where the socket is the test's."""
+    at = base / f"{kind}.sock"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
+        s.bind(str(at))
+        s.settimeout(60)
+        top = "/" + path.split("/")[1]
+        script = (f"exec 9<{at.parent}; mount -t tmpfs tmpfs {top} && mkdir -p {os.path.dirname(path)} && "
+                  f"touch {path} && mount --bind /proc/self/fd/9/{at.name} {path} && shift && "
+                  'exec "$0" --root /proc/self/fd/9/none "$@"')
+        p = subprocess.run(["unshare", "-m", "sh", "-c", script, runtime.path, "x", "--log",
+                            f"{kind}:me", "state", "nobody"], capture_output=True, text=True,
+                           check=False)
+        assert p.returncode == 1 and "container does not exist" in p.stderr, p
+        text = s.recv(4096).decode()
+    assert text.startswith(begins) and "container does not exist" in text, text
+    if kind == "journald":
+        assert "\nPRIORITY=3\nSYSLOG_IDENTIFIER=me\n" in text
+    r = runtime.fails("--log", f"file:{base}/said", "state", "nobody", says="does not exist")
+    assert r.rc == 1 and "level=error" in (base / "said").read_text()
+
+
 def test_specification_as_callers_of_runc_extend_it(runtime, base):
     """They add a cgroup namespace on cgroup v1, where none may be there before."""
     d = base / "spec"
@@ -401,7 +426,8 @@ def test_no_swap_without_a_memory_limit(runtime, bundle, id, v2):
 def test_options_of_a_cgroup_mount(runtime, bundle, id, v2):
     def change(word):
         def f(spec):
-            spec["linux"]["namespaces"].append({"type": "cgroup"})
+            if {"type": "cgroup"} not in spec["linux"]["namespaces"]:
+                spec["linux"]["namespaces"].append({"type": "cgroup"})
             spec["mounts"].append({"destination": "/sys/fs/cgroup", "type": "cgroup",
                                    "source": "cgroup", "options": ["ro", word]})
         return f

@@ -125,10 +125,6 @@ static int swap_v2(const struct groups_place *p, const struct spec_memory *m, st
 	uint64_t now;
 	char text[24];
 
-	if (m->swap == 0 && limit != 0)
-		return 0; /* callers leave it 0 that mean nothing by it */
-	if (m->swap == 0)
-		return groups_put(p, "memory.swap.max", "0", WHAT_SWAP, e);
 	if (limit == 0 && cgroup_read_u64(p->dir_fd, "memory.max", &now) == 0)
 		limit = now == UINT64_MAX || now > INT64_MAX ? -1 : (int64_t) now;
 	if (m->swap > 0 && limit <= 0)
@@ -147,6 +143,12 @@ static int swap_v2(const struct groups_place *p, const struct spec_memory *m, st
 	return r == 0 ? 0 : groups_put(p, "memory.swap.max", text, WHAT_SWAP, e);
 }
 
+/* 0 beside a memory limit is what callers leave there that mean nothing by it. */
+static bool no_swap(const struct spec_memory *m)
+{
+	return m->swap_set && m->swap == 0 && !(m->limit_set && m->limit);
+}
+
 static int memory_v2(const struct groups_place *p, const struct spec_memory *m, struct err *e)
 {
 	int r = 0;
@@ -161,8 +163,10 @@ static int memory_v2(const struct groups_place *p, const struct spec_memory *m, 
 	if (m->kernel_tcp_set && m->kernel_tcp > 0)
 		return err_set(e, ERR_UNSUPPORTED, 0,
 			       "linux.resources.memory.kernelTCP: cgroup v2 has no such setting");
-	if (m->swap_set)
+	if (m->swap_set && m->swap)
 		r = swap_v2(p, m, e);
+	else if (no_swap(m))
+		(void) cgroup_write(p->dir_fd, "memory.swap.max", "0"); /* no file: no swap */
 	else if (m->limit_set && m->limit < 0)
 		(void) cgroup_write(p->dir_fd, "memory.swap.max", "max"); /* as on v1 */
 	if (r == 0 && m->limit_set && m->limit)
@@ -178,8 +182,8 @@ int groups_memory_apply(const struct groups *g, const struct spec_resources *res
 	const struct spec_memory *m = res->memory;
 	const struct groups_place *p = groups_place_of(g, CGROUP_MEMORY);
 	bool wanted = (m->limit_set && m->limit) || (m->swap_set && m->swap) ||
-		      (m->reservation_set && m->reservation) || m->swappiness_set ||
-		      (m->kernel_tcp_set && m->kernel_tcp) ||
+		      (no_swap(m) && p && p->unified) || (m->reservation_set && m->reservation) ||
+		      m->swappiness_set || (m->kernel_tcp_set && m->kernel_tcp) ||
 		      (m->disable_oom_killer_set && m->disable_oom_killer);
 
 	if (!wanted)
