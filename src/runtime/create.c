@@ -159,10 +159,6 @@ static int create(struct runtime *rt, const struct create_options *o, const char
 	struct engine_caps caps;
 	int r = container_check_id(id, e);
 
-	if (r == 0 && rt->systemd_cgroup)
-		r = err_set(e, ERR_UNSUPPORTED, 0,
-			    "--systemd-cgroup: systemd's cgroup driver is not supported; leave the "
-			    "flag out to use cgroupfs");
 	if (r == 0)
 		r = bundle_load(rt, o->bundle, o->config, &l, e);
 	if (r < 0)
@@ -199,6 +195,7 @@ static int create(struct runtime *rt, const struct create_options *o, const char
 		.no_pivot = o->no_pivot,
 		.no_new_keyring = o->no_new_keyring,
 		.rootless = rt->rootless_mode,
+		.systemd_cgroup = rt->systemd_cgroup,
 		.pid_file = o->pid_file && o->pid_file[0] ? o->pid_file : NULL,
 		.bundle_path = l.bundle,
 		.config_path = l.config_path,

@@ -89,8 +89,8 @@ static void write_cgroup(struct json_writer *w)
 	json_w_object(w, "cgroup");
 	json_w_bool(w, "v1", v1);
 	json_w_bool(w, "v2", v2);
-	json_w_bool(w, "systemd", false);
-	json_w_bool(w, "systemdUser", false);
+	json_w_bool(w, "systemd", true);
+	json_w_bool(w, "systemdUser", true);
 	json_w_bool(w, "rdma", true);
 	json_w_end(w);
 }
@@ -160,6 +160,9 @@ static int run_features(struct runtime *rt, const void *options, const struct st
 	json_w_object(&w, "annotations");
 	json_w_string(&w, "atoll.version", ATOLL_VERSION);
 	json_w_end(&w);
+	json_w_strings(
+		&w, "potentiallyUnsafeConfigAnnotations",
+		(const char *const[]){ "org.systemd.property.", "run.oci.systemd.subgroup", NULL });
 	json_w_end(&w);
 	buf_addc(&out, '\n');
 	int r = buf_ok(&out) ? fd_write_all(STDOUT_FILENO, out.p, out.n) : -ENOMEM;

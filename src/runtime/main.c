@@ -39,9 +39,9 @@ static const struct option global_options[] = {
 	GLOBAL(OPTION_STRING, "log-level", 0, log_level, "LEVEL", "error, warning, info or debug"),
 	GLOBAL(OPTION_FLAG, "debug", 0, debug, NULL, "log what is done"),
 	GLOBAL(OPTION_FLAG, "systemd-cgroup", 0, systemd_cgroup, NULL,
-	       "cgroups by systemd: not supported, an error"),
+	       "as --cgroup-manager systemd"),
 	GLOBAL(OPTION_STRING, "cgroup-manager", 0, cgroup_manager, "NAME",
-	       "cgroupfs, or disabled: containers stay in the caller's cgroup"),
+	       "cgroupfs, systemd, or disabled: containers stay in the caller's cgroup"),
 	GLOBAL(OPTION_STRING, "rootless", 0, rootless, "auto|true|false",
 	       "tolerate cgroups that cannot be written (auto)"),
 	GLOBAL(OPTION_STRING, "isolation", 0, isolation, "NAME",
@@ -219,14 +219,19 @@ static int check_globals(struct runtime *rt, struct err *e)
 
 	if (r < 0)
 		return r;
-	if (rt->cgroup_manager && streq(rt->cgroup_manager, "systemd"))
-		rt->systemd_cgroup = true;
-	else if (rt->cgroup_manager && streq(rt->cgroup_manager, "disabled"))
-		rt->no_cgroups = true;
-	else if (rt->cgroup_manager && !streq(rt->cgroup_manager, "cgroupfs"))
-		return err_set(e, ERR_UNSUPPORTED, 0,
-			       "--cgroup-manager '%s': must be cgroupfs or disabled",
-			       rt->cgroup_manager);
+	const char *manager = rt->cgroup_manager;
+
+	if (manager && !streq(manager, "cgroupfs") && !streq(manager, "systemd") &&
+	    !streq(manager, "disabled"))
+		return err_set(e, ERR_INVALID, EINVAL,
+			       "--cgroup-manager '%s': must be cgroupfs, systemd or disabled",
+			       manager);
+	if (rt->systemd_cgroup && manager && !streq(manager, "systemd"))
+		return err_set(e, ERR_INVALID, EINVAL,
+			       "--systemd-cgroup and --cgroup-manager '%s' contradict each other",
+			       manager);
+	rt->systemd_cgroup = rt->systemd_cgroup || (manager && streq(manager, "systemd"));
+	rt->no_cgroups = manager && streq(manager, "disabled");
 	if (rt->rootless && !streq(rt->rootless, "auto") && !streq(rt->rootless, "true") &&
 	    !streq(rt->rootless, "false"))
 		return err_set(e, ERR_INVALID, EINVAL,

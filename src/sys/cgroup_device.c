@@ -163,18 +163,38 @@ static int detach(int dir_fd, int prog_fd)
 	return bpf_call(BPF_PROG_DETACH, &attr);
 }
 
+/* systemd's own of a unit, by the name it gives them: it looks after it, and ours is beside it. */
+static bool is_systemds(int prog_fd)
+{
+	struct bpf_prog_info info = { 0 };
+	union bpf_attr attr = { .info.bpf_fd = (uint32_t) prog_fd,
+				.info.info_len = sizeof(info),
+				.info.info = (uintptr_t) &info };
+
+	return bpf_call(BPF_OBJ_GET_INFO_BY_FD, &attr) == 0 && strcmp(info.name, "sd_devices") == 0;
+}
+
 int cgroup_device_attach(int dir_fd, const struct cgroup_device_rule *rules, size_t n)
 {
 	uint32_t old[PROGRAMS_MAX];
+	int old_fds[PROGRAMS_MAX];
 
 	if (n > CGROUP_DEVICE_RULES_MAX)
 		return -E2BIG;
 	auto_fd int prog = load(rules, n);
-	auto_fd int first = FD_NONE;
 
 	if (prog < 0)
 		return prog;
-	size_t old_n = attached(dir_fd, old);
+	size_t all = attached(dir_fd, old), old_n = 0;
+
+	for (size_t i = 0; i < all; i++) {
+		int fd = program_by_id(old[i]); /* gone meanwhile: what is wanted */
+
+		if (fd >= 0 && is_systemds(fd))
+			(void) close(fd);
+		else if (fd >= 0)
+			old_fds[old_n++] = fd;
+	}
 	union bpf_attr attr = { .target_fd = (uint32_t) dir_fd,
 				.attach_bpf_fd = (uint32_t) prog,
 				.attach_type = BPF_CGROUP_DEVICE,
@@ -182,17 +202,16 @@ int cgroup_device_attach(int dir_fd, const struct cgroup_device_rule *rules, siz
 
 	/* All attached programs must agree: one left over from before would deny what this allows.
 	 * One is replaced in one step, so that there is no moment without rules. */
-	if (old_n == 1 && (first = program_by_id(old[0])) >= 0) {
+	if (old_n == 1) {
 		attr.attach_flags |= BPF_F_REPLACE;
-		attr.replace_bpf_fd = (uint32_t) first;
+		attr.replace_bpf_fd = (uint32_t) old_fds[0];
 	}
 	int r = bpf_call(BPF_PROG_ATTACH, &attr);
 
-	for (size_t i = 0; r == 0 && old_n > 1 && i < old_n; i++) {
-		auto_fd int fd = program_by_id(old[i]);
-
-		if (fd >= 0)
-			(void) detach(dir_fd, fd); /* gone meanwhile: what was wanted */
+	for (size_t i = 0; i < old_n; i++) {
+		if (r == 0 && old_n > 1)
+			(void) detach(dir_fd, old_fds[i]); /* gone meanwhile: what was wanted */
+		(void) close(old_fds[i]);
 	}
 	return r;
 }

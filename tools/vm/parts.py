@@ -5,6 +5,7 @@ with systemd on a disk image. Made once, kept in a directory (build/vm), nothing
 Each part is made under another name and renamed, so one that exists is whole.
 """
 import fcntl
+import hashlib
 import lzma
 import os
 import re
@@ -20,8 +21,9 @@ BUSYBOX = Path("/bin/busybox")
 # In the initramfs; everything else the machine loads by itself when it is asked for.
 MODULES = ["virtio_pci", "9pnet_virtio", "9p", "virtio_console", "virtio_blk", "overlay", "ext4"]
 SCRATCH_MIB = 8192
-SYSTEMD_ROOT = ["systemd-sysv", "dbus", "udev", "kmod", "procps", "iproute2", "busybox-static",
-                "python3-minimal"]
+SYSTEMD_ROOT = ["systemd-sysv", "dbus", "dbus-user-session", "libpam-systemd", "udev", "kmod",
+                "procps", "iproute2", "busybox-static", "apparmor", "uidmap", "strace", "python3",
+                "python3-pytest", "python3-pytest-timeout"]
 SYSTEMD_IMAGE_MIB = 1536
 FETCH_TIMEOUT_S = 600
 
@@ -50,7 +52,9 @@ class Parts:
     def __init__(self, cache):
         self.cache = Path(cache).resolve()
         self.kernel = self.cache / "kernel"
-        self.image = self.cache / "systemd.img"
+        # Another list of packages is another image.
+        key = hashlib.sha256(" ".join(SYSTEMD_ROOT).encode()).hexdigest()[:8]
+        self.image = self.cache / f"systemd-{key}.img"
 
     @contextmanager
     def locked(self):
@@ -68,7 +72,9 @@ class Parts:
             if not self.kernel.is_dir():
                 self._make("kernel", self._fetch_kernel)
             if systemd and not self.image.exists():
-                self._make("systemd.img", self._bootstrap)
+                for old in self.cache.glob("systemd*.img"):
+                    old.unlink()
+                self._make(self.image.name, self._bootstrap)
         return self
 
     def _make(self, name, make):

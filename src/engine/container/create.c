@@ -367,6 +367,22 @@ static int without_groups(const struct spec *s, struct groups **ret_g, struct er
 		       "leaves the container without one");
 }
 
+/* A scope that the init cannot be born in, nor enter by itself: it waits until it is in there. */
+static int place(struct making *m, struct err *e)
+{
+	struct container *c = m->c;
+
+	if (!c->groups || !groups_placed(c->groups))
+		return 0;
+	int r = groups_place(c->groups, c->in.pid, e);
+
+	if (r < 0)
+		return r;
+	groups_arrived(c->groups);
+	r = go_on(m->sync_fd);
+	return r < 0 ? err_sys(e, -r, "the container's init is gone") : 0;
+}
+
 int container_make_groups(struct container *c, const struct bundle *b,
 			  const struct spec_resources *limits, struct err *e)
 {
@@ -375,6 +391,8 @@ int container_make_groups(struct container *c, const struct bundle *b,
 		.path = b->spec->linux_.cgroups_path,
 		.resources = limits,
 		.systemd = b->systemd_cgroup,
+		.spec = b->spec,
+		.state_fd = b->state_fd,
 		.rootless = b->rootless,
 	};
 	int r = b->no_cgroups ? without_groups(b->spec, &c->groups, e)
@@ -409,6 +427,7 @@ static int make(struct making *m, struct err *e)
 	m->plan.process.rlimits_done = m->plan.new_user;
 	r = clone_init(m, e);
 	(void) close(pair[1]);
+	r = r < 0 ? r : place(m, e);
 	r = r < 0 || !m->plan.fork_inside ? r : serve_child(m, CHILD_PID, e);
 	r = r < 0 ? r : write_maps(m, c->in.pid, e);
 	if (r < 0)
@@ -417,6 +436,8 @@ static int make(struct making *m, struct err *e)
 	r = r < 0 ? r : rdt_enter(&c->rdt, c->in.pid, e); /* what it starts will be in it too */
 	if (r < 0)
 		return r;
+	if (c->groups)
+		groups_arrived(c->groups);
 	c->gate_number = m->plan.gate_fd;
 	r = process_ident_fd(c->in.pidfd, c->in.pid, &c->ident, &kind);
 	if (r < 0)

@@ -11,6 +11,7 @@
 #include "base/buf.h"
 #include "base/file.h"
 #include "engine/container/groups_limits.h"
+#include "engine/container/groups_systemd.h"
 #include "sys/ns.h"
 
 #define STATE_FILE "cgroups"
@@ -201,7 +202,7 @@ static int make_place(struct groups *g, size_t i, const struct groups_options *o
 	return err_sys(e, errno, "open /sys/fs/cgroup/%s/%s/cgroup.procs", h->dir, p->path);
 }
 
-static struct groups *groups_new(struct err *e)
+struct groups *groups_new(struct err *e)
 {
 	struct groups *g = calloc(1, sizeof(*g));
 	int r;
@@ -240,9 +241,7 @@ int groups_make(const struct groups_options *o, struct groups **ret_g, struct er
 	bool absolute;
 
 	if (o->systemd)
-		return err_set(e, ERR_UNSUPPORTED, 0,
-			       "--systemd-cgroup: systemd's cgroup driver is not supported; leave "
-			       "the flag out to use cgroupfs");
+		return groups_systemd_make(o, ret_g, e);
 	int r = path_of(o, path, &absolute, e);
 
 	if (r < 0)
@@ -331,6 +330,7 @@ void groups_free(struct groups *g)
 		free(g->at[i].path);
 	}
 	cgroup_layout_fini(&g->layout);
+	groups_unit_free(g->unit);
 	free(g);
 }
 
@@ -363,13 +363,15 @@ bool groups_any(const struct groups *g)
 
 int groups_clone_fd(const struct groups *g)
 {
-	const struct groups_place *p = groups_unified(g);
+	const struct groups_place *p = groups_placed(g) ? NULL : groups_unified(g);
 
 	return p ? p->dir_fd : FD_NONE;
 }
 
 int groups_enter(const struct groups *g, bool cloned_into, size_t *ret_place)
 {
+	if (groups_placed(g))
+		return 0; /* it is in */
 	for (size_t i = 0; i < g->n; i++) {
 		const struct groups_place *p = &g->at[i];
 
@@ -384,11 +386,16 @@ int groups_enter(const struct groups *g, bool cloned_into, size_t *ret_place)
 
 int groups_update(const struct groups *g, const struct spec_resources *r, struct err *e)
 {
-	return groups_limits_apply(g, r, false, e);
+	int res = groups_limits_apply(g, r, false, e);
+
+	return res < 0 || !g->unit ? res : groups_systemd_update(g, r, e);
 }
 
 int groups_remove(struct groups *g, nsec_t deadline, struct err *e)
 {
+	struct err unit;
+	int stopped = g->unit ? groups_systemd_stop(g, deadline, &unit) : 0;
+
 	for (size_t i = 0; i < g->n; i++) {
 		struct groups_place *p = &g->at[i];
 		const struct cgroup_hierarchy *h = &g->layout.at[i];
@@ -422,7 +429,9 @@ int groups_remove(struct groups *g, nsec_t deadline, struct err *e)
 		p->made = false;
 		cgroup_remove_parents(h, p->path);
 	}
-	return 0;
+	if (stopped < 0) /* all is gone, but systemd may not have noticed */
+		*e = unit;
+	return stopped;
 }
 
 int groups_save(struct groups *g, int state_fd, struct err *e)
@@ -431,6 +440,8 @@ int groups_save(struct groups *g, int state_fd, struct err *e)
 
 	if (g->saved)
 		return 0;
+	if (g->unit)
+		groups_unit_save(g->unit, &text);
 	for (size_t i = 0; i < g->n; i++) {
 		if (g->at[i].made)
 			buf_addf(&text, "%s:%s\n", g->at[i].name, g->at[i].path);
@@ -449,6 +460,10 @@ static bool load_line(struct groups *g, struct str line)
 	struct str path, name = str_cut(line, ':', &path);
 	char clean[CGROUP_PATH_MAX];
 
+	if (line.n > 0 && (line.p[0] == '@' || line.p[0] == '?') && !g->unit) {
+		g->unit = groups_unit_load(line);
+		return g->unit != NULL;
+	}
 	if (!path.p || cgroup_path_clean(path, clean) < 0)
 		return false;
 	for (size_t i = 0; i < g->n; i++) {

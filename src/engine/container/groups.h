@@ -6,9 +6,11 @@
  * only v2 has the controller.
  *
  * Where it is: an absolute cgroupsPath counts from each hierarchy's root, a relative one (or none:
- * then the id) from the caller's own cgroup, so that the caller's limits hold for it as well.
+ * then the id) from the caller's own cgroup, so that the caller's limits hold for it as well. With
+ * `systemd` it names a scope that systemd makes (groups_systemd.h).
  *
- *	groups_make -> [clone3 with groups_clone_fd] -> groups_enter in the child, or groups_attach
+ *	groups_make -> [clone3 with groups_clone_fd] -> groups_place, when groups_placed
+ *	            -> groups_enter in the child, or groups_attach -> groups_arrived
  *	            -> update, freeze, usage ... -> groups_kill -> groups_remove -> groups_free
  *
  * groups_save and groups_load carry it over to another process.
@@ -24,6 +26,8 @@
 #include "engine/engine.h"
 #include "sys/cgroup.h"
 
+struct groups_unit;
+struct spec;
 struct spec_resources;
 struct usage;
 
@@ -43,6 +47,7 @@ struct groups {
 	enum rootless rootless;
 	bool denied; /* some hierarchy was left out */
 	bool saved;  /* a state directory knows where it is: that never changes */
+	struct groups_unit *unit; /* owned: the scope it is; NULL: made without systemd */
 	size_t n;
 	struct groups_place at[CGROUP_HIERARCHIES_MAX]; /* one of each hierarchy, same index */
 };
@@ -51,7 +56,9 @@ struct groups_options {
 	const char *id;				/* names the cgroup when there is no path */
 	const char *path;			/* linux.cgroupsPath, or NULL */
 	const struct spec_resources *resources; /* or NULL: no limit */
-	bool systemd;				/* refused: UNSUPPORTED */
+	bool systemd;				/* by a scope of systemd's */
+	const struct spec *spec;		/* for its annotations, or NULL; systemd alone */
+	int state_fd; /* for a note of the scope before it is made; up to 2: none; systemd alone */
 	enum rootless rootless; /* hierarchies that cannot be written are left out when no limit
 				 * needs them */
 };
@@ -84,6 +91,15 @@ static inline void groups_freep(struct groups **g)
 
 /* Whether there is any at all: an ordinary user's container may have none. */
 bool groups_any(const struct groups *g);
+
+/*
+ * A systemd scope may have to be entered by the parent's doing: then the child waits to be told,
+ * and is told after groups_place. groups_arrived: the init is in it, and what held the place may
+ * go.
+ */
+bool groups_placed(const struct groups *g);
+[[nodiscard]] int groups_place(const struct groups *g, pid_t pid, struct err *e);
+void groups_arrived(struct groups *g);
 
 /* For CLONE_INTO_CGROUP: the unified cgroup's directory (borrowed), or FD_NONE. */
 int groups_clone_fd(const struct groups *g);

@@ -10,6 +10,7 @@
 #include "base/buf.h"
 #include "base/file.h"
 #include "engine/container/groups.h"
+#include "engine/container/groups_systemd.h"
 
 /* Where to below each place: by its index. */
 struct targets {
@@ -158,14 +159,19 @@ int groups_attach(const struct groups *g, pid_t pid, pid_t init, const char *con
 			r = enter(p, "", pid);
 		} else if (r == -EBUSY && p->unified && !subs_n) {
 			r = enter_beside(p, init, pid);
-		} else if ((r == -EACCES || r == -EPERM) && !subs_n &&
+		} else if ((r == -EACCES || r == -EPERM) && !subs_n && !g->unit &&
 			   groups_tolerant(g->rootless)) {
 			/* From a session beside the one it was started in a user may not move into
 			 * it: as with runc the process stays where its caller is. */
 			r = 0;
 		}
+		/* Between cgroups of others the kernel lets only systemd move processes. */
+		if ((r == -EACCES || r == -EPERM) && g->unit && p->unified)
+			r = groups_systemd_attach(g, pid, t->path[i], e);
+		else if (r < 0)
+			r = attach_failed(p, t->path[i], pid, r, e);
 		if (r < 0)
-			return attach_failed(p, t->path[i], pid, r, e);
+			return r;
 	}
 	return missing && !found ? attach_failed(missing, missing_path, pid, -ENOENT, e) : 0;
 }

@@ -24,8 +24,8 @@ static const struct cgroup_device_rule always[] = {
 	{ true, 'c', CGROUP_DEVICE_ALL, 136, -1 }, /* pts */
 };
 
-static int rules_of(const struct spec_resources *r, bool fresh, struct cgroup_device_rule *out,
-		    size_t *ret_n, struct err *e)
+int groups_devices_rules(const struct spec_resources *r, bool fresh, struct cgroup_device_rule *out,
+			 size_t *ret_n, struct err *e)
 {
 	size_t n = 0, given = r ? r->devices_n : 0;
 
@@ -122,7 +122,7 @@ int groups_devices_apply(const struct groups *g, const struct spec_resources *r,
 
 	if (!fresh && (!r || r->devices_n == 0))
 		return 0; /* an update that does not speak of devices */
-	int res = rules_of(r, fresh, rules, &n, e);
+	int res = groups_devices_rules(r, fresh, rules, &n, e);
 
 	if (res < 0)
 		return res;

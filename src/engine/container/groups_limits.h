@@ -10,6 +10,9 @@
 const struct groups_place *groups_place_of(const struct groups *g, unsigned controller);
 const struct groups_place *groups_unified(const struct groups *g); /* or NULL */
 
+/* With the layout of this machine and no place yet. Gives; NULL with *e set. */
+struct groups *groups_new(struct err *e);
+
 /* Wait for the process to end, or, 0, for a growing moment. */
 void groups_await(pid_t pid, nsec_t *wait, nsec_t deadline);
 
@@ -27,5 +30,10 @@ int groups_missing(const struct groups *g, enum cgroup_controller c, const char 
 
 [[nodiscard]] int groups_memory_apply(const struct groups *g, const struct spec_resources *r,
 				      struct err *e);
+struct cgroup_device_rule;
+/* At most CGROUP_DEVICE_RULES_MAX. */
+[[nodiscard]] int groups_devices_rules(const struct spec_resources *r, bool fresh,
+				       struct cgroup_device_rule *ret_rules, size_t *ret_n,
+				       struct err *e);
 [[nodiscard]] int groups_devices_apply(const struct groups *g, const struct spec_resources *r,
 				       bool fresh, struct err *e);

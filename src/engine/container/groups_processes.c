@@ -221,6 +221,8 @@ int groups_kill(const struct groups *g, nsec_t deadline, struct err *e)
 	const struct groups_place *p = census(g);
 	nsec_t wait = NSEC_PER_MSEC / 10;
 
+	if (!p && g->unit)
+		return 0; /* systemd removed it: it was empty */
 	if (!p)
 		return err_set(e, ERR_UNSUPPORTED, 0,
 			       "the container has no cgroup: its processes are not known");

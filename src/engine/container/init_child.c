@@ -461,6 +461,8 @@ void init_child(struct plan *p, bool cloned_into)
 
 	/* If the creator dies before we are ready, so shall we. */
 	(void) prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (p->groups && groups_placed(p->groups) && child_wait(p->sync_fd) < 0)
+		_exit(1);
 	r = p->groups ? groups_enter(p->groups, cloned_into, &place) : 0;
 	if (r < 0) {
 		(void) err_sys(&e, -r, "entering the cgroup '%s' of %s", p->groups->at[place].path,
