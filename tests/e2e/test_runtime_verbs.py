@@ -461,7 +461,7 @@ def test_features(runtime):
     assert f["ociVersionMax"].startswith("1.") and "createRuntime" in f["hooks"]
     assert "time" in f["linux"]["namespaces"] and "CAP_SYS_ADMIN" in f["linux"]["capabilities"]
     assert "rbind" in f["mountOptions"] and f["linux"]["seccomp"]["enabled"]
-    assert f["linux"]["cgroup"]["systemd"] is False
+    assert f["linux"]["cgroup"]["systemd"] is True
 
 
 def test_spec_makes_a_bundle_that_runs(runtime, rootfs, id, base):
@@ -526,11 +526,6 @@ def test_log_as_json(runtime, base):
     runtime.fails("--log-format", "xml", "list", says="invalid log-format")
     runtime("--debug", "--log", log, "list")
     assert "level=debug" in log.read_text()
-
-
-def test_systemd_is_refused_clearly(runtime, bundle, id):
-    runtime.fails("--systemd-cgroup", "run", "-b", bundle(), id, says="not supported")
-    runtime.fails("--cgroup-manager", "systemd", "run", "-b", bundle(), id, says="not supported")
 
 
 def test_rootless_is_checked(runtime):

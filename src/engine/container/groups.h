@@ -45,8 +45,8 @@ struct groups_place {
 struct groups {
 	struct cgroup_layout layout;
 	enum rootless rootless;
-	bool denied; /* some hierarchy was left out */
-	bool saved;  /* a state directory knows where it is: that never changes */
+	bool denied;		  /* some hierarchy was left out */
+	bool saved;		  /* a state directory knows where it is: that never changes */
 	struct groups_unit *unit; /* owned: the scope it is; NULL: made without systemd */
 	size_t n;
 	struct groups_place at[CGROUP_HIERARCHIES_MAX]; /* one of each hierarchy, same index */

@@ -514,6 +514,8 @@ static int restore(struct restore *x, struct err *e)
 	r = r < 0 ? r : set_limits(x, e);
 	if (r < 0)
 		return r;
+	if (c->groups)
+		groups_arrived(c->groups);
 	c->ns_flags = differing(x);
 	return container_write_pid(c, x->b->pid_file, e);
 }
