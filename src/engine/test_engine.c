@@ -207,7 +207,7 @@ static void test_pick(void)
 	CHECK(engine_pick("unikernel", &h, &s, &got, &caps, &e) < 0 && e.kind == ERR_NOT_FOUND);
 	CHECK(strstr(e.msg, "container") != NULL);
 	CHECK(engine_pick("container", &old, &s, &got, &caps, &e) < 0 && e.kind == ERR_UNSUPPORTED);
-	s.linux_.ns[SPEC_NS_MOUNT].present = false;
+	s.has_vm = true; /* and no process */
 	CHECK(engine_pick(NULL, &h, &s, &got, &caps, &e) < 0 && e.kind == ERR_UNSUPPORTED);
 }
 

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/num.h"
 #include "engine/container/groups.h"
+#include "engine/container/hostroot.h"
 #include "engine/container/rdt.h"
 #include "fmt/spec.h"
 #include "runtime/delete.h"
@@ -191,11 +192,15 @@ static int clean_unfinished(struct runtime *rt, const struct container *c, struc
 	const struct spec *s;
 	auto_groups struct groups *g = NULL;
 	struct rdt rdt = { 0 };
+	struct hostroot root = { 0 };
 	int r = rdt_load(&rdt, c->dir_fd, e);
 
 	if (r == 0)
 		rdt_remove(&rdt);
 	rdt_fini(&rdt);
+	if (hostroot_load(&root, c->dir_fd, e) == 0)
+		hostroot_remove(&root);
+	hostroot_fini(&root);
 	r = groups_load(c->dir_fd, &g, e);
 	if (r == 0) {
 		r = groups_any(g) ? groups_kill(g, clock_deadline(KILL_WITHIN), e) : 0;

@@ -254,7 +254,7 @@ def test_hostname_and_domainname(run, refuses):
 
 
 def test_wrong_namespaces(refuses):
-    refuses("needs a mount namespace", lambda s: (namespaces("pid")(s), s.pop("hostname"))[0])
+    refuses("without a private MNT namespace", lambda s: (namespaces("pid")(s), s.pop("hostname"))[0])
     refuses("'pid' twice", namespaces("pid", "mount", "pid"))
     refuses("none of those known", namespaces("pid", "mount", "net"))
     refuses("needs both linux.uidMappings", lambda s: (

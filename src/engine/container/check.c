@@ -9,6 +9,7 @@
 #include "base/str.h"
 #include "engine/container/check_user.h"
 #include "engine/container/container.h"
+#include "engine/container/hostroot.h"
 #include "engine/container/listener.h"
 #include "engine/container/netdevs.h"
 #include "engine/container/options.h"
@@ -75,9 +76,6 @@ static int check_namespaces(const struct spec *s, struct err *e)
 	const struct spec_linux *l = &s->linux_;
 	const struct spec_ns *ns = l->ns;
 
-	if (!ns[SPEC_NS_MOUNT].present)
-		return refuse(e, ERR_UNSUPPORTED,
-			      "linux.namespaces: a container needs a mount namespace");
 	if (ns[SPEC_NS_USER].present && !ns[SPEC_NS_USER].path && !l->uid_maps_n != !l->gid_maps_n)
 		return refuse(e, ERR_INVALID,
 			      "a user namespace needs both linux.uidMappings and "
@@ -210,7 +208,8 @@ int container_check(const struct engine_caps *, const struct spec *s, struct err
 	if (l->mount_label && l->mount_label[0] && access("/sys/fs/selinux", F_OK) < 0)
 		return refuse(e, ERR_UNSUPPORTED,
 			      "linux.mountLabel: selinux is not enabled on this system");
-	r = check_namespaces(s, e);
+	r = hostroot_check(s, e);
+	r = r < 0 ? r : check_namespaces(s, e);
 	r = r < 0 ? r : check_user(s, e);
 	for (size_t i = 0; i < l->sysctl_n && r == 0; i++)
 		r = check_sysctl(s, l->sysctl[i].key, l->sysctl[i].value, e);

@@ -226,6 +226,7 @@ static void forget(struct instance *in)
 		return;
 	groups_free(TAKE(c->groups));
 	rdt_fini(&c->rdt);
+	hostroot_fini(&c->hostroot);
 	close_fd(&c->gate_fd);
 	close_fd(&in->pidfd);
 	close_fd(&in->console_fd);
@@ -252,6 +253,7 @@ static void destroy(struct instance *in)
 	if (c->groups)
 		(void) groups_remove(c->groups, clock_deadline(REMOVE_TIME), &e);
 	rdt_remove(&c->rdt);
+	hostroot_remove(&c->hostroot);
 	run_poststop(c);
 	forget(in);
 }

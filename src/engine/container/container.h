@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "base/arena.h"
+#include "engine/container/hostroot.h"
 #include "engine/container/rdt.h"
 #include "engine/engine.h"
 
@@ -21,11 +22,13 @@ struct container {
 	struct arena arena;
 	struct groups *groups; /* owned, NULL: none */
 	struct rdt rdt;
+	struct hostroot hostroot;
 	int gate_fd;	   /* owned: our end of the init's gate; FD_NONE unless CREATED */
 	int gate_number;   /* its number in the init, for pidfd_getfd by another process */
 	uint64_t ident;	   /* with the pid: which process it is (sys/process.h) */
 	unsigned ns_flags; /* namespaces an exec joins, CLONE_NEW* */
 	bool own_pids;	   /* its init is pid 1 of a namespace: with it all end */
+	bool chrooted;	   /* its root is not that of its mount namespace */
 	bool late_hooks;   /* poststart or poststop hooks, or a listener for seccomp: start,
 			    * exec and destroy need the spec */
 	bool poststop_due;

@@ -341,6 +341,7 @@ int container_remember(struct container *c, const struct bundle *b, const struct
 			notifies;
 	c->own_pids = (p->clone_flags & CLONE_NEWPID) != 0;
 	c->ns_flags = p->all_flags;
+	c->chrooted = b->no_pivot || !(p->clone_flags & CLONE_NEWNS);
 	if (!hooks)
 		return 0;
 	(void) snprintf(link, sizeof(link), "/proc/self/fd/%d", b->bundle_fd);
@@ -412,6 +413,9 @@ static int make(struct making *m, struct err *e)
 
 	if (!c->groups) /* else prepared */
 		r = container_make_groups(c, m->b, m->b->spec->linux_.resources, e);
+	r = r < 0 ? r : hostroot_find(m->b, &c->hostroot, e);
+	if (r == 0 && m->b->state_fd > STDERR_FILENO)
+		r = hostroot_save(&c->hostroot, m->b->state_fd, e);
 	if (r == 0 && m->b->spec->linux_.intel_rdt)
 		r = rdt_make(m->b->spec->linux_.intel_rdt, c->id, &c->rdt, e);
 	if (r == 0 && c->rdt.class && m->b->state_fd > STDERR_FILENO)

@@ -57,6 +57,7 @@ static int plan_exec(struct exec_plan *xp, struct container *c, const struct exe
 	const struct spec_process *s = x->process;
 	const struct spec_cpu_affinity *aff = s->exec_cpu_affinity;
 	struct plan *p = &xp->plan;
+	char path[40];
 	int r;
 
 	*xp = (struct exec_plan){ .plan = { .a = a,
@@ -66,11 +67,19 @@ static int plan_exec(struct exec_plan *xp, struct container *c, const struct exe
 					    .sync_fd = FD_NONE,
 					    .gate_fd = FD_NONE },
 				  .init_pidfd = c->in.pidfd,
+				  .root_fd = FD_NONE,
 				  .ns_flags = c->ns_flags };
 	p->proc_fd = plan_own(p, open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC));
 	p->host_dev_null = plan_own(p, open("/dev/null", O_RDWR | O_CLOEXEC | O_NOCTTY));
 	if (p->proc_fd < 0 || p->host_dev_null < 0)
 		return err_sys(e, errno, "/proc and /dev/null");
+	if (c->chrooted) {
+		(void) snprintf(path, sizeof(path), "%d/root", (int) c->in.pid);
+		xp->root_fd = plan_own(p,
+				       openat(p->proc_fd, path, O_PATH | O_DIRECTORY | O_CLOEXEC));
+		if (xp->root_fd < 0)
+			return err_sys(e, errno, "the container's root");
+	}
 	r = plan_process_make(p, s, e);
 	if (r == 0 && aff)
 		r = plan_affinity(p, aff->initial, &xp->initial_cpus, &xp->initial_bytes, "initial",

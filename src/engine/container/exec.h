@@ -10,6 +10,7 @@
 struct exec_plan {
 	struct plan plan; /* its process part, sync_fd, proc_fd; no spec */
 	int init_pidfd;	  /* borrowed */
+	int root_fd;	  /* of the init, where it is chrooted; or FD_NONE; the plan's */
 	unsigned ns_flags;
 	bool fork_inside; /* the caller has the right to join only inside the user namespace */
 	uint64_t *initial_cpus, *final_cpus; /* masks, or NULL */

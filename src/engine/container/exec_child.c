@@ -65,6 +65,9 @@ static int join(struct exec_plan *xp, struct err *e)
 
 	if (flags && setns(xp->init_pidfd, flags) < 0)
 		return err_sys(e, errno, "joining the container's namespaces");
+	/* A mount namespace is entered at its own root, which is not the container's then. */
+	if (xp->root_fd >= 0 && (fchdir(xp->root_fd) < 0 || chroot(".") < 0))
+		return err_sys(e, errno, "entering the container's root");
 	return 0;
 }
 

@@ -336,7 +336,8 @@ static int plan_hook_paths(struct plan *p, const struct bundle *b, struct err *e
 	int from = b->bundle_fd >= 0 ? b->bundle_fd : AT_FDCWD;
 	auto_fd int root = FD_NONE;
 
-	if (!h[SPEC_HOOK_PRESTART].n && !h[SPEC_HOOK_CREATE_RUNTIME].n &&
+	p->host_mounts = !b->spec->linux_.ns[SPEC_NS_MOUNT].present;
+	if (!p->host_mounts && !h[SPEC_HOOK_PRESTART].n && !h[SPEC_HOOK_CREATE_RUNTIME].n &&
 	    !h[SPEC_HOOK_CREATE_CONTAINER].n)
 		return 0;
 	if (b->spec->root && b->root_fd < 0)

@@ -90,6 +90,7 @@ struct plan {
 	int proc_fd;		 /* the host's procfs, verified */
 	int root_fd;		 /* a detached clone of the root file system */
 	const char *host_root;	 /* the root's path on the host, NULL: none that means it */
+	bool host_mounts;	 /* no mount namespace: hostroot.h; root_path is set */
 	const char *root_path;	 /* where hooks look for it: mounted there, else on "/" */
 	const char *bundle_path; /* working directory of createContainer hooks */
 	unsigned root_mounts;	 /* mounts on "/" itself, over that; counted by the child */

@@ -414,8 +414,11 @@ int rootfs_build(struct plan *p, struct err *e)
 	 * the host's until pivot_root, since a process's own root is not looked up.
 	 */
 	at = p->root_path ? p->root_path : "/";
+	if (p->host_mounts && !p->root_path)
+		return err_set(e, ERR_INTERNAL, ENOENT, "root file system: its path is not known");
 	r = r < 0 ? r : mount_attach(p->root_fd, AT_FDCWD, at);
-	if (r == -ENOENT && p->root_path) /* a detached mount, whose path is no place */
+	if (r == -ENOENT && p->root_path &&
+	    !p->host_mounts) /* a detached mount, whose path is no place */
 		r = mount_attach(p->root_fd, AT_FDCWD, "/");
 	if (r < 0)
 		return err_sys(e, -r, "root file system");

@@ -33,7 +33,7 @@ struct record {
 	int64_t pid;
 	uint64_t ident;
 	uint32_t gate, flags;
-	bool own_pids, poststop_due, groups, rdt;
+	bool own_pids, poststop_due, groups, rdt, chrooted, hostroot;
 };
 
 static const struct json_field record_fields[] = {
@@ -51,6 +51,8 @@ static const struct json_field record_fields[] = {
 	JSON_BOOL_FIELD(struct record, poststop_due, "poststopDue", 0),
 	JSON_BOOL_FIELD(struct record, groups, "cgroups", 0),
 	JSON_BOOL_FIELD(struct record, rdt, "rdt", 0),
+	JSON_BOOL_FIELD(struct record, chrooted, "chrooted", 0),
+	JSON_BOOL_FIELD(struct record, hostroot, "hostRoot", 0),
 };
 static const struct json_table record_table = JSON_TABLE(struct record, record_fields,
 							 JSON_UNKNOWN_IGNORE);
@@ -79,6 +81,10 @@ int container_save(const struct instance *in, int state_fd, struct err *e)
 		json_w_string(&w, "unified", path);
 	if (c->rdt.class)
 		json_w_bool(&w, "rdt", true);
+	if (c->chrooted)
+		json_w_bool(&w, "chrooted", true);
+	if (c->hostroot.path)
+		json_w_bool(&w, "hostRoot", true);
 	if (c->late_hooks && c->bundle_path)
 		json_w_string(&w, "bundle", c->bundle_path);
 	if (c->late_hooks && c->bundle_path && c->config_path)
@@ -89,6 +95,7 @@ int container_save(const struct instance *in, int state_fd, struct err *e)
 	if (r < 0)
 		return err_sys(e, -r, "writing the instance's state");
 	r = c->groups ? groups_save(c->groups, state_fd, e) : 0;
+	r = r < 0 ? r : hostroot_save(&c->hostroot, state_fd, e);
 	return r < 0 ? r : rdt_save(&c->rdt, state_fd, e);
 }
 
@@ -193,11 +200,12 @@ int container_load(struct instance *in, int state_fd, struct err *e)
 		in->pid = in->pidfd < 0 ? 0 : in->pid;
 		in->state = in->pidfd < 0 ? ENGINE_STOPPED : in->state;
 	}
-	if (rec.rdt) {
-		r = rdt_load(&c->rdt, state_fd, e);
-		if (r < 0)
-			return r;
-	}
+	c->chrooted = rec.chrooted;
+	r = rec.rdt ? rdt_load(&c->rdt, state_fd, e) : 0;
+	if (r == 0 && rec.hostroot)
+		r = hostroot_load(&c->hostroot, state_fd, e);
+	if (r < 0)
+		return r;
 	if (rec.groups) {
 		r = groups_load(state_fd, &c->groups, e);
 		if (r < 0)
