@@ -275,7 +275,8 @@ static int run_verb(struct runtime *rt, const struct verb *v, const struct strin
 static void print_version(const char *program)
 {
 	(void) printf("%s version " ATOLL_VERSION "\ncommit: v" ATOLL_VERSION
-		      "\nspec: " SPEC_VERSION "\n",
+		      "\nspec: " SPEC_VERSION "\n"
+		      "+SYSTEMD +SELINUX +APPARMOR +CAP +SECCOMP +EBPF +CRIU\n",
 		      program);
 }
 
