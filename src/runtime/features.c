@@ -159,7 +159,17 @@ static int run_features(struct runtime *rt, const void *options, const struct st
 	write_linux(&w);
 	json_w_object(&w, "annotations");
 	json_w_string(&w, "atoll.version", ATOLL_VERSION);
+	json_w_string(&w, "org.opencontainers.runc.checkpoint.enabled", "true");
+	json_w_string(&w, "run.oci.crun.checkpoint.enabled", "true");
 	json_w_end(&w);
+	/* A name that ends with a dot stands for all that begin with it. */
+	json_w_strings(&w, "potentiallyUnsafeConfigAnnotations",
+		       (const char *const[]){ "org.criu.config", "org.systemd.property.",
+					      "run.oci.hooks.stderr", "run.oci.hooks.stdout",
+					      "run.oci.keep_original_groups",
+					      "run.oci.pidfd_receiver", "run.oci.seccomp.receiver",
+					      "run.oci.seccomp_fail_unknown_syscall",
+					      "run.oci.systemd.subgroup", NULL });
 	json_w_strings(
 		&w, "potentiallyUnsafeConfigAnnotations",
 		(const char *const[]){ "org.systemd.property.", "run.oci.systemd.subgroup", NULL });

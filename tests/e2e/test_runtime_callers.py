@@ -190,6 +190,43 @@ def test_ambient_that_cannot_be_is_told(runtime, bundle, id):
     assert int(status_of(r.out, "CapAmb"), 16) == 1 << 5
 
 
+def test_unknown_system_calls_by_annotation(runtime, bundle, id):
+    """A rule for what nobody knows is left out, unless it shall not be."""
+    def change(value):
+        def f(spec):
+            spec["linux"]["seccomp"] = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
+                {"names": ["no_such_call"], "action": "SCMP_ACT_ERRNO"}]}
+            spec["annotations"] = {"run.oci.seccomp_fail_unknown_syscall": value}
+        return f
+
+    runtime("run", "-b", bundle(["/bin/true"], change("0")), id)
+    runtime.fails("run", "-b", bundle(["/bin/true"], change("1")), id, says="'no_such_call'")
+
+
+def test_pidfd_by_annotation(runtime, bundle, id, base):
+    at = base / "pidfd.sock"
+    with socket.socket(socket.AF_UNIX) as s:
+        s.bind(str(at))
+        s.listen()
+        s.settimeout(60)
+
+        def change(spec):
+            spec["annotations"] = {"run.oci.pidfd_receiver": str(at)}
+
+        runtime.leave("create", "-b", bundle(["/bin/sleep", "1000"], change), id)
+        with s.accept()[0] as c:
+            _, fds, _, _ = socket.recv_fds(c, 100, 1)
+    info = open(f"/proc/self/fdinfo/{fds[0]}", encoding="ascii").read()
+    os.close(fds[0])
+    assert f"\nPid:\t{runtime.state(id)['pid']}\n" in info
+
+
+def test_features_name_the_annotations_that_reach_out(runtime):
+    """Callers that pass annotations of strangers on leave these out."""
+    unsafe = runtime("features").json["potentiallyUnsafeConfigAnnotations"]
+    assert {"run.oci.hooks.stdout", "org.systemd.property.", "org.criu.config"} <= set(unsafe)
+
+
 def test_streams_belong_to_the_user_and_its_group(runtime, bundle, id):
     args = ["/bin/stat", "-L", "-c", "%u:%g", "/proc/self/fd/1"]
     out = runtime("run", "-b", bundle(args, user={"uid": 1234, "gid": 2345}), id).out

@@ -349,14 +349,25 @@ static int plan_hook_paths(struct plan *p, const struct bundle *b, struct err *e
 	return 0;
 }
 
+static bool asked_for(const struct spec *s, const char *annotation)
+{
+	const char *v = spec_annotation(s, annotation);
+
+	return v && !streq(v, "0") && !streq(v, "false");
+}
+
 /* What callers ask for in the words of crun. */
 static int plan_annotations(struct plan *p, struct err *e)
 {
 	const struct spec_hook_list *h = p->spec->hooks;
-	const char *keep = spec_annotation(p->spec, "run.oci.keep_original_groups");
-	int fds[2], r;
+	const struct spec_seccomp *filter = p->spec->linux_.seccomp;
+	int fds[2], r = 0;
 
-	p->process.keep_groups = keep && !streq(keep, "0") && !streq(keep, "false");
+	p->process.keep_groups = asked_for(p->spec, "run.oci.keep_original_groups");
+	if (filter && asked_for(p->spec, "run.oci.seccomp_fail_unknown_syscall"))
+		r = seccomp_check_names(filter, e);
+	if (r < 0)
+		return r;
 	p->hook_output[0] = p->hook_output[1] = FD_NONE;
 	if (!h[SPEC_HOOK_CREATE_CONTAINER].n && !h[SPEC_HOOK_START_CONTAINER].n)
 		return 0;

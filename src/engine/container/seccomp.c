@@ -451,3 +451,19 @@ int seccomp_compile(struct arena *a, int cache_fd, const struct spec_seccomp *s,
 		seccomp_cache_keep(cache_fd, buf_str(&key), ret_prog);
 	return r;
 }
+
+int seccomp_check_names(const struct spec_seccomp *s, struct err *e)
+{
+	for (size_t i = 0; i < s->rules_n; i++) {
+		for (size_t k = 0; k < s->rules[i].names_n; k++) {
+			const char *name = s->rules[i].names[k];
+
+			if (seccomp_syscall_resolve_name(name) == __NR_SCMP_ERROR)
+				return err_set(e, ERR_INVALID, EINVAL,
+					       "linux.seccomp.syscalls[%zu]: unknown system call "
+					       "'%.80s' (run.oci.seccomp_fail_unknown_syscall)",
+					       i, name);
+		}
+	}
+	return 0;
+}

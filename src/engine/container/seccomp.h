@@ -24,3 +24,7 @@ struct spec_seccomp;
 
 bool seccomp_arch_known(const char *word);	     /* "SCMP_ARCH_X86_64" */
 bool seccomp_notifies(const struct spec_seccomp *s); /* whether a rule's action is NOTIFY */
+
+/* INVALID: a rule names a system call that nobody knows. Without asking those rules are left out.
+ */
+[[nodiscard]] int seccomp_check_names(const struct spec_seccomp *s, struct err *e);
