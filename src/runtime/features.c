@@ -170,9 +170,6 @@ static int run_features(struct runtime *rt, const void *options, const struct st
 					      "run.oci.pidfd_receiver", "run.oci.seccomp.receiver",
 					      "run.oci.seccomp_fail_unknown_syscall",
 					      "run.oci.systemd.subgroup", NULL });
-	json_w_strings(
-		&w, "potentiallyUnsafeConfigAnnotations",
-		(const char *const[]){ "org.systemd.property.", "run.oci.systemd.subgroup", NULL });
 	json_w_end(&w);
 	buf_addc(&out, '\n');
 	int r = buf_ok(&out) ? fd_write_all(STDOUT_FILENO, out.p, out.n) : -ENOMEM;

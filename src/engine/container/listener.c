@@ -108,7 +108,8 @@ int listener_check_filter(const struct spec *s, const struct sock_fprog *prog, s
 			      "a profile with " NOTIFY " must allow read and write: the listener "
 			      "is handed over with their help");
 	if (stat(path, &st) < 0)
-		return err_sys(e, errno, "failed to connect with seccomp agent: linux.seccomp.listenerPath "
+		return err_sys(e, errno,
+			       "failed to connect with seccomp agent: linux.seccomp.listenerPath "
 			       "'%s' (is the agent running?)",
 			       path);
 	if (!S_ISSOCK(st.st_mode))
