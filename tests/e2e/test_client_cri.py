@@ -150,7 +150,7 @@ def test_pod_is_ready_on_our_runtime(cri, pod):
     s = cri.PodSandboxStatus(pod_sandbox_id=pod.id)["status"]
     assert (s["state"], s["network"]["ip"], s["labels"]) == (READY, "127.0.0.2", {"of": "atoll"})
     assert pod.id in [p["id"] for p in cri.ListPodSandbox()["items"]]
-    found = pod.world("ls", "/run/containerd/runc/k8s.io").split()
+    found = pod.world.states("/run/containerd/runc/k8s.io")
     assert pod.id in found and (pod.world.try_("cat", f"/run/containerd/runc/k8s.io/{pod.id}/state")
                                 .out.startswith("{"))
 
@@ -323,5 +323,5 @@ def test_removed_pods_leave_nothing(cri, world):
     with Pod(cri, world, POD) as p:
         p.start("sleep", "1000")
     assert p.id not in [x["id"] for x in cri.ListPodSandbox()["items"]]
-    assert p.id not in world.try_("ls", "/run/containerd/runc/k8s.io").out
+    assert p.id not in world.states("/run/containerd/runc/k8s.io")
     assert [d for g in world.groups for d in g.glob("**/" + p.id)] == []

@@ -269,6 +269,6 @@ def test_survives_a_restart_of_the_daemon(docker, life):
 
 def test_nothing_stays(docker):
     assert docker("ps", "-aq") == ""
-    assert docker.world.try_("ls", "/run/docker/runtime-runc/moby").out == ""
+    assert docker.world.states(docker.world.dir / "exec/runtime-runc/moby") == []
     until(lambda: not [d for g in docker.world.groups for d in g.glob("atoll/*")
                        if d.is_dir()], "its cgroups are gone")

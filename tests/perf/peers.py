@@ -53,14 +53,17 @@ def unpack(into):
             sys.exit(f"peers: {p.stderr}")
         time.sleep(wait)
         subprocess.run(["apt-get", "update", "-q"], capture_output=True, check=False)
-    # As in Debian: /bin, /lib and /sbin are in /usr.
-    (into / "root/usr").mkdir(parents=True, exist_ok=True)
-    for d in ("bin", "lib", "lib64", "sbin"):
-        (into / "root/usr" / d).mkdir(exist_ok=True)
-        if not (into / "root" / d).is_symlink():
-            (into / "root" / d).symlink_to(f"usr/{d}")
     for deb in sorted(archives.glob("*.deb")):
         subprocess.run(["dpkg", "-x", str(deb), str(into / "root")], check=True)
+    # As in Debian: /bin, /lib and /sbin are in /usr, wherever a package still has its files.
+    for d in ("bin", "lib", "lib64", "sbin"):
+        top, usr = into / "root" / d, into / "root/usr" / d
+        usr.mkdir(parents=True, exist_ok=True)
+        if top.is_dir() and not top.is_symlink():
+            subprocess.run(["cp", "-a", f"{top}/.", usr], check=True)
+            shutil.rmtree(top)
+        if not top.is_symlink():
+            top.symlink_to(f"usr/{d}")
     (into / ".complete").touch()
 
 

@@ -108,8 +108,12 @@ class World:
     @staticmethod
     def end(daemon):
         """SIGTERM, and its end. The Popen is nsenter, which waits for the program itself."""
-        for pid in Path(f"/proc/{daemon.pid}/task/{daemon.pid}/children").read_text().split():
-            os.kill(int(pid), signal.SIGTERM)
+        try:
+            of = Path(f"/proc/{daemon.pid}/task/{daemon.pid}/children").read_text().split()
+            for pid in of:
+                os.kill(int(pid), signal.SIGTERM)
+        except (FileNotFoundError, ProcessLookupError):
+            pass  # it has ended by itself
         daemon.wait(30)
 
     @staticmethod
@@ -153,6 +157,10 @@ class World:
         except AssertionError as ex:
             raise AssertionError(f"{ex}\n{Path(log.name).read_text()[-4000:]}") from None
         return p
+
+    def states(self, directory):
+        """The containers that atoll-runtime has below its --root; '@' starts what it keeps."""
+        return [n for n in self.try_("ls", directory).out.split() if not n.startswith("@")]
 
     def cgroup(self, controller, pattern, v1_file, v2_file):
         """The control file of the one group below ours that matches."""

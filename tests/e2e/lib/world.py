@@ -43,17 +43,24 @@ def mount_cgroups():
         names = (CGROUPS / "cgroup.controllers").read_text().split()
         (CGROUPS / "cgroup.subtree_control").write_text(" ".join(f"+{n}" for n in names))
         return
+    found = []
     for line in Path("/proc/self/cgroup").read_text().splitlines():
         names = line.split(":")[1]
         at = CGROUPS / (names.removeprefix("name=") or "unified")
-        if not at.is_mount():
-            continue
-        run("umount", at)
+        if at.is_mount():
+            run("umount", at)
+            found.append((names, at))
+    # What podman makes for controllers that are nowhere are directories of this one.
+    run("mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", CGROUPS)
+    for names, at in found:
+        at.mkdir()
         if names:
             run("mount", "-t", "cgroup", "-o", f"none,{names}" if "=" in names else names,
                 "cgroup", at)
         else:
             run("mount", "-t", "cgroup2", "cgroup2", at)
+        for one in names.split(",") if "," in names else ():
+            (CGROUPS / one).symlink_to(names)
 
 
 def loopback_up():
