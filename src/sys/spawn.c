@@ -3,12 +3,15 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
+#include <linux/seccomp.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "sys/caps.h"
 #include "sys/pidfd.h"
 
 #define FDS_MAX 64
@@ -58,6 +61,28 @@ static int child_setup(const struct spawn *s, int null_fd, int exec_fd)
 	return 0;
 }
 
+static int set_filter(const struct spawn *s)
+{
+	struct caps have = {}, more;
+	int r = 0;
+
+	if (s->no_new_privs && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		return errno;
+	if (!s->filter)
+		return 0;
+	if (!s->no_new_privs) {
+		r = caps_get(&have);
+		more = have;
+		more.effective |= UINT64_C(1) << CAP_SYS_ADMIN & have.permitted;
+		r = r < 0 ? r : caps_set(&more);
+		if (r < 0)
+			return -r;
+	}
+	if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, s->filter_flags, s->filter) < 0)
+		return errno;
+	return s->no_new_privs ? 0 : -caps_set(&have);
+}
+
 int spawn_process(const struct spawn *s, pid_t *ret_pid, int *ret_pidfd)
 {
 	char *const *env = s->env ? s->env : environ;
@@ -83,6 +108,8 @@ int spawn_process(const struct spawn *s, pid_t *ret_pid, int *ret_pidfd)
 	pid = vfork();
 	if (pid == 0) {
 		failed = child_setup(s, null_fd, exec_fd);
+		if (failed == 0)
+			failed = set_filter(s);
 		if (failed == 0) {
 			if (exec_fd >= 0)
 				(void) syscall(SYS_execveat, exec_fd, "", s->argv, env,

@@ -11,6 +11,8 @@
 
 #include "base/auto.h"
 
+struct sock_fprog; /* linux/filter.h */
+
 struct spawn {
 	const char *path; /* of the program: absolute, or below the current directory */
 	int exec_fd;	  /* FD_NONE, or the program itself: then path is only its name */
@@ -19,10 +21,13 @@ struct spawn {
 	int stdio[3];	  /* borrowed; FD_NONE: /dev/null */
 	const int *fds;	  /* borrowed: become 3, 4, ... in this order */
 	size_t fds_n;
-	int cwd_fd;	  /* FD_NONE: the caller's */
-	bool new_session; /* setsid: not to die with the caller's terminal */
-	bool new_group;	  /* setpgid: to be killed with all of its children */
-	int death_signal; /* PR_SET_PDEATHSIG, 0: none */
+	int cwd_fd;			 /* FD_NONE: the caller's */
+	bool new_session;		 /* setsid: not to die with the caller's terminal */
+	bool new_group;			 /* setpgid: to be killed with all of its children */
+	int death_signal;		 /* PR_SET_PDEATHSIG, 0: none */
+	const struct sock_fprog *filter; /* seccomp, the last before exec; NULL: none */
+	unsigned filter_flags;
+	bool no_new_privs; /* else the filter takes CAP_SYS_ADMIN, effective or permitted */
 };
 #define SPAWN_INIT                                                                                 \
 	((struct spawn){                                                                           \

@@ -193,7 +193,7 @@ def test_not_without_a_network_namespace(run, host):
     def change(s):
         s["linux"]["namespaces"] = [n for n in s["linux"]["namespaces"] if n["type"] != "network"]
     veth(host)
-    bad(run({"veth0": {}}, "true", change), "without a private network namespace")
+    bad(run({"veth0": {}}, "true", change), "unable to move network devices without a NET namespace")
     assert host.has("veth0")
 
 

@@ -112,6 +112,35 @@ def test_wrong_profiles(run, change, says):
     assert r.rc and says in r.err, str(r)
 
 
+@pytest.mark.parametrize("nnp", [True, False])
+@pytest.mark.parametrize("uid", [0, 1000])
+def test_start_container_hooks_are_filtered(runtime, bundle, nnp, uid):
+    def change(s):
+        s["linux"]["seccomp"] = deny("mkdir", "mkdirat", action="SCMP_ACT_KILL")
+        s["hooks"] = {"startContainer": [{"path": "/bin/busybox", "args": hook}]}
+    for hook, ok in ((["mkdir", "/tmp/by-a-hook"], False), (["true"], True)):
+        b = bundle(["/bin/true"], change, noNewPrivileges=nnp, user={"uid": uid, "gid": uid})
+        r = runtime.try_("run", "-b", b, next(ids))
+        if ok:
+            assert r.rc == 0, str(r)
+        else:
+            assert r.rc and "error running startContainer hook" in r.err, str(r)
+            assert "bad system call" in r.err
+
+
+def test_flags_given_to_the_kernel(runtime, bundle):
+    """Nothing said is another thing than nothing wanted: as runc has it."""
+    flag = "SECCOMP_FILTER_FLAG_"
+    for given, value in ((None, 4), ([], 0), ([flag + "TSYNC"], 0), ([flag + "LOG"], 2),
+                         ([flag + "LOG", flag + "SPEC_ALLOW"], 6)):
+        profile = deny("sync")
+        if given is not None:
+            profile["flags"] = given
+        b = bundle(["/bin/true"], lambda s: s["linux"].update(seccomp=profile))
+        r = runtime.try_("--debug", "run", "-b", b, next(ids))
+        assert r.rc == 0 and f"seccomp filter flags: {value}" in r.err, str(r)
+
+
 def test_unknown_calls_are_left_out(run):
     assert run(deny("mkdir", "call_of_the_wild"), ["/bin/true"]).rc == 0
 

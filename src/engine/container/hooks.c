@@ -142,14 +142,16 @@ static int wait_hook(const struct hooks_call *c, size_t i, const struct spec_hoo
 	r = pidfd_reap(pidfd, &info);
 	if (r < 0)
 		return err_sys(e, -r, "error running %s hook #%zu", name, i);
-	if (info.si_code == CLD_EXITED && info.si_status == 0)
+	bool exited = info.si_code == CLD_EXITED;
+
+	if (exited && info.si_status == 0)
 		return 0;
 	if (said.n && said.text[said.n - 1] == '\n')
 		said.text[said.n - 1] = '\0';
 	return err_set(e, ERR_REMOTE, info.si_status,
-		       "error running %s hook #%zu: '%.100s': %s %d, stderr: '%.200s'", name, i,
-		       h->path, info.si_code == CLD_EXITED ? "exit status" : "killed by signal",
-		       info.si_status, said.text);
+		       "error running %s hook #%zu: '%.100s': %s %d%s, stderr: '%.200s'", name, i,
+		       h->path, exited ? "exit status" : "killed by signal", info.si_status,
+		       !exited && info.si_status == SIGSYS ? " (bad system call)" : "", said.text);
 }
 
 static int run_one(const struct hooks_call *c, size_t i, const struct spec_hook *h, struct err *e)
@@ -177,6 +179,9 @@ static int run_one(const struct hooks_call *c, size_t i, const struct spec_hook 
 	s.stdio[2] = c->output && c->output[1] >= 0 ? c->output[1] : err_write;
 	s.cwd_fd = c->cwd_fd;
 	s.new_group = true;
+	s.filter = c->filter;
+	s.filter_flags = c->filter_flags;
+	s.no_new_privs = c->no_new_privs;
 	r = spawn_process(&s, &pid, &pidfd);
 	if (r < 0)
 		return err_sys(e, -r, "error running %s hook #%zu: '%.100s'",

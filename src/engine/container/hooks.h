@@ -20,15 +20,20 @@
 				   int bundle_fd, const char **ret_head, const char **ret_tail,
 				   struct err *e);
 
+struct sock_fprog; /* linux/filter.h */
+
 struct hooks_call {
 	const struct spec_hook_list *list;
 	enum spec_hook_kind kind;
 	const char *head, *tail;
-	const char *status; /* "creating" "created" "running" "stopped" */
-	pid_t pid;	    /* as its readers see it; 0: none */
-	int cwd_fd;	    /* FD_NONE: the caller's */
-	char *const *env;   /* of hooks that name none; NULL: the caller's */
-	const int *output;  /* two descriptors or FD_NONE for stdout and stderr; NULL: as usual */
+	const char *status;		 /* "creating" "created" "running" "stopped" */
+	pid_t pid;			 /* as its readers see it; 0: none */
+	int cwd_fd;			 /* FD_NONE: the caller's */
+	char *const *env;		 /* of hooks that name none; NULL: the caller's */
+	const struct sock_fprog *filter; /* seccomp of the hooks themselves; NULL: none */
+	unsigned filter_flags;
+	bool no_new_privs;
+	const int *output; /* two descriptors or FD_NONE for stdout and stderr; NULL: as usual */
 };
 
 /*

@@ -10,6 +10,7 @@
 #include <limits.h>
 #include <linux/keyctl.h>
 #include <linux/sched.h>
+#include <linux/seccomp.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -243,8 +244,15 @@ static int container_hooks(struct plan *p, enum spec_hook_kind kind, const char 
 		c.cwd_fd = cwd;
 	}
 	/* Inside, its environment is the process's own, as with runc: never the caller's. */
-	if (kind == SPEC_HOOK_START_CONTAINER && p->process.spec)
+	if (kind == SPEC_HOOK_START_CONTAINER && p->process.spec) {
 		c.env = p->process.env;
+		c.no_new_privs = p->process.spec->no_new_privileges;
+		/* They are behind its filter, too; but nobody listens to it yet. */
+		if (p->process.seccomp.len &&
+		    !(p->process.seccomp_flags & SECCOMP_FILTER_FLAG_NEW_LISTENER))
+			c.filter = &p->process.seccomp;
+		c.filter_flags = p->process.seccomp_flags;
+	}
 	return c.list->n ? hooks_run(&c, e) : 0;
 }
 

@@ -49,9 +49,9 @@ static bool valid_name(const char *name)
 int netdevs_check(const struct spec_linux *l, struct err *e)
 {
 	if (l->net_devices_n && !l->ns[SPEC_NS_NETWORK].present)
-		return err_set(e, ERR_INVALID, EINVAL,
-			       "linux.netDevices: unable to move network devices without a private "
-			       "network namespace");
+		return err_set(
+			e, ERR_INVALID, EINVAL,
+			"linux.netDevices: unable to move network devices without a NET namespace");
 	for (size_t i = 0; i < l->net_devices_n; i++) {
 		const struct spec_net_device *d = &l->net_devices[i];
 

@@ -346,7 +346,7 @@ static int read_flags(const struct spec_seccomp *s, unsigned *ret_flags, struct 
 
 	for (size_t i = 0; i < s->flags_n; i++) {
 		if (streq(s->flags[i], "SECCOMP_FILTER_FLAG_TSYNC"))
-			flags |= SECCOMP_FILTER_FLAG_TSYNC;
+			continue; /* for other threads: who loads it has none, as with runc */
 		else if (streq(s->flags[i], "SECCOMP_FILTER_FLAG_LOG"))
 			flags |= SECCOMP_FILTER_FLAG_LOG;
 		else if (streq(s->flags[i], "SECCOMP_FILTER_FLAG_SPEC_ALLOW"))
@@ -358,12 +358,12 @@ static int read_flags(const struct spec_seccomp *s, unsigned *ret_flags, struct 
 			return err_set(e, ERR_INVALID, EINVAL,
 				       "linux.seccomp.flags: '%.60s' is not known", s->flags[i]);
 	}
-	if (seccomp_notifies(s)) {
+	/* None named is not the same as an empty list: runc's default, without which kernels before
+	 * 5.16 slow down every branch and store of the workload. */
+	if (!s->flags)
+		flags |= SECCOMP_FILTER_FLAG_SPEC_ALLOW;
+	if (seccomp_notifies(s))
 		flags |= SECCOMP_FILTER_FLAG_NEW_LISTENER;
-		/* Both ask for the result of the call; with this one the listener is it. */
-		if (flags & SECCOMP_FILTER_FLAG_TSYNC)
-			flags |= SECCOMP_FILTER_FLAG_TSYNC_ESRCH;
-	}
 	*ret_flags = flags;
 	return 0;
 }
