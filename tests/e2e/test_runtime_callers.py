@@ -203,6 +203,19 @@ def test_unknown_system_calls_by_annotation(runtime, bundle, id):
     runtime.fails("run", "-b", bundle(["/bin/true"], change("1")), id, says="'no_such_call'")
 
 
+@pytest.mark.parametrize("key, value, says", [
+    ("run.oci.handler", "krun", "not supported"), ("run.oci.seccomp_bpf_data", "AAAA", "not supported"),
+    ("run.oci.mount_context_type", "nonsense", "none of context"), ("run.oci.handler", "", None)])
+def test_annotations_that_are_not_served(runtime, bundle, id, key, value, says):
+    """A workload that was to run behind another wall is not run without it."""
+    b = bundle(["/bin/true"], lambda spec: spec.update(annotations={key: value}))
+    if says:
+        r = runtime.fails("run", "-b", b, id, says=says)
+        assert key in r.err
+    else:
+        runtime("run", "-b", b, id)
+
+
 def test_pidfd_by_annotation(runtime, bundle, id, base):
     at = base / "pidfd.sock"
     with socket.socket(socket.AF_UNIX) as s:

@@ -195,6 +195,36 @@ static int check_lsm(const struct spec_process *p, struct err *e)
 	return 0;
 }
 
+/* What crun would do and this engine does not: never left out in silence. */
+static int check_annotations(const struct spec *s, struct err *e)
+{
+	static const char *const unserved[] = { "run.oci.handler", "run.oci.seccomp_bpf_data",
+						"run.oci.seccomp.plugins",
+						"run.oci.delegate-cgroup",
+						"run.oci.systemd.force_cgroup_v1" };
+	static const char *const contexts[] = { "context", "fscontext", "defcontext",
+						"rootcontext" };
+	const char *kind = spec_annotation(s, "run.oci.mount_context_type");
+	bool known = !kind || !kind[0];
+
+	for (size_t i = 0; i < ARRAY_SIZE(unserved); i++) {
+		const char *v = spec_annotation(s, unserved[i]);
+
+		if (v && v[0])
+			return err_set(e, ERR_UNSUPPORTED, EOPNOTSUPP,
+				       "annotation %s: '%.80s' is not supported: leave it out",
+				       unserved[i], v);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(contexts); i++)
+		known = known || streq(kind, contexts[i]);
+	if (!known)
+		return err_set(e, ERR_INVALID, EINVAL,
+			       "annotation run.oci.mount_context_type: '%.80s' is none of context, "
+			       "fscontext, defcontext, rootcontext",
+			       kind);
+	return 0;
+}
+
 int container_check(const struct engine_caps *, const struct spec *s, struct err *e)
 {
 	const struct spec_linux *l = &s->linux_;
@@ -216,6 +246,7 @@ int container_check(const struct engine_caps *, const struct spec *s, struct err
 	r = r < 0 ? r : check_paths(s, e);
 	r = r < 0 ? r : check_scheduler(s, e);
 	r = r < 0 ? r : listener_check(s, e);
+	r = r < 0 ? r : check_annotations(s, e);
 	r = r < 0 ? r : netdevs_check(l, e);
 	if (r == 0 && l->intel_rdt)
 		r = rdt_check(l->intel_rdt, e);

@@ -231,7 +231,7 @@ int mount_words_parse(struct arena *a, const struct spec_mount *m, struct mount_
 
 	for (size_t i = 0; i < m->options_n; i++)
 		w.bind = w.bind || streq(m->options[i], "bind") || streq(m->options[i], "rbind");
-	w.data = arena_array(a, m->options_n + 3, sizeof(*w.data));
+	w.data = arena_array(a, m->options_n + 4, sizeof(*w.data));
 	if (!w.data)
 		return err_set(e, ERR_EXHAUSTED, ENOMEM, "mount options: out of memory");
 	for (size_t i = 0; i < m->options_n; i++) {

@@ -31,7 +31,7 @@ struct mount_words {
 	bool idmap, idmap_rec; /* map to the container's user namespace or the mount's own maps */
 	bool src_nofollow, dest_nofollow;
 	bool remount;
-	struct mount_option *data; /* with room for two more */
+	struct mount_option *data; /* with room for three more */
 	size_t data_n;
 };
 

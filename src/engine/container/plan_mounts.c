@@ -402,6 +402,26 @@ static int plan_cgroup_mount(struct plan *p, const struct spec_mount *m, struct 
 	return 0;
 }
 
+/*
+ * linux.mountLabel: all files of a new file system have that label, unless the kernel gives its own
+ * kinds theirs. By which option is for crun's annotation to say.
+ */
+static void add_label(const struct plan *p, struct plan_mount *pm)
+{
+	static const char *const own[] = { "proc", "sysfs", "mqueue" };
+	const char *label = p->spec->linux_.mount_label;
+	const char *kind = spec_annotation(p->spec, "run.oci.mount_context_type");
+
+	for (size_t i = 0; i < ARRAY_SIZE(own); i++) {
+		if (streq(pm->fstype, own[i]))
+			return;
+	}
+	if (label && label[0])
+		pm->words.data[pm->words.data_n++] = (struct mount_option){
+			.key = kind && kind[0] ? kind : "context", .value = label, .fd = FD_NONE
+		};
+}
+
 static int plan_mount(struct plan *p, const struct bundle *b, const struct spec_mount *m,
 		      struct plan_mount *pm, struct err *e)
 {
@@ -422,6 +442,7 @@ static int plan_mount(struct plan *p, const struct bundle *b, const struct spec_
 	if (streq(pm->fstype, "cgroup") || streq(pm->fstype, "cgroup2"))
 		return plan_cgroup_mount(p, m, pm, e);
 	pm->kind = PLAN_MOUNT_NEW;
+	add_label(p, pm);
 	/* The name shown in mountinfo; file systems with a real source need it. */
 	if (m->source && m->source[0]) {
 		pm->words.data[pm->words.data_n++] =
