@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from lib import cgroups, criu, images
+from lib import cgroups, criu, images, leaks
 from lib.run import Result
 from lib.wait import until
 
@@ -642,6 +642,7 @@ def test_killed_while_it_dumps(box, base, criu_path):
                             "--image-path", str(b.images), b.name], capture_output=True, check=False)
         (base / "asked").unlink()
         assert p.returncode in (-9, 0), p.stderr
+        until(lambda: not leaks.processes(str(b.images)), "CRIU has finished without us")
         counting(b)
         assert b.rt.state(b.name)["status"] == "running"
     b.dump()
