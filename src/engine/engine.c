@@ -284,7 +284,7 @@ int engine_restore(struct instance *in, const struct bundle *b, int dirfd,
 	return 0;
 }
 
-int engine_save(const struct instance *in, int state_fd, struct err *e)
+int engine_save(struct instance *in, int state_fd, struct err *e)
 {
 	return in->ops->save(in, state_fd, e);
 }

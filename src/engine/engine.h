@@ -87,6 +87,8 @@ struct bundle {
 	bool no_new_keyring;
 	bool bound; /* who creates it also starts it: dies with its creator until it is started */
 	enum rootless rootless;
+	bool at_once; /* start follows, and nothing asks for the workload in between: then create
+		       * may leave to start to find out whether all went well, and save */
 	bool systemd_cgroup;	 /* scope by D-Bus instead of mkdir */
 	bool no_cgroups;	 /* it stays in the caller's: without limits, not pausable */
 	const char *pid_file;	 /* written by create, NULL: none */
@@ -224,7 +226,7 @@ struct engine_ops {
 		       const struct snapshot_options *o, struct err *e);
 	/* Persist to, and take up again from, a state directory: for atoll-runtime, whose verbs are
 	 * separate processes, and for repair. Small text files, written atomically, not fsynced. */
-	int (*save)(const struct instance *in, int state_fd, struct err *e);
+	int (*save)(struct instance *in, int state_fd, struct err *e);
 	/* The spec is not given again: what start, exec, kill and destroy need of it (hooks, paths)
 	 * is part of what was saved. Sets state (from what is so now: running, paused, stopped),
 	 * pid and pidfd. After a crash within create: what was left so far, as FAILED, so that
@@ -282,7 +284,7 @@ void instance_forget(struct instance *in);
 [[nodiscard]] int engine_exec(struct instance *in, const struct exec_spec *x, struct exec *ret,
 			      struct err *e);
 [[nodiscard]] int engine_update(struct instance *in, const struct spec_resources *r, struct err *e);
-[[nodiscard]] int engine_save(const struct instance *in, int state_fd, struct err *e);
+[[nodiscard]] int engine_save(struct instance *in, int state_fd, struct err *e);
 [[nodiscard]] int engine_load(struct instance *in, int state_fd, struct err *e);
 [[nodiscard]] int engine_look(const struct engine_ops *ops, int parent_fd, const char *name,
 			      struct engine_look *ret, struct err *e);

@@ -147,6 +147,12 @@ static const char *pidfd_receiver(const struct create_options *o, const struct s
 	return to && to[0] ? to : NULL;
 }
 
+/* Whether `run` has nothing to do between the two halves of it: no state, pidfd or socket. */
+static bool goes_on(const struct create_options *o, const struct spec *s)
+{
+	return !must_save(s, true) && !pidfd_receiver(o, s) && !secure_getenv("NOTIFY_SOCKET");
+}
+
 /* Everything up to a created container; on failure nothing of it is left. */
 static int create(struct runtime *rt, const struct create_options *o, const char *id, bool runs,
 		  bool detach, struct container *ret_c, struct err *e)
@@ -200,6 +206,7 @@ static int create(struct runtime *rt, const struct create_options *o, const char
 		.bundle_path = l.bundle,
 		.config_path = l.config_path,
 		.no_cgroups = rt->no_cgroups,
+		.at_once = runs && goes_on(o, l.spec),
 		.state_fd = c.dir_fd,
 		.cache_fd = cache,
 	};

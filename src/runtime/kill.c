@@ -204,7 +204,10 @@ static int clean_unfinished(struct runtime *rt, const struct container *c, struc
 	r = groups_load(c->dir_fd, &g, e);
 	if (r == 0) {
 		r = groups_any(g) ? groups_kill(g, clock_deadline(KILL_WITHIN), e) : 0;
-		return r < 0 ? r : groups_remove(g, clock_deadline(REMOVE_WITHIN), e);
+		r = r < 0 ? r : groups_remove(g, clock_deadline(REMOVE_WITHIN), e);
+		groups_free(TAKE(g)); /* it may have been at making the others */
+		if (r < 0)
+			return r;
 	}
 	if (container_spec(rt, c, &s, e) < 0)
 		return 0; /* so early that there are no cgroups either */

@@ -32,14 +32,17 @@ enum child_word {
 	CHILD_FAILED,
 };
 
+/* In place of a word: it ended, and had not read all that it was sent. */
+#define CHILD_NEVER_READ UINT32_MAX
+
 struct child_message {
 	uint32_t word; /* enum child_word */
 	int32_t pid;
 	struct err err;
 };
 
-/* The whole life of a container's init up to exec. cloned_into: clone3 put it into the cgroup. */
-[[gnu::noreturn]] void init_child(struct plan *p, bool cloned_into);
+/* The whole life of a container's init up to exec. */
+[[gnu::noreturn]] void init_child(struct plan *p);
 
 /* rootfs_child.c: everything mounted below the new root; then the root is entered. */
 [[nodiscard]] int rootfs_build(struct plan *p, struct err *e);
@@ -51,6 +54,14 @@ struct plan_mount;
 /* late_child.c */
 /* Open root and sources, where the creator could not. */
 [[nodiscard]] int late_sources(struct plan *p, struct err *e);
+
+/* groups_child.c */
+/* Whether groups_send can take all that this plan needs. */
+bool groups_fit_message(const struct plan *p);
+/* The creator's side, once they are finished. */
+[[nodiscard]] int groups_send(const struct plan *p, int sock);
+/* Once: wait for them, enter, and make the cgroup namespace. Nothing when they are not due. */
+[[nodiscard]] int groups_arrive(struct plan *p, struct err *e);
 
 /* devices_child.c */
 [[nodiscard]] int devices_fill(struct plan *p, struct err *e);

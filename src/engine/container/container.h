@@ -23,14 +23,16 @@ struct container {
 	struct groups *groups; /* owned, NULL: none */
 	struct rdt rdt;
 	struct hostroot hostroot;
-	int gate_fd;	   /* owned: our end of the init's gate; FD_NONE unless CREATED */
-	int gate_number;   /* its number in the init, for pidfd_getfd by another process */
-	uint64_t ident;	   /* with the pid: which process it is (sys/process.h) */
-	unsigned ns_flags; /* namespaces an exec joins, CLONE_NEW* */
-	bool own_pids;	   /* its init is pid 1 of a namespace: with it all end */
-	bool chrooted;	   /* its root is not that of its mount namespace */
-	bool late_hooks;   /* poststart or poststop hooks, or a listener for seccomp: start,
-			    * exec and destroy need the spec */
+	int gate_fd;		 /* owned: our end of the init's gate; FD_NONE unless CREATED */
+	bool let_go;		 /* it started without waiting at its gate */
+	enum engine_state saved; /* what the state directory says, if this process wrote it */
+	int gate_number;	 /* its number in the init, for pidfd_getfd by another process */
+	uint64_t ident;		 /* with the pid: which process it is (sys/process.h) */
+	unsigned ns_flags;	 /* namespaces an exec joins, CLONE_NEW* */
+	bool own_pids;		 /* its init is pid 1 of a namespace: with it all end */
+	bool chrooted;		 /* its root is not that of its mount namespace */
+	bool late_hooks;	 /* poststart or poststop hooks, or a listener for seccomp: start,
+				  * exec and destroy need the spec */
 	bool poststop_due;
 	char *bundle_path; /* owned; NULL unless late_hooks: where config.json is */
 	char *config_path; /* owned; NULL: it is that config.json */
@@ -69,7 +71,10 @@ struct plan;
 				 struct err *e);
 
 /* state.c */
-[[nodiscard]] int container_save(const struct instance *in, int state_fd, struct err *e);
+[[nodiscard]] int container_save(struct instance *in, int state_fd, struct err *e);
+/* As if it were in that state, which it is about to enter. */
+[[nodiscard]] int container_save_as(struct container *c, enum engine_state state, int state_fd,
+				    struct err *e);
 [[nodiscard]] int container_load(struct instance *in, int state_fd, struct err *e);
 [[nodiscard]] int container_look(int parent_fd, const char *name, struct engine_look *ret,
 				 struct err *e);

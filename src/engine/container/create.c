@@ -61,8 +61,13 @@ int container_receive(int sock, nsec_t deadline, struct child_message *ret_m, in
 		return err_set(e, ERR_TIMEOUT, ETIMEDOUT,
 			       "the container's init did not get ready in time");
 	*ret_fd = FD_NONE;
+	ret_m->word = 0;
 	n = fdpass_recv(sock, ret_m, sizeof(*ret_m), ret_fd, 1, &n_fds);
-	if (n == 0 || n == -ECONNRESET)
+	if (n == -ECONNRESET) { /* told first, once; then what it had sent before */
+		n = fdpass_recv(sock, ret_m, sizeof(*ret_m), ret_fd, 1, &n_fds);
+		ret_m->word = n == 0 ? CHILD_NEVER_READ : ret_m->word;
+	}
+	if (n == 0)
 		return 0;
 	if (n != (ssize_t) sizeof(*ret_m)) {
 		if (n_fds)
@@ -173,12 +178,16 @@ static int clone_init(struct making *m, struct err *e)
 
 	if (hide) /* born among strangers: nothing of it may be looked at */
 		(void) prctl(PR_SET_DUMPABLE, 0);
-	pid = ns_clone(p->fork_inside ? 0 : p->clone_flags, cgroup, &c->in.pidfd);
+	p->groups_born = cgroup >= 0;
+	pid = ns_clone(p->fork_inside  ? 0
+		       : p->groups_due ? p->clone_flags & (CLONE_NEWPID | CLONE_NEWUSER)
+				       : p->clone_flags,
+		       cgroup, &c->in.pidfd);
 	if (pid == 0) {
 		/* The caller's lock may be on it: it must end with the caller. */
 		if (m->b->state_fd > STDERR_FILENO)
 			(void) close(m->b->state_fd);
-		init_child(p, cgroup >= 0);
+		init_child(p);
 	}
 	if (hide)
 		(void) prctl(PR_SET_DUMPABLE, dumpable == 1);
@@ -384,10 +393,9 @@ static int place(struct making *m, struct err *e)
 	return r < 0 ? err_sys(e, -r, "the container's init is gone") : 0;
 }
 
-int container_make_groups(struct container *c, const struct bundle *b,
-			  const struct spec_resources *limits, struct err *e)
+static struct groups_options groups_of(const struct bundle *b, const struct spec_resources *limits)
 {
-	struct groups_options go = {
+	return (struct groups_options){
 		.id = b->id,
 		.path = b->spec->linux_.cgroups_path,
 		.resources = limits,
@@ -396,6 +404,12 @@ int container_make_groups(struct container *c, const struct bundle *b,
 		.state_fd = b->state_fd,
 		.rootless = b->rootless,
 	};
+}
+
+int container_make_groups(struct container *c, const struct bundle *b,
+			  const struct spec_resources *limits, struct err *e)
+{
+	struct groups_options go = groups_of(b, limits);
 	int r = b->no_cgroups ? without_groups(b->spec, &c->groups, e)
 			      : groups_make(&go, &c->groups, e);
 
@@ -405,14 +419,74 @@ int container_make_groups(struct container *c, const struct bundle *b,
 	return r;
 }
 
+/* The second half of the cgroups; then they are noted: whoever cleans up after us finds them. */
+static int finish_groups(struct making *m, const struct groups_options *o, struct err *e)
+{
+	struct container *c = m->c;
+	int r = groups_finish(c->groups, o, e);
+
+	c->groups->saved = false; /* there are more of them now */
+	if (r == 0 && m->b->state_fd > STDERR_FILENO)
+		r = groups_save(c->groups, m->b->state_fd, e);
+	return r < 0 ? r : plan_cgroups(&m->plan, e);
+}
+
+/*
+ * Half of the time that a container takes to be made is its cgroups', where each controller has a
+ * hierarchy of its own: the init builds its root meanwhile. Not where it has to do so in some other
+ * way; nor is it asked to copy into a tmpfs what would then count as somebody else's memory.
+ */
+static bool beside(const struct plan *p)
+{
+	for (size_t i = 0; i < p->mounts_n; i++) {
+		if (p->mounts[i].words.copy_up)
+			return false;
+	}
+	return p->groups_due && !p->late && !p->fork_inside && p->join_fd[SPEC_NS_PID] < 0 &&
+	       !p->unprivileged && groups_fit_message(p);
+}
+
+/* What the init waits for. If it is gone, what it said of that comes next. */
+static int send_groups(struct making *m, const struct groups_options *o, struct err *e)
+{
+	int r = finish_groups(m, o, e);
+
+	if (r < 0)
+		return r;
+	r = groups_send(&m->plan, m->sync_fd);
+	return r == 0 || r == -EPIPE || r == -ECONNRESET
+		       ? 0
+		       : err_sys(e, -r, "sending the cgroups to the container's init");
+}
+
+/* It goes on to its program by itself: `start` finds out how that went. */
+static int let_go(struct making *m, struct err *e)
+{
+	struct container *c = m->c;
+	int r = container_save_as(c, ENGINE_RUNNING, m->b->state_fd, e);
+
+	if (r < 0)
+		return r;
+	c->let_go = true;
+	r = go_on(m->sync_fd);
+	return r == -EPIPE || r == -ECONNRESET ? 0
+	       : r < 0			       ? err_sys(e, -r, "the container's init is gone")
+					       : 0;
+}
+
 static int make(struct making *m, struct err *e)
 {
 	struct container *c = m->c;
+	struct plan *p = &m->plan;
+	struct groups_options go = groups_of(m->b, m->b->spec->linux_.resources);
 	enum process_kind kind = PROCESS_KIND_UNKNOWN;
 	int pair[2], r = 0;
 
 	if (!c->groups) /* else prepared */
-		r = container_make_groups(c, m->b, m->b->spec->linux_.resources, e);
+		r = m->b->no_cgroups ? without_groups(m->b->spec, &c->groups, e)
+				     : groups_begin(&go, &c->groups, e);
+	if (r == 0 && c->groups && !c->groups->begun && m->b->state_fd > STDERR_FILENO)
+		r = groups_save(c->groups, m->b->state_fd, e);
 	r = r < 0 ? r : hostroot_find(m->b, &c->hostroot, e);
 	if (r == 0 && m->b->state_fd > STDERR_FILENO)
 		r = hostroot_save(&c->hostroot, m->b->state_fd, e);
@@ -420,32 +494,42 @@ static int make(struct making *m, struct err *e)
 		r = rdt_make(m->b->spec->linux_.intel_rdt, c->id, &c->rdt, e);
 	if (r == 0 && c->rdt.class && m->b->state_fd > STDERR_FILENO)
 		r = rdt_save(&c->rdt, m->b->state_fd, e);
-	r = r < 0 ? r : plan_make(&m->plan, &m->arena, m->b, c->groups, e);
-	r = r < 0 ? r : container_remember(c, m->b, &m->plan, e);
+	r = r < 0 ? r : plan_make(p, &m->arena, m->b, c->groups, e);
+	if (r == 0 && p->groups_due && !beside(p)) {
+		p->groups_due = false;
+		r = finish_groups(m, &go, e);
+	} else if (r == 0 && p->groups_due && groups_clone_fd(c->groups) >= 0 &&
+		   m->b->state_fd > STDERR_FILENO) {
+		r = groups_save(c->groups, m->b->state_fd, e); /* the one it is born into */
+	}
+	r = r < 0 ? r : container_remember(c, m->b, p, e);
 	if (r < 0)
 		return r;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		return err_sys(e, errno, "socket pair");
-	m->plan.gate_fd = m->sync_fd = pair[0];
-	m->plan.sync_fd = pair[1];
-	m->plan.process.rlimits_done = m->plan.new_user;
+	p->gate_fd = m->sync_fd = pair[0];
+	p->sync_fd = pair[1];
+	p->process.rlimits_done = p->new_user;
 	r = clone_init(m, e);
 	(void) close(pair[1]);
+	c->gate_number = p->gate_fd;
 	r = r < 0 ? r : place(m, e);
-	r = r < 0 || !m->plan.fork_inside ? r : serve_child(m, CHILD_PID, e);
+	r = r < 0 || !p->fork_inside ? r : serve_child(m, CHILD_PID, e);
 	r = r < 0 ? r : write_maps(m, c->in.pid, e);
+	r = r < 0 || !p->groups_due ? r : send_groups(m, &go, e);
 	if (r < 0)
 		return r;
+	r = process_ident_fd(c->in.pidfd, c->in.pid, &c->ident, &kind);
+	if (r < 0)
+		return err_sys(e, -r, "the container's init");
+	if (p->at_once)
+		return let_go(m, e);
 	r = serve_child(m, CHILD_READY, e);
 	r = r < 0 ? r : rdt_enter(&c->rdt, c->in.pid, e); /* what it starts will be in it too */
 	if (r < 0)
 		return r;
 	if (c->groups)
 		groups_arrived(c->groups);
-	c->gate_number = m->plan.gate_fd;
-	r = process_ident_fd(c->in.pidfd, c->in.pid, &c->ident, &kind);
-	if (r < 0)
-		return err_sys(e, -r, "the container's init");
 	return container_write_pid(c, m->b->pid_file, e);
 }
 
@@ -564,7 +648,7 @@ int container_start(struct instance *in, struct err *e)
 
 	if (r < 0)
 		return r;
-	r = go_on(c->gate_fd);
+	r = c->let_go ? 0 : go_on(c->gate_fd);
 	if (r < 0)
 		return err_sys(e, -r, "the container's init is gone");
 	/* End of file: exec closed the other end. The init may also have been killed: then the
@@ -574,6 +658,8 @@ int container_start(struct instance *in, struct err *e)
 		close_fd(&fd);
 	} while (r > 0 && msg.word == CHILD_LISTENER && (r = give_listener(c, &msg, e)) == 0);
 	close_fd(&c->gate_fd);
+	if (r == 0 && c->let_go && msg.word == CHILD_NEVER_READ)
+		return child_gone(c, e); /* before its program: that is no end of the workload */
 	if (r < 0)
 		return r;
 	if (r > 0) {

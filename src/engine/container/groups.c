@@ -235,32 +235,66 @@ static unsigned wanted(const struct groups *g, size_t i, const struct spec_resou
 	return h->controllers & (pure ? ~0u : groups_needed(r));
 }
 
-int groups_make(const struct groups_options *o, struct groups **ret_g, struct err *e)
+static int make_places(struct groups *g, const struct groups_options *o, bool unified,
+		       struct err *e)
 {
 	char path[CGROUP_PATH_MAX];
 	bool absolute;
-
-	if (o->systemd)
-		return groups_systemd_make(o, ret_g, e);
 	int r = path_of(o, path, &absolute, e);
 
-	if (r < 0)
-		return r;
+	for (size_t i = 0; i < g->n && r == 0; i++) {
+		if (g->layout.at[i].unified == unified)
+			r = make_place(g, i, o, path, absolute, wanted(g, i, o->resources), e);
+	}
+	return r;
+}
+
+int groups_begin(const struct groups_options *o, struct groups **ret_g, struct err *e)
+{
+	if (o->systemd)
+		return groups_systemd_make(o, ret_g, e);
 	auto_groups struct groups *g = groups_new(e);
 
 	if (!g)
 		return -ENOMEM;
 	g->rootless = o->rootless;
-	for (size_t i = 0; i < g->n && r == 0; i++)
-		r = make_place(g, i, o, path, absolute, wanted(g, i, o->resources), e);
+	g->begun = true;
+	int r = make_places(g, o, true, e);
+
+	if (r < 0) {
+		struct err ignored;
+
+		(void) groups_remove(g, clock_deadline(NSEC_PER_SEC), &ignored);
+		return r;
+	}
+	*ret_g = TAKE(g);
+	return 0;
+}
+
+int groups_finish(struct groups *g, const struct groups_options *o, struct err *e)
+{
+	if (!g->begun) /* systemd made all at once */
+		return 0;
+	int r = make_places(g, o, false, e);
+
+	g->begun = false;
 	/* Where it shall be was said: then it must be there somewhere. */
 	if (r == 0 && g->denied && o->path && o->path[0] && !groups_any(g))
 		r = err_set(e, ERR_DENIED, EACCES,
 			    "linux.cgroupsPath '%s': no permission to make it in any hierarchy; an "
 			    "ordinary user needs a cgroup delegated to him, or none named",
 			    o->path);
-	if (r == 0)
-		r = groups_limits_apply(g, o->resources, true, e);
+	return r < 0 ? r : groups_limits_apply(g, o->resources, true, e);
+}
+
+int groups_make(const struct groups_options *o, struct groups **ret_g, struct err *e)
+{
+	auto_groups struct groups *g = NULL;
+	int r = groups_begin(o, &g, e);
+
+	if (r < 0)
+		return r;
+	r = groups_finish(g, o, e);
 	if (r < 0) {
 		struct err ignored;
 

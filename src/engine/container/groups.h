@@ -46,6 +46,7 @@ struct groups {
 	struct cgroup_layout layout;
 	enum rootless rootless;
 	bool denied;		  /* some hierarchy was left out */
+	bool begun;		  /* and not finished */
 	bool saved;		  /* a state directory knows where it is: that never changes */
 	struct groups_unit *unit; /* owned: the scope it is; NULL: made without systemd */
 	size_t n;
@@ -69,6 +70,15 @@ struct groups_options {
  * message names the file and the value. UNSUPPORTED: a limit no controller here can enforce.
  */
 [[nodiscard]] int groups_make(const struct groups_options *o, struct groups **ret_g, struct err *e);
+
+/*
+ * The same in two parts, so that an init can be built between them: what clone3 must find (the
+ * unified hierarchy's), then all others and the limits. What was made of it is there to be removed
+ * when the second part fails.
+ */
+[[nodiscard]] int groups_begin(const struct groups_options *o, struct groups **ret_g,
+			       struct err *e);
+[[nodiscard]] int groups_finish(struct groups *g, const struct groups_options *o, struct err *e);
 
 /*
  * The cgroups that groups_make would have made, as far as they exist: for what a crash left before

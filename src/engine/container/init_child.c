@@ -200,6 +200,9 @@ static int network_devices(struct plan *p, struct err *e)
 
 	if (!p->spec->linux_.net_devices_n)
 		return 0;
+	r = groups_arrive(p, e); /* the next message is the answer */
+	if (r < 0)
+		return r;
 	r = child_tell(p->sync_fd, CHILD_NETWORK, 0, FD_NONE, NULL);
 	r = r < 0 ? r : child_wait(p->sync_fd);
 	return r < 0 ? err_sys(e, -r, "waiting for the network devices") : 0;
@@ -209,9 +212,13 @@ static int prepare_namespaces(struct plan *p, struct err *e)
 {
 	int r = become_root_inside(p, e);
 
+	if (r == 0 && p->groups_due && /* it was born with these two alone */
+	    unshare((int) (p->clone_flags & ~(unsigned) (CLONE_NEWPID | CLONE_NEWUSER))) < 0)
+		r = err_sys(e, errno, "making the container's namespaces");
 	r = r < 0 ? r : set_oom(p, e);
 	r = r < 0 ? r : join_all(p, e);
-	if (r == 0 && (p->unshare_flags & CLONE_NEWCGROUP) && unshare(CLONE_NEWCGROUP) < 0)
+	if (r == 0 && (p->unshare_flags & CLONE_NEWCGROUP) && !p->groups_due &&
+	    unshare(CLONE_NEWCGROUP) < 0)
 		r = err_sys(e, errno, "making a cgroup namespace");
 	r = r < 0 ? r : enter_time(p, e);
 	if (r < 0)
@@ -298,6 +305,7 @@ static int build(struct plan *p, struct err *e)
 	r = r < 0 || !p->late ? r : late_sources(p, e);
 	r = r < 0 ? r : rootfs_build(p, e);
 	r = r < 0 ? r : (p->make_dev ? devices_fill(p, e) : 0);
+	r = r < 0 ? r : groups_arrive(p, e);
 	r = r < 0 ? r : console(p, e);
 	r = r < 0 ? r : runtime_hooks(p, e);
 	r = r < 0 ? r : container_hooks(p, SPEC_HOOK_CREATE_CONTAINER, "creating", e);
@@ -366,15 +374,15 @@ static void wait_for_start(struct plan *p)
 	if (pidfd_poll(p->creator_fd, 0) > 0)
 		_exit(1);
 	/* The creator may go, or must not: a change of ids has disarmed it. */
-	(void) prctl(PR_SET_PDEATHSIG, p->bound ? SIGKILL : 0);
-	if (!p->bound) {
+	(void) prctl(PR_SET_PDEATHSIG, p->bound || p->at_once ? SIGKILL : 0);
+	if (!p->bound && !p->at_once) {
 		close_the_rest(p);
 		/* Who has no power over hidden processes takes the gate of a visible one only. */
 		if (p->unprivileged)
 			(void) prctl(PR_SET_DUMPABLE, 1);
 		heed_signals();
 	}
-	if (child_tell(p->sync_fd, CHILD_READY, 0, FD_NONE, NULL) < 0)
+	if (!p->at_once && child_tell(p->sync_fd, CHILD_READY, 0, FD_NONE, NULL) < 0)
 		_exit(1);
 	if (child_wait(p->sync_fd) < 0)
 		_exit(1);
@@ -461,7 +469,7 @@ static void fork_inside(struct plan *p)
 	_exit(0);
 }
 
-void init_child(struct plan *p, bool cloned_into)
+void init_child(struct plan *p)
 {
 	size_t place = 0;
 	struct err e = {};
@@ -471,7 +479,7 @@ void init_child(struct plan *p, bool cloned_into)
 	(void) prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (p->groups && groups_placed(p->groups) && child_wait(p->sync_fd) < 0)
 		_exit(1);
-	r = p->groups ? groups_enter(p->groups, cloned_into, &place) : 0;
+	r = p->groups && !p->groups_due ? groups_enter(p->groups, p->groups_born, &place) : 0;
 	if (r < 0) {
 		(void) err_sys(&e, -r, "entering the cgroup '%s' of %s", p->groups->at[place].path,
 			       p->groups->at[place].dir);

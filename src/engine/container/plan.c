@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "base/num.h"
 #include "engine/container/cpus.h"
+#include "engine/container/groups.h"
 #include "engine/container/hooks.h"
 #include "engine/container/listener.h"
 #include "engine/container/seccomp.h"
@@ -380,6 +381,22 @@ static int plan_annotations(struct plan *p, struct err *e)
 	return 0;
 }
 
+/* Whether nobody needs to hear of it before its program runs. */
+static bool plan_at_once(const struct bundle *b)
+{
+	const struct spec *s = b->spec;
+
+	for (int k = 0; k < SPEC_HOOK_N_; k++) {
+		if (s->hooks[k].n && k != SPEC_HOOK_POSTSTOP)
+			return false;
+	}
+	return b->at_once && b->state_fd >= 0 && !b->pid_file && s->process &&
+	       !s->process->terminal && !s->linux_.net_devices_n &&
+	       !(s->linux_.seccomp && seccomp_notifies(s->linux_.seccomp)) &&
+	       !s->linux_.intel_rdt && !s->linux_.ns[SPEC_NS_USER].path &&
+	       !s->linux_.ns[SPEC_NS_PID].path;
+}
+
 int plan_make(struct plan *ret_p, struct arena *a, const struct bundle *b, struct groups *g,
 	      struct err *e)
 {
@@ -391,12 +408,14 @@ int plan_make(struct plan *ret_p, struct arena *a, const struct bundle *b, struc
 			    .spec = b->spec,
 			    .id = b->id,
 			    .groups = g,
+			    .groups_due = g && g->begun,
 			    .no_pivot = b->no_pivot,
 			    .root_fd = FD_NONE,
 			    .sync_fd = FD_NONE,
 			    .gate_fd = FD_NONE };
 	p->process.new_keyring = !b->no_new_keyring;
 	p->bound = b->bound;
+	p->at_once = plan_at_once(b);
 	p->unprivileged = !caps_effective(CAP_SYS_ADMIN);
 	r = plan_namespaces(p, e);
 	r = r < 0 ? r : plan_proc(p, e);

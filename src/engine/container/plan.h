@@ -31,6 +31,7 @@ struct plan_cgroup {
 	const char *name; /* of its directory; "a,b" gets links a and b */
 	int tree_fd;
 	const char *path;  /* late: absolute */
+	size_t place;	   /* in struct groups */
 	bool only_to_look; /* none of the container's: read-only whatever was asked */
 };
 
@@ -115,12 +116,20 @@ struct plan {
 	const char *time_offsets; /* text of timens_offsets, or NULL */
 	int time_fd;		  /* that file, opened by the child while it is still its owner */
 	struct groups *groups;	  /* borrowed */
+	/*
+	 * The cgroups are finished while the init is at work: it is born with few namespaces, makes
+	 * the others itself, and receives its way into the cgroups (groups_child.c) when it needs
+	 * them.
+	 */
+	bool groups_due;
+	bool groups_born; /* clone3 put it into the unified one */
 	struct plan_process process;
 	/* OCI state for hooks run by the init: before and after the varying status and pid. */
 	const char *state_head, *state_tail;
 	int hook_output[2]; /* their standard output and error; FD_NONE: as usual */
 	int sync_fd;	    /* the child's end */
 	bool bound;	    /* see struct bundle */
+	bool at_once;	    /* started without being asked whether it is ready */
 	int creator_fd;	    /* a pidfd of who clones the init, for the time of the clone */
 	int gate_fd;	    /* the parent's end, kept open in the child for whoever starts it */
 	int *fds;	    /* owned: closed by plan_close */
@@ -140,6 +149,9 @@ int plan_own(struct plan *p, int fd);
 
 /* The absolute path of an open directory, in the arena; NULL: none. */
 const char *plan_path_of(struct plan *p, int fd);
+
+/* After groups_finish: the sources of mounts of cgroups. */
+[[nodiscard]] int plan_cgroups(struct plan *p, struct err *e);
 
 /* Mounts and root, in plan_mounts.c. */
 [[nodiscard]] int plan_root(struct plan *p, const struct bundle *b, struct err *e);

@@ -352,6 +352,42 @@ static int check_unified(const struct plan_mount *pm, struct err *e)
  * a cgroup namespace: in a new one that directory is the root. Where it has none, the caller's
  * own, in which it is, to look at.
  */
+static int cgroup_sources(struct plan *p, struct plan_mount *pm, struct err *e)
+{
+	const struct groups *g = p->groups;
+
+	for (size_t i = 0; i < g->n; i++) {
+		struct plan_cgroup *pc = &pm->cgroups[pm->cgroups_n];
+		auto_fd int own = FD_NONE;
+		int dir = g->at[i].dir_fd, r;
+
+		if (dir < 0)
+			dir = own = cgroup_open(&g->layout.at[i], g->layout.at[i].own);
+		if (dir < 0)
+			continue;
+		*pc = (struct plan_cgroup){ .name = g->layout.at[i].dir,
+					    .tree_fd = FD_NONE,
+					    .place = i,
+					    .only_to_look = own >= 0 };
+		pm->cgroups_n++;
+		if (p->late) {
+			pc->path = plan_path_of(p, dir);
+			if (!pc->path)
+				return err_set(e, ERR_EXHAUSTED, ENOMEM, "out of memory");
+			continue;
+		}
+		pc->tree_fd = plan_own(p, mount_clone(dir, "", false));
+		r = pc->tree_fd < 0 ? err_sys(e, -pc->tree_fd, "mount at '%.100s': cgroup %s",
+					      pm->destination, pc->name)
+				    : plan_cgroup_ready(pm, pc, e);
+		if (r < 0)
+			return r;
+	}
+	if (!p->late)
+		plan_cgroups_done(p, pm);
+	return 0;
+}
+
 static int plan_cgroup_mount(struct plan *p, const struct spec_mount *m, struct plan_mount *pm,
 			     struct err *e)
 {
@@ -371,35 +407,19 @@ static int plan_cgroup_mount(struct plan *p, const struct spec_mount *m, struct 
 	pm->cgroups = arena_array(p->a, g->n, sizeof(*pm->cgroups));
 	if (!pm->cgroups)
 		return err_set(e, ERR_EXHAUSTED, ENOMEM, "out of memory");
-	for (size_t i = 0; i < g->n; i++) {
-		struct plan_cgroup *pc = &pm->cgroups[pm->cgroups_n];
-		auto_fd int own = FD_NONE;
-		int dir = g->at[i].dir_fd, r;
+	/* A unified one alone is there from the beginning, and becomes another kind of mount. */
+	return p->groups_due && !(g->n == 1 && g->at[0].unified) ? 0 : cgroup_sources(p, pm, e);
+}
 
-		if (dir < 0)
-			dir = own = cgroup_open(&g->layout.at[i], g->layout.at[i].own);
-		if (dir < 0)
-			continue;
-		*pc = (struct plan_cgroup){ .name = g->layout.at[i].dir,
-					    .tree_fd = FD_NONE,
-					    .only_to_look = own >= 0 };
-		pm->cgroups_n++;
-		if (p->late) {
-			pc->path = plan_path_of(p, dir);
-			if (!pc->path)
-				return err_set(e, ERR_EXHAUSTED, ENOMEM, "out of memory");
-			continue;
-		}
-		pc->tree_fd = plan_own(p, mount_clone(dir, "", false));
-		r = pc->tree_fd < 0 ? err_sys(e, -pc->tree_fd, "mount at '%.100s': cgroup %s",
-					      pm->destination, pc->name)
-				    : plan_cgroup_ready(pm, pc, e);
-		if (r < 0)
-			return r;
+int plan_cgroups(struct plan *p, struct err *e)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < p->mounts_n && r == 0; i++) {
+		if (p->mounts[i].kind == PLAN_MOUNT_CGROUP && p->mounts[i].cgroups_n == 0)
+			r = cgroup_sources(p, &p->mounts[i], e);
 	}
-	if (!p->late)
-		plan_cgroups_done(p, pm);
-	return 0;
+	return r;
 }
 
 /*

@@ -362,8 +362,11 @@ static int do_cgroup(struct plan *p, struct plan_mount *m, struct err *e)
 		{ .key = "source", .value = "tmpfs", .fd = FD_NONE }
 	};
 	struct mount_change change = { .set = m->words.set & MOUNT_ATTR_RDONLY };
+	int r = groups_arrive(p, e);
+
+	if (r < 0)
+		return r;
 	auto_fd int target = target_of(p, m), fd = FD_NONE;
-	int r = 0;
 
 	if (target < 0)
 		return where(e, target, m->destination);

@@ -57,9 +57,8 @@ static const struct json_field record_fields[] = {
 static const struct json_table record_table = JSON_TABLE(struct record, record_fields,
 							 JSON_UNKNOWN_IGNORE);
 
-int container_save(const struct instance *in, int state_fd, struct err *e)
+int container_save_as(struct container *c, enum engine_state state, int state_fd, struct err *e)
 {
-	const struct container *c = (const struct container *) in;
 	auto_buf struct buf text = BUF_INIT(STATE_MAX);
 	struct json_writer w = JSON_WRITER(&text);
 	char path[GROUPS_PATH_MAX];
@@ -67,8 +66,8 @@ int container_save(const struct instance *in, int state_fd, struct err *e)
 
 	json_w_object(&w, NULL);
 	json_w_string(&w, "id", c->id);
-	json_w_string(&w, "state", engine_state_name(in->state));
-	json_w_i64(&w, "pid", in->pid);
+	json_w_string(&w, "state", engine_state_name(state));
+	json_w_i64(&w, "pid", c->in.pid);
 	json_w_u64(&w, "ident", c->ident);
 	json_w_u64(&w, "gate", (uint64_t) c->gate_number);
 	json_w_u64(&w, "namespaces", c->ns_flags);
@@ -94,9 +93,18 @@ int container_save(const struct instance *in, int state_fd, struct err *e)
 			  : buf_error(&text);
 	if (r < 0)
 		return err_sys(e, -r, "writing the instance's state");
+	c->saved = state;
 	r = c->groups ? groups_save(c->groups, state_fd, e) : 0;
 	r = r < 0 ? r : hostroot_save(&c->hostroot, state_fd, e);
 	return r < 0 ? r : rdt_save(&c->rdt, state_fd, e);
+}
+
+int container_save(struct instance *in, int state_fd, struct err *e)
+{
+	struct container *c = container_of_instance(in);
+
+	return c->let_go && c->saved == in->state ? 0
+						  : container_save_as(c, in->state, state_fd, e);
 }
 
 static enum engine_state state_of(const char *name)
