@@ -22,6 +22,7 @@ struct cli {
 	const struct verb *verb;
 	const struct verb *root; /* of all verbs */
 	bool debug;
+	int user_fd;	/* owned: an ordinary user's namespaces (svc/user.h) */
 	int out_status; /* what became of writing: 0 or -errno */
 };
 

@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "base/loop.h"
 #include "cli/cli.h"
+#include "cli/user.h"
 #include "cli/verbs.h"
 
 #define ARENA_MAX (512u << 20) /* bytes one call may use: ps of very many workloads */
@@ -105,7 +106,9 @@ static int call(struct cli *c, int argc, char *const *argv)
 		cli_warn(c, "usage: %s %s", c->path, v->usage);
 		return CLI_FAILED; /* as docker: a wrong number is 1, a wrong flag 125 */
 	}
-	return v->run(c, options, args);
+	int status = cli_user(c);
+
+	return status == CLI_OK ? v->run(c, options, args) : status;
 }
 
 /* Down the tree by one word after the other. */
@@ -195,6 +198,7 @@ int main(int argc, char **argv)
 
 	c = (struct cli){ .arena = ARENA_INIT(ARENA_MAX),
 			  .out = BUF_INIT(OUT_MAX),
+			  .user_fd = FD_NONE,
 			  .path = "atoll",
 			  .verb = &verb_root,
 			  .root = &verb_root };

@@ -21,6 +21,8 @@
 #include "sys/mount.h"
 #include "sys/ns.h"
 
+#define MAPS_MAX 340 /* lines of an id map (Linux 4.15) */
+
 #if defined(__SANITIZE_ADDRESS__)
 #define SANITIZED true
 #else
@@ -57,7 +59,8 @@ pid_t confine_fork(struct err *e)
 {
 	static const uint64_t spaces = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC |
 				       CLONE_NEWUTS;
-	const struct ns_map all = { .inside = 0, .outside = 0, .count = UINT32_MAX };
+	struct ns_map uids[MAPS_MAX], gids[MAPS_MAX];
+	size_t uids_n = 0, gids_n = 0;
 	bool mapped = true;
 	int go[2], pidfd = FD_NONE, r = 0;
 	pid_t pid;
@@ -84,9 +87,10 @@ pid_t confine_fork(struct err *e)
 		return err_sys(e, -pid, "make namespaces for the unpacker");
 	}
 	if (mapped) {
-		r = ns_write_map(pid, NS_MAP_UID, &all, 1);
-		if (r == 0)
-			r = ns_write_map(pid, NS_MAP_GID, &all, 1);
+		r = ns_same_ids(NS_MAP_UID, uids, MAPS_MAX, &uids_n);
+		r = r < 0 ? r : ns_same_ids(NS_MAP_GID, gids, MAPS_MAX, &gids_n);
+		r = r < 0 ? r : ns_write_map(pid, NS_MAP_UID, uids, uids_n);
+		r = r < 0 ? r : ns_write_map(pid, NS_MAP_GID, gids, gids_n);
 	}
 	if (r == 0 && send(go[0], &c, 1, MSG_NOSIGNAL) < 0)
 		r = -errno;

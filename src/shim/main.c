@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
@@ -21,6 +22,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "shim/shim.h"
+#include "store/paths.h"
 
 #define STATE_FD     4
 #define REAP_AT_ONCE 256 /* of a fork bomb's orphans, before others get their turn */
@@ -55,6 +57,18 @@ void guard_raise(struct shim *s)
 {
 	if (*s->oom_score)
 		(void) file_put(AT_FDCWD, "/proc/self/oom_score_adj", STR(OOM_SCORE));
+}
+
+/*
+ * An ordinary user's shim keeps his namespaces as long as it is there: held to its end
+ * (svc/user.c). Root has no such file.
+ */
+static void user_hold(void)
+{
+	int fd = openat(STATE_FD, "../../" PATHS_USER, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+
+	if (fd >= 0)
+		(void) flock(fd, LOCK_SH);
 }
 
 /* ---- signals ----------------------------------------------------------------------------- */
@@ -145,6 +159,7 @@ static int init(struct shim *s)
 	if (r < 0)
 		return r;
 	guard_init(s);
+	user_hold();
 	return client_new(s, SHIM_FD) ? 0 : -ENOMEM;
 }
 

@@ -67,13 +67,38 @@ static int directory_init(char ret[static PATHS_MAX], const char *given, const c
 	return path_clean(given, ret, PATHS_MAX, what, e);
 }
 
+/* XDG base directory specification; without a login manager's directory one in /tmp. */
+static void user_defaults(char ret_root[static PATHS_MAX], char ret_state[static PATHS_MAX])
+{
+	const char *data = secure_getenv("XDG_DATA_HOME"), *home = secure_getenv("HOME");
+	const char *run = secure_getenv("XDG_RUNTIME_DIR");
+	char made[40];
+	struct stat st;
+
+	if (data && data[0] == '/')
+		(void) snprintf(ret_root, PATHS_MAX, "%s/atoll", data);
+	else if (home && home[0] == '/')
+		(void) snprintf(ret_root, PATHS_MAX, "%s/.local/share/atoll", home);
+	(void) snprintf(made, sizeof(made), "/run/user/%u", geteuid());
+	if (run && run[0] == '/')
+		(void) snprintf(ret_state, PATHS_MAX, "%s/atoll", run);
+	else if (lstat(made, &st) == 0 && S_ISDIR(st.st_mode) && st.st_uid == geteuid())
+		(void) snprintf(ret_state, PATHS_MAX, "%s/atoll", made);
+	else
+		(void) snprintf(ret_state, PATHS_MAX, "/tmp/atoll-%u", geteuid());
+}
+
 int paths_init(struct paths *p, const char *root, const char *state, struct err *e)
 {
-	int r = directory_init(p->root, root, "ATOLL_ROOT", ROOT_DEFAULT, e);
+	char root_default[PATHS_MAX] = ROOT_DEFAULT, state_default[PATHS_MAX] = STATE_DEFAULT;
+	int r;
 
+	if (geteuid() != 0)
+		user_defaults(root_default, state_default);
+	r = directory_init(p->root, root, "ATOLL_ROOT", root_default, e);
 	if (r < 0)
 		return r;
-	return directory_init(p->state, state, "ATOLL_STATE", STATE_DEFAULT, e);
+	return directory_init(p->state, state, "ATOLL_STATE", state_default, e);
 }
 
 static int make_below(const char *top, const char *const *names, const mode_t *modes, size_t n,

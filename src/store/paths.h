@@ -13,6 +13,7 @@
  *	  workloads/ID/				config.json, hosts, hostname, resolv.conf, shm/,
  *						upper/, work/, workload.log[.N]
  *	STATE  (until reboot; --state, ATOLL_STATE, default /run/atoll)
+ *	  user, user.lock			an ordinary user's namespaces (svc/user.c)
  *	  workloads/ID/				0700: shim.sock, pid, the engine's state
  *	  @seccomp/				0700: the container engine's compiled filters
  */
@@ -26,6 +27,11 @@ struct paths {
 	char root[PATHS_MAX];
 	char state[PATHS_MAX];
 };
+
+/* Of an ordinary user the defaults are ~/.local/share/atoll and XDG_RUNTIME_DIR/atoll. */
+
+/* In STATE. */
+#define PATHS_USER "user"
 
 /* Names in ROOT/tmp of what is left of removed workloads. */
 #define PATHS_ASIDE "workload-"

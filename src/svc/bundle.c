@@ -14,6 +14,7 @@
 #include "image/resolve.h"
 #include "svc/bundle_parts.h"
 #include "sys/mount.h"
+#include "sys/ns.h"
 #include "sys/path.h"
 
 #define PLAN_MAX (4u << 20) /* bytes of a config.json */
@@ -33,7 +34,7 @@ static int overlay_by_names(const int *layers, size_t n, int upper, int work, bo
 {
 	auto_buf struct buf lower = BUF_INIT(255);
 	char upper_name[16], work_name[16];
-	struct mount_option opts[4] = {};
+	struct mount_option opts[5] = {};
 	size_t opts_n = 0;
 
 	for (size_t i = 0; i < n; i++)
@@ -49,6 +50,8 @@ static int overlay_by_names(const int *layers, size_t n, int upper, int work, bo
 	}
 	if (thrown_away)
 		opts[opts_n++] = (struct mount_option){ .key = "volatile" };
+	if (ns_in_user())
+		opts[opts_n++] = (struct mount_option){ .key = "userxattr" };
 	auto_fd int here = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (here < 0 || chdir("/proc/self/fd") < 0)
 		return -errno;
@@ -71,7 +74,7 @@ static int overlay_by_names(const int *layers, size_t n, int upper, int work, bo
 static int overlay(const int *layers, size_t n, int upper, int work, bool thrown_away, int *ret_fd,
 		   struct err *e)
 {
-	auto_free struct mount_option *opts = calloc(n + 3, sizeof(*opts));
+	auto_free struct mount_option *opts = calloc(n + 4, sizeof(*opts));
 	char why[MOUNT_WHY_MAX] = "";
 	size_t opts_n = 0;
 
@@ -86,6 +89,8 @@ static int overlay(const int *layers, size_t n, int upper, int work, bool thrown
 		opts[opts_n++] =
 			(struct mount_option){ .key = "workdir", .is_fd = true, .fd = work };
 	}
+	if (ns_in_user())
+		opts[opts_n++] = (struct mount_option){ .key = "userxattr" };
 	if (thrown_away) {
 		opts[opts_n++] = (struct mount_option){ .key = "volatile" };
 		/* Marks of a start before this one: the kernel refuses what a crash may have left

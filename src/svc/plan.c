@@ -9,6 +9,7 @@
 #include "store/workload.h"
 #include "svc/plan_devices.h"
 #include "svc/plan_process.h"
+#include "sys/ns.h"
 
 #define SHM_DEFAULT ((uint64_t) 64 << 20)
 #define INIT_INSIDE "/dev/init"
@@ -173,6 +174,8 @@ const char *plan_cgroups_path(const struct workload_config *c, const char *id, s
 
 	if (parent && *parent)
 		return arena_printf(a, "%s%s/%s", parent[0] == '/' ? "" : "/", parent, id);
+	if (ns_in_user())
+		return ""; /* a user's: beside or below his own, or none */
 	return arena_printf(a, "/atoll/%s", id);
 }
 
@@ -183,7 +186,8 @@ static int cgroup_write(const struct plan_input *in, struct json_writer *w, stru
 
 	if (!path)
 		return err_set(e, ERR_EXHAUSTED, ENOMEM, "out of memory");
-	json_w_string(w, "cgroupsPath", path);
+	if (path[0])
+		json_w_string(w, "cgroupsPath", path);
 	return 0;
 }
 

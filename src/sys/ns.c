@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -18,6 +19,9 @@
 #include "base/auto.h"
 #include "base/buf.h"
 #include "base/file.h"
+#include "base/num.h"
+
+#define FIRST_USER_NS 0xEFFFFFFDu
 
 pid_t ns_clone(uint64_t flags, int cgroup_fd, int *ret_pidfd)
 {
@@ -80,24 +84,41 @@ int ns_deny_setgroups(pid_t pid)
 	return file_put(AT_FDCWD, path, STR("deny"));
 }
 
+int ns_same_ids(enum ns_map_kind kind, struct ns_map *ret_maps, size_t max, size_t *ret_n)
+{
+	auto_buf struct buf text = BUF_INIT(1 << 16);
+	int r = file_read(AT_FDCWD,
+			  kind == NS_MAP_UID ? "/proc/self/uid_map" : "/proc/self/gid_map", &text);
+	size_t n = 0;
+
+	if (r < 0)
+		return r;
+	for (struct str rest = buf_str(&text); rest.p && rest.n > 0;) {
+		struct str line = str_trim(str_cut(rest, '\n', &rest)), count;
+		struct str inside = str_cut(line, ' ', &count);
+		struct ns_map *m = &ret_maps[n];
+
+		if (!count.p)
+			continue;
+		(void) str_cut(str_trim(count), ' ', &count); /* what it is outside */
+		if (n == max)
+			return -E2BIG;
+		if (num_parse_u32(inside, 0, UINT32_MAX, &m->inside) < 0 ||
+		    num_parse_u32(str_trim(count), 1, UINT32_MAX, &m->count) < 0)
+			return -EINVAL;
+		m->outside = m->inside;
+		n++;
+	}
+	*ret_n = n;
+	return 0;
+}
+
 bool ns_in_user(void)
 {
-	static const char *const all[] = { "0", "0", "4294967295" };
-	auto_buf struct buf text = BUF_INIT(4096);
-	struct str rest;
+	struct stat st;
 
-	/* Kernels without user namespaces have no such file. */
-	if (file_read(AT_FDCWD, "/proc/self/uid_map", &text) < 0)
-		return false;
-	rest = str_trim(buf_str(&text));
-	for (size_t i = 0; i < ARRAY_SIZE(all); i++) {
-		struct str word = str_cut(rest, ' ', &rest);
-
-		rest = str_trim(rest);
-		if (!str_is(word, all[i]))
-			return true;
-	}
-	return false;
+	/* One number since Linux 3.8, and part of the interface since 6.18 (nsfs.h). */
+	return stat("/proc/self/ns/user", &st) == 0 && st.st_ino != FIRST_USER_NS;
 }
 
 int ns_user_holder(const struct ns_map *uids, size_t uids_n, const struct ns_map *gids,

@@ -28,6 +28,9 @@ enum ns_map_kind { NS_MAP_UID, NS_MAP_GID };
 [[nodiscard]] int ns_deny_setgroups(pid_t pid);
 /* Whether the caller's user namespace is another than the machine's first one. */
 bool ns_in_user(void);
+/* Every id of the caller's own user namespace to itself: for one more within it. At most max. */
+[[nodiscard]] int ns_same_ids(enum ns_map_kind kind, struct ns_map *ret_maps, size_t max,
+			      size_t *ret_n);
 /* A user namespace with these maps and nobody in it, for idmapped mounts: gives its descriptor. */
 [[nodiscard]] int ns_user_holder(const struct ns_map *uids, size_t uids_n,
 				 const struct ns_map *gids, size_t gids_n);

@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
@@ -121,4 +122,45 @@ int process_boot_id(char ret_id[static PROCESS_BOOT_ID_MAX])
 	text[n] = '\0';
 	memcpy(ret_id, text, sizeof(text));
 	return 0;
+}
+
+/* Field n of /proc/self/stat, from the third on. */
+static uint64_t stat_field(struct str text, unsigned n)
+{
+	uint64_t v = 0;
+
+	for (unsigned i = 3; i <= n; i++) {
+		struct str word = str_cut(text, ' ', &text);
+
+		if (i == n && num_parse_u64(word, 0, UINT64_MAX, &v) < 0)
+			return 0;
+	}
+	return v;
+}
+
+void process_retitle(const char *title)
+{
+	auto_fd int fd = open("/proc/self/stat", O_RDONLY | O_CLOEXEC);
+	const char *name_end;
+	uint64_t from, to;
+	char text[2048];
+	ssize_t got;
+	size_t n;
+
+	(void) prctl(PR_SET_NAME, title);
+	got = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+	if (got <= 0)
+		return;
+	text[got] = '\0';
+	name_end = strrchr(text, ')');
+	if (!name_end || name_end[1] != ' ')
+		return;
+	/* Where the kernel says that the arguments are, in our own memory: proc(5), 48 and 49. */
+	from = stat_field(str_of(name_end + 2), 48);
+	to = stat_field(str_of(name_end + 2), 49);
+	if (!from || to <= from)
+		return;
+	memset((void *) (uintptr_t) from, 0, to - from);
+	n = strlen(title);
+	memcpy((void *) (uintptr_t) from, title, n < to - from ? n : to - from - 1);
 }

@@ -32,6 +32,9 @@ bool process_alive_next(pid_t pid, uint64_t ident, enum process_kind *kind);
  */
 bool process_pid_runs(pid_t pid);
 
+/* What the list of processes shows of the caller instead of its arguments, which are gone. */
+void process_retitle(const char *title);
+
 #define PROCESS_BOOT_ID_MAX 37
 /* /proc/sys/kernel/random/boot_id. 0 or -errno. */
 [[nodiscard]] int process_boot_id(char ret_id[static PROCESS_BOOT_ID_MAX]);

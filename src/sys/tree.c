@@ -147,7 +147,7 @@ static int copy_xattrs(int from, int to)
 		return errno == ENOTSUP ? 0 : -errno;
 	for (char *z = names; z < names + n; z += strlen(z) + 1) {
 		/* The overlay's own marks mean something only where they are. */
-		if (strncmp(z, "trusted.overlay.", 16) == 0)
+		if (strncmp(z, "trusted.overlay.", 16) == 0 || strncmp(z, "user.overlay.", 13) == 0)
 			continue;
 		ssize_t m = fgetxattr(from, z, value, sizeof(value));
 		if (m < 0 || fsetxattr(to, z, value, (size_t) m, 0) < 0) {

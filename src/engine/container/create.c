@@ -24,11 +24,11 @@
 #include "engine/container/container.h"
 #include "engine/container/groups.h"
 #include "engine/container/hooks.h"
-#include "engine/container/idmap.h"
 #include "engine/container/listener.h"
 #include "engine/container/netdevs.h"
 #include "engine/container/plan.h"
 #include "engine/container/seccomp.h"
+#include "engine/idmap.h"
 #include "sys/fdpass.h"
 #include "sys/pidfd.h"
 #include "sys/process.h"
@@ -124,7 +124,7 @@ static int write_maps(struct making *m, pid_t pid, struct err *e)
 	r = set_from_outside(p, pid, e);
 	if (r < 0)
 		return r;
-	r = idmap_write(p, pid, e);
+	r = idmap_write(pid, p->uid_maps, p->uid_maps_n, p->gid_maps, p->gid_maps_n, e);
 	if (r < 0)
 		return r;
 	r = go_on(m->sync_fd);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "engine/container/idmap.h"
+#include "engine/idmap.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -10,14 +10,16 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include "base/arena.h"
 #include "base/auto.h"
-#include "engine/container/plan.h"
+
 #include "sys/caps.h"
 #include "sys/pidfd.h"
 #include "sys/spawn.h"
 
 /* They ask the user database, which may be somewhere in a network. */
 #define HELPER_WITHIN (60 * NSEC_PER_SEC)
+#define ARGV_MAX      (1u << 20)
 
 struct kind {
 	enum ns_map_kind kind;
@@ -153,9 +155,11 @@ static int write_one(const struct kind *k, struct arena *a, pid_t pid, const str
 	return r < 0 ? err_sys(e, -r, "%s", k->key) : 0;
 }
 
-int idmap_write(const struct plan *p, pid_t pid, struct err *e)
+int idmap_write(pid_t pid, const struct ns_map *uid_maps, size_t uids_n,
+		const struct ns_map *gid_maps, size_t gids_n, struct err *e)
 {
-	int r = write_one(&uids, p->a, pid, p->uid_maps, p->uid_maps_n, geteuid(), e);
+	auto_arena struct arena a = ARENA_INIT(ARGV_MAX);
+	int r = write_one(&uids, &a, pid, uid_maps, uids_n, geteuid(), e);
 
-	return r < 0 ? r : write_one(&gids, p->a, pid, p->gid_maps, p->gid_maps_n, getegid(), e);
+	return r < 0 ? r : write_one(&gids, &a, pid, gid_maps, gids_n, getegid(), e);
 }
