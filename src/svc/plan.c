@@ -203,7 +203,7 @@ static int seccomp_write(const struct plan_input *in, const struct plan_security
 	return 0;
 }
 
-static int linux_write(const struct plan_input *in, const struct plan_security *sec,
+static int linux_write(struct svc *s, const struct plan_input *in, const struct plan_security *sec,
 		       const char *const *caps, struct json_writer *w, struct arena *a,
 		       struct err *e)
 {
@@ -213,11 +213,13 @@ static int linux_write(const struct plan_input *in, const struct plan_security *
 
 	if (r < 0)
 		return r;
+	struct resources_config resources = plan_enforceable(s, &c->resources);
+
 	json_w_object(w, "linux");
 	r = cgroup_write(in, w, a, e);
 	namespaces_write(in, w);
 	if (r >= 0)
-		r = plan_resources(&c->resources, c, w, "resources", e);
+		r = plan_resources(&resources, c, w, "resources", e);
 	plan_devices_write(w, &devices);
 	if (c->sysctls_n > 0) {
 		json_w_object(w, "sysctl");
@@ -320,7 +322,7 @@ int plan_write(struct svc *s, const struct plan_input *in, struct arena *a, stru
 		json_w_end(&w);
 	}
 	if (r >= 0)
-		r = linux_write(in, &sec, (const char *const *) caps, &w, a, e);
+		r = linux_write(s, in, &sec, (const char *const *) caps, &w, a, e);
 	json_w_end(&w);
 	if (r >= 0 && !buf_ok(out))
 		return err_sys(e, -buf_error(out), "write the plan of workload %.12s", in->id);

@@ -72,6 +72,8 @@ extern const char *const plan_masked_paths[], *const plan_readonly_paths[];
 
 /* linux.cgroupsPath; in the arena, NULL: no memory. */
 const char *plan_cgroups_path(const struct workload_config *c, const char *id, struct arena *a);
+/* As much of it as this machine can do; what docker leaves out then is left out, with a notice. */
+struct resources_config plan_enforceable(struct svc *s, const struct resources_config *r);
 /* The linux.resources object of a configuration; key NULL at the root (update). */
 [[nodiscard]] int plan_resources(const struct resources_config *r, const struct workload_config *c,
 				 struct json_writer *w, const char *key, struct err *e);

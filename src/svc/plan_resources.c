@@ -11,6 +11,8 @@
 #include "base/num.h"
 #include "svc/plan.h"
 #include "svc/plan_devices.h"
+#include "svc/svc.h"
+#include "sys/cgroup.h"
 
 #define PERIOD_US 100000u /* the kernel's default */
 
@@ -335,6 +337,28 @@ static int rules_write(const struct workload_config *c, struct json_writer *w, s
 		r = cgroup_rule(w, c->device_rules[i], e);
 	json_w_end(w);
 	return r;
+}
+
+struct resources_config plan_enforceable(struct svc *s, const struct resources_config *r)
+{
+	auto_cgroup_layout struct cgroup_layout l = CGROUP_LAYOUT_INIT;
+	struct resources_config c = *r;
+
+	if (!c.swappiness_set && !c.oom_kill_disable)
+		return c;
+	if (cgroup_layout_open(&l) < 0)
+		return c;
+	for (size_t i = 0; i < l.n; i++) {
+		if (!l.at[i].unified && (l.at[i].controllers & CGROUP_MEMORY))
+			return c;
+	}
+	if (c.swappiness_set)
+		svc_notice(s, "--memory-swappiness: cgroup v2 has no such setting; discarded");
+	if (c.oom_kill_disable)
+		svc_notice(s, "--oom-kill-disable: cgroup v2 has no such setting; discarded");
+	c.swappiness_set = false;
+	c.oom_kill_disable = false;
+	return c;
 }
 
 int plan_resources(const struct resources_config *r, const struct workload_config *c,

@@ -144,6 +144,16 @@ def test_limits_above_the_machines_are_taken_down_and_told(atoll, busybox):
     assert r.out == "700\n" and not r.err
 
 
+def test_what_cgroup_v2_lacks_is_discarded_and_told(atoll, busybox):
+    v1 = os.path.exists("/sys/fs/cgroup/memory/memory.swappiness")
+    r = atoll("run", "--rm", "--memory", "64m", "--memory-swappiness", "40", "--oom-kill-disable",
+              busybox, "sh", "-c", "cat /sys/fs/cgroup/memory/memory.swappiness || true")
+    if v1:
+        assert r.out == "40\n" and "discarded" not in r.err
+    else:
+        assert "--memory-swappiness: cgroup v2" in r.err and "--oom-kill-disable: cgroup v2" in r.err
+
+
 def test_read_only_root(atoll, busybox):
     out = inside(atoll, busybox, "--read-only", "--tmpfs", "/tmp:size=64k",
                  script="touch /x 2>&1; touch /tmp/y && echo fine")
