@@ -146,7 +146,7 @@ def named(path, err):
     """The error names the field, or what it stands in: "mount at '/proc'", "device '/'"."""
     keys = [k for k in path if isinstance(k, str)][-3:]
     parts = {k for k in keys if k not in ("process", "linux", "resources")} or keys
-    words = {"args": 'exec: \\"'}
+    words = {"args": 'exec: \\"', "namespaces": "namespace", "linux": "namespace"}
     return any(w.lower() in err.lower() for k in parts
                for w in (k, k.removesuffix("s") + " ", words.get(k, k)))
 
@@ -264,7 +264,7 @@ def at(spec, path, value):
     ("uidMappings", {"linux.uidMappings": MAPS}),
     ("gidMappings", {"linux.uidMappings": MAPS,
                      "linux.namespaces": WHOLE["linux"]["namespaces"] + [{"type": "user"}]}),
-    ("mount namespace", {"linux.namespaces": [{"type": "uts"}, {"type": "time"}]}),
+    ("MNT namespace", {"linux.namespaces": [{"type": "uts"}, {"type": "time"}]}),
     ("sysctl", {"linux.sysctl": {"kernel.hostname": "x"}}),
     ("domainname", {"linux.sysctl": {"kernel.domainname": "x"}}),
     ("scheduler", {"process.scheduler": {"policy": "SCHED_OTHER", "priority": 5}}),
