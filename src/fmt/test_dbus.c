@@ -13,7 +13,7 @@ static void test_call(void)
 	struct dbus_message m;
 	struct str text;
 	uint32_t n;
-	size_t size;
+	size_t size = 0;
 
 	dbus_string(&body, STR("x.scope"));
 	dbus_u32(&body, 7);

@@ -20,6 +20,17 @@ struct request {
 	};
 };
 
+/* <linux/netlink.h>'s macros take constness away. */
+static const void *message_data(const struct nlmsghdr *h)
+{
+	return (const char *) h + NLMSG_HDRLEN;
+}
+
+static const void *attribute_data(const struct rtattr *a)
+{
+	return (const char *) a + RTA_LENGTH(0);
+}
+
 /* The header of a request and the fixed struct that follows it. */
 static void *begin(struct request *q, uint16_t type, uint16_t flags, size_t fixed)
 {
@@ -56,7 +67,7 @@ typedef int (*take_fn)(const struct nlmsghdr *h, void *to);
 
 static int take_error(const struct nlmsghdr *h)
 {
-	const struct nlmsgerr *err = NLMSG_DATA(h);
+	const struct nlmsgerr *err = message_data(h);
 
 	return h->nlmsg_len < NLMSG_LENGTH(sizeof(*err)) ? -EBADMSG : err->error;
 }
@@ -135,7 +146,7 @@ static const struct rtattr *attribute(const struct nlmsghdr *h, size_t fixed,
 
 static int take_link(const struct nlmsghdr *h, void *to)
 {
-	const struct ifinfomsg *info = NLMSG_DATA(h);
+	const struct ifinfomsg *info = message_data(h);
 	struct netlink_link *l = to;
 
 	if (h->nlmsg_type != RTM_NEWLINK || h->nlmsg_len < NLMSG_LENGTH(sizeof(*info)))
@@ -147,7 +158,7 @@ static int take_link(const struct nlmsghdr *h, void *to)
 		size_t n = RTA_PAYLOAD(a);
 
 		if (a->rta_type == IFLA_IFNAME && n > 0 && n <= sizeof(l->name)) {
-			memcpy(l->name, RTA_DATA(a), n);
+			memcpy(l->name, attribute_data(a), n);
 			l->name[n - 1] = '\0';
 		}
 	}
@@ -217,7 +228,7 @@ struct addresses {
 
 static int take_address(const struct nlmsghdr *h, void *to)
 {
-	const struct ifaddrmsg *info = NLMSG_DATA(h);
+	const struct ifaddrmsg *info = message_data(h);
 	struct addresses *all = to;
 	struct netlink_address *one;
 
@@ -243,13 +254,13 @@ static int take_address(const struct nlmsghdr *h, void *to)
 							  : NULL;
 
 		if (at && n == one->n) {
-			memcpy(at, RTA_DATA(a), n);
+			memcpy(at, attribute_data(a), n);
 			one->present |= 1u << a->rta_type;
 		}
 		if (a->rta_type == IFA_FLAGS && n == sizeof(one->flags))
-			memcpy(&one->flags, RTA_DATA(a), n);
+			memcpy(&one->flags, attribute_data(a), n);
 		if (a->rta_type == IFA_RT_PRIORITY && n == sizeof(one->priority))
-			memcpy(&one->priority, RTA_DATA(a), n);
+			memcpy(&one->priority, attribute_data(a), n);
 	}
 	return 1;
 }
