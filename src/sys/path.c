@@ -153,11 +153,25 @@ static int walk_start(struct walk *w, const char *path, size_t n)
 	return 0;
 }
 
+/* Where only the last component is missing, as it mostly is; else -ENOENT. */
+static int make_last(int root, const char *path, mode_t mode)
+{
+	const char *name = NULL;
+	auto_fd int parent = path_parent(root, path, false, 0, &name);
+
+	if (parent < 0 || streq(name, ".") || streq(name, "..") || mkdirat(parent, name, mode) < 0)
+		return -ENOENT;
+	return path_open_how(parent, name, O_PATH | O_DIRECTORY | O_NOFOLLOW, 0,
+			     RESOLVE_NO_SYMLINKS);
+}
+
 int path_make_dir(int root, const char *path, mode_t mode)
 {
 	struct walk w;
 	int fd = path_open_in(root, path, O_PATH | O_DIRECTORY, 0), r;
 
+	if (fd == -ENOENT)
+		fd = make_last(root, path, mode);
 	if (fd != -ENOENT)
 		return fd;
 	r = walk_start(&w, path, strlen(path));

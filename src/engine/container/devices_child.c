@@ -80,18 +80,31 @@ static int attach_node(struct plan *p, const struct spec_device *d, int tree, st
 	return r < 0 ? dev_error(d, r, e) : 0;
 }
 
-static int make_node(struct plan *p, const struct spec_device *d, struct err *e)
+/* "null" of "/dev/null"; NULL: it is not directly in /dev. */
+static const char *name_in_dev(const char *path)
+{
+	const char *name = path + strlen("/dev/");
+
+	return strncmp(path, "/dev/", strlen("/dev/")) == 0 && name[0] && !strchr(name, '/') &&
+			       !streq(name, ".") && !streq(name, "..")
+		       ? name
+		       : NULL;
+}
+
+static int make_node(struct plan *p, int in_dev, const struct spec_device *d, struct err *e)
 {
 	mode_t mode = node_type(d->type) |
 		      (d->file_mode_set || d->file_mode ? d->file_mode & 07777 : 0666);
 	dev_t dev = d->type == 'p' ? 0 : makedev((unsigned) d->major, (unsigned) d->minor);
-	const char *name = NULL;
-	auto_fd int parent = FD_NONE;
+	const char *name = name_in_dev(d->path);
+	auto_fd int other = FD_NONE;
+	int parent = in_dev;
 	struct stat st;
 
 	if (p->bind_devices)
 		return bind_node(p, d, e);
-	parent = path_parent(p->root_fd, d->path, true, 0755, &name);
+	if (!name)
+		parent = other = path_parent(p->root_fd, d->path, true, 0755, &name);
 	if (parent < 0)
 		return dev_error(d, parent, e);
 	if (mknodat(parent, name, mode, dev) < 0) {
@@ -161,7 +174,7 @@ int devices_fill(struct plan *p, struct err *e)
 	if (dev < 0)
 		return err_sys(e, -dev, "/dev of the root file system");
 	for (size_t i = 0; i < ARRAY_SIZE(defaults); i++) {
-		r = listed(l, defaults[i].path) ? 0 : make_node(p, &defaults[i], e);
+		r = listed(l, defaults[i].path) ? 0 : make_node(p, dev, &defaults[i], e);
 		if (r < 0)
 			return r;
 	}
@@ -177,7 +190,7 @@ int devices_fill(struct plan *p, struct err *e)
 		d.path = path;
 		r = p->device_trees && p->device_trees[i] >= 0
 			    ? attach_node(p, &d, p->device_trees[i], e)
-			    : make_node(p, &d, e);
+			    : make_node(p, dev, &d, e);
 		if (r < 0)
 			return r;
 	}

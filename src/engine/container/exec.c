@@ -125,7 +125,15 @@ static int clone_exec(struct exec_plan *xp, struct container *c, pid_t *ret_pid,
 	int dumpable = prctl(PR_GET_DUMPABLE);
 
 	(void) prctl(PR_SET_DUMPABLE, 0);
-	pid = ns_clone(0, FD_NONE, ret_pidfd);
+	int unified = xp->enters ? groups_clone_fd(c->groups) : FD_NONE;
+
+	xp->enters = xp->enters && !xp->fork_inside;
+	xp->plan.groups_born = xp->enters && unified >= 0;
+	pid = ns_clone(0, xp->enters ? unified : FD_NONE, ret_pidfd);
+	if (pid < 0 && xp->plan.groups_born) { /* it has groups below it, say: see groups_attach */
+		xp->enters = false;
+		pid = ns_clone(0, FD_NONE, ret_pidfd);
+	}
 	if (pid == 0)
 		exec_child(xp);
 	(void) prctl(PR_SET_DUMPABLE, dumpable == 1);
@@ -257,12 +265,14 @@ int container_exec(struct instance *in, const struct exec_spec *x, struct exec *
 		plan_close(&xp.plan);
 		return r;
 	}
+	/* Moving another process waits for an RCU grace period in v1: it shall move itself. */
+	xp.enters = c->groups && x->cgroups_n == 0 && groups_open(c->groups);
 	sock = pair[0];
 	xp.plan.sync_fd = pair[1];
 	r = clone_exec(&xp, c, &got.pid, &got.pidfd, e);
 	(void) close(pair[1]);
 	r = r < 0 || !xp.fork_inside ? r : take_pid(sock, &got, e);
-	r = r < 0 ? r : enter_groups(c, x, got.pid, e);
+	r = r < 0 || xp.enters ? r : enter_groups(c, x, got.pid, e);
 	r = r < 0 ? r : rdt_enter(&c->rdt, got.pid, e);
 	if (r == 0 && send(sock, "g", 1, MSG_NOSIGNAL) < 0)
 		r = err_sys(e, errno, "the process for exec is gone");

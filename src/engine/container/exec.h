@@ -8,6 +8,7 @@
 #include "engine/container/plan.h"
 
 struct exec_plan {
+	bool enters;	  /* the cgroups by itself */
 	struct plan plan; /* its process part, sync_fd, proc_fd; no spec */
 	int init_pidfd;	  /* borrowed */
 	int root_fd;	  /* of the init, where it is chrooted; or FD_NONE; the plan's */

@@ -14,6 +14,7 @@
 #include "base/auto.h"
 #include "engine/container/child.h"
 #include "engine/container/exec.h"
+#include "engine/container/groups.h"
 #include "sys/pty.h"
 
 static int set_affinity(const uint64_t *mask, size_t n, const char *key, struct err *e)
@@ -98,6 +99,16 @@ static void fork_inside(struct exec_plan *xp)
 	_exit(child_tell(xp->plan.sync_fd, CHILD_PID, pid, FD_NONE, NULL) < 0);
 }
 
+static int enter(struct plan *p, struct err *e)
+{
+	size_t place = 0;
+	int r = groups_enter(p->groups, p->groups_born, &place);
+
+	return r < 0 ? err_sys(e, -r, "entering the container's cgroup of %s",
+			       p->groups->layout.at[place].dir)
+		     : 0;
+}
+
 void exec_child(struct exec_plan *xp)
 {
 	struct plan *p = &xp->plan;
@@ -111,6 +122,8 @@ void exec_child(struct exec_plan *xp)
 	(void) setsid();
 	/* Specification: `initial` before the cgroup is entered, `final` after. */
 	r = set_affinity(xp->initial_cpus, xp->initial_bytes, "initial", &e);
+	if (r == 0 && xp->enters)
+		r = enter(p, &e);
 	if (r == 0 && child_wait(p->sync_fd) < 0)
 		_exit(1); /* the parent gave up */
 	if (r == 0 && !xp->initial_cpus && !xp->final_cpus)

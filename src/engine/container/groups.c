@@ -402,6 +402,20 @@ int groups_clone_fd(const struct groups *g)
 	return p ? p->dir_fd : FD_NONE;
 }
 
+bool groups_open(struct groups *g)
+{
+	for (size_t i = 0; i < g->n; i++) {
+		struct groups_place *p = &g->at[i];
+
+		if (p->dir_fd < 0 || p->unified || p->enter_fd >= 0)
+			continue;
+		p->enter_fd = openat(p->dir_fd, "tasks", O_WRONLY | O_CLOEXEC);
+		if (p->enter_fd < 0)
+			return false;
+	}
+	return true;
+}
+
 int groups_enter(const struct groups *g, bool cloned_into, size_t *ret_place)
 {
 	if (groups_placed(g))

@@ -121,6 +121,11 @@ int groups_clone_fd(const struct groups *g);
  */
 [[nodiscard]] int groups_enter(const struct groups *g, bool cloned_into, size_t *ret_place);
 /*
+ * Open what groups_enter writes to, after groups_load. False: not all can be entered this way, and
+ * groups_attach does it.
+ */
+bool groups_open(struct groups *g);
+/*
  * Another process enters. `subs` name cgroups below the container's own: "a/b" where it exists,
  * "memory,cpu:a" in those hierarchies of v1; none: the container's own, or on v2, when that takes
  * no processes any more, the one of `init`.

@@ -188,11 +188,11 @@ static void inherit_mode(struct plan_mount *m, int target, char text[static 8])
 
 static int fill_copy(struct plan_mount *m, int mount_fd, int target)
 {
+	if (!m->words.copy_up)
+		return 0;
 	auto_fd int from = openat(target, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	auto_fd int to = openat(mount_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
-	if (!m->words.copy_up)
-		return 0;
 	return from < 0 || to < 0 ? -errno : copy_up(from, to);
 }
 
