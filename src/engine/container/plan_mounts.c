@@ -348,6 +348,28 @@ static int check_unified(const struct plan_mount *pm, struct err *e)
 }
 
 /*
+ * A descriptor that was opened before its process went to another mount namespace (cgroups that a
+ * shim prepared) cannot be cloned there: then the same directory by its path.
+ */
+static int clone_group(const struct groups *g, size_t i, int dir, bool callers)
+{
+	int r = mount_clone(dir, "", false);
+	auto_fd int again = FD_NONE;
+	char path[PATH_MAX];
+	struct stat a, b;
+
+	if (r != -EINVAL)
+		return r;
+	(void) snprintf(path, sizeof(path), "/sys/fs/cgroup/%s/%s", g->layout.at[i].dir,
+			callers ? g->layout.at[i].own : g->at[i].path);
+	again = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (again < 0 || fstat(dir, &a) < 0 || fstat(again, &b) < 0 || a.st_dev != b.st_dev ||
+	    a.st_ino != b.st_ino)
+		return r;
+	return mount_clone(again, "", false);
+}
+
+/*
  * The container's own cgroup in every hierarchy. A clone of its directory serves with and without
  * a cgroup namespace: in a new one that directory is the root. Where it has none, the caller's
  * own, in which it is, to look at.
@@ -376,7 +398,7 @@ static int cgroup_sources(struct plan *p, struct plan_mount *pm, struct err *e)
 				return err_set(e, ERR_EXHAUSTED, ENOMEM, "out of memory");
 			continue;
 		}
-		pc->tree_fd = plan_own(p, mount_clone(dir, "", false));
+		pc->tree_fd = plan_own(p, clone_group(g, i, dir, own >= 0));
 		r = pc->tree_fd < 0 ? err_sys(e, -pc->tree_fd, "mount at '%.100s': cgroup %s",
 					      pm->destination, pc->name)
 				    : plan_cgroup_ready(pm, pc, e);
