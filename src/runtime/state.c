@@ -14,7 +14,7 @@
 #include "fmt/spec.h"
 
 #define ID_MAX	     128
-#define STATE_FILE   "state"
+#define STATE_FILE   "status"
 #define STATE_MAX    (1u << 20) /* without the spec */
 #define LOCK_WAIT    (60 * NSEC_PER_SEC)
 #define LOCK_NAP     (2 * NSEC_PER_MSEC)
@@ -296,7 +296,8 @@ static int read_state(struct runtime *rt, struct container *c, int dir_fd, const
 	if (!c->oci_version || !c->bundle || !c->rootfs || !c->engine || !c->owner || !created ||
 	    clock_parse(str_of(created), &c->created) < 0)
 		return err_set(e, ERR_INTERNAL, 0,
-			       "'%s/%s/state' is not what was written: remove the container "
+			       "'%s/%s/" STATE_FILE
+			       "' is not what was written: remove the container "
 			       "with delete --force",
 			       rt->root, c->id);
 	return 0;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The state directory: ROOT/ID/ with `state` (a line of JSON that says what a container is, and
+ * The state directory: ROOT/ID/ with `status` (a line of JSON that says what a container is, and
  * after it config.json as it was when it was created) and the engine's own files. Made by create,
  * removed by delete; whoever changes a container holds its lock, whoever looks at it does not.
  */

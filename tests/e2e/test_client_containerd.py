@@ -76,7 +76,7 @@ def test_terminal(ctr, name):
 
 def test_a_container_outlives_its_task(ctr, name):
     ctr("run", "-d", *ctr.ours, ctr.image, name, "sleep", "1000")
-    assert (ctr.world.dir / "states/default" / name / "state").exists()
+    assert (ctr.world.dir / "states/default" / name / "status").exists()
     for _ in range(2):
         assert status(ctr, name) == "RUNNING"
         ctr("task", "kill", "-s", "KILL", name)

@@ -151,7 +151,7 @@ def test_pod_is_ready_on_our_runtime(cri, pod):
     assert (s["state"], s["network"]["ip"], s["labels"]) == (READY, "127.0.0.2", {"of": "atoll"})
     assert pod.id in [p["id"] for p in cri.ListPodSandbox()["items"]]
     found = pod.world.states("/run/containerd/runc/k8s.io")
-    assert pod.id in found and (pod.world.try_("cat", f"/run/containerd/runc/k8s.io/{pod.id}/state")
+    assert pod.id in found and (pod.world.try_("cat", f"/run/containerd/runc/k8s.io/{pod.id}/status")
                                 .out.startswith("{"))
 
 

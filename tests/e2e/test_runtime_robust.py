@@ -186,9 +186,9 @@ def test_a_pid_that_another_has_now_is_not_taken_for_it(runtime, bundle, id):
 def test_state_that_was_damaged(runtime, bundle, id):
     runtime.leave("create", "-b", bundle(["/bin/sleep", "1000"]), id)
     pid = runtime.state(id)["pid"]
-    (runtime.state_dir / id / "state").write_text("{")
+    (runtime.state_dir / id / "status").write_text("{")
     r = runtime.fails("state", id, rc=1)
-    assert f"{id}/state" in r.err
+    assert f"{id}/status" in r.err
     assert runtime("list", "-q").out.split() == [id]
     runtime.try_("list")
     runtime("delete", "--force", id)

@@ -26,6 +26,7 @@
 
 #include "base/auto.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "base/num.h"
 #include "engine/container/container.h"
 #include "engine/container/groups.h"
@@ -110,6 +111,11 @@ static int collect_streams(struct restore *x, struct err *e)
 
 		if (!snapshot_is_stream(keys[i]))
 			continue;
+		/* criu seeks to where it was in a file or /dev/null: no pipe can stand for it. */
+		if (strncmp(keys[i], "file[", 5) == 0 && lseek(fd, 0, SEEK_CUR) < 0) {
+			log_debug("restore: stream %zu was a file, and is none now: /dev/null", i);
+			fd = x->plan.host_dev_null;
+		}
 		r = add_fd(x, keys[i], fd, e);
 		if (r < 0)
 			return r;
