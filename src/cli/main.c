@@ -125,6 +125,10 @@ static int dispatch(struct cli *c, struct option_args words, char *const *argv)
 		if (at == words.n || streq(words.argv[at], "--help") || streq(words.argv[at], "-h"))
 			return help(c);
 		en = verb_find(c->verb, words.argv[at]);
+		if (!en && c->verb->otherwise) {
+			c->verb = c->verb->otherwise;
+			break;
+		}
 		if (!en)
 			return unknown_verb(c, words.argv[at]);
 		(void) snprintf(path + n, sizeof(path) - n, " %s", en->name);

@@ -91,6 +91,7 @@ struct verb {
 	/* The verb; gives the exit status. NULL: a group of verbs. */
 	int (*run)(struct cli *c, const void *options, struct option_args args);
 	const struct verb_entry *verbs; /* of a group, ended by a NULL name */
+	const struct verb *otherwise;	/* of a group: what is meant when none of them is named */
 };
 
 struct verb_entry {

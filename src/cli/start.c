@@ -6,11 +6,12 @@
 #include "cli/stream.h"
 #include "cli/verbs.h"
 #include "svc/attach.h"
+#include "svc/checkpoint.h"
 #include "svc/workload.h"
 
 struct options {
 	bool attach, interactive, sig_proxy;
-	const char *detach_keys;
+	const char *detach_keys, *checkpoint, *checkpoint_dir;
 };
 
 static const struct options defaults = { .sig_proxy = true };
@@ -18,6 +19,11 @@ static const struct options defaults = { .sig_proxy = true };
 static const struct option table[] = {
 	{ OPTION_ITEM_(struct options, attach, OPTION_BOOL, "attach", 'a'),
 	  .help = "Attach STDOUT/STDERR and forward signals" },
+	{ OPTION_ITEM_(struct options, checkpoint, OPTION_STRING, "checkpoint", 0),
+	  .value = "string", .help = "Restore from this checkpoint" },
+	{ OPTION_ITEM_(struct options, checkpoint_dir, OPTION_STRING, "checkpoint-dir", 0),
+	  .value = "string", .complete = OPTION_COMPLETE_DIR,
+	  .help = "Use a custom checkpoint storage directory" },
 	{ OPTION_ITEM_(struct options, detach_keys, OPTION_STRING, "detach-keys", 0),
 	  .value = "string", .help = "Override the key sequence for detaching" },
 	{ OPTION_ITEM_(struct options, interactive, OPTION_BOOL, "interactive", 'i'),
@@ -25,6 +31,16 @@ static const struct option table[] = {
 	{ OPTION_ITEM_(struct options, sig_proxy, OPTION_BOOL, "sig-proxy", 0),
 	  .help = "Proxy received signals to the process (default true)" },
 };
+
+static int begin(struct cli *c, const struct options *o, const char *ref,
+		 const struct attach_options *a, struct shim_conn *ret_conn, int *ret_status,
+		 struct err *e)
+{
+	struct checkpoint_options from = { .name = o->checkpoint, .dir = o->checkpoint_dir };
+
+	return o->checkpoint ? workload_restore(&c->svc, ref, &from, a, ret_conn, ret_status, e)
+			     : workload_start(&c->svc, ref, NULL, a, ret_conn, ret_status, e);
+}
 
 static int start_attached(struct cli *c, const struct options *o, const char *ref)
 {
@@ -53,7 +69,7 @@ static int start_attached(struct cli *c, const struct options *o, const char *re
 		terminal_size(STDOUT_FILENO, &a.rows, &a.cols);
 	for (size_t i = 0; i < ARRAY_SIZE(a.sink); i++)
 		a.sink[i] = s.sink[i];
-	if (workload_start(&c->svc, look.info.record.id, NULL, &a, &conn, &status, &e) < 0) {
+	if (begin(c, o, look.info.record.id, &a, &conn, &status, &e) < 0) {
 		(void) cli_fail(c, &e);
 		return status ? status : CLI_FAILED;
 	}
@@ -64,16 +80,19 @@ static int start_one(struct cli *c, const char *ref, const void *options, struct
 {
 	int status;
 
-	(void) options;
-	return workload_start(&c->svc, ref, NULL, NULL, NULL, &status, e);
+	return begin(c, options, ref, NULL, NULL, &status, e);
 }
 
 static int run(struct cli *c, const void *options, struct option_args args)
 {
 	const struct options *o = options;
 
+	if (o->checkpoint && args.n > 1)
+		return cli_failf(c, "you cannot start multiple containers from one checkpoint");
+	if (o->checkpoint_dir && !o->checkpoint)
+		return cli_failf(c, "--checkpoint-dir is of --checkpoint: give that, too");
 	if (!o->attach && !o->interactive)
-		return cli_each(c, args, true, NULL, start_one);
+		return cli_each(c, args, true, o, start_one);
 	if (args.n > 1)
 		return cli_failf(c, "you cannot start and attach multiple containers at once");
 	return start_attached(c, o, args.argv[0]);

@@ -2,8 +2,16 @@
 /* The tree of verbs. A verb that docker has in two places ("ps", "container ls") is one verb. */
 #include "cli/verbs.h"
 
+static const struct verb_entry checkpoint_entries[] = {
+	{ .name = "create", .verb = &verb_checkpoint_create },
+	{ .name = "ls", .aliases = "list", .verb = &verb_checkpoint_ls },
+	{ .name = "rm", .aliases = "remove", .verb = &verb_checkpoint_rm },
+	{},
+};
+
 static const struct verb_entry container_entries[] = {
 	{ .name = "attach", .verb = &verb_attach },
+	{ .name = "checkpoint", .verb = &verb_checkpoint_create },
 	{ .name = "commit", .verb = &verb_commit },
 	{ .name = "cp", .verb = &verb_cp },
 	{ .name = "create", .verb = &verb_create },
@@ -18,6 +26,7 @@ static const struct verb_entry container_entries[] = {
 	{ .name = "prune", .verb = &verb_container_prune },
 	{ .name = "rename", .verb = &verb_rename },
 	{ .name = "restart", .verb = &verb_restart },
+	{ .name = "restore", .verb = &verb_restore },
 	{ .name = "rm", .aliases = "remove", .verb = &verb_rm },
 	{ .name = "run", .verb = &verb_run },
 	{ .name = "start", .verb = &verb_start },
@@ -73,6 +82,13 @@ static const struct verb_entry volume_entries[] = {
 					   .summary = text,                                        \
 					   .verbs = group##_entries }
 
+/* "checkpoint CONTAINER" makes one: podman's and crun's way beside docker's. */
+static const struct verb checkpoint = {
+	.usage = "COMMAND | [OPTIONS] CONTAINER [CHECKPOINT]",
+	.summary = "Manage checkpoints",
+	.verbs = checkpoint_entries,
+	.otherwise = &verb_checkpoint_create,
+};
 GROUP(container, "Manage workloads");
 GROUP(image, "Manage images");
 GROUP(network, "Manage networks");
@@ -81,6 +97,7 @@ GROUP(volume, "Manage volumes");
 
 static const struct verb_entry root_entries[] = {
 	{ .name = "attach", .verb = &verb_attach },
+	{ .name = "checkpoint", .verb = &checkpoint },
 	{ .name = "commit", .verb = &verb_commit },
 	{ .name = "compare", .verb = &verb_compare },
 	{ .name = "completion", .verb = &verb_completion },
@@ -106,6 +123,7 @@ static const struct verb_entry root_entries[] = {
 	{ .name = "ps", .verb = &verb_ps },
 	{ .name = "rename", .verb = &verb_rename },
 	{ .name = "restart", .verb = &verb_restart },
+	{ .name = "restore", .verb = &verb_restore },
 	{ .name = "rm", .verb = &verb_rm },
 	{ .name = "rmi", .verb = &verb_image_rm },
 	{ .name = "run", .verb = &verb_run },

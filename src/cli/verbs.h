@@ -12,6 +12,9 @@ extern const struct verb verb_attach, verb_commit, verb_compare, verb_completion
 	verb_rm, verb_run, verb_save, verb_start, verb_stats, verb_stop, verb_top, verb_unpause,
 	verb_update, verb_version, verb_wait;
 
+extern const struct verb verb_checkpoint_create, verb_checkpoint_ls, verb_checkpoint_rm,
+	verb_restore;
+
 extern const struct verb verb_container_inspect, verb_container_prune;
 
 extern const struct verb verb_images, verb_image_bootstrap, verb_image_history, verb_image_inspect,

@@ -76,6 +76,21 @@ static const struct field create_fields[] = {
 	F(shim_create, sink[1], FIELD_FD),
 	F(shim_create, sink[2], FIELD_FD),
 	F(shim_create, records, FIELD_BOOL),
+	F(shim_create, checkpoint_fd, FIELD_FD),
+	F(shim_create, restore.program, FIELD_STRING),
+	F(shim_create, restore.tcp_established, FIELD_BOOL),
+	F(shim_create, restore.tcp_close, FIELD_BOOL),
+	F(shim_create, restore.ext_unix_sk, FIELD_BOOL),
+	F(shim_create, restore.file_locks, FIELD_BOOL),
+};
+static const struct field checkpoint_fields[] = {
+	F(shim_checkpoint, program, FIELD_STRING),
+	F(shim_checkpoint, leave_running, FIELD_BOOL),
+	F(shim_checkpoint, tcp_established, FIELD_BOOL),
+	F(shim_checkpoint, ext_unix_sk, FIELD_BOOL),
+	F(shim_checkpoint, file_locks, FIELD_BOOL),
+	F(shim_checkpoint, link_remap, FIELD_BOOL),
+	F(shim_checkpoint, dir_fd, FIELD_FD),
 };
 static const struct field signal_fields[] = { F_MAX(shim_signal, signo, SIGNAL_MAX) };
 static const struct field stop_fields[] = {
@@ -190,6 +205,7 @@ static const struct layout layouts[SHIM_TYPES_N] = {
 	[SHIM_SIGNAL] = LAYOUT(signal_fields),
 	[SHIM_STOP] = LAYOUT(stop_fields),
 	[SHIM_UPDATE] = LAYOUT(update_fields),
+	[SHIM_CHECKPOINT] = LAYOUT(checkpoint_fields),
 	[SHIM_EXEC] = LAYOUT(exec_fields),
 	[SHIM_ATTACH] = LAYOUT(attach_fields),
 	[SHIM_RESIZE] = LAYOUT(resize_fields),

@@ -50,15 +50,16 @@ enum shim_type {
 	SHIM_RESUME, /* OK */
 	SHIM_UPDATE, /* struct shim_update; OK */
 	SHIM_EXEC,   /* struct shim_exec; STARTED */
-	SHIM_ATTACH, /* struct shim_attach; OK */
-	SHIM_RESIZE, /* struct shim_resize; OK outside of a session */
-	SHIM_STDIN,  /* struct shim_data */
-	SHIM_STDIN_END, /* nothing more to read; closes the workload's stdin if stdin-once */
-	SHIM_WAIT,	/* struct shim_wait; EXITED */
-	SHIM_USAGE,	/* USAGE_IS */
-	SHIM_TOP,	/* PROCESSES_ARE */
-	SHIM_STATUS,	/* STATUS_IS */
-	SHIM_RENAME,	/* struct shim_rename: the name used in logs and events from now on; OK */
+	SHIM_CHECKPOINT, /* struct shim_checkpoint; OK; it has ended then unless left running */
+	SHIM_ATTACH,	 /* struct shim_attach; OK */
+	SHIM_RESIZE,	 /* struct shim_resize; OK outside of a session */
+	SHIM_STDIN,	 /* struct shim_data */
+	SHIM_STDIN_END,	 /* nothing more to read; closes the workload's stdin if stdin-once */
+	SHIM_WAIT,	 /* struct shim_wait; EXITED */
+	SHIM_USAGE,	 /* USAGE_IS */
+	SHIM_TOP,	 /* PROCESSES_ARE */
+	SHIM_STATUS,	 /* STATUS_IS */
+	SHIM_RENAME,	 /* struct shim_rename: the name used in logs and events from now on; OK */
 	/* replies and what a session brings */
 	SHIM_OK,
 	SHIM_ERROR,	    /* struct shim_error */
@@ -134,6 +135,12 @@ struct shim_create {
 	 * messages; made non-blocking without touching the caller's (see supervise.h).
 	 */
 	int sink[3];
+	/* The first start is a restore of this checkpoint's images; FD_NONE: it is none. */
+	int checkpoint_fd;
+	struct shim_restore {
+		const char *program; /* CRIU; "" is looked for in PATH */
+		bool tcp_established, tcp_close, ext_unix_sk, file_locks;
+	} restore;
 };
 
 struct shim_prepare {
@@ -157,6 +164,12 @@ struct shim_update {
 	const char *resources; /* JSON of linux.resources, "" when unchanged */
 	bool set_restart;
 	uint64_t restart, restart_max;
+};
+
+struct shim_checkpoint {
+	const char *program; /* CRIU; "" is looked for in PATH */
+	bool leave_running, tcp_established, ext_unix_sk, file_locks, link_remap;
+	int dir_fd; /* gets the images */
 };
 
 struct shim_exec {
@@ -265,6 +278,7 @@ struct shim_msg {
 		struct shim_stop stop;
 		struct shim_update update;
 		struct shim_exec exec;
+		struct shim_checkpoint checkpoint;
 		struct shim_attach attach;
 		struct shim_resize resize;
 		struct shim_data data;

@@ -237,6 +237,13 @@ static bool on_resume(struct client *c, struct shim_msg *, struct arena *)
 	return when_recorded(c, life_resume(c->shim, &e), &e);
 }
 
+static bool on_checkpoint(struct client *c, struct shim_msg *m, struct arena *)
+{
+	struct err e = {};
+
+	return when_recorded(c, life_checkpoint(c->shim, &m->checkpoint, &e), &e);
+}
+
 static bool on_update(struct client *c, struct shim_msg *m, struct arena *)
 {
 	struct err e = {};
@@ -434,6 +441,7 @@ static const struct {
 	[SHIM_RESUME] = { on_resume, IN_UP },
 	[SHIM_UPDATE] = { on_update, IN_LIFE },
 	[SHIM_EXEC] = { on_exec, IN_UP },
+	[SHIM_CHECKPOINT] = { on_checkpoint, IN_UP },
 	[SHIM_ATTACH] = { on_attach, IN_UP | IN(PHASE_WAITING) | IN(PHASE_DRAINING) },
 	[SHIM_RESIZE] = { on_resize, IN_ANY | IN_SESSION },
 	[SHIM_STDIN] = { on_stdin, IN_ANY | IN_SESSION | SESSION_ONLY },

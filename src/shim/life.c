@@ -226,7 +226,8 @@ static int create_instance(struct shim *s, const struct ends *ends, struct err *
 	if (!s->in)
 		return err_set(e, ERR_EXHAUSTED, ENOMEM, "no memory for the workload");
 	guard_drop(s);
-	r = engine_create(s->in, &b, clock_deadline(CREATE_DEADLINE), e);
+	r = s->c.checkpoint_fd >= 0 ? life_restore(s, &b, e)
+				    : engine_create(s->in, &b, clock_deadline(CREATE_DEADLINE), e);
 	guard_raise(s);
 	return r;
 }
@@ -242,7 +243,7 @@ static int life_start(struct shim *s, int *ret_exit_code, struct err *e)
 {
 	struct ends ends[3] = ENDS_INIT;
 	struct workload_status *st = &s->record.status;
-	bool tty = s->spec->process->terminal;
+	bool tty = s->spec->process->terminal, restored = s->c.checkpoint_fd >= 0;
 	int r = 0;
 
 	s->phase = PHASE_STARTING;
@@ -270,8 +271,9 @@ static int life_start(struct shim *s, int *ret_exit_code, struct err *e)
 		(void) err_sys(e, -r, "take up the workload's streams");
 		goto fail;
 	}
-	if (engine_start(s->in, e) < 0)
+	if (!restored && engine_start(s->in, e) < 0)
 		goto fail;
+	close_fd(&s->c.checkpoint_fd); /* whatever comes next begins at the beginning */
 	ends_fini(ends);
 	join_streams(s);
 	s->phase = PHASE_UP;
@@ -284,7 +286,7 @@ static int life_start(struct shim *s, int *ret_exit_code, struct err *e)
 	st->error = NULL;
 	health_started(&s->health, s->up_since);
 	st->health = s->health.status;
-	record_change(s, "start", 0);
+	record_change(s, restored ? "restore" : "start", 0);
 	checks_begin(s);
 	return 0;
 fail:

@@ -11,6 +11,7 @@
  *	ends.c     pipes and terminals between a process and its streams
  *	streams.c  who gets what is written, and who is waited for
  *	record.c   what is on disk while it runs, and the record in the store
+ *	checkpoint.c  the workload as files, and back
  *
  *	            CREATE             pidfd           streams     restart wanted
  *	(none) --> STARTING --> UP -----------> DRAINING ---------> WAITING --> STARTING
@@ -103,6 +104,9 @@ void life_unprepare(struct shim *s);
 [[nodiscard]] int life_pause(struct shim *s, struct err *e);
 [[nodiscard]] int life_resume(struct shim *s, struct err *e);
 [[nodiscard]] int life_update(struct shim *s, const struct shim_update *u, struct err *e);
+/* checkpoint.c; in place of engine_create and engine_start: from c.checkpoint_fd. */
+[[nodiscard]] int life_checkpoint(struct shim *s, const struct shim_checkpoint *m, struct err *e);
+[[nodiscard]] int life_restore(struct shim *s, const struct bundle *b, struct err *e);
 [[nodiscard]] int life_resize(struct shim *s, unsigned rows, unsigned cols, struct err *e);
 void life_ended(struct shim *s, int code); /* the workload's process was reaped */
 void life_recorded(struct shim *s);	   /* everything told to the store is in it */

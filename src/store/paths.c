@@ -217,6 +217,11 @@ struct path_text paths_log(const struct paths *p, const char *id)
 	return below(p->root, "workloads/%s/workload.log", id);
 }
 
+struct path_text paths_checkpoints(const struct paths *p, const char *id)
+{
+	return below(p->root, "workloads/%s/checkpoints", id);
+}
+
 struct path_text paths_runs(const struct paths *p)
 {
 	return below(p->state, "workloads");

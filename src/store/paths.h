@@ -11,7 +11,8 @@
  *	  tmp/					what is being written or removed; swept by repair
  *	  volumes/NAME/_data/
  *	  workloads/ID/				config.json, hosts, hostname, resolv.conf, shm/,
- *						upper/, work/, workload.log[.N]
+ *						upper/, work/, workload.log[.N],
+ *						checkpoints/NAME/, CRIU's logs
  *	STATE  (until reboot; --state, ATOLL_STATE, default /run/atoll)
  *	  user, user.lock			an ordinary user's namespaces (svc/user.c)
  *	  workloads/ID/				0700: shim.sock, pid, the engine's state
@@ -59,8 +60,9 @@ struct path_text paths_layer(const struct paths *p, const char *hex); /* of a ch
 struct path_text paths_volumes(const struct paths *p);
 struct path_text paths_volume(const struct paths *p, const char *name); /* ROOT/volumes/NAME */
 struct path_text paths_workloads(const struct paths *p);
-struct path_text paths_workload(const struct paths *p, const char *id); /* ROOT/workloads/ID */
-struct path_text paths_aside(const struct paths *p, const char *id);	/* see store/discard.h */
-struct path_text paths_log(const struct paths *p, const char *id);	/* .../workload.log */
-struct path_text paths_runs(const struct paths *p);			/* STATE/workloads */
-struct path_text paths_run(const struct paths *p, const char *id);	/* STATE/workloads/ID */
+struct path_text paths_workload(const struct paths *p, const char *id);	   /* ROOT/workloads/ID */
+struct path_text paths_aside(const struct paths *p, const char *id);	   /* see store/discard.h */
+struct path_text paths_log(const struct paths *p, const char *id);	   /* .../workload.log */
+struct path_text paths_checkpoints(const struct paths *p, const char *id); /* .../checkpoints */
+struct path_text paths_runs(const struct paths *p);			   /* STATE/workloads */
+struct path_text paths_run(const struct paths *p, const char *id);	   /* STATE/workloads/ID */

@@ -122,6 +122,14 @@ int supervise_update(struct shim_conn *c, const struct shim_update *u, struct er
 	return request(c, &m, e);
 }
 
+int supervise_checkpoint(struct shim_conn *c, const struct shim_checkpoint *o, struct err *e)
+{
+	struct shim_msg m = shim_msg_of(SHIM_CHECKPOINT);
+
+	m.checkpoint = *o;
+	return request(c, &m, e);
+}
+
 int supervise_resize(struct shim_conn *c, unsigned rows, unsigned cols, struct err *e)
 {
 	struct shim_msg m = shim_msg_of(SHIM_RESIZE);

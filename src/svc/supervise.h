@@ -72,6 +72,9 @@ bool shim_alive(int state_fd);
 [[nodiscard]] int supervise_pause(struct shim_conn *c, struct err *e);
 [[nodiscard]] int supervise_resume(struct shim_conn *c, struct err *e);
 [[nodiscard]] int supervise_update(struct shim_conn *c, const struct shim_update *u, struct err *e);
+/* Borrows m->dir_fd; the workload has ended unless it was left running. */
+[[nodiscard]] int supervise_checkpoint(struct shim_conn *c, const struct shim_checkpoint *m,
+				       struct err *e);
 [[nodiscard]] int supervise_resize(struct shim_conn *c, unsigned rows, unsigned cols,
 				   struct err *e);
 [[nodiscard]] int supervise_rename(struct shim_conn *c, const char *name, struct err *e);

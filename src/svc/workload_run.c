@@ -15,12 +15,14 @@
 #include "svc/attach.h"
 #include "svc/bundle.h"
 #include "svc/bundle_parts.h"
+#include "svc/checkpoint.h"
 #include "svc/events.h"
 #include "svc/heal.h"
 #include "svc/logs.h"
 #include "svc/plan.h"
 #include "svc/supervise.h"
 #include "svc/workload.h"
+#include "sys/spawn.h"
 
 static int no_memory(struct err *e)
 {
@@ -219,10 +221,31 @@ static int begin_start(struct svc *s, const struct workload_record *w, int state
 	return 0;
 }
 
-/* Takes conn, with the shim that waits there. */
+/* The first start is a restore. The program is the caller's: another PATH may lead to another. */
+static int restore_message(const struct restore_point *from, struct arena *a, struct shim_create *m,
+			   struct err *e)
+{
+	const struct checkpoint_options *o = from->options;
+	char program[SPAWN_PATH_MAX];
+
+	if (spawn_find("criu", program) < 0)
+		return err_set(e, ERR_UNSUPPORTED, ENOENT,
+			       "checkpoint and restore need CRIU: there is no program 'criu' in "
+			       "PATH (install criu)");
+	m->checkpoint_fd = from->dir_fd;
+	m->restore.program = arena_strdup(a, program);
+	m->restore.tcp_established = o->tcp_established;
+	m->restore.tcp_close = o->tcp_close;
+	m->restore.ext_unix_sk = o->ext_unix_sk;
+	m->restore.file_locks = o->file_locks;
+	return m->restore.program ? 0 : no_memory(e);
+}
+
+/* Takes conn, with the shim that waits there. from: NULL begins at the beginning. */
 static int start_with(struct svc *s, struct shim_conn *conn, const struct workload_record *w,
 		      const struct workload_config *c, const struct image *im,
-		      const struct attach_options *attach, int *ret_exit_code, struct err *e)
+		      const struct restore_point *from, const struct attach_options *attach,
+		      int *ret_exit_code, struct err *e)
 {
 	auto_arena struct arena a = ARENA_INIT(1u << 20);
 	struct bundle_set bundle = BUNDLE_SET_INIT;
@@ -233,6 +256,8 @@ static int start_with(struct svc *s, struct shim_conn *conn, const struct worklo
 
 	plan_image_of(im->config->config, &image);
 	r = message_of(s, w, c, &image, attach, &a, &m, e);
+	if (r >= 0 && from)
+		r = restore_message(from, &a, &m, e);
 	if (r >= 0)
 		r = bundle_open(s, w, c, im, &bundle, e);
 	if (r < 0)
@@ -247,8 +272,9 @@ static int start_with(struct svc *s, struct shim_conn *conn, const struct worklo
 }
 
 static int start_known(struct svc *s, const struct workload_record *w,
-		       const struct workload_config *c, const struct attach_options *attach,
-		       struct shim_conn *ret_conn, int *ret_exit_code, struct err *e)
+		       const struct workload_config *c, const struct restore_point *from,
+		       const struct attach_options *attach, struct shim_conn *ret_conn,
+		       int *ret_exit_code, struct err *e)
 {
 	auto_shim_conn struct shim_conn conn = SHIM_CONN_NONE;
 	auto_image struct image *im = NULL;
@@ -273,7 +299,7 @@ static int start_known(struct svc *s, const struct workload_record *w,
 	if (r >= 0)
 		r = ahead_spawn(state_fd, w->id, c, &conn, e);
 	if (r >= 0)
-		r = start_with(s, &conn, w, c, im, attach, ret_exit_code, e);
+		r = start_with(s, &conn, w, c, im, from, attach, ret_exit_code, e);
 	if (r >= 0) {
 		*ret_conn = conn;
 		conn = SHIM_CONN_NONE;
@@ -289,7 +315,7 @@ static int start_ahead(struct svc *s, struct ahead *ahead, const struct attach_o
 	int r = begin_start(s, &ahead->record, ahead->state_fd, true, &turn, e);
 
 	if (r >= 0)
-		r = start_with(s, &ahead->conn, &ahead->record, &ahead->config, ahead->image,
+		r = start_with(s, &ahead->conn, &ahead->record, &ahead->config, ahead->image, NULL,
 			       attach, ret_exit_code, e);
 	if (r < 0)
 		return r;
@@ -310,9 +336,9 @@ static int begun(const struct attach_options *attach, struct shim_conn *conn,
 	return 0;
 }
 
-int workload_start(struct svc *s, const char *ref, struct ahead *ahead,
-		   const struct attach_options *attach, struct shim_conn *ret_conn,
-		   int *ret_exit_code, struct err *e)
+static int begin(struct svc *s, const char *ref, struct ahead *ahead,
+		 const struct restore_point *from, const struct attach_options *attach,
+		 struct shim_conn *ret_conn, int *ret_exit_code, struct err *e)
 {
 	auto_arena struct arena a = ARENA_INIT(32u << 20);
 	struct workload_record w;
@@ -350,7 +376,7 @@ int workload_start(struct svc *s, const char *ref, struct ahead *ahead,
 	case WORKLOAD_EXITED:
 		break;
 	}
-	r = start_known(s, &w, &c, attach, &conn, &exit_code, e);
+	r = start_known(s, &w, &c, from, attach, &conn, &exit_code, e);
 	if (r >= 0)
 		return begun(attach, &conn, ret_conn);
 	record_failure(s, &w, exit_code, e);
@@ -359,6 +385,20 @@ told:
 	if (ret_exit_code)
 		*ret_exit_code = exit_code;
 	return r;
+}
+
+int workload_start(struct svc *s, const char *ref, struct ahead *ahead,
+		   const struct attach_options *attach, struct shim_conn *ret_conn,
+		   int *ret_exit_code, struct err *e)
+{
+	return begin(s, ref, ahead, NULL, attach, ret_conn, ret_exit_code, e);
+}
+
+int workload_start_from(struct svc *s, const char *ref, const struct restore_point *from,
+			const struct attach_options *attach, struct shim_conn *ret_conn,
+			int *ret_exit_code, struct err *e)
+{
+	return begin(s, ref, NULL, from, attach, ret_conn, ret_exit_code, e);
 }
 
 /* ---- asking the shim -------------------------------------------------------------------- */

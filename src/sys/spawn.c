@@ -6,7 +6,10 @@
 #include <linux/capability.h>
 #include <linux/seccomp.h>
 #include <signal.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -15,6 +18,23 @@
 #include "sys/pidfd.h"
 
 #define FDS_MAX 64
+
+int spawn_find(const char *name, char ret_path[static SPAWN_PATH_MAX])
+{
+	const char *dir = secure_getenv("PATH");
+
+	for (dir = dir ? dir : "/usr/sbin:/usr/bin:/sbin:/bin"; *dir; dir += *dir == ':') {
+		size_t n = strcspn(dir, ":");
+		int len = snprintf(ret_path, SPAWN_PATH_MAX, "%.*s/%s", (int) n, dir, name);
+		struct stat st;
+
+		if (n && dir[0] == '/' && len > 0 && len < SPAWN_PATH_MAX &&
+		    stat(ret_path, &st) == 0 && S_ISREG(st.st_mode) && access(ret_path, X_OK) == 0)
+			return 0;
+		dir += n;
+	}
+	return -ENOENT;
+}
 
 /* In the child, in its parent's memory: system calls only, and only locals are written. */
 static int child_setup(const struct spawn *s, int null_fd, int exec_fd)

@@ -33,5 +33,9 @@ struct spawn {
 	((struct spawn){                                                                           \
 		.exec_fd = FD_NONE, .stdio = { FD_NONE, FD_NONE, FD_NONE }, .cwd_fd = FD_NONE })
 
+#define SPAWN_PATH_MAX 4096
+/* A program of this name in a directory of PATH: its absolute path. -ENOENT. */
+[[nodiscard]] int spawn_find(const char *name, char ret_path[static SPAWN_PATH_MAX]);
+
 /* Gives the pid and, unless ret_pidfd is NULL, a pidfd. A failed exec is the result: -ENOENT... */
 [[nodiscard]] int spawn_process(const struct spawn *s, pid_t *ret_pid, int *ret_pidfd);

@@ -28,7 +28,6 @@ static bool runs(const char *path)
 
 int criu_find(const char *wanted, char ret_path[static PATH_MAX], struct err *e)
 {
-	const char *dir = secure_getenv("PATH");
 	bool plain = !wanted || !wanted[0];
 
 	if (plain)
@@ -41,18 +40,12 @@ int criu_find(const char *wanted, char ret_path[static PATH_MAX], struct err *e)
 				       wanted);
 		return 0;
 	}
-	for (dir = dir ? dir : "/usr/sbin:/usr/bin:/sbin:/bin"; *dir; dir += *dir == ':') {
-		size_t n = strcspn(dir, ":");
-		int len = snprintf(ret_path, PATH_MAX, "%.*s/%s", (int) n, dir, wanted);
-
-		if (n && dir[0] == '/' && len > 0 && len < PATH_MAX && runs(ret_path))
-			return 0;
-		dir += n;
-	}
-	return err_set(e, ERR_UNSUPPORTED, ENOENT,
-		       "checkpoint and restore need CRIU: there is no program '%.60s' in PATH "
-		       "(install criu%s)",
-		       wanted, plain ? ", or name it with --criu" : "");
+	if (spawn_find(wanted, ret_path) < 0)
+		return err_set(e, ERR_UNSUPPORTED, ENOENT,
+			       "checkpoint and restore need CRIU: there is no program '%.60s' in "
+			       "PATH%s",
+			       wanted, plain ? " (install criu)" : "");
+	return 0;
 }
 
 int criu_open(struct criu_session *s, int *ret_theirs, struct err *e)

@@ -18,7 +18,12 @@
 static int join_groups(const struct criu_child *x, struct err *e)
 {
 	size_t place = 0;
-	int r = x->groups ? groups_enter(x->groups, false, &place) : 0;
+	char byte;
+	int r;
+
+	if (x->gate_fd >= 0 && read(x->gate_fd, &byte, 1) != 1)
+		return err_set(e, ERR_INTERNAL, EPIPE, "the maker of the container is gone");
+	r = x->groups ? groups_enter(x->groups, false, &place) : 0;
 
 	if (r < 0)
 		return err_sys(e, -r, "entering the cgroup '%s' of %s", x->groups->at[place].path,

@@ -25,9 +25,10 @@ struct criu_child {
 	const char *path; /* of the program */
 	const char *yard; /* an existing directory, absolute: covered by a tmpfs in there */
 	const struct groups *groups; /* entered; NULL: none */
-	bool new_cgroup_ns;	     /* with these for its root */
-	bool own_group;		     /* of processes: no ^C of the caller's terminal */
-	int root_fd;		     /* a detached mount */
+	int gate_fd; /* a byte comes when the parent has placed us in them; FD_NONE: no need */
+	bool new_cgroup_ns; /* with these for its root */
+	bool own_group;	    /* of processes: no ^C of the caller's terminal */
+	int root_fd;	    /* a detached mount */
 	const struct criu_tree *trees;
 	size_t trees_n;
 	int stdio[3];

@@ -39,6 +39,7 @@
 #define PLAN_MAX       (16u << 20) /* bytes */
 #define CRIU_LOG_LEVEL 4
 #define RESTORE_LOG    "restore.log"
+#define REMOVE_TIME    (10 * NSEC_PER_SEC)
 
 static int no_memory(struct err *e)
 {
@@ -327,7 +328,8 @@ static int answer(struct criu_session *s, const struct criu_response *m, int fd,
 static int start_criu(struct restore *x, struct err *e)
 {
 	struct criu_session *s = &x->session;
-	auto_fd int theirs = FD_NONE, in = FD_NONE;
+	auto_fd int theirs = FD_NONE, in = FD_NONE, gate = FD_NONE, told = FD_NONE;
+	bool placed = x->c->groups && groups_placed(x->c->groups);
 	int pair[2], r = criu_open(s, &theirs, e);
 	bool own = x->o->cgroups == SNAPSHOT_CGROUPS_OWN;
 
@@ -338,6 +340,7 @@ static int start_criu(struct restore *x, struct err *e)
 		.path = s->path,
 		.yard = x->yard,
 		.groups = x->c->groups,
+		.gate_fd = FD_NONE,
 		.new_cgroup_ns = own && (x->plan.unshare_flags & CLONE_NEWCGROUP),
 		.own_group = !x->o->shell_job,
 		.root_fd = x->plan.root_fd,
@@ -351,6 +354,12 @@ static int start_criu(struct restore *x, struct err *e)
 	/* A job of the caller's shell gets its terminal from CRIU's own streams. */
 	for (int i = 0; i < 3 && x->o->shell_job; i++)
 		child.stdio[i] = x->b->stdio[i] >= 0 ? x->b->stdio[i] : i;
+	if (placed) {
+		if (pipe2(pair, O_CLOEXEC) < 0)
+			return err_sys(e, errno, "pipe");
+		child.gate_fd = gate = pair[0];
+		told = pair[1];
+	}
 	if (pipe2(pair, O_CLOEXEC) < 0)
 		return err_sys(e, errno, "pipe");
 	in = pair[0];
@@ -364,7 +373,10 @@ static int start_criu(struct restore *x, struct err *e)
 		s->pid = 0;
 		return err_sys(e, -r, "a process for criu");
 	}
-	return hear_report(in, e);
+	r = placed ? groups_place(x->c->groups, s->pid, e) : 0;
+	if (r == 0 && placed && write(told, "g", 1) != 1)
+		r = err_sys(e, errno, "the process for criu");
+	return r < 0 ? r : hear_report(in, e);
 }
 
 /*
@@ -439,9 +451,17 @@ static int make_groups(struct restore *x, struct err *e)
 {
 	const struct spec_resources *all = x->b->spec->linux_.resources;
 	struct spec_resources some = all ? *all : (struct spec_resources){};
+	int r;
 
 	some.memory = NULL;
 	some.pids = NULL;
+	/* Those that were prepared for a start have all limits. */
+	if (x->c->groups) {
+		r = groups_remove(x->c->groups, clock_deadline(REMOVE_TIME), e);
+		groups_free(TAKE(x->c->groups));
+		if (r < 0)
+			return r;
+	}
 	return container_make_groups(x->c, x->b, all ? &some : NULL, e);
 }
 
@@ -503,10 +523,18 @@ static int find_yard(struct restore *x, struct err *e)
 static int restore(struct restore *x, struct err *e)
 {
 	struct container *c = x->c;
-	int r = read_checkpoint(x, e);
+	int r = 0;
 
+	if (!x->b->spec->linux_.ns[SPEC_NS_MOUNT].present)
+		return err_set(e, ERR_UNSUPPORTED, EOPNOTSUPP,
+			       "a container without a mount namespace cannot be restored");
+	r = read_checkpoint(x, e);
 	r = r < 0 ? r : find_yard(x, e);
 	r = r < 0 ? r : make_groups(x, e);
+	if (r == 0 && x->b->spec->linux_.intel_rdt)
+		r = rdt_make(x->b->spec->linux_.intel_rdt, c->id, &c->rdt, e);
+	if (r == 0 && c->rdt.class)
+		r = rdt_save(&c->rdt, x->b->state_fd, e);
 	r = r < 0 ? r : plan_make(&x->plan, &x->arena, x->b, c->groups, e);
 	r = r < 0 ? r : container_remember(c, x->b, &x->plan, e);
 	x->fds_n = 1; /* criu's end of the socket */
@@ -517,9 +545,12 @@ static int restore(struct restore *x, struct err *e)
 	if (r == 0 && x->o->cgroups != SNAPSHOT_CGROUPS_OWN)
 		r = add_work(x, e);
 	r = r < 0 ? r : restore_with(x, e);
+	r = r < 0 ? r : rdt_enter(&c->rdt, c->in.pid, e);
 	r = r < 0 ? r : set_limits(x, e);
 	if (r < 0)
 		return r;
+	if (c->groups)
+		groups_arrived(c->groups);
 	if (c->groups)
 		groups_arrived(c->groups);
 	c->ns_flags = differing(x);
@@ -544,7 +575,8 @@ int container_restore(struct instance *in, const struct bundle *b, int dirfd,
 	c->spec = b->spec;
 	c->arena = ARENA_INIT(PLAN_MAX);
 	c->gate_fd = FD_NONE;
-	c->id = strdup(b->id);
+	if (!c->id) /* else prepared */
+		c->id = strdup(b->id);
 	r = c->id ? restore(&x, e) : no_memory(e);
 	criu_close(&x.session);
 	plan_close(&x.plan);

@@ -466,8 +466,12 @@ static int dump(struct dump *d, struct err *e)
 	const struct snapshot_options *o = d->o;
 	struct criu_request q = CRIU_REQUEST(o->pre_dump ? CRIU_PRE_DUMP : CRIU_DUMP);
 	struct criu_response m;
-	int r = open_container(d, e);
+	int r = 0;
 
+	if (!o->spec->linux_.ns[SPEC_NS_MOUNT].present)
+		return err_set(e, ERR_UNSUPPORTED, EOPNOTSUPP,
+			       "a container without a mount namespace cannot be checkpointed");
+	r = open_container(d, e);
 	snapshot_request(&q, o);
 	q.images_dir_fd = d->dirfd;
 	q.pid = d->c->in.pid;
