@@ -159,7 +159,7 @@ static int open_by_mountinfo(const char *name, bool unified)
 	return -1;
 }
 
-static int open_hierarchy(int base, struct cgroup_hierarchy *h)
+static int open_hierarchy(int base, bool usual, struct cgroup_hierarchy *h)
 {
 	const char *dir = str_starts(str_of(h->name), "name=") ? h->name + 5 : h->name;
 
@@ -171,6 +171,9 @@ static int open_hierarchy(int base, struct cgroup_hierarchy *h)
 	    fs_is(h->root_fd, h->unified ? CGROUP2_SUPER_MAGIC : CGROUP_SUPER_MAGIC))
 		return 0;
 	close_fd(&h->root_fd);
+	/* Beside v1 at its place it is there, or nowhere; mountinfo is long to read. */
+	if (h->unified && usual)
+		return -ENOENT;
 	h->root_fd = open_by_mountinfo(h->name, h->unified);
 	return h->root_fd < 0 ? -errno : 0;
 }
@@ -200,7 +203,7 @@ int cgroup_layout_open(struct cgroup_layout *ret_l)
 		(void) snprintf(h->name, sizeof(h->name), "%.*s", (int) name.n, name.p);
 		if (pure)
 			h->root_fd = take_fd(&base);
-		else if (open_hierarchy(base, h) < 0)
+		else if (open_hierarchy(base, l.n > 0, h) < 0)
 			continue; /* a hierarchy that is not mounted limits nothing here */
 		l.n++;
 		r = find_controllers(h);
