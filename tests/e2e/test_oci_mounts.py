@@ -390,3 +390,35 @@ def test_no_pivot_leaves_no_other_procfs(runtime, bundle):
     r = runtime.try_("run", "--no-pivot", "-b", bundle(["/bin/sh", "-c", script], change),
                      f"atoll-mounts-{os.getpid()}-nopivot")
     assert "bare" not in r.out and r.rc != 0, str(r)
+
+
+@pytest.mark.parametrize("users", [False, True])
+def test_shared_with_the_host_when_asked_and_never_across_users(runtime, bundle, base, users):
+    """A mount made inside shows outside; not when a user namespace could make it."""
+    d = base / f"peer-{users}"
+    d.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", d], check=True)
+    try:
+        subprocess.run(["mount", "--make-shared", d], check=True)
+        (d / "sub").mkdir()
+
+        def change(spec):
+            spec["linux"]["rootfsPropagation"] = "rshared" if users else "rprivate"
+            spec["mounts"].append({"destination": "/mnt", "type": "bind", "source": str(d),
+                                   "options": ["rbind", "rshared"]})
+            caps = spec["process"]["capabilities"]
+            for kind in ("bounding", "permitted", "effective"):
+                caps[kind] = caps.get(kind, []) + ["CAP_SYS_ADMIN"]
+            if users:
+                full = [{"containerID": 0, "hostID": 100000, "size": 65536}]
+                spec["linux"]["namespaces"].append({"type": "user"})
+                spec["linux"].update(uidMappings=full, gidMappings=full)
+
+        runtime("run", "-b", bundle(["/bin/mount", "-t", "tmpfs", "inside", "/mnt/sub"], change),
+                f"atoll-mounts-{os.getpid()}-peer")
+        with open("/proc/self/mountinfo", encoding="ascii") as f:
+            seen = [l for l in f if f" {d}/sub " in l]
+        assert len(seen) == (0 if users else 1), seen
+    finally:
+        subprocess.run(["umount", "-R", "-l", d], check=True)
+        d.rmdir()

@@ -211,9 +211,17 @@ int plan_bind_ready(const struct plan *p, const struct plan_mount *pm, struct er
 				       "mount at '%.100s': its file system cannot be idmapped",
 				       pm->destination);
 	}
-	if (base.propagation != MS_SHARED)
+	/* What is asked for the whole clone is done to what the source is, a peer of the host's or
+	 * not: "rshared" after a step that made it private would be shared with nobody. */
+	bool users = p->new_user || p->join_user;
+	bool whole = !users && asked.propagation && (w->propagation_rec || !w->rec_bind);
+
+	/* The root of a user namespace mounts as it likes: never to be seen by the host. */
+	if (users && base.propagation == MS_SHARED)
+		base.propagation = MS_SLAVE;
+	if (base.propagation != MS_SHARED && !whole)
 		r = mount_change(pm->tree_fd, "", true, &base);
-	if (r == 0 && asked.propagation && asked.propagation != base.propagation)
+	if (r == 0 && asked.propagation && (whole || asked.propagation != base.propagation))
 		r = mount_change(pm->tree_fd, "", w->propagation_rec, &asked);
 	if (r == 0 && (rec.set || rec.clear))
 		r = mount_change(pm->tree_fd, "", true, &rec);

@@ -544,8 +544,9 @@ static int set_propagation(struct plan *p, struct err *e)
 		struct mount_change c = { .propagation = words[i].flag };
 		int r;
 
-		if (!streq(want, words[i].word) || words[i].flag == MS_SLAVE)
-			continue; /* a slave it is already */
+		if (!streq(want, words[i].word) || words[i].flag == MS_SLAVE ||
+		    words[i].flag == MS_PRIVATE)
+			continue; /* it is that already, and mounts in it are what they asked for */
 		r = mount_change(p->root_fd, "", words[i].recursive, &c);
 		if (r < 0)
 			return err_sys(e, -r, "linux.rootfsPropagation '%s'", want);

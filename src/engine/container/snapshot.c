@@ -35,6 +35,8 @@
 #define CRIU_LOG_LEVEL 4
 #define DUMP_LOG       "dump.log"
 #define CONFIG_KEY     "org.criu.config"
+#define CRUN_CONFIG    "/etc/criu/crun.conf"
+#define RUNC_CONFIG    "/etc/criu/runc.conf"
 #define ENDED_WITHIN   (30 * NSEC_PER_SEC)
 
 struct dump {
@@ -102,7 +104,7 @@ void snapshot_request(struct criu_request *q, const struct snapshot_options *o)
 	q->empty_ns = CLONE_NEWNET;
 	/* The file that the annotation names; empty: none; without it runc's and crun's own. */
 	if (!config)
-		q->config_file = "/etc/criu/runc.conf";
+		q->config_file = access(CRUN_CONFIG, F_OK) == 0 ? CRUN_CONFIG : RUNC_CONFIG;
 	else if (config[0])
 		q->config_file = config;
 }
