@@ -13,7 +13,8 @@
 static const struct verb *const of_the_program[] = { &verb_version, &verb_completion, &verb_man };
 
 /* Tools of theirs want to be root of the machine. */
-static const struct verb *const of_root[] = { &verb_compare, &verb_image_bootstrap };
+static const struct verb *const of_root[] = { &verb_compare, &verb_image_bootstrap,
+					      &verb_checkpoint_create, &verb_restore };
 
 static bool listed(const struct verb *v, const struct verb *const *list, size_t n)
 {

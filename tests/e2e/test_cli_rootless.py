@@ -173,7 +173,8 @@ def test_images_with_whiteouts_and_devices(mine, user):
 
 
 def test_what_needs_more_is_refused(mine, image, life):
-    for args in (("image", "bootstrap", "debian"), ("compare", image)):
+    for args in (("image", "bootstrap", "debian"), ("compare", image),
+                 ("checkpoint", "create", life, "c1"), ("restore", "x")):
         r = mine.fails(*args)
         assert "needs root; for ordinary users it is not supported" in r.err
     r = mine.fails("run", "--rm", "-m", "64m", *NET, image, "true", rc=125)
