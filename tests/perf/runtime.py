@@ -191,6 +191,8 @@ def growth(b):
         "exec": [*argv, "exec", running[0], "/idle"],
         "run": lambda: [*argv, "run", "--bundle", plain, next(ids)],
         "list": [*argv, "list"],
+        # What the kernel itself takes longer for, beside so many cgroups and namespaces.
+        f"run of {BAR}": lambda: [*b.runtimes[BAR], "run", "--bundle", plain, next(ids)],
     }
     try:
         alone = b.launch.in_turns(subjects, b.args.runs)
@@ -199,9 +201,14 @@ def growth(b):
         for verb, costs in beside.items():
             print(f"     {verb} alone: {launcher.median(alone[verb]) * 1000:.2f} ms median; beside "
                   f"{b.args.n}: {launcher.median(costs) * 1000:.2f} ms", flush=True)
-            if verb != "list":  # which tells of each of them
+            if verb in ("state", "exec"):  # list tells of each of them
                 b.verdict.ratio(f"{verb} beside {b.args.n} to alone", launcher.least(costs),
                                 launcher.least(alone[verb]), GROWTH)
+        # Namespaces and cgroups cost the kernel more beside so many: no more than with them.
+        added = {v: launcher.median(beside[v]) - launcher.median(alone[v])
+                 for v in ("run", f"run of {BAR}")}
+        b.verdict.ratio(f"what {b.args.n} neighbours add to a run, to what they add to {BAR}'s",
+                        max(0, added["run"]), max(1e-4, added[f"run of {BAR}"]), 1.0)
         each = (launcher.median(beside["list"]) - launcher.median(alone["list"])) / b.args.n
         print(f"     list: {each * 1e6:.1f} us for each more", flush=True)
     finally:
