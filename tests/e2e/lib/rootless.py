@@ -33,7 +33,7 @@ class User:
                 text = open(f"/etc/{f}", encoding="utf-8").read() + text
             own = self.base / "etc" / f
             own.write_text(text)
-            self.script += f"[ -e /etc/{f} ] || : > /etc/{f}\nmount --bind {own} /etc/{f}\n"
+            self.script += f"mount --bind {own} /etc/{f}\n"  # Debian has all four
 
     def prefix(self, first="", last=()):
         """
