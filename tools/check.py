@@ -163,10 +163,10 @@ def e2e():
 
 
 def vm():
-    """The end-to-end tests again, some of them, in a machine with another kernel."""
-    s = Suite(vm_suite.NAME)
-    vm_suite.fill(s, ARGS.build)
-    return s.end()
+    """The end-to-end tests again, some of them, in machines with another kernel."""
+    suites = [Suite(stage.name) for stage in vm_suite.STAGES]
+    vm_suite.run(ARGS.build, suites)
+    return suites
 
 
 def traces():
@@ -264,14 +264,14 @@ def e2e_suites():
 
 def vm_suites():
     suites = first_build()
-    return suites if suites[0].failures else suites + [vm()]
+    return suites if suites[0].failures else suites + vm()
 
 
 def all_suites():
     suites = fast_suites()
     if suites[0].failures:
         return suites
-    return suites + [e2e(), vm()] + clang_suites() + asan_suites()
+    return suites + [e2e()] + vm() + clang_suites() + asan_suites()
 
 
 WHAT = {"build": first_build, "fast": fast_suites, "all": all_suites, "asan": asan_suites,

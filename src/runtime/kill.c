@@ -140,7 +140,7 @@ static int kill_one(struct runtime *rt, const char *id, const void *with, struct
 		/* Also of a container whose first process has ended: others may live in a shared
 		 * pid namespace. */
 		r = groups_load(c.dir_fd, &g, e);
-		if (r == 0 && groups_any(g))
+		if (r == 0 && (groups_any(g) || g->unit))
 			return groups_signal(g, signo, e);
 		if (r < 0 && e->sys != ENOENT)
 			return r;

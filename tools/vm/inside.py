@@ -3,7 +3,9 @@
 """
 In the machine: run files of end-to-end tests, one process each, one after the other.
 
-    inside.py RESULTS BUDGET_S FILE_LIMIT_S TEST_LIMIT_S FILE...
+    inside.py RESULTS BUDGET_S FILE_LIMIT_S TEST_LIMIT_S [NAME=VALUE | FILE]...
+
+A NAME=VALUE is in the environment of the files after it.
 
 Python starts slowly here, so pytest is loaded once and forked from. A test that failed is run once
 more by itself, as deadlines that are ample on a machine can be short on an emulated one. What each test did is a line of
@@ -99,6 +101,10 @@ def main():
     results, budget_s, file_limit_s, test_limit_s = sys.argv[1], *map(int, sys.argv[2:5])
     end = time.monotonic() + budget_s
     for file in sys.argv[5:]:
+        name, equals, value = file.partition("=")
+        if equals:
+            os.environ[name] = value
+            continue
         started = time.monotonic()
         limit = min(started + file_limit_s, end)
         killed = run(results, limit, test_limit_s, [file], False)

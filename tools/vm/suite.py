@@ -1,19 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """
 The end-to-end tests of the container engine on Debian's kernel with cgroup v2 alone, which few
-development machines have: a chosen few, as everything is 10 to 30 times slower there.
+development machines have, once without systemd and once with it: a chosen few, as everything is 10
+to 30 times slower there.
 ATOLL_VM=0 leaves them out. Without a mirror to get a kernel from they are skipped, with the reason.
 """
 import json
 import os
 import shutil
 import tempfile
+import threading
+import traceback
 from pathlib import Path
 
 from . import machine, parts
 
 TOP = Path(__file__).resolve().parents[2]
-NAME = "e2e (Debian's kernel, cgroup v2)"
 # What says most about control groups and the kernel first: the budget may end the list early.
 FILES = ["test_runtime_cgroups.py", "test_rootless.py", "test_oci_namespaces.py",
          "test_oci_process.py",
@@ -22,32 +24,64 @@ FILES = ["test_runtime_cgroups.py", "test_rootless.py", "test_oci_namespaces.py"
          "test_shim_life.py",
          "test_svc_plan.py", "test_svc_volumes.py", "test_cli_files.py", "test_store_power.py",
          "test_weather.py", "test_races.py", "test_oci_mounts.py", "test_runtime_callers.py"]
+# With systemd as process 1: its cgroup driver, from an ordinary user, and what else only it has.
+SYSTEMD_FILES = ["test_runtime_systemd.py", "test_machine.py", "ATOLL_CGROUP_MANAGER=systemd",
+                 "test_runtime_cgroups.py", "test_oci_hooks.py", "test_runtime_verbs.py",
+                 "test_oci_process.py", "test_runtime_callers.py", "ATOLL_CGROUP_MANAGER=",
+                 "test_rootless.py"]
 BUDGET_S = 450
 FILE_LIMIT_S = 180
 TEST_LIMIT_S = 150
 
 
-def fill(suite, build):
-    """Run it, into a Suite of tools/check.py."""
+class Stage:
+    """One machine and what runs in it."""
+
+    def __init__(self, name, files, systemd=False):
+        self.name = name
+        self.files = files
+        self.systemd = systemd
+
+
+# Beside each other: an emulated processor each.
+STAGES = [Stage("e2e (Debian's kernel, cgroup v2)", FILES),
+          Stage("e2e (Debian's kernel, systemd)", SYSTEMD_FILES, systemd=True)]
+
+
+def run(build, suites):
+    """Run all stages, each into its own of the Suites of tools/check.py."""
+    threads = [threading.Thread(target=_fill, args=(stage, suite, build))
+               for stage, suite in zip(STAGES, suites)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+
+
+def _fill(stage, suite, build):
     if os.environ.get("ATOLL_VM") == "0":
-        suite.skips.append((NAME, "ATOLL_VM=0"))
+        suite.skips.append((stage.name, "ATOLL_VM=0"))
         return
     # The build may be replaced while the machine runs, which 9p does not survive: it gets copies.
     cache = build / "vm"
     try:
-        parts.Parts(cache).get()
-        with tempfile.TemporaryDirectory(prefix="stage-", dir=cache) as stage:
-            _run(suite, build, cache, Path(stage))
+        parts.Parts(cache).get(stage.systemd)
+        with tempfile.TemporaryDirectory(prefix="stage-", dir=cache) as d:
+            _run(stage, suite, build, cache, Path(d))
     except parts.Unavailable as ex:
-        suite.skips.append((NAME, f"no machine: {ex}"))
+        suite.skips.append((stage.name, f"no machine: {ex}"))
     except machine.NoBoot as ex:
         if ex.ours:
             suite.fail("boot", str(ex))
         else:
-            suite.skips.append((NAME, f"no machine: it did not come up, twice: {ex.last}"))
+            suite.skips.append((stage.name, f"no machine: it did not come up, twice: {ex.last}"))
+    except Exception:  # in a thread of its own it would be lost
+        suite.fail(stage.name, traceback.format_exc())
+    finally:
+        suite.end()
 
 
-def _stage(build, stage):
+def _stage(build, stage, files):
     """The programs and the tests, without what either keeps for itself."""
     (stage / "build/test-images").mkdir(parents=True)
     for f in build.iterdir():
@@ -60,21 +94,24 @@ def _stage(build, stage):
                     ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy2(Path(__file__).with_name("inside.py"), stage)
     (stage / "results").mkdir()
-    return [f"tests/e2e/{f}" for f in FILES if (stage / "tests/e2e" / f).exists()]
+    return [f if "=" in f else f"tests/e2e/{f}" for f in files
+            if "=" in f or (stage / "tests/e2e" / f).exists()]
 
 
-def _run(suite, build, cache, stage):
-    files = _stage(build, stage)
+def _run(what, suite, build, cache, stage):
+    files = _stage(build, stage, what.files)
     results = stage / "results/results"
+    host = "/host" if what.systemd else ""  # where the machine has the host's files
     home = "/tmp/atoll-vm"  # on its own disk: 9p is slow, and no overlay can be put on it
-    script = (f"mkdir {home} && cp -a {stage}/build {stage}/tests {stage}/inside.py {home} && "
+    script = (f"mkdir {home} && cd {host}{stage} && cp -a build tests inside.py {home} && "
               f"cd {home} && /usr/bin/python3 inside.py {results} "
               f"{BUDGET_S} {FILE_LIMIT_S} {TEST_LIMIT_S} {' '.join(files)}")
-    m = machine.Machine(cache, memory_mib=3072, shares=[results.parent])
+    m = machine.Machine(cache, memory_mib=3072, systemd=what.systemd, shares=[results.parent])
     for attempt in (1, 2):
         results.write_text("")
         r = m.run(["/bin/sh", "-c", script], BUDGET_S + 2 * TEST_LIMIT_S,
-                  env={"ATOLL_BUILD": f"{home}/build", "PYTHONDONTWRITEBYTECODE": "1"})
+                  env={"ATOLL_BUILD": f"{home}/build", "PYTHONDONTWRITEBYTECODE": "1",
+                       "ATOLL_THROWAWAY": "1"})
         if r.status != machine.ENDED_BY_ITSELF:
             break
         # A kernel that panics is not ours, and what makes this one panic is the emulator mostly.

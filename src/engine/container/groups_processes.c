@@ -197,6 +197,8 @@ int groups_signal(const struct groups *g, int signo, struct err *e)
 	size_t n = 0;
 	pid_t first;
 
+	if (!p && g->unit)
+		return 0; /* systemd removed it: it was empty */
 	if (!p)
 		return err_set(e, ERR_UNSUPPORTED, 0,
 			       "the container has no cgroup: its processes are not known");

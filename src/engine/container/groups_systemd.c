@@ -158,7 +158,7 @@ static int make_sub(const struct cgroup_hierarchy *h, struct groups_place *p, pi
 }
 
 static int take_place(struct groups *g, size_t i, struct str own, const char *unit_path,
-		      const char *sub, struct err *e)
+		      const char *sub, unsigned needed, struct err *e)
 {
 	const struct cgroup_hierarchy *h = &g->layout.at[i];
 	struct groups_place *p = &g->at[i];
@@ -177,6 +177,14 @@ static int take_place(struct groups *g, size_t i, struct str own, const char *un
 	p->dir_fd = cgroup_make(h, p->path, 0, &made);
 	int r = p->dir_fd < 0 ? p->dir_fd : 0;
 
+	/* Controllers that systemd has no word for (hugetlb, rdma) it leaves alone, too. */
+	if (r == 0 && h->unified)
+		needed &= h->controllers & ~controllers_of(p->dir_fd, h->controllers);
+	if (r == 0 && h->unified && needed) {
+		close_fd(&p->dir_fd);
+		p->dir_fd = cgroup_make(h, p->path, needed, &made);
+		r = p->dir_fd < 0 ? p->dir_fd : 0;
+	}
 	if (r == 0 && sub[0])
 		r = make_sub(h, p, g->unit->keeper, sub);
 	if ((r == -EACCES || r == -EPERM || r == -EROFS) && g->unit->user && !h->unified) {
@@ -196,7 +204,7 @@ static int take_place(struct groups *g, size_t i, struct str own, const char *un
 	return 0;
 }
 
-static int take_places(struct groups *g, const char *sub, struct err *e)
+static int take_places(struct groups *g, const char *sub, unsigned needed, struct err *e)
 {
 	auto_buf struct buf own = BUF_INIT(1u << 16);
 	char file[40], path[CGROUP_PATH_MAX];
@@ -208,7 +216,7 @@ static int take_places(struct groups *g, const char *sub, struct err *e)
 		return err_sys(e, -r, "read %s", file);
 	r = path_of_unit(buf_str(&own), g->unit->name, path, e);
 	for (size_t i = 0; i < g->n && r == 0; i++)
-		r = take_place(g, i, buf_str(&own), path, sub, e);
+		r = take_place(g, i, buf_str(&own), path, sub, needed, e);
 	return r;
 }
 
@@ -255,17 +263,32 @@ static int properties(const struct groups *g, const struct groups_options *o,
 	return r < 0 || buf_ok(b) ? r : err_set(e, ERR_EXHAUSTED, ENOMEM, "out of memory");
 }
 
-/* What systemd has just written less exactly than it was, or set back as it has no word for it. */
-static int again(const struct groups *g, const struct spec_resources *r, struct err *e)
+/*
+ * What systemd knows of the limits, and after it what it wrote less exactly than it was, or set
+ * back as it has no word for it.
+ */
+static int tell(struct systemd *s, const struct groups *g, const struct spec_resources *r,
+		struct str told, struct err *e)
 {
+	const struct groups_place *p = groups_place_of(g, CGROUP_CPU);
 	struct spec_resources exact = { 0 };
+	char quota[64] = "";
 
-	if (!r)
-		return 0;
-	exact.cpu = r->cpu;
+	if (p && p->unified && cgroup_read(p->dir_fd, "cpu.max", quota, sizeof(quota)) < 0)
+		quota[0] = 0;
+	int res = systemd_set(s, g->unit->name, told, e);
+
+	if (res < 0 || !r)
+		return res;
+	if (quota[0]) {
+		quota[strcspn(quota, "\n")] = 0;
+		res = groups_put(p, "cpu.max", quota, "linux.resources.cpu.quota", e);
+	} else {
+		exact.cpu = r->cpu;
+	}
 	exact.unified = r->unified;
 	exact.unified_n = r->unified_n;
-	return groups_limits_apply(g, &exact, false, e);
+	return res < 0 ? res : groups_limits_apply(g, &exact, false, e);
 }
 
 static int make(struct groups *g, const struct groups_options *o, const struct unit_names *n,
@@ -279,15 +302,14 @@ static int make(struct groups *g, const struct groups_options *o, const struct u
 		return r;
 	*ret_started = true;
 	g->unit->asked = false;
-	r = take_places(g, n->sub, e);
+	r = take_places(g, n->sub, groups_needed(o->resources), e);
 	g->unit->placed = g->unit->placed || (g->n == 1 && few_processes(o->resources));
 	r = r < 0 ? r : groups_limits_apply(g, o->resources, true, e);
 	if (r < 0)
 		return r;
 	buf_clear(b);
 	unit_put_limits(b, g, o->resources);
-	r = b->n == 0 ? 0 : systemd_set(s, n->unit, buf_str(b), e);
-	return r < 0 || b->n == 0 ? r : again(g, o->resources, e);
+	return b->n == 0 ? 0 : tell(s, g, o->resources, buf_str(b), e);
 }
 
 int groups_systemd_make(const struct groups_options *o, struct groups **ret_g, struct err *e)
@@ -367,8 +389,7 @@ int groups_systemd_update(const struct groups *g, const struct spec_resources *r
 	if (!buf_ok(&b))
 		return err_set(e, ERR_EXHAUSTED, ENOMEM, "out of memory");
 	res = systemd_open(g->unit->user, clock_deadline(ANSWER_WITHIN), &s, e);
-	res = res < 0 ? res : systemd_set(s, g->unit->name, buf_str(&b), e);
-	return res < 0 ? res : again(g, r, e);
+	return res < 0 ? res : tell(s, g, r, buf_str(&b), e);
 }
 
 /* The cgroup of the container below its unit's, with a '/' before it: "/sub/more", or "". */

@@ -6,6 +6,29 @@ from pathlib import Path
 TOP = Path("/sys/fs/cgroup")
 PURE_V2 = (TOP / "cgroup.controllers").exists()
 UNIFIED = TOP if PURE_V2 else TOP / "unified"
+# Tests write paths, "/a/b"; with another manager under test they mean scopes.
+MANAGER = os.environ.get("ATOLL_CGROUP_MANAGER") or "cgroupfs"
+BY_SYSTEMD = MANAGER == "systemd"
+
+
+def _scope(path):
+    """("a", "b") of "/a/b", "" for what is missing; None: no path that a scope could stand for."""
+    parts = [p for p in path.split("/") if p]
+    if not BY_SYSTEMD or not parts or ":" in path or {".", ".."} & set(parts):
+        return None
+    return "-".join(parts[:-1]) or "t", parts[-1]
+
+
+def spec_path(path):
+    """linux.cgroupsPath, as the manager under test wants it."""
+    scope = _scope(path)
+    return f":{scope[0]}:{scope[1]}" if scope else path
+
+
+def real(path):
+    """Where it is, without a '/' before it."""
+    scope = _scope(path)
+    return f"system.slice/{scope[0]}-{scope[1]}.scope" if scope else path.strip("/")
 
 
 def hierarchies():
@@ -25,7 +48,7 @@ def has_v1(controller):
 
 def text(path, controller, v1_file, v2_file):
     """The control file of the cgroup `path` (from the root of its hierarchy)."""
-    path = path.strip("/")
+    path = real(path)
     for names, at in hierarchies():
         if controller in names.split(","):
             return (at / path / v1_file).read_text().strip()
@@ -34,7 +57,10 @@ def text(path, controller, v1_file, v2_file):
 
 def there(path):
     """Where the cgroup exists: mount points of the hierarchies."""
-    return [at for _, at in hierarchies() if (at / path.strip("/")).is_dir()]
+    pattern = real(path)
+    if BY_SYSTEMD and "/" not in path.strip("/"):  # all below it
+        pattern = f"system.slice/{path.strip('/')}-*.scope"
+    return [at for _, at in hierarchies() if any(at.glob(pattern))]
 
 
 def of_process(pid):

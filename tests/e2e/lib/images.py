@@ -12,6 +12,8 @@ import os
 import tarfile
 from pathlib import Path
 
+from . import cgroups
+
 BUSYBOX = "/bin/busybox"
 EPOCH = "2026-01-01T00:00:00Z"
 
@@ -175,6 +177,9 @@ def bundle(directory, rootfs, args=("/bin/true",), change=None, **process):
     spec["process"].update(process)
     if change:
         spec = change(spec) or spec
+    path = spec.get("linux", {}).get("cgroupsPath") if isinstance(spec, dict) else None
+    if isinstance(path, str):
+        spec["linux"]["cgroupsPath"] = cgroups.spec_path(path)
     (directory / "config.json").write_text(json.dumps(spec, indent=1))
     os.chmod(directory, 0o755)
     return directory

@@ -9,6 +9,8 @@ import subprocess
 import tempfile
 import time
 
+from . import cgroups
+
 TIMEOUT_S = 120
 
 
@@ -202,7 +204,10 @@ class Runtime(Program):
     def __init__(self, build, base):
         self.base = base
         self.state_dir = base / "runtime"
-        super().__init__(build / "atoll-runtime", ["--root", self.state_dir], {})
+        options = ["--root", self.state_dir]
+        if cgroups.BY_SYSTEMD:
+            options += ["--cgroup-manager", cgroups.MANAGER]
+        super().__init__(build / "atoll-runtime", options, {})
 
     def state(self, id):
         return self("state", id).json
