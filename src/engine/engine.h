@@ -106,7 +106,8 @@ struct engine_prepare {
 	const char *id;
 	const char *cgroups_path;		/* linux.cgroupsPath */
 	const struct spec_resources *resources; /* linux.resources */
-	int state_fd;				/* borrowed: see struct bundle */
+	bool systemd_cgroup;
+	int state_fd; /* borrowed: see struct bundle */
 };
 
 struct usage {	   /* what `stats` shows; unknown is UINT64_MAX */

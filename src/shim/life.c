@@ -170,6 +170,14 @@ static void join_streams(struct shim *s)
 	}
 }
 
+/* "x.slice:atoll:ID": what svc's plan writes where the user has named a slice of systemd's. */
+static bool is_scope(const char *cgroups_path)
+{
+	struct str rest, slice = str_cut(str_of(cgroups_path), ':', &rest);
+
+	return rest.p && str_ends(slice, ".slice");
+}
+
 /* ---- before it is known ------------------------------------------------------------------- */
 
 void life_prepare(struct shim *s, const struct shim_prepare *p)
@@ -179,6 +187,7 @@ void life_prepare(struct shim *s, const struct shim_prepare *p)
 	const struct engine_caps none = {};
 	struct engine_prepare what = { .id = p->id,
 				       .cgroups_path = p->cgroups_path,
+				       .systemd_cgroup = is_scope(p->cgroups_path),
 				       .state_fd = s->state_fd };
 	const struct json *root;
 	struct err ignored;
@@ -210,6 +219,7 @@ static int create_instance(struct shim *s, const struct ends *ends, struct err *
 			    .stdio = { ends[0].theirs, ends[1].theirs, ends[2].theirs },
 			    .console_socket = FD_NONE,
 			    .bound = true,
+			    .systemd_cgroup = is_scope(s->spec->linux_.cgroups_path),
 			    .state_fd = s->state_fd,
 			    .cache_fd = cache };
 	int r;

@@ -172,6 +172,10 @@ const char *plan_cgroups_path(const struct workload_config *c, const char *id, s
 {
 	const char *parent = c->cgroup_parent;
 
+	/* A slice is systemd's where there is one; elsewhere it is a name like another. */
+	if (parent && str_ends(str_of(parent), ".slice") && !strchr(parent, '/') &&
+	    access("/run/systemd/system", F_OK) == 0)
+		return arena_printf(a, "%s:atoll:%s", parent, id);
 	if (parent && *parent)
 		return arena_printf(a, "%s%s/%s", parent[0] == '/' ? "" : "/", parent, id);
 	if (ns_in_user())

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-atoll-runtime with systemd's cgroup driver: scopes as systemd and the kernel have them, and a bus or
-a systemd that does not answer, or answers nonsense. The second half needs no systemd.
+atoll-runtime with systemd's cgroup driver: scopes as systemd and the kernel have them. A bus that
+does not answer is in test_runtime_bus.py.
 """
 import json
 import os
@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from lib import cgroups, fakebus
+from lib import cgroups
+from lib.fakebus import keepers
 from lib.wait import until
 
 ids = (f"atoll-sd-{os.getpid()}-{n}" for n in count())
@@ -72,20 +73,10 @@ def running(runtime, bundle, id):
     return make
 
 
-def keepers():
-    return [p for p in Path("/proc").glob("[0-9]*/comm") if _comm(p) == "atoll-keeper"]
-
-
-def _comm(p):
-    try:
-        return p.read_text().strip()
-    except OSError:
-        return ""
-
-
 # -- the life of a scope
 
 @needs_systemd
+@needs_v2
 def test_a_scope_in_its_slice(runtime, running):
     id = running()
     unit = f"t-{id}.scope"
@@ -106,6 +97,7 @@ def test_a_scope_in_its_slice(runtime, running):
 
 
 @needs_systemd
+@needs_v2
 def test_create_and_start_apart(runtime, bundle, id):
     runtime.leave("--systemd-cgroup", "create", "-b", bundle(["/bin/sleep", "1000"], spec_of(id)),
                   id)
@@ -126,6 +118,7 @@ def test_run_in_the_foreground(runtime, bundle, id):
 
 
 @needs_systemd
+@needs_v2
 def test_exec_pause_ps_and_kill_all(runtime, running):
     id = running()
     p = runtime.popen("exec", id, "sleep", "1000")
@@ -148,6 +141,7 @@ def test_systemd_stops_it(runtime, running):
 
 
 @needs_systemd
+@needs_v2
 def test_memory_that_ran_out_leaves_no_failed_unit(runtime, running):
     id = running({"memory": {"limit": 30 * MIB, "swap": 30 * MIB}},
                  ["/bin/sh", "-c", "head -c 200000000 /dev/zero | tail; sleep 1000"])
@@ -397,6 +391,7 @@ def test_killed_while_a_hook_runs(runtime, bundle, id, base):
 
 
 @needs_systemd
+@needs_v2
 def test_killed_at_many_moments(runtime, bundle, id):
     b = bundle(["/bin/sleep", "1000"], spec_of(id, LIMITS))
     began = time.monotonic()
@@ -438,113 +433,3 @@ def test_without_a_bus_by_systemds_own_socket(runtime, bundle, id):
         away.rename(socket)
     assert (r.rc, r.out) == (0, "by itself\n"), str(r)
     assert show(f"t-{id}.scope", "LoadState") == "not-found"
-
-
-# -- without systemd, or with one that does not do as it should
-
-@pytest.fixture
-def bus(base):
-    """bus(behave): a fake bus; gives the environment that leads to it."""
-    made = []
-
-    def make(behave, **kw):
-        made.append(fakebus.Bus(base / f"bus-{next(ids)}", behave, **kw))
-        return made[-1]
-    yield make
-    for b in made:
-        b.close()
-
-
-@pytest.mark.skipif(Path("/run/systemd/system").is_dir(), reason="this machine has systemd")
-def test_no_systemd(runtime, bundle):
-    runtime.fails("--systemd-cgroup", "run", "-b", bundle(), next(ids),
-                  says="was not started by systemd")
-    assert runtime("list", "-q").out == ""
-
-
-@pytest.mark.parametrize("address, says", [
-    ("unix:path=/nonexistent/bus", "/nonexistent/bus"), ("tcp:host=localhost", "no address"),
-    ("nonsense", "no address")])
-def test_no_bus(runtime, bundle, address, says):
-    runtime.fails("--systemd-cgroup", "run", "-b", bundle(), next(ids), says=says,
-                  env={"DBUS_SYSTEM_BUS_ADDRESS": address})
-    assert runtime("list", "-q").out == ""
-
-
-def test_answers_that_never_come(runtime, bundle, bus):
-    """Each wait ends by itself, and says who did not answer to what. All at once: they take time."""
-    cases = [("the bus", bus(fakebus.silent)), ("systemd", bus(fakebus.deaf)),
-             ("systemd", bus(fakebus.job("done", sender=":1.66")))]
-    started = time.monotonic()
-    running = [(who, runtime.popen("--systemd-cgroup", "run", "-b", bundle(change=spec_of("x")),
-                                   next(ids), env=b.env)) for who, b in cases]
-    for who, p in running:
-        _, err = p.communicate(timeout=100)
-        text = err.decode()
-        assert p.returncode != 0 and " s (by D-Bus" in text, text
-        assert f"{who} did not answer StartTransientUnit of 't-x.scope'" in text
-    assert time.monotonic() - started < 90
-    assert runtime("list", "-q").out == "" and keepers() == []
-
-
-@pytest.mark.parametrize("behave, says", [
-    (fakebus.says(b"HTTP/1.1 400 Bad Request\r\n\r\n"), "does not speak D-Bus"),
-    (fakebus.says(b"REJECTED EXTERNAL\r\n"), "does not let us in"),
-    (fakebus.closes, "closed the connection"),
-    (fakebus.nonsense, "does not speak D-Bus"),
-    (fakebus.huge, "does not speak D-Bus"),
-    (fakebus.job("failed"), "its job ended as 'failed'"),
-    (fakebus.job("done"), "not with our process in it"),
-    (fakebus.refuses("org.freedesktop.DBus.Error.ServiceUnknown", "no such name"), "no such name"),
-    (fakebus.refuses("org.freedesktop.DBus.Error.AccessDenied", "not you"), "not you"),
-    (fakebus.refuses("org.freedesktop.systemd1.UnitExists", "it exists"), "is in use"),
-], ids=["http", "rejected", "closed", "nonsense", "huge", "failed", "elsewhere", "nobody", "denied",
-        "exists"])
-def test_answers_that_are_none(runtime, bundle, bus, behave, says):
-    runtime.fails("--systemd-cgroup", "run", "-b", bundle(change=spec_of("x")), next(ids),
-                  says=says, env=bus(behave).env)
-    assert runtime("list", "-q").out == "" and keepers() == []
-
-
-def test_killed_while_it_waits_for_systemd(runtime, bundle, bus):
-    b = bus(fakebus.deaf)
-    id = next(ids)
-    p = runtime.popen("--systemd-cgroup", "create", "-b", bundle(change=spec_of("x")), id,
-                      env=b.env)
-    until(lambda: "StartTransientUnit" in b.calls, "the call")
-    assert len(keepers()) == 1
-    p.send_signal(signal.SIGKILL)
-    p.communicate()
-    until(lambda: keepers() == [], "its keeper gone with it")
-    runtime("delete", "--force", id)
-    assert runtime("list", "-q").out == ""
-
-
-@pytest.mark.parametrize("path", ["/a/b", "a/b", "machine.slice:x", "a:b:c", "a.slice:b:",
-                                  "a.slice:b:c:d", "a--b.slice:x:y", "a.slice:b:c d"])
-def test_bad_paths_are_refused_before_systemd_is_asked(runtime, bundle, bus, path):
-    b = bus(fakebus.deaf)
-    runtime.fails("--systemd-cgroup", "create", "-b", bundle(change=spec_of("x", path=path)),
-                  next(ids), says="cgroupsPath", env=b.env)
-    assert b.calls == [] and runtime("list", "-q").out == ""
-
-
-@pytest.mark.parametrize("name, value, says", [
-    ("PIDs", "@au [1]", "set by the runtime"), ("Slice", "'x.slice'", "set by the runtime"),
-    ("TimeoutStopUSec", "5 5", "more than one value"), ("Before", "[]", "without its type"),
-    ("TimeoutStopSec", "'5'", "no number of seconds"), ("A=B", "1", "not the name of a property"),
-    ("Description", "'open", "without an end")])
-def test_bad_annotations_are_refused_before_systemd_is_asked(runtime, bundle, bus, name, value,
-                                                             says):
-    b = bus(fakebus.deaf)
-    runtime.fails("--systemd-cgroup", "create", "-b", bundle(change=spec_of(
-        "x", **{f"org.systemd.property.{name}": value})), next(ids), says=says, env=b.env)
-    assert b.calls == [] and runtime("list", "-q").out == ""
-
-
-def test_managers(runtime, bundle):
-    runtime.fails("--cgroup-manager", "other", "list", says="cgroupfs, systemd or disabled")
-    runtime.fails("--systemd-cgroup", "--cgroup-manager", "cgroupfs", "list", says="contradict")
-    features = runtime("features").json
-    assert features["linux"]["cgroup"]["systemd"] and features["linux"]["cgroup"]["systemdUser"]
-    assert "org.systemd.property." in features["potentiallyUnsafeConfigAnnotations"]

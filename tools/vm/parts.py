@@ -23,7 +23,9 @@ MODULES = ["virtio_pci", "9pnet_virtio", "9p", "virtio_console", "virtio_blk", "
 SCRATCH_MIB = 8192
 SYSTEMD_ROOT = ["systemd-sysv", "dbus", "dbus-user-session", "libpam-systemd", "udev", "kmod",
                 "procps", "iproute2", "busybox-static", "apparmor", "uidmap", "strace", "python3",
-                "python3-pytest", "python3-pytest-timeout"]
+                "python3-pytest", "python3-pytest-timeout",
+                # what atoll-image is linked with
+                "libisal2", "libseccomp2", "libssl3", "libzstd1"]
 SYSTEMD_IMAGE_MIB = 1536
 FETCH_TIMEOUT_S = 600
 

@@ -50,7 +50,7 @@ STAGES = [Stage("e2e (Debian's kernel, cgroup v2)", FILES),
 
 def run(build, suites):
     """Run all stages, each into its own of the Suites of tools/check.py."""
-    threads = [threading.Thread(target=_fill, args=(stage, suite, build))
+    threads = [threading.Thread(target=_fill, args=(stage, suite, build), daemon=True)
                for stage, suite in zip(STAGES, suites)]
     for t in threads:
         t.start()
@@ -63,7 +63,7 @@ def _fill(stage, suite, build):
         suite.skips.append((stage.name, "ATOLL_VM=0"))
         return
     # The build may be replaced while the machine runs, which 9p does not survive: it gets copies.
-    cache = build / "vm"
+    cache = (build / "vm").resolve()  # a link would lead elsewhere in the machine
     try:
         parts.Parts(cache).get(stage.systemd)
         with tempfile.TemporaryDirectory(prefix="stage-", dir=cache) as d:

@@ -540,6 +540,8 @@ int container_prepare(struct instance *in, const struct engine_prepare *p, struc
 		.id = p->id,
 		.path = p->cgroups_path,
 		.resources = p->resources,
+		.systemd = p->systemd_cgroup,
+		.state_fd = p->state_fd,
 	};
 	int r;
 

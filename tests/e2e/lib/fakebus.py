@@ -7,6 +7,7 @@ import os
 import socket
 import struct
 import threading
+from pathlib import Path
 
 CALL, RETURN, ERROR, SIGNAL = 1, 2, 3, 4
 MANAGER = "org.freedesktop.systemd1"
@@ -204,3 +205,15 @@ def huge(bus, c):
     welcome(c)
     for _, serial, _ in calls(bus, c):
         c.sendall(b"l\2\0\1" + struct.pack("<III", 0x7ffffff0, 1, 16) + b"\0" * 4096)
+
+
+def keepers():
+    """The processes that hold a scope until its container is in it."""
+    return [p for p in Path("/proc").glob("[0-9]*/comm") if _comm(p) == "atoll-keeper"]
+
+
+def _comm(p):
+    try:
+        return p.read_text().strip()
+    except OSError:
+        return ""
