@@ -126,26 +126,27 @@ def test_a_slice_named_to_atoll_run(atoll, busybox):
     def show(*properties):
         return [subprocess.run(["systemctl", "show", "--value", "-p", p, unit], check=True,
                                capture_output=True, text=True).stdout.strip() for p in properties]
-    id = atoll("run", "-d", "--cgroup-parent", "atolltest.slice", "-m", "50m", "--pids-limit", "9",
+    id = atoll("run", "-d", "--cgroup-parent", "trial.slice", "-m", "50m", "--pids-limit", "9",
                busybox, "sleep", "1000").line
     unit = f"atoll-{id}.scope"
     assert show("ActiveState", "Slice", "MemoryMax", "TasksMax") == [
-        "active", "atolltest.slice", str(50 * MIB), "9"]
+        "active", "trial.slice", str(50 * MIB), "9"]
     subprocess.run(["systemctl", "daemon-reload"], check=True)
     pid = atoll.inspect(id)["State"]["Pid"]
-    assert cgroups.of_process(pid)[""] == f"/atolltest.slice/{unit}"
-    here = cgroups.TOP / "atolltest.slice" / unit
+    assert cgroups.of_process(pid)[""] == f"/trial.slice/{unit}"
+    here = cgroups.TOP / "trial.slice" / unit
     assert (here / "memory.max").read_text().strip() == str(50 * MIB)
     assert atoll("exec", id, "cat", "/proc/self/cgroup").out.strip().endswith(":/")
     atoll("update", "--memory", "60m", "--memory-swap", "60m", id)
     assert show("MemoryMax") == [str(60 * MIB)]
     atoll("rm", "-f", id)
     assert show("LoadState") == ["not-found"] and not here.exists()
-    assert atoll("run", "--rm", "--cgroup-parent", "atolltest.slice", busybox, "echo",
+    assert atoll("run", "--rm", "--cgroup-parent", "trial.slice", busybox, "echo",
                  "in").out == "in\n"
     id = atoll("run", "-d", busybox, "sleep", "1000").line
     assert cgroups.of_process(atoll.inspect(id)["State"]["Pid"])[""] == f"/atoll/{id}"
     atoll("rm", "-f", id)
+    subprocess.run(["systemctl", "stop", "trial.slice"], check=True)  # one stays when it is empty
 
 
 # -- an ordinary user with a systemd of his own

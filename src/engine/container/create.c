@@ -382,8 +382,11 @@ static int place(struct making *m, struct err *e)
 {
 	struct container *c = m->c;
 
-	if (!c->groups || !groups_placed(c->groups))
+	if (!c->groups || !groups_placed(c->groups)) {
+		if (c->groups && m->plan.groups_born)
+			groups_arrived(c->groups);
 		return 0;
+	}
 	int r = groups_place(c->groups, c->in.pid, e);
 
 	if (r < 0)
@@ -510,6 +513,8 @@ static int make(struct making *m, struct err *e)
 	p->gate_fd = m->sync_fd = pair[0];
 	p->sync_fd = pair[1];
 	p->process.rlimits_done = p->new_user;
+	/* Somebody has to hold a scope of several hierarchies until it is in all of them. */
+	p->at_once = p->at_once && !(c->groups && c->groups->unit && c->groups->n > 1);
 	r = clone_init(m, e);
 	(void) close(pair[1]);
 	c->gate_number = p->gate_fd;
