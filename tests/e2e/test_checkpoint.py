@@ -216,6 +216,20 @@ def test_pipes_of_the_caller_are_taken_over(box):
             os.close(fd)
 
 
+def test_where_a_file_was_a_pipe_cannot_stand(box):
+    """It was started with /dev/null and is restored by somebody whose streams are pipes."""
+    b = box().run(stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    counting(b)
+    b.dump()
+    r, w = os.pipe()
+    try:
+        b.restore(stdin=r, stdout=w, stderr=w)
+        counting(b)
+    finally:
+        os.close(r)
+        os.close(w)
+
+
 def test_terminal(box, unix):
     b = box(["/bin/sh", "-c", "stty -echo; while read x; do echo got $x; done"], terminal=True)
     path, receive = unix
