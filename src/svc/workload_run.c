@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/auto.h"
@@ -23,6 +24,8 @@
 #include "svc/supervise.h"
 #include "svc/workload.h"
 #include "sys/spawn.h"
+
+#define LAST_SHIM_WITHIN (10 * NSEC_PER_SEC)
 
 static int no_memory(struct err *e)
 {
@@ -205,6 +208,28 @@ static int take_turn(int state_fd, const struct workload_record *w, int *ret_tur
 	return 0;
 }
 
+/*
+ * Whether it is held by a shim that runs it. The last one may be at its end: its record says so
+ * already, and its lock goes in a moment; starts of others wait for the turn that we have.
+ */
+static bool runs_already(struct svc *s, const struct workload_record *w, int state_fd)
+{
+	nsec_t deadline = clock_deadline(LAST_SHIM_WITHIN);
+	struct timespec nap = { .tv_nsec = NSEC_PER_MSEC };
+
+	while (shim_alive(state_fd)) {
+		auto_arena struct arena a = ARENA_INIT(4u << 20);
+		struct workload_record now;
+		struct err ignored;
+
+		if (store_workload_find(s->store, w->id, &a, &now, &ignored) < 0 ||
+		    now.status.shim_pid != 0 || clock_mono() > deadline)
+			return true;
+		(void) clock_nanosleep(CLOCK_MONOTONIC, 0, &nap, NULL);
+	}
+	return false;
+}
+
 /* Our own turn, and nobody's shim: 1 when one runs already. */
 static int begin_start(struct svc *s, const struct workload_record *w, int state_fd, bool ours,
 		       int *ret_turn, struct err *e)
@@ -213,7 +238,7 @@ static int begin_start(struct svc *s, const struct workload_record *w, int state
 
 	if (r < 0 || ours)
 		return r;
-	if (shim_alive(state_fd)) /* somebody started it after we read the record */
+	if (runs_already(s, w, state_fd)) /* somebody started it after we read the record */
 		return 1;
 	if (faccessat(state_fd, "instance.json", F_OK, 0) == 0 && heal_instance(state_fd, w))
 		svc_notice(s, "workload '%s': its shim was gone; what still ran of it was ended",
@@ -289,7 +314,7 @@ static int start_known(struct svc *s, const struct workload_record *w,
 	if (state_fd < 0)
 		return state_fd;
 	r = begin_start(s, w, state_fd, false, &turn, e);
-	if (r > 0 && !attach)
+	if (r > 0 && !attach && !from)
 		return 0;
 	if (r > 0)
 		return err_set(e, ERR_CONFLICT, EALREADY,

@@ -56,7 +56,7 @@ def logs(a, name):
 
 def does(a, *args, **kw):
     r = a.try_(*args, **kw)
-    assert r.rc == 0, f"{r}\n" + "".join(f.read_text(errors="replace")[-5000:] for f in
+    assert r.rc == 0, f"{r}\n{a.try_('ps', '-a')}\n" + "".join(f.read_text(errors="replace")[-5000:] for f in
                                          a.root.glob("workloads/*/*.log") if "workload" not in f.name)
     return r
 

@@ -2,7 +2,7 @@
 """atoll-runtime under podman, which runs it through conmon and reads its state, events and exit."""
 import pytest
 
-from lib import clients
+from lib import clients, criu
 from lib.wait import until
 
 IMAGE = "localhost/busybox:latest"
@@ -256,3 +256,35 @@ def test_nothing_stays(podman):
     assert podman.world.states("/run/atoll-runtime") == []
     assert not [p for g in podman.world.groups for p in g.glob("**/libpod-*")
                 if "conmon" not in p.name]
+
+
+def test_checkpoint_and_restore(podman, build, base):
+    program = criu.get(build)
+    if not program:
+        pytest.skip("the Debian mirror cannot be reached")
+    path = podman.world.env["PATH"]
+    podman.world.env["PATH"] = f"{program.parent}:{path}"
+    name, file = "atoll-podman-criu", base / "podman.tar.gz"
+    try:
+        podman("run", "-d", "--name", name, *FLAGS, IMAGE, "sh", "-c",
+               "i=0; while :; do i=$((i+1)); echo $i >> /count; sleep 0.05; done")
+        count = lambda: podman("exec", name, "cat", "/count").split()
+
+        def goes_on():
+            n = len(count())
+            until(lambda: len(count()) > n + 2, "it counts")
+            seen = count()
+            assert seen == [str(i + 1) for i in range(len(seen))]
+        goes_on()
+        podman("container", "checkpoint", name)
+        assert podman("inspect", "-f", "{{.State.Status}} {{.State.Checkpointed}}", name) == \
+            "exited true\n"
+        podman("container", "restore", name)
+        goes_on()
+        podman("container", "checkpoint", "--compress", "gzip", "--export", file, name)
+        podman("rm", name)
+        podman("container", "restore", "--import", file)
+        goes_on()
+    finally:
+        podman.try_("rm", "-f", "-t", "0", name)
+        podman.world.env["PATH"] = path

@@ -8,6 +8,8 @@ ATOLL_VM=0 leaves them out. Without a mirror to get a kernel from they are skipp
 import json
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 import threading
 import traceback
@@ -23,7 +25,8 @@ FILES = ["test_runtime_cgroups.py", "test_rootless.py", "test_oci_namespaces.py"
          "test_runtime_verbs.py", "test_runtime_robust.py", "test_cli_run.py", "test_cli_rootless.py",
          "test_shim_life.py",
          "test_svc_plan.py", "test_svc_volumes.py", "test_cli_files.py", "test_store_power.py",
-         "test_weather.py", "test_races.py", "test_oci_mounts.py", "test_runtime_callers.py"]
+         "test_weather.py", "test_races.py", "test_oci_mounts.py", "test_runtime_callers.py",
+         "test_checkpoint.py"]
 # With systemd as process 1: its cgroup driver, from an ordinary user, and what else only it has.
 SYSTEMD_FILES = ["test_runtime_systemd.py", "test_machine.py", "ATOLL_CGROUP_MANAGER=systemd",
                  "test_runtime_cgroups.py", "test_oci_hooks.py", "test_runtime_verbs.py",
@@ -81,6 +84,13 @@ def _fill(stage, suite, build):
         suite.end()
 
 
+def _criu(build):
+    """The CRIU of tests/e2e/lib/criu.py, there or fetched; False without a mirror."""
+    code = f"from lib import criu; exit(not criu.get(__import__('pathlib').Path({str(build)!r})))"
+    return subprocess.run([sys.executable, "-c", code], cwd=TOP / "tests/e2e",
+                          check=False).returncode == 0
+
+
 def _stage(build, stage, files):
     """The programs and the tests, without what either keeps for itself."""
     (stage / "build/test-images").mkdir(parents=True)
@@ -90,6 +100,8 @@ def _stage(build, stage, files):
     archive = build / "test-images/busybox.tar"
     if archive.exists():
         shutil.copy2(archive, stage / "build/test-images")
+    if _criu(build):  # in there nothing can be fetched
+        shutil.copytree(build / "criu-trixie", stage / "build/criu-trixie")
     shutil.copytree(TOP / "tests/e2e", stage / "tests/e2e",
                     ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy2(Path(__file__).with_name("inside.py"), stage)
