@@ -146,7 +146,7 @@ def box(rt, bundle, base, request, new_rootfs):
 def test_counts_on(box):
     b = box().run()
     count = lambda: int(b.exec("tail", "-n", "1", "/tmp/count").out or 0)
-    until(lambda: b.exec("cat", "/tmp/count").out.count("\n") > 3, "the counter counts")
+    until(lambda: b.rt.try_("exec", b.name, "cat", "/tmp/count").out.count("\n") > 3, "the counter counts")
     b.dump()
     b.rt.fails("state", b.name, says="does not exist")
     b.restore()
@@ -163,7 +163,7 @@ def test_counts_on(box):
 
 def counting(b, name=None):
     """It counts, without a gap."""
-    count = lambda: b.exec("cat", "/tmp/count", name=name).out.split()
+    count = lambda: b.exec("sh", "-c", "cat /tmp/count || true", name=name).out.split()
     n = len(count())
     until(lambda: len(count()) > n + 2, "the counter goes on")
     seen = count()
@@ -266,7 +266,7 @@ TALK = ("sleep 1000 | nc -l -p 5000 > /tmp/count & while ! netstat -tln | grep -
 
 def test_tcp_connections_go_on(box):
     b = box(["/bin/sh", "-c", TALK]).run()
-    until(lambda: b.exec("cat", "/tmp/count").out.count("\n") > 3, "they talk")
+    until(lambda: b.rt.try_("exec", b.name, "cat", "/tmp/count").out.count("\n") > 3, "they talk")
     b.rt.fails("checkpoint", "--image-path", b.images, b.name, says="criu cannot dump")
     counting(b)
     r = b.rt.try_("checkpoint", "--image-path", b.images, "--tcp-established", b.name)
@@ -706,3 +706,30 @@ def test_flags_that_cannot_be_meant(box, base):
     b.delete()
     b.start("create", "--bundle", b.bundle, b.name)
     b.rt.fails("checkpoint", b.name, says="cannot be checkpointed in created state")
+
+
+def test_where_the_host_s_mounts_are_shared(box, base):
+    """As systemd has them: the container's are slaves of theirs, before and after."""
+    (base / "shared").mkdir()
+    (base / "shared/f").write_text("f\n")
+
+    def mounts(spec):
+        spec["mounts"] += [{"destination": f"/{d}", "type": "bind", "source": str(base / "shared"),
+                            "options": ["rbind", "rslave"]} for d in ("mnt", "opt")]
+    b = box(change=mounts)
+    rt = " ".join(map(str, b.rt.argv()))
+    look = f"{rt} exec {b.name} cut -d' ' -f5-7 /proc/self/mountinfo | grep -E '^/(mnt|opt)? '"
+    script = f"""set -e; mount --make-rshared /; cd {b.bundle}; exec < /dev/null
+        {rt} run -d {b.name} > {base}/o 2> {base}/e
+        {look} > {base}/before
+        {rt} checkpoint --image-path {b.images} {b.name}
+        {rt} restore -d --image-path {b.images} {b.name} > {base}/o 2> {base}/e || {{ cat {base}/e; exit 1; }}
+        {look} > {base}/after
+        {rt} exec {b.name} cat /mnt/f /opt/f
+        {rt} delete --force {b.name}"""
+    p = subprocess.run(["unshare", "-m", "--propagation", "private", "sh", "-c", script],
+                       capture_output=True, text=True, timeout=120, check=False)
+    assert (p.returncode, p.stdout) == (0, "f\nf\n"), f"{p.stdout}{p.stderr}{b.logs()}"
+    before, after = ((base / n).read_text().splitlines() for n in ("before", "after"))
+    assert len(before) == 3 and all("master:" in l for l in before)
+    assert [re.sub(r":\d+", "", l) for l in after] == [re.sub(r":\d+", "", l) for l in before]

@@ -40,12 +40,18 @@ static int make_yard(const struct criu_child *x, int *ret_fd, struct err *e)
 		{ .key = "source", .value = "restore", .fd = FD_NONE },
 	};
 	struct mount_change slave = { .propagation = MS_SLAVE };
+	struct mount_change shared = { .propagation = MS_SHARED };
 	auto_fd int fd = FD_NONE;
 	int r;
 
 	if (unshare(CLONE_NEWNS) < 0)
 		return err_sys(e, errno, "making a mount namespace");
+	/*
+	 * Nothing of this goes to the host; but each mount has a group of its own: CRIU gives what
+	 * was a slave of the host's its source's propagation, and takes none from a private one.
+	 */
 	r = mount_change(AT_FDCWD, "/", true, &slave);
+	r = r < 0 ? r : mount_change(AT_FDCWD, "/", true, &shared);
 	fd = r < 0 ? r : mount_new("tmpfs", options, ARRAY_SIZE(options), 0, NULL);
 	r = fd < 0 ? fd : mount_attach(fd, AT_FDCWD, x->yard);
 	if (r < 0)
@@ -56,7 +62,9 @@ static int make_yard(const struct criu_child *x, int *ret_fd, struct err *e)
 
 static int put_tree(int yard, const char *name, const struct criu_tree *t)
 {
+	struct mount_change shared = { .propagation = MS_SHARED };
 	auto_fd int file = FD_NONE;
+	int r;
 
 	if (t->is_dir) {
 		if (mkdirat(yard, name, 0755) < 0)
@@ -66,7 +74,8 @@ static int put_tree(int yard, const char *name, const struct criu_tree *t)
 		if (file < 0)
 			return -errno;
 	}
-	return mount_attach(t->fd, yard, name);
+	r = mount_attach(t->fd, yard, name);
+	return r < 0 ? r : mount_change(t->fd, "", true, &shared);
 }
 
 static int fill_yard(const struct criu_child *x, struct err *e)

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/auto.h"
 #include "base/num.h"
@@ -99,6 +101,33 @@ static int cgroup_mount(struct restore *x, const struct snapshot_mount *m, struc
 		       m->below, m->at);
 }
 
+/*
+ * By the path of its source, where CRIU finds the mount that this is a part of: mounts of one file
+ * system are of one group of propagation there, and the widest of them stands for all. CRIU sets
+ * the flags itself. An idmapped one is nowhere but in its own clone.
+ */
+static int add_bind(struct restore *x, const char *at, size_t i, const char *below, struct err *e)
+{
+	const struct plan_mount *pm = &x->plan.mounts[i];
+	const char *source = x->b->spec->mounts[i].source;
+	char link[40], path[4096];
+	auto_fd int fd = FD_NONE;
+	ssize_t n = -1;
+
+	if (!pm->words.idmap && source)
+		fd = openat(x->b->bundle_fd >= 0 ? x->b->bundle_fd : AT_FDCWD, source,
+			    O_PATH | O_CLOEXEC | (pm->words.src_nofollow ? O_NOFOLLOW : 0));
+	if (fd >= 0) {
+		(void) snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+		n = readlink(link, path, sizeof(path) - 1);
+	}
+	if (n <= 0 || path[0] != '/')
+		return add_tree(x, at, pm->tree_fd, pm->source_is_dir, below, e);
+	path[n] = '\0';
+	return add_key(x, at, arena_printf(&x->arena, "%s%s%s", path, below[0] ? "/" : "", below),
+		       e);
+}
+
 static int bind_mount(struct restore *x, const struct snapshot_mount *m, struct err *e)
 {
 	for (size_t i = x->plan.mounts_n; i-- > 0;) {
@@ -106,7 +135,7 @@ static int bind_mount(struct restore *x, const struct snapshot_mount *m, struct 
 
 		if (pm->kind == PLAN_MOUNT_BIND && !pm->link_target && pm->words.bind &&
 		    streq(pm->destination, m->source))
-			return add_tree(x, m->at, pm->tree_fd, pm->source_is_dir, m->below, e);
+			return add_bind(x, m->at, i, m->below, e);
 	}
 	return err_set(e, ERR_INVALID, EINVAL,
 		       "the checkpoint needs a mount at '%.150s', and config.json has no bind "
@@ -123,7 +152,9 @@ static int foreign_mounts(struct restore *x, struct err *e)
 		const struct plan_mount *pm = &x->plan.mounts[i];
 
 		if (pm->kind == PLAN_MOUNT_BIND && !pm->link_target)
-			r = add_tree(x, pm->destination, pm->tree_fd, pm->source_is_dir, "", e);
+			r = pm->words.bind ? add_bind(x, pm->destination, i, "", e)
+					   : add_tree(x, pm->destination, pm->tree_fd,
+						      pm->source_is_dir, "", e);
 		for (size_t k = 0; pm->kind == PLAN_MOUNT_CGROUP && k < pm->cgroups_n && r == 0;
 		     k++)
 			r = add_tree(x,
