@@ -4,6 +4,9 @@
  * before, and tells how it goes over one socket pair. The pair is also the gate that holds the
  * init between create and start. The child keeps a copy of our end, so that a later `start` in
  * another process can take it over (pidfd_getfd) without a file in between.
+ *
+ * Where nothing stands against it the two work at the same time: the child makes its namespaces
+ * and its root, the parent the cgroups, which it then sends (groups_child.c).
  */
 #include <errno.h>
 #include <fcntl.h>

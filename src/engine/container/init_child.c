@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The container's init from clone3 to exec. Order (reference: runtime specification, lifecycle):
- * cgroups, identity in a new user namespace, joined namespaces, the two namespaces made late,
+ * cgroups (unless they are still being made: then after the mounts, before the hooks), identity in
+ * a new user namespace, joined namespaces, the two namespaces made late,
  * what is per namespace (sysctls, names, loopback), mounts, hooks, masks, the new root, the
  * process's own attributes; then it waits to be started.
  */
