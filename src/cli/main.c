@@ -219,7 +219,6 @@ int main(int argc, char **argv)
 			status = cli_failf(&c, "write to standard output: %s",
 					   strerror(-c.out_status));
 	}
-	if (c.svc.store)
-		svc_fini(&c.svc);
-	return status; /* memory goes with the process */
+	return status; /* memory goes with the process, and so does the store, which writes nothing
+			*/
 }

@@ -105,6 +105,7 @@ static int run(struct cli *c, const void *options, struct option_args args)
 	struct err e;
 	int r;
 
+	ahead.short_lived = true;
 	r = create_config(c, o, args, &w, &e);
 	if (r == 0)
 		r = wanted_streams(o, &w, &s, &e);

@@ -107,6 +107,7 @@ struct engine_prepare {
 	const char *cgroups_path;		/* linux.cgroupsPath */
 	const struct spec_resources *resources; /* linux.resources */
 	bool systemd_cgroup;
+	bool network; /* it gets a network namespace of its own */
 	int state_fd; /* borrowed: see struct bundle */
 };
 

@@ -7,10 +7,12 @@
  * allocated, or was written before its start, ends the program. One thread, as everywhere here.
  */
 #include <errno.h>
+#include <malloc.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #define FIRST	  (128u << 10) /* bytes, of the program's own */
 #define MORE	  (256u << 10) /* bytes at least, of each further piece */
@@ -152,6 +154,25 @@ void *realloc(void *p, size_t n)
 	memcpy(to, p, room);
 	free(p);
 	return to;
+}
+
+int malloc_trim(size_t)
+{
+	uintptr_t page = (uintptr_t) sysconf(_SC_PAGESIZE);
+	int some = 0;
+
+	for (unsigned class = 0; class < CLASSES_N; class ++) {
+		size_t size = class_size(class);
+
+		for (struct block *b = size < page ? NULL : unused[class]; b; b = b->next) {
+			uintptr_t from = ((uintptr_t) (b + 1) + page - 1) & ~(page - 1);
+			uintptr_t to = ((uintptr_t) b + size) & ~(page - 1);
+
+			if (from < to && madvise((void *) from, to - from, MADV_DONTNEED) == 0)
+				some = 1;
+		}
+	}
+	return some;
 }
 
 void *aligned_alloc(size_t align, size_t n)

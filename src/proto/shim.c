@@ -190,10 +190,9 @@ static const struct field recorded_fields[] = {
 	F(shim_recorded, checkpoint_due, FIELD_BOOL),
 };
 static const struct field prepare_fields[] = {
-	F(shim_prepare, id, FIELD_STRING),
-	F(shim_prepare, isolation, FIELD_STRING),
-	F(shim_prepare, cgroups_path, FIELD_STRING),
-	F(shim_prepare, resources, FIELD_STRING),
+	F(shim_prepare, id, FIELD_STRING),	     F(shim_prepare, isolation, FIELD_STRING),
+	F(shim_prepare, cgroups_path, FIELD_STRING), F(shim_prepare, resources, FIELD_STRING),
+	F(shim_prepare, network, FIELD_BOOL),
 };
 
 #define LAYOUT(table)                                                                              \

@@ -147,6 +147,7 @@ struct shim_prepare {
 	const char *id, *isolation;
 	const char *cgroups_path; /* as config.json will have it, and the JSON of linux.resources */
 	const char *resources;
+	bool network; /* a network namespace of its own */
 };
 
 struct shim_signal {

@@ -188,6 +188,7 @@ void life_prepare(struct shim *s, const struct shim_prepare *p)
 	struct engine_prepare what = { .id = p->id,
 				       .cgroups_path = p->cgroups_path,
 				       .systemd_cgroup = is_scope(p->cgroups_path),
+				       .network = p->network,
 				       .state_fd = s->state_fd };
 	const struct json *root;
 	struct err ignored;

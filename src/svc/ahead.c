@@ -25,6 +25,7 @@ static void prepare(struct shim_conn *conn, const char *id, const struct workloa
 	struct shim_prepare p = { .id = id, .isolation = c->isolation ? c->isolation : "" };
 	struct err ignored;
 
+	p.network = !c->network || !*c->network || streq(c->network, "none");
 	p.cgroups_path = plan_cgroups_path(c, id, &a);
 	if (!p.cgroups_path || plan_resources(&c->resources, c, &w, NULL, &ignored) < 0 ||
 	    !buf_ok(&resources))
@@ -33,10 +34,10 @@ static void prepare(struct shim_conn *conn, const char *id, const struct workloa
 	(void) supervise_prepare(conn, &p, &ignored);
 }
 
-int ahead_spawn(int state_fd, const char *id, const struct workload_config *c,
+int ahead_spawn(int state_fd, const char *id, const struct workload_config *c, bool child,
 		struct shim_conn *ret_conn, struct err *e)
 {
-	int r = supervise_spawn(id, state_fd, ret_conn, e);
+	int r = supervise_spawn(id, state_fd, child, ret_conn, e);
 
 	if (r >= 0)
 		prepare(ret_conn, id, c);
@@ -55,7 +56,7 @@ void ahead_begin(struct ahead *a, struct svc *s, const char *id, const struct wo
 	a->paths = &s->paths;
 	memcpy(a->id, id, strlen(id) + 1);
 	dir = open(run.z, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (dir < 0 || ahead_spawn(dir, id, c, &a->conn, &ignored) < 0) {
+	if (dir < 0 || ahead_spawn(dir, id, c, a->short_lived, &a->conn, &ignored) < 0) {
 		(void) rmdir(run.z); /* repair does it as well */
 		return;
 	}

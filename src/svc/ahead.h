@@ -18,6 +18,7 @@
 struct image;
 
 struct ahead {
+	bool short_lived;      /* by the caller: this process starts one workload and no more */
 	int state_fd;	       /* owned: STATE/workloads/ID */
 	int held_fd;	       /* owned: repair waits for it, svc_hold() */
 	struct shim_conn conn; /* owned; its fd FD_NONE: there is no shim */
@@ -38,9 +39,10 @@ struct ahead {
 
 /* Begin: c has been checked, and nobody knows the id yet. A failure leaves it without a shim. */
 void ahead_begin(struct ahead *a, struct svc *s, const char *id, const struct workload_config *c);
-/* A shim for a workload that is known, with its directory: as ahead_begin(), but it must be. */
+/* A shim for a workload that is known, with its directory: as ahead_begin(), but it must be.
+ * child: see supervise_spawn(). */
 [[nodiscard]] int ahead_spawn(int state_fd, const char *id, const struct workload_config *c,
-			      struct shim_conn *ret_conn, struct err *e);
+			      bool child, struct shim_conn *ret_conn, struct err *e);
 /* Whether a shim waits in it for this workload. */
 bool ahead_of(const struct ahead *a, const char *id);
 /* Hang up on a shim that was told nothing; its directory goes too, unless a record knows it. */

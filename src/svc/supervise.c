@@ -311,13 +311,14 @@ static int spawn_orphan(const struct spawn *s)
 	return WIFEXITED(status) ? -WEXITSTATUS(status) : -EIO;
 }
 
-static int spawn_shim(int state_fd, int sock, const char *id, struct err *e)
+static int spawn_shim(int state_fd, int sock, const char *id, bool child, struct err *e)
 {
 	char path[PATH_MAX], name[] = "atoll-shim", of[SHIM_ID_MAX + 1];
 	char *argv[] = { name, of, NULL }; /* the id: for people who look at ps */
 	int fds[] = { sock, state_fd };	   /* SHIM_FD and the one after it */
 	struct spawn sp = SPAWN_INIT;
 	auto_fd int log = FD_NONE;
+	pid_t pid;
 	int r;
 
 	(void) snprintf(of, sizeof(of), "%s", id);
@@ -333,11 +334,12 @@ static int spawn_shim(int state_fd, int sock, const char *id, struct err *e)
 	sp.fds = fds;
 	sp.fds_n = ARRAY_SIZE(fds);
 	sp.new_session = true;
-	r = spawn_orphan(&sp);
+	r = child ? spawn_process(&sp, &pid, NULL) : spawn_orphan(&sp);
 	return r < 0 ? err_sys(e, -r, "start '%s'", path) : 0;
 }
 
-int supervise_spawn(const char *id, int state_fd, struct shim_conn *ret_conn, struct err *e)
+int supervise_spawn(const char *id, int state_fd, bool child, struct shim_conn *ret_conn,
+		    struct err *e)
 {
 	auto_shim_conn struct shim_conn conn = SHIM_CONN_NONE;
 	auto_fd int theirs = FD_NONE;
@@ -347,7 +349,7 @@ int supervise_spawn(const char *id, int state_fd, struct shim_conn *ret_conn, st
 		return err_sys(e, errno, "sockets for a shim");
 	conn.fd = pair[0];
 	theirs = pair[1];
-	if (spawn_shim(state_fd, theirs, id, e) < 0)
+	if (spawn_shim(state_fd, theirs, id, child, e) < 0)
 		return -1;
 	*ret_conn = conn;
 	conn = SHIM_CONN_NONE;

@@ -32,10 +32,11 @@ void shim_conn_close(struct shim_conn *c); /* hang up: detaches a session; nothi
 
 /*
  * Start a shim for a workload whose directory STATE/workloads/ID (state_fd, borrowed) exists. It
- * waits to be told what to run, and goes when it is hung up on before.
+ * waits to be told what to run, and goes when it is hung up on before. It is nobody's child; but as
+ * `child` it is the caller's, who does not reap it: for a process that soon ends, or when it does.
  */
-[[nodiscard]] int supervise_spawn(const char *id, int state_fd, struct shim_conn *ret_conn,
-				  struct err *e);
+[[nodiscard]] int supervise_spawn(const char *id, int state_fd, bool child,
+				  struct shim_conn *ret_conn, struct err *e);
 /* What it may make already. Unanswered: what fails there is met again by supervise_start(). */
 [[nodiscard]] int supervise_prepare(struct shim_conn *c, const struct shim_prepare *p,
 				    struct err *e);

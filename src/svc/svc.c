@@ -16,12 +16,6 @@ int svc_init(struct svc *s, const char *root, const char *state,
 	return paths_init(&s->paths, root, state, e);
 }
 
-void svc_fini(struct svc *s)
-{
-	store_close(s->store);
-	s->store = NULL;
-}
-
 int svc_store(struct svc *s, struct err *e)
 {
 	return s->store ? 0 : store_open(&s->paths, &s->store, e);

@@ -15,7 +15,7 @@
 
 struct svc {
 	struct paths paths;
-	struct store *store; /* owned; NULL until the first verb needs it */
+	struct store *store; /* NULL until the first verb needs it; goes with the process */
 	/*
 	 * Told one sentence about something done beside what was asked: a record healed, a limit
 	 * clamped. NULL: dropped. The owner is found by LOOP_OWNER(s, type, member).
@@ -26,7 +26,6 @@ struct svc {
 /* root, state: NULL for the environment's or the default. Touches no disk. notice may be NULL. */
 [[nodiscard]] int svc_init(struct svc *s, const char *root, const char *state,
 			   void (*notice)(struct svc *s, const char *text), struct err *e);
-void svc_fini(struct svc *s);
 
 /* The store, opened at first use (paths made, schema migrated). */
 [[nodiscard]] int svc_store(struct svc *s, struct err *e);

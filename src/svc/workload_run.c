@@ -322,7 +322,7 @@ static int start_known(struct svc *s, const struct workload_record *w,
 	if (r >= 0)
 		r = svc_hold(paths_runs(&s->paths).z, false, &held, e);
 	if (r >= 0)
-		r = ahead_spawn(state_fd, w->id, c, &conn, e);
+		r = ahead_spawn(state_fd, w->id, c, false, &conn, e);
 	if (r >= 0)
 		r = start_with(s, &conn, w, c, im, from, attach, ret_exit_code, e);
 	if (r >= 0) {
@@ -342,8 +342,10 @@ static int start_ahead(struct svc *s, struct ahead *ahead, const struct attach_o
 	if (r >= 0)
 		r = start_with(s, &ahead->conn, &ahead->record, &ahead->config, ahead->image, NULL,
 			       attach, ret_exit_code, e);
-	if (r < 0)
+	if (r < 0) {
+		shim_conn_close(&ahead->conn); /* it ends, before anybody looks at what is left */
 		return r;
+	}
 	*ret_conn = ahead->conn;
 	ahead->conn = SHIM_CONN_NONE;
 	close_fd(&ahead->held_fd); /* the shim holds the run directory itself */

@@ -6,6 +6,7 @@
 #include <linux/nsfs.h>
 #include <linux/sched.h>
 #include <net/if.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -157,4 +158,18 @@ int ns_loopback_up(void)
 	if (sock < 0)
 		return -errno;
 	return ioctl(sock, SIOCSIFFLAGS, &req) < 0 ? -errno : 0;
+}
+
+int ns_network_make(void)
+{
+	auto_fd int own = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC), made = FD_NONE;
+	int r;
+
+	if (own < 0 || unshare(CLONE_NEWNET) < 0)
+		return -errno;
+	made = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+	r = made < 0 ? -errno : ns_loopback_up();
+	if (setns(own, CLONE_NEWNET) < 0 && r == 0)
+		r = -errno;
+	return r < 0 ? r : take_fd(&made);
 }

@@ -36,3 +36,5 @@ bool ns_in_user(void);
 				 const struct ns_map *gids, size_t gids_n);
 /* The loopback interface of the caller's network namespace goes up. */
 [[nodiscard]] int ns_loopback_up(void);
+/* A new network namespace with nobody in it, its loopback interface up: gives its descriptor. */
+[[nodiscard]] int ns_network_make(void);

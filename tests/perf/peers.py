@@ -21,6 +21,9 @@ sys.path.insert(0, str(TOP / "tests/e2e"))
 
 from lib import images, leaks  # noqa: E402
 
+# Cgroups that the peers make for all their containers and leave.
+SHARED_GROUPS = ["docker", "libpod_parent", "default"]
+
 PACKAGES = ["podman", "docker.io", "containerd", "runc", "crun", "conmon"]
 
 
@@ -119,6 +122,12 @@ def hybrid():
     return os.path.ismount("/sys/fs/cgroup/unified")
 
 
+def shared_groups():
+    """Those of the peers that there are, in every hierarchy."""
+    tops = [Path("/sys/fs/cgroup"), *Path("/sys/fs/cgroup").iterdir()]
+    return [top / name for top in tops for name in SHARED_GROUPS if (top / name).is_dir()]
+
+
 class Peers:
     """Context: the peers, ready to run, with an image and a bundle of busybox."""
 
@@ -155,6 +164,9 @@ class Peers:
     def __enter__(self):
         private_mounts(self.root)
         self.dir = Path(tempfile.mkdtemp(prefix="atoll-peers-"))
+        self.run = Path("/run") / self.dir.name  # what lasts until reboot: a tmpfs, as by default
+        self.run.mkdir()
+        self.groups_before = set(shared_groups())
         self.archive = images.busybox_archive(self.dir / "busybox.tar")
         self.rootfs = images.busybox_rootfs(self.dir / "rootfs")
         return self
@@ -168,19 +180,25 @@ class Peers:
                 p.kill()
                 p.wait()
         # Containers that outlived their command, after a failure, and what they have mounted.
-        for p in leaks.processes(str(self.dir)):
+        for p in leaks.processes(self.dir.name):
             os.kill(int(p.split()[0]), signal.SIGKILL)
         for _ in range(50):
             for line in sorted(Path("/proc/self/mountinfo").read_text().splitlines(),
                                key=lambda l: l.split()[4], reverse=True):
                 where = line.split()[4]
-                if where.startswith(str(self.dir)):
+                if self.dir.name in where:
                     subprocess.run(["umount", "-l", where], check=False)
             try:
                 shutil.rmtree(self.dir)
                 break
             except OSError:
                 time.sleep(0.1)
+        for group in set(shared_groups()) - self.groups_before:
+            for below, _, _ in os.walk(group, topdown=False):
+                try:
+                    os.rmdir(below)
+                except OSError:
+                    pass  # something of somebody else's runs in it
 
     # -- each gives its `run`; a peer that cannot run here raises RuntimeError with the reason
 
@@ -189,11 +207,11 @@ class Peers:
         reap_orphans()
         (d / "policy.json").write_text('{"default":[{"type":"insecureAcceptAnything"}]}')
         conf = d / "containers.conf"
-        conf.write_text(f'[engine]\ntmp_dir="{d}/podman-tmp"\nconmon_path=["{self.bin("conmon")}"]\n'
+        conf.write_text(f'[engine]\ntmp_dir="{self.run}/podman-tmp"\nconmon_path=["{self.bin("conmon")}"]\n'
                         f'runtime="runc"\nevents_logger="file"\ncgroup_manager="cgroupfs"\n'
                         f'[engine.runtimes]\nrunc=["{self.bin("runc")}"]\n')
         self.env["CONTAINERS_CONF"] = str(conf)
-        base = [self.bin("podman"), "--root", d / "podman", "--runroot", d / "podman-run",
+        base = [self.bin("podman"), "--root", d / "podman", "--runroot", self.run / "podman",
                 "--storage-driver", "overlay"]
         self.podman_base = [*map(str, base)]
         self.do(*base, "load", "--signature-policy", d / "policy.json", "-i", self.archive)
@@ -205,7 +223,7 @@ class Peers:
     def docker(self):
         d = self.dir
         sock = d / "docker.sock"
-        self.daemon(self.bin("dockerd"), "--data-root", d / "docker", "--exec-root", d / "de",
+        self.daemon(self.bin("dockerd"), "--data-root", d / "docker", "--exec-root", self.run / "d",
                     "--pidfile", d / "docker.pid", "-H", f"unix://{sock}", "--bridge", "none",
                     "--iptables=false", "--ip6tables=false", "--ip-forward=false",
                     "--ip-masq=false", ready=sock.exists)
@@ -218,7 +236,7 @@ class Peers:
         d = self.dir
         sock = d / "containerd.sock"
         (d / "containerd.toml").write_text(
-            f'version = 2\nroot = "{d}/c-root"\nstate = "{d}/c-state"\n'
+            f'version = 2\nroot = "{d}/c-root"\nstate = "{self.run}/containerd"\n'
             f'disabled_plugins = ["io.containerd.grpc.v1.cri"]\n'
             f'[grpc]\naddress = "{sock}"\n')
         self.daemon(self.bin("containerd"), "--config", d / "containerd.toml", ready=sock.exists)

@@ -11,7 +11,7 @@ from lib.run import Atoll  # noqa: E402
 
 
 def tools(p, args, verdict):
-    atoll = Atoll(args.build, p.dir)
+    atoll = Atoll(args.build, p.dir, state=p.run / "atoll")
     atoll("load", "-i", p.archive)
     subjects = {"atoll run": atoll.argv("run", "--rm", "--network", "none", "busybox:latest",
                                         "true")}

@@ -228,6 +228,9 @@ static void forget(struct instance *in)
 	rdt_fini(&c->rdt);
 	hostroot_fini(&c->hostroot);
 	close_fd(&c->gate_fd);
+	if (c->net_made)
+		close_fd(&c->net_fd);
+	c->net_made = false;
 	close_fd(&in->pidfd);
 	close_fd(&in->console_fd);
 	free(TAKE(c->id));

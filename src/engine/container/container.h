@@ -34,6 +34,8 @@ struct container {
 	bool late_hooks;	 /* poststart or poststop hooks, or a listener for seccomp: start,
 				  * exec and destroy need the spec */
 	bool poststop_due;
+	bool net_made;	   /* prepared, and not yet used: */
+	int net_fd;	   /* owned: its network namespace, which nobody is in */
 	char *bundle_path; /* owned; NULL unless late_hooks: where config.json is */
 	char *config_path; /* owned; NULL: it is that config.json */
 	const char *state_head, *state_tail; /* for hooks, in `arena` */

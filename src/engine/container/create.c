@@ -480,6 +480,22 @@ static int let_go(struct making *m, struct err *e)
 					       : 0;
 }
 
+/* A network namespace that was prepared is joined: most of the clone's time goes by before it. */
+static void use_prepared(struct container *c, struct plan *p)
+{
+	if (!c->net_made || !(p->clone_flags & CLONE_NEWNET) || p->new_user || p->fork_inside)
+		return;
+	p->clone_flags &= ~(unsigned) CLONE_NEWNET;
+	p->join_fd[SPEC_NS_NETWORK] = c->net_fd;
+}
+
+static void drop_prepared(struct container *c)
+{
+	if (c->net_made)
+		close_fd(&c->net_fd);
+	c->net_made = false;
+}
+
 static int make(struct making *m, struct err *e)
 {
 	struct container *c = m->c;
@@ -518,7 +534,9 @@ static int make(struct making *m, struct err *e)
 	p->process.rlimits_done = p->new_user;
 	/* Somebody has to hold a scope of several hierarchies until it is in all of them. */
 	p->at_once = p->at_once && !(c->groups && c->groups->unit && c->groups->n > 1);
+	use_prepared(c, p);
 	r = clone_init(m, e);
+	drop_prepared(c); /* the init's alone from here on */
 	(void) close(pair[1]);
 	c->gate_number = p->gate_fd;
 	r = r < 0 ? r : place(m, e);
@@ -558,7 +576,12 @@ int container_prepare(struct instance *in, const struct engine_prepare *p, struc
 	if (!c->id)
 		return err_set(e, ERR_EXHAUSTED, ENOMEM, "out of memory");
 	r = groups_make(&go, &c->groups, e);
-	return r < 0 ? r : groups_save(c->groups, p->state_fd, e);
+	r = r < 0 ? r : groups_save(c->groups, p->state_fd, e);
+	if (r < 0 || !p->network)
+		return r;
+	c->net_fd = ns_network_make();
+	c->net_made = c->net_fd >= 0; /* else by the clone, which says what is wrong */
+	return 0;
 }
 
 int container_create(struct instance *in, const struct bundle *b, nsec_t deadline, struct err *e)

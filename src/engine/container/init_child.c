@@ -72,7 +72,7 @@ static int join(struct plan *p, enum spec_ns_type t, struct err *e)
 	if (p->join_fd[t] < 0 || setns(p->join_fd[t], 0) == 0)
 		return 0;
 	return err_sys(e, errno, "joining the %s namespace '%s'", spec_ns_name(t),
-		       p->spec->linux_.ns[t].path);
+		       p->spec->linux_.ns[t].path ? p->spec->linux_.ns[t].path : "prepared");
 }
 
 static int join_all(struct plan *p, struct err *e)

@@ -177,11 +177,11 @@ class Terminal:
 class Atoll(Program):
     """`atoll` with its own root and state below `base`; ends what it started with `clean()`."""
 
-    def __init__(self, build, base):
+    def __init__(self, build, base, state=None):
         self.build = build
         self.base = base
         self.root = base / "root"
-        self.state = base / "state"
+        self.state = state or base / "state"
         super().__init__(build / "atoll", ["--root", self.root, "--state", self.state], {})
 
     def inspect(self, name):
