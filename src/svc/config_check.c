@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 #include <strings.h>
+#include <unistd.h>
 
 #include "base/num.h"
 #include "fmt/spec.h"
@@ -13,6 +14,20 @@
 static int invalid(struct err *e, const char *flag, const char *value, const char *why)
 {
 	return err_set(e, ERR_INVALID, EINVAL, "%s '%s': %s", flag, value, why);
+}
+
+static int check_cpus(uint64_t nano_cpus, struct err *e)
+{
+	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+
+	if (nano_cpus < 10000000)
+		return err_set(e, ERR_INVALID, EINVAL, "--cpus: the minimum is 0.01");
+	if (cpus > 0 && nano_cpus > (uint64_t) cpus * 1000000000)
+		return err_set(e, ERR_INVALID, EINVAL,
+			       "--cpus: range of CPUs is from 0.01 to %ld.00, as there are only "
+			       "%ld CPUs available",
+			       cpus, cpus);
+	return 0;
 }
 
 static int check_resources(const struct resources_config *r, struct err *e)
@@ -35,8 +50,8 @@ static int check_resources(const struct resources_config *r, struct err *e)
 		return err_set(e, ERR_INVALID, EINVAL,
 			       "conflicting options: --cpus sets what --cpu-period and --cpu-quota "
 			       "do");
-	if (r->nano_cpus && r->nano_cpus < 10000000)
-		return err_set(e, ERR_INVALID, EINVAL, "--cpus: the minimum is 0.01");
+	if (r->nano_cpus && check_cpus(r->nano_cpus, e) < 0)
+		return -1;
 	if (r->cpu_period && (r->cpu_period < 1000 || r->cpu_period > 1000000))
 		return err_set(e, ERR_INVALID, EINVAL,
 			       "--cpu-period: between 1000 and 1000000 microseconds");

@@ -128,7 +128,7 @@ static void test_check(void)
 	struct mount_config twice[] = { { .target = "/a" }, { .target = "/a" } };
 	const char *caps[] = { "NO_SUCH" };
 	struct workload_config ok = { .image = "i", .stop_timeout_s = -1 };
-	struct workload_config bad[] = { ok, ok, ok, ok, ok, ok, ok, ok, ok, ok };
+	struct workload_config bad[] = { ok, ok, ok, ok, ok, ok, ok, ok, ok, ok, ok };
 
 	CHECK(workload_config_check(&ok, &e) == 0);
 	bad[0].image = NULL;
@@ -145,6 +145,7 @@ static void test_check(void)
 	bad[7].resources.cpu_quota = 5000;
 	bad[8].workdir = "relative";
 	bad[9].name = "../x";
+	bad[10].resources.nano_cpus = UINT64_C(1000000000) << 20;
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
 		CHECK(workload_config_check(&bad[i], &e) < 0);
 		CHECK(e.kind == (i == 6 ? ERR_UNSUPPORTED : ERR_INVALID));

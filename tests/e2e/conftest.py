@@ -9,6 +9,7 @@ import os
 import shutil
 import sys
 import tempfile
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -139,3 +140,24 @@ def bundle(base, rootfs):
         return images.bundle(base / f"bundle-{next(count)}", rootfs, args, change, **process)
 
     return make
+
+
+_ids = (f"atoll-run-{os.getpid()}-{n}" for n in count())
+
+
+@pytest.fixture
+def run(runtime, bundle):
+    """run(args, change): what a container printed."""
+    def go(args, change=None, **process):
+        return runtime("run", "-b", bundle(args, change, **process), next(_ids)).out
+    return go
+
+
+@pytest.fixture
+def refuses(runtime, bundle):
+    """refuses(text, change): a container is not run, and the error has the text."""
+    def go(says, change=None, args=("/bin/true",), **process):
+        r = runtime.fails("run", "-b", bundle(args, change, **process), next(_ids))
+        assert says in r.err.replace('\\"', '"'), str(r)
+        return r
+    return go

@@ -32,6 +32,7 @@ def test_failures_before_the_workload_are_125(atoll, busybox):
     atoll.fails("run", "--rm", "--network", "bridge", busybox, "true", rc=125)
     atoll.fails("run", "--rm", "-v", "relative/../path:/x", busybox, "true", rc=125)
     atoll.fails("run", "--rm", "--restart", "always", busybox, "true", rc=125, says="--rm")
+    atoll.fails("run", "--rm", "--cpus", os.cpu_count() + 1, busybox, "true", rc=125, says="only")
     assert atoll.ids() == []
 
 

@@ -12,22 +12,6 @@ from lib import images
 ids = (f"atoll-mounts-{os.getpid()}-{n}" for n in count())
 
 
-@pytest.fixture
-def run(runtime, bundle):
-    def go(args, change=None, **process):
-        return runtime("run", "-b", bundle(args, change, **process), next(ids)).out
-    return go
-
-
-@pytest.fixture
-def refuses(runtime, bundle):
-    def go(says, change=None, args=("/bin/true",), **process):
-        r = runtime.fails("run", "-b", bundle(args, change, **process), next(ids))
-        assert says in r.err.replace('\\"', '"'), str(r)
-        return r
-    return go
-
-
 def mount(destination, type="bind", source="none", *options):
     def change(spec):
         spec["mounts"].append({"destination": destination, "type": type, "source": str(source),

@@ -10,23 +10,6 @@ ids = (f"atoll-ns-{os.getpid()}-{n}" for n in count())
 TYPES = ("pid", "net", "ipc", "uts", "mnt", "cgroup")
 
 
-@pytest.fixture
-def run(runtime, bundle):
-    """run(args, change): what it printed."""
-    def go(args, change=None, **process):
-        return runtime("run", "-b", bundle(args, change, **process), next(ids)).out
-    return go
-
-
-@pytest.fixture
-def refuses(runtime, bundle):
-    def go(says, change=None, args=("/bin/true",), **process):
-        r = runtime.fails("run", "-b", bundle(args, change, **process), next(ids))
-        assert says in r.err.replace('\\"', '"'), str(r)
-        return r
-    return go
-
-
 def holder_of(*flags):
     """A process in new namespaces, ready."""
     p = subprocess.Popen(["unshare", *flags, "sh", "-c", "echo ready; exec sleep 1000"],

@@ -9,22 +9,6 @@ import pytest
 ids = (f"atoll-process-{os.getpid()}-{n}" for n in count())
 
 
-@pytest.fixture
-def run(runtime, bundle):
-    def go(args, change=None, **process):
-        return runtime("run", "-b", bundle(args, change, **process), next(ids)).out
-    return go
-
-
-@pytest.fixture
-def refuses(runtime, bundle):
-    def go(says, change=None, args=("/bin/true",), **process):
-        r = runtime.fails("run", "-b", bundle(args, change, **process), next(ids))
-        assert says in r.err.replace('\\"', '"'), str(r)
-        return r
-    return go
-
-
 def sets(text):
     return {k: int(v, 16) for k, v in re.findall(r"(Cap\w+):\s+(\w+)", text)}
 
