@@ -14,6 +14,8 @@
 #include "engine/container/groups_systemd.h"
 #include "sys/ns.h"
 
+#define SYSTEMD_SEES_WITHIN (5 * NSEC_PER_SEC) /* that a unit is empty */
+
 #define STATE_FILE "cgroups"
 
 /* How often a directory is made anew because a neighbour's clean-up took a parent away. */
@@ -439,10 +441,33 @@ int groups_update(const struct groups *g, const struct spec_resources *r, struct
 	return res < 0 || !g->unit ? res : groups_systemd_update(g, r, e);
 }
 
+/*
+ * systemd learns that a unit is empty from the file cgroup.events, and does not when the directory
+ * goes before it has looked: where it could not be asked to stop the unit, it is left to remove it.
+ */
+static void await_systemd(const struct groups *g, nsec_t deadline)
+{
+	for (size_t i = 0; i < g->n; i++) {
+		nsec_t wait = NSEC_PER_MSEC;
+
+		while (g->at[i].made && clock_mono() < deadline) {
+			auto_fd int dir = cgroup_open(&g->layout.at[i], g->at[i].path);
+
+			if (dir < 0)
+				break;
+			groups_await(0, &wait, deadline);
+		}
+	}
+}
+
 int groups_remove(struct groups *g, nsec_t deadline, struct err *e)
 {
 	struct err unit;
 	int stopped = g->unit ? groups_systemd_stop(g, deadline, &unit) : 0;
+	nsec_t sees_within = clock_deadline(SYSTEMD_SEES_WITHIN);
+
+	if (stopped < 0)
+		await_systemd(g, sees_within < deadline ? sees_within : deadline);
 
 	for (size_t i = 0; i < g->n; i++) {
 		struct groups_place *p = &g->at[i];
