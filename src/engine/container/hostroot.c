@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "base/auto.h"
-#include "base/file.h"
+#include "engine/container/saved.h"
 #include "engine/engine.h"
 #include "fmt/spec.h"
 #include "sys/mount.h"
@@ -97,7 +97,6 @@ int hostroot_save(const struct hostroot *h, int state_fd, struct err *e)
 {
 	auto_buf struct buf text = BUF_INIT(TEXT_MAX);
 	struct json_writer w = JSON_WRITER(&text);
-	int r;
 
 	if (!h->path)
 		return 0;
@@ -105,27 +104,18 @@ int hostroot_save(const struct hostroot *h, int state_fd, struct err *e)
 	json_w_string(&w, "path", h->path);
 	json_w_u64(&w, "before", h->before);
 	json_w_end(&w);
-	r = buf_ok(&text) ? file_replace(state_fd, FILE_NAME, buf_str(&text), 0600, false)
-			  : buf_error(&text);
-	return r < 0 ? err_sys(e, -r, "writing '%s'", FILE_NAME) : 0;
+	return saved_write(state_fd, FILE_NAME, &text, e);
 }
 
 int hostroot_load(struct hostroot *ret, int state_fd, struct err *e)
 {
 	auto_arena struct arena a = ARENA_INIT(TEXT_MAX * 4);
-	auto_buf struct buf text = BUF_INIT(TEXT_MAX);
-	const struct json *root = NULL;
 	struct record rec = {};
-	int r = file_read(state_fd, FILE_NAME, &text);
+	bool found;
+	int r = saved_read(&a, state_fd, FILE_NAME, TEXT_MAX, &record_table, &rec, &found, e);
 
-	if (r == -ENOENT)
-		return 0;
-	if (r < 0)
-		return err_sys(e, -r, "reading '%s'", FILE_NAME);
-	r = json_parse(&a, buf_str(&text), &root, e);
-	r = r < 0 ? r : json_decode(&a, root, &record_table, &rec, "", e);
-	if (r < 0)
-		return err_ctx(e, FILE_NAME);
+	if (r < 0 || !found)
+		return r;
 	ret->before = rec.before;
 	ret->path = strdup(rec.path);
 	return ret->path ? 0 : err_set(e, ERR_EXHAUSTED, ENOMEM, "out of memory");

@@ -137,11 +137,16 @@ static void write_state(const struct listener_call *c, struct buf *out)
 int listener_serve(const struct listener_call *c, struct err *e)
 {
 	auto_buf struct buf text = BUF_INIT(STATE_MAX);
-	const char *path = listener_path(c->spec);
-	auto_fd int fd = pidfd_getfd(c->pidfd, c->number, 0);
-	auto_fd int sock = FD_NONE;
+	auto_fd int fd = FD_NONE, sock = FD_NONE;
+	const char *path;
 	int r;
 
+	if (!c->spec || !c->spec->linux_.seccomp || !c->head)
+		return err_set(e, ERR_NOT_FOUND, ENOENT,
+			       "linux.seccomp: config.json of the bundle is gone, and with it "
+			       "where the listener is");
+	path = listener_path(c->spec);
+	fd = pidfd_getfd(c->pidfd, c->number, 0);
 	if (fd < 0)
 		return err_sys(e, errno,
 			       "linux.seccomp: taking the listener's descriptor out of "

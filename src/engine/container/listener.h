@@ -28,8 +28,8 @@ const char *listener_path(const struct spec *s);
 					struct err *e);
 
 struct listener_call {
-	const struct spec *spec;
-	const char *head, *tail; /* hooks_state_text() */
+	const struct spec *spec; /* NULL: its bundle is gone, which serve refuses */
+	const char *head, *tail; /* hooks_state_text(); or NULL with it */
 	const char *status;	 /* of the container */
 	pid_t init_pid;
 	pid_t pid; /* of the process whose filter it is, and its pidfd (borrowed) */
@@ -37,5 +37,5 @@ struct listener_call {
 	int number; /* the descriptor's there */
 };
 
-/* Take the descriptor and hand it over. */
+/* Take the descriptor and hand it over. NOT_FOUND: nobody knows any more where to. */
 [[nodiscard]] int listener_serve(const struct listener_call *c, struct err *e);

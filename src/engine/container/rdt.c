@@ -11,6 +11,7 @@
 
 #include "base/auto.h"
 #include "base/file.h"
+#include "engine/container/saved.h"
 #include "fmt/json.h"
 #include "fmt/mountinfo.h"
 #include "fmt/resctrl.h"
@@ -224,7 +225,6 @@ int rdt_save(const struct rdt *r, int state_fd, struct err *e)
 {
 	auto_buf struct buf text = BUF_INIT(TEXT_MAX);
 	struct json_writer w = JSON_WRITER(&text);
-	int res;
 
 	if (!r->class)
 		return 0;
@@ -234,27 +234,18 @@ int rdt_save(const struct rdt *r, int state_fd, struct err *e)
 		json_w_string(&w, "monitor", r->monitor);
 	json_w_bool(&w, "made", r->class_made);
 	json_w_end(&w);
-	res = buf_ok(&text) ? file_replace(state_fd, FILE_NAME, buf_str(&text), 0600, false)
-			    : buf_error(&text);
-	return res < 0 ? err_sys(e, -res, "writing '%s'", FILE_NAME) : 0;
+	return saved_write(state_fd, FILE_NAME, &text, e);
 }
 
 int rdt_load(struct rdt *ret, int state_fd, struct err *e)
 {
 	auto_arena struct arena a = ARENA_INIT(TEXT_MAX * 4);
-	auto_buf struct buf text = BUF_INIT(TEXT_MAX);
-	const struct json *root = NULL;
 	struct record rec = {};
-	int r = file_read(state_fd, FILE_NAME, &text);
+	bool found;
+	int r = saved_read(&a, state_fd, FILE_NAME, TEXT_MAX, &record_table, &rec, &found, e);
 
-	if (r == -ENOENT)
-		return 0;
-	if (r < 0)
-		return err_sys(e, -r, "reading '%s'", FILE_NAME);
-	r = json_parse(&a, buf_str(&text), &root, e);
-	r = r < 0 ? r : json_decode(&a, root, &record_table, &rec, "", e);
-	if (r < 0)
-		return err_ctx(e, FILE_NAME);
+	if (r < 0 || !found)
+		return r;
 	ret->class = strdup(rec.class);
 	ret->monitor = rec.monitor ? strdup(rec.monitor) : NULL;
 	ret->class_made = rec.made;
