@@ -49,8 +49,7 @@ static int find(struct svc *s, const char *ref, struct arena *a, struct workload
 	return svc_store(s, e) < 0 ? -1 : heal_find(s, ref, a, w, e);
 }
 
-/* Where CRIU is for the caller: the shim's own PATH is of another time and place. */
-static int find_criu(char path[static SPAWN_PATH_MAX], struct err *e)
+int checkpoint_criu(char path[static SPAWN_PATH_MAX], struct err *e)
 {
 	if (spawn_find("criu", path) == 0)
 		return 0;
@@ -71,7 +70,7 @@ int checkpoint_dump(struct svc *s, const char *id, const struct checkpoint_optio
 				     .file_locks = o->file_locks,
 				     .link_remap = o->link_remap,
 				     .dir_fd = dir_fd };
-	int code, r = find_criu(program, e);
+	int code, r = checkpoint_criu(program, e);
 
 	r = r < 0 ? r : running_connect(s, id, &conn, e);
 	r = r < 0 ? r : supervise_checkpoint(&conn, &m, e);
@@ -110,6 +109,20 @@ static int dump_named(struct svc *s, const struct workload_record *w,
 	return r;
 }
 
+int checkpoint_possible(const struct workload_record *w, const struct checkpoint_options *o,
+			const char *lost, struct err *e)
+{
+	if (w->status.shim_pid == 0)
+		return err_set(e, ERR_CONFLICT, ESRCH,
+			       "cannot checkpoint workload '%s': it is not running", w->name);
+	if (w->auto_remove && !o->leave_running)
+		return err_set(e, ERR_CONFLICT, EINVAL,
+			       "workload '%s' is removed when it ends (--rm), %s: leave it running "
+			       "(--leave-running)",
+			       w->name, lost);
+	return 0;
+}
+
 int workload_checkpoint(struct svc *s, const char *ref, const struct checkpoint_options *o,
 			struct err *e)
 {
@@ -119,16 +132,9 @@ int workload_checkpoint(struct svc *s, const char *ref, const struct checkpoint_
 	int r = o->name ? check_name(o->name, e) : 0;
 
 	r = r < 0 ? r : find(s, ref, &a, &w, e);
+	r = r < 0 ? r : checkpoint_possible(&w, o, "and its checkpoint with it", e);
 	if (r < 0)
 		return r;
-	if (w.status.shim_pid == 0)
-		return err_set(e, ERR_CONFLICT, ESRCH,
-			       "cannot checkpoint workload '%s': it is not running", w.name);
-	if (w.auto_remove && !o->leave_running)
-		return err_set(e, ERR_CONFLICT, EINVAL,
-			       "workload '%s' is removed when it ends (--rm), and its checkpoint "
-			       "with it: leave it running (--leave-running)",
-			       w.name);
 	holder = open_holder(s, w.id, o->dir, true);
 	if (holder < 0)
 		return err_sys(e, -holder, "the directory for checkpoints%s%s", o->dir ? " " : "",

@@ -14,6 +14,7 @@
 #include "base/err.h"
 #include "store/workload.h"
 #include "svc/svc.h"
+#include "sys/spawn.h"
 
 struct attach_options; /* svc/attach.h */
 struct shim_conn;      /* svc/supervise.h */
@@ -27,6 +28,16 @@ struct checkpoint_options {		/* of both ways; each takes what it knows */
 	bool tcp_close;			/* of a restore */
 	bool tcp_established, ext_unix_sk, file_locks;
 };
+
+/* Where CRIU is for the caller: the shim's own PATH is of another time and place. UNSUPPORTED. */
+[[nodiscard]] int checkpoint_criu(char path[static SPAWN_PATH_MAX], struct err *e);
+/*
+ * CONFLICT: it does not run, or would be removed at its end; `lost` is what that does, for the
+ * message.
+ */
+[[nodiscard]] int checkpoint_possible(const struct workload_record *w,
+				      const struct checkpoint_options *o, const char *lost,
+				      struct err *e);
 
 /*
  * Returns when the workload has ended (exit code 137) and its record says so, unless it is left

@@ -183,16 +183,9 @@ int workload_checkpoint_export(struct svc *s, const char *ref, const struct chec
 
 	r = r < 0 ? r : heal_find(s, ref, &a, &w, e);
 	r = r < 0 ? r : store_workload_config(s->store, w.id, &a, &config, e);
+	r = r < 0 ? r : checkpoint_possible(&w, o, "before its files are exported", e);
 	if (r < 0)
 		return r;
-	if (w.status.shim_pid == 0)
-		return err_set(e, ERR_CONFLICT, ESRCH,
-			       "cannot checkpoint workload '%s': it is not running", w.name);
-	if (w.auto_remove && !o->leave_running)
-		return err_set(e, ERR_CONFLICT, EINVAL,
-			       "workload '%s' is removed when it ends (--rm), before its files are "
-			       "exported: leave it running (--leave-running)",
-			       w.name);
 	r = content_open(&c, s->store, CONTENT_ADD, e);
 	if (r < 0)
 		return r;

@@ -253,10 +253,10 @@ static int restore_message(const struct restore_point *from, struct arena *a, st
 	const struct checkpoint_options *o = from->options;
 	char program[SPAWN_PATH_MAX];
 
-	if (spawn_find("criu", program) < 0)
-		return err_set(e, ERR_UNSUPPORTED, ENOENT,
-			       "checkpoint and restore need CRIU: there is no program 'criu' in "
-			       "PATH (install criu)");
+	int r = checkpoint_criu(program, e);
+
+	if (r < 0)
+		return r;
 	m->checkpoint_fd = from->dir_fd;
 	m->restore.program = arena_strdup(a, program);
 	m->restore.tcp_established = o->tcp_established;
