@@ -156,10 +156,13 @@ def test_pod_is_ready_on_our_runtime(cri, pod):
 
 
 def test_created_is_not_started(cri, pod):
-    id, log = pod.create("sh", "-c", "echo $WORD; echo oops >&2; exit 7",
+    id, log = pod.create("sh", "-c", "echo $WORD; echo oops >&2; "
+                         "until [ -e /go ]; do sleep 0.05; done; exit 7",
                          envs=[{"key": "WORD", "value": "said"}])
     assert pod.status(id)["state"] == CREATED and not log.exists()
     cri.StartContainer(container_id=id)
+    # Not sooner: containerd takes the time of the start when the start has returned.
+    assert pod.sh(id, "touch /go")[0] == 0
     s = pod.ended(id)
     assert (s["exit_code"], s["reason"]) == (7, "Error")
     assert s["created_at"] < s["started_at"] <= s["finished_at"]
