@@ -16,7 +16,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from lib import images, leaks, mirror  # noqa: E402  (the path above finds it)
+from lib import criu, images, leaks, mirror  # noqa: E402  (the path above finds it)
+from lib.rootless import User  # noqa: E402
 from lib.run import Atoll, Runtime  # noqa: E402
 
 TOP = Path(__file__).resolve().parents[2]
@@ -146,6 +147,21 @@ _ids = (f"atoll-run-{os.getpid()}-{n}" for n in count())
 
 
 @pytest.fixture
+def id(runtime):
+    """A container's name; what has it at the end is removed."""
+    i = next(_ids)
+    yield i
+    runtime.try_("delete", "--force", i)
+
+
+@pytest.fixture
+def sleeper(runtime, bundle, id):
+    """A running container."""
+    runtime.leave("run", "-d", "-b", bundle(["/bin/sleep", "1000"]), id)
+    return id
+
+
+@pytest.fixture
 def run(runtime, bundle):
     """run(args, change): what a container printed."""
     def go(args, change=None, **process):
@@ -161,3 +177,18 @@ def refuses(runtime, bundle):
         assert says in r.err.replace('\\"', '"'), str(r)
         return r
     return go
+
+
+@pytest.fixture(scope="module")
+def user(base):
+    """An ordinary user, with ids of his own."""
+    with User(base) as u:
+        yield u
+
+
+@pytest.fixture(scope="session")
+def criu_path(build):
+    path = criu.get(build)
+    if not path:
+        pytest.skip("the Debian mirror cannot be reached")
+    return path

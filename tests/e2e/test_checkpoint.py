@@ -14,19 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from lib import cgroups, criu, images, leaks
+from lib import cgroups, images, leaks
 from lib.run import Result
 from lib.wait import until
 
 COUNTER = "i=0; while :; do i=$((i+1)); echo $i >> /tmp/count; sleep 0.05; done"
-
-
-@pytest.fixture(scope="session")
-def criu_path(build):
-    path = criu.get(build)
-    if not path:
-        pytest.skip("the Debian mirror cannot be reached")
-    return path
 
 
 class Tty:

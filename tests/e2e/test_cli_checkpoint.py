@@ -10,18 +10,9 @@ import time
 
 import pytest
 
-from lib import criu
 from lib.wait import until
 
 COUNTER = "i=0; while :; do i=$((i+1)); echo $i >> /tmp/count; echo $i; sleep 0.05; done"
-
-
-@pytest.fixture(scope="session")
-def criu_path(build):
-    path = criu.get(build)
-    if not path:
-        pytest.skip("the Debian mirror cannot be reached")
-    return path
 
 
 def with_criu(a, criu_path):

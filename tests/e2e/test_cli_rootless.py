@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from lib import images
-from lib.rootless import User
 from lib.run import Atoll, Terminal
 from lib.wait import until
 
@@ -40,12 +39,6 @@ class UserAtoll(Atoll):
         p = subprocess.run(["ps", "-eo", "pid,uid,args"], capture_output=True, text=True, check=True)
         rows = [l.split(None, 2) for l in p.stdout.splitlines()]
         return [int(r[0]) for r in rows if r[1:] == [str(self.user.uid), "atoll-keeper"]]
-
-
-@pytest.fixture(scope="module")
-def user(base):
-    with User(base) as u:
-        yield u
 
 
 @pytest.fixture(scope="module")

@@ -14,19 +14,13 @@ from pathlib import Path
 import pytest
 
 from lib import cgroups, images
-from lib.rootless import User, UserRuntime
+from lib.rootless import UserRuntime
 from lib.run import Terminal
 from lib.wait import until
 
 ids = (f"atoll-rl-{os.getpid()}-{n}" for n in count())
 TOP = f"atoll-rl-{os.getpid()}"
 LIMITABLE = ("memory", "pids", "cpu", "freezer")
-
-
-@pytest.fixture(scope="module")
-def user(base):
-    with User(base) as u:
-        yield u
 
 
 @pytest.fixture(scope="module")

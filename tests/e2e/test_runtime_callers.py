@@ -7,27 +7,10 @@ import json
 import os
 import socket
 import subprocess
-from itertools import count
 
 import pytest
 
 from lib.wait import until
-
-ids = (f"atoll-callers-{os.getpid()}-{n}" for n in count())
-
-
-@pytest.fixture
-def id(runtime):
-    i = next(ids)
-    yield i
-    runtime.try_("delete", "--force", i)
-
-
-@pytest.fixture
-def sleeper(runtime, bundle, id):
-    runtime.leave("run", "-d", "-b", bundle(["/bin/sleep", "1000"]), id)
-    return id
-
 
 def runs(pid):
     """A process that has ended may wait to be reaped."""

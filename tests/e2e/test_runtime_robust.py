@@ -16,13 +16,6 @@ from lib.wait import until
 ids = (f"atoll-robust-{os.getpid()}-{n}" for n in count())
 
 
-@pytest.fixture
-def id(runtime):
-    i = next(ids)
-    yield i
-    runtime.try_("delete", "--force", i)
-
-
 def set_(path, value):
     """A change of the spec: the member named by the path becomes `value`."""
     def change(s):

@@ -16,20 +16,6 @@ from lib.wait import until
 ids = (f"atoll-verbs-{os.getpid()}-{n}" for n in count())
 
 
-@pytest.fixture
-def id(runtime):
-    i = next(ids)
-    yield i
-    runtime.try_("delete", "--force", i)
-
-
-@pytest.fixture
-def sleeper(runtime, bundle, id):
-    """A running container."""
-    runtime.leave("run", "-d", "-b", bundle(["/bin/sleep", "1000"]), id)
-    return id
-
-
 def said(path):
     """What a detached process wrote: the file once it is there and complete."""
     return until(lambda: path.exists() and path.read_text().endswith("\n") and path.read_text(),
