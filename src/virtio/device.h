@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A virtio device as its transport sees it: atoll-vmm's PCI transport, or vhost-user (atoll-device
+ * under QEMU). A device is a struct whose first member is struct virtio_device, made by its own
+ * X_new(); it knows queues and a loop, nothing of PCI, KVM or sockets of the transport.
+ *
+ * All callbacks run on the thread of the device's loop; config_read alone may run on any thread
+ * and reads what does not change, or an atomic. Configuration and queues are frozen at DRIVER_OK.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/loop.h"
+#include "virtio/queue.h"
+
+#define VIRTIO_QUEUES_MAX 8
+
+enum virtio_id { /* virtio 1.2, 5 */
+		 VIRTIO_ID_IS_NET = 1,
+		 VIRTIO_ID_IS_BLOCK = 2,
+		 VIRTIO_ID_IS_CONSOLE = 3,
+		 VIRTIO_ID_IS_ENTROPY = 4,
+		 VIRTIO_ID_IS_BALLOON = 5,
+		 VIRTIO_ID_IS_VSOCK = 19,
+		 VIRTIO_ID_IS_FS = 26,
+};
+
+struct virtio_device;
+
+struct virtio_ops {
+	enum virtio_id id;
+	const char *name; /* "block": in messages and metrics */
+	/* Offered, besides those of the ring and the transport. */
+	uint64_t (*features)(const struct virtio_device *d);
+	/* Device-specific configuration; outside of it: zeros, and writes are ignored. */
+	void (*config_read)(const struct virtio_device *d, uint32_t at, void *to, uint32_t n);
+	void (*config_write)(struct virtio_device *d, uint32_t at, const void *from, uint32_t n);
+	/* DRIVER_OK: `features` are the taken ones, the enabled queues have been started. */
+	int (*activate)(struct virtio_device *d, uint64_t features, struct err *e);
+	void (*kick)(struct virtio_device *d, unsigned queue); /* the driver has added chains */
+	void (*reset)(struct virtio_device *d); /* back to before activate; no chain is held */
+	void (*free)(struct virtio_device *d);	/* reset, then the memory */
+};
+
+struct virtio_stats {
+	uint64_t read_bytes, write_bytes, reads, writes, errors; /* net: read is received */
+};
+
+struct virtio_device {
+	const struct virtio_ops *ops;
+	unsigned queues_n;
+	uint16_t queue_size_max;
+	struct loop *loop;		   /* borrowed: of the thread that serves it */
+	const struct guest_memory *memory; /* borrowed */
+	bool active;
+	struct virtio_stats stats; /* written by its thread alone */
+	struct queue queues[VIRTIO_QUEUES_MAX];
+	/* Filled by the transport before activate: */
+	void *transport;
+	void (*interrupt)(struct virtio_device *d, unsigned queue);    /* unconditionally */
+	void (*config_changed)(struct virtio_device *d);	       /* configuration interrupt */
+	void (*needs_reset)(struct virtio_device *d, const char *why); /* 2.1.2 */
+};
+
+/* Interrupt the driver if it wants one for what was pushed. */
+void virtio_signal(struct virtio_device *d, unsigned queue);
+/* queue_pop that reports a broken queue through needs_reset: 1 or 0. */
+[[nodiscard]] bool virtio_pop(struct virtio_device *d, unsigned queue, struct chain *c);

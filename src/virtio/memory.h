@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A guest's memory as the host sees it: regions of guest-physical addresses and where they are
+ * mapped. All that reads or writes guest memory on a guest's word goes through here; an address
+ * is a number until this has said yes. Bytes behind it may change at any time: copy once, then
+ * check, then use the copy.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define GUEST_REGIONS_MAX 8
+
+struct guest_region {
+	uint64_t gpa, size;
+	uint8_t *hva; /* where it is mapped, writable */
+	uint64_t fd_offset;
+	int fd; /* borrowed: the memory as a file (memfd), for other processes; FD_NONE: none */
+	uint64_t user; /* vhost-user: the front end's own address of it, else 0 */
+};
+
+struct guest_memory {
+	struct guest_region regions[GUEST_REGIONS_MAX]; /* by gpa, not overlapping */
+	size_t regions_n;
+};
+
+/* Where [gpa, gpa + n) is, or NULL: not memory, not all of it, or across the end of a region. */
+void *guest_memory_at(const struct guest_memory *m, uint64_t gpa, size_t n);
+/* Across regions too. 0, or -EFAULT with nothing copied. */
+[[nodiscard]] int guest_memory_read(const struct guest_memory *m, uint64_t gpa, void *to, size_t n);
+[[nodiscard]] int guest_memory_write(const struct guest_memory *m, uint64_t gpa, const void *from,
+				     size_t n);
