@@ -19,6 +19,12 @@
 
 #define VIRTIO_QUEUES_MAX 8
 
+/* Bits of features that are the ring's: a transport offers them for every device. */
+#define VIRTIO_RING_INDIRECT  (UINT64_C(1) << 28)
+#define VIRTIO_RING_EVENT_IDX (UINT64_C(1) << 29)
+#define VIRTIO_VERSION_1      (UINT64_C(1) << 32)
+#define VIRTIO_RING_FEATURES  (VIRTIO_RING_INDIRECT | VIRTIO_RING_EVENT_IDX | VIRTIO_VERSION_1)
+
 enum virtio_id { /* virtio 1.2, 5 */
 		 VIRTIO_ID_IS_NET = 1,
 		 VIRTIO_ID_IS_BLOCK = 2,
@@ -59,6 +65,9 @@ struct virtio_device {
 	bool active;
 	struct virtio_stats stats; /* written by its thread alone */
 	struct queue queues[VIRTIO_QUEUES_MAX];
+	struct chain chain; /* what virtio_serve() works on */
+	struct loop_timer again;
+	uint32_t again_queues; /* bits of the queues it will serve */
 	/* Filled by the transport before activate: */
 	void *transport;
 	void (*interrupt)(struct virtio_device *d, unsigned queue);    /* unconditionally */
@@ -66,7 +75,31 @@ struct virtio_device {
 	void (*needs_reset)(struct virtio_device *d, const char *why); /* 2.1.2 */
 };
 
+/* What all devices begin with; the rest of `d` is the device's. */
+void virtio_init(struct virtio_device *d, const struct virtio_ops *ops, struct loop *loop,
+		 const struct guest_memory *memory, unsigned queues_n, uint16_t queue_size_max);
+
+/*
+ * For transports. DRIVER_OK with `features` taken (the transport has checked that they were
+ * offered): starts the queues that are enabled, then the device. Fails INVALID for a queue that
+ * does not fit. A transport that starts queues one by one (vhost-user) calls queue_start() itself.
+ */
+[[nodiscard]] int virtio_activate(struct virtio_device *d, uint64_t features, struct err *e);
+void virtio_reset(struct virtio_device *d); /* the device and its queues; at any time */
+
+/* For devices. Configuration of `size` bytes read at `at`; zeros past its end. */
+void virtio_config_copy(const void *config, size_t size, uint32_t at, void *to, uint32_t n);
 /* Interrupt the driver if it wants one for what was pushed. */
 void virtio_signal(struct virtio_device *d, unsigned queue);
-/* queue_pop that reports a broken queue through needs_reset: 1 or 0. */
+/* queue_pop that reports a broken queue through needs_reset. */
 [[nodiscard]] bool virtio_pop(struct virtio_device *d, unsigned queue, struct chain *c);
+/* As if the driver kicked the queue, after all else that is ready has been served. */
+void virtio_again(struct virtio_device *d, unsigned queue);
+
+/*
+ * Serve what is in a queue: `one` for each chain, in order, with kicks off in between, and one
+ * interrupt after all. It pushes the chain and says true; or cannot now and says false: the chain
+ * goes back and waits for the next virtio_serve(). After so many chains others get their turn.
+ */
+void virtio_serve(struct virtio_device *d, unsigned queue,
+		  bool (*one)(struct virtio_device *d, unsigned queue, struct chain *c));

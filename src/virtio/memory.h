@@ -22,10 +22,15 @@ struct guest_region {
 };
 
 struct guest_memory {
-	struct guest_region regions[GUEST_REGIONS_MAX]; /* by gpa, not overlapping */
+	/* By gpa, not overlapping, none past 2^64: who fills this checks it. */
+	struct guest_region regions[GUEST_REGIONS_MAX];
 	size_t regions_n;
 };
 
+/* The region that holds gpa, or NULL. */
+const struct guest_region *guest_memory_region(const struct guest_memory *m, uint64_t gpa);
+/* Where gpa is, and as many of *n bytes as lie there in one piece; NULL: it is no memory. */
+void *guest_memory_span(const struct guest_memory *m, uint64_t gpa, size_t *n);
 /* Where [gpa, gpa + n) is, or NULL: not memory, not all of it, or across the end of a region. */
 void *guest_memory_at(const struct guest_memory *m, uint64_t gpa, size_t n);
 /* Across regions too. 0, or -EFAULT with nothing copied. */

@@ -7,12 +7,11 @@
  */
 #pragma once
 
+#include "virtio/iovec.h"
+#include "virtio/memory.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/uio.h>
-
-#include "virtio/memory.h"
 
 #define QUEUE_SIZE_MAX	1024
 #define CHAIN_PARTS_MAX 1024		   /* buffers of one chain, both directions */
@@ -22,16 +21,33 @@ struct queue {
 	const struct guest_memory *memory; /* borrowed */
 	uint16_t size;			   /* a power of two, at most QUEUE_SIZE_MAX */
 	uint64_t desc, avail, used;	   /* guest-physical */
-	bool enabled, event_idx, indirect; /* indirect: VIRTIO_F_INDIRECT_DESC was taken */
+	bool enabled, event_idx, indirect; /* the latter two: the feature was taken */
 	bool broken;			   /* the driver wrote nonsense */
 	uint16_t next_avail, next_used;
-	uint16_t signalled; /* next_used at the last interrupt */
+	uint16_t staged;    /* used entries written, not published yet */
+	uint16_t signalled; /* next_used when an interrupt was last thought of */
 	bool signalled_ever;
-	/* mapped by queue_start(): */
-	void *desc_p, *avail_p, *used_p;
+	/* Mapped by queue_start(); NULL: not started. */
+	struct queue_desc *descs;
+	uint16_t *avail_ring; /* flags, idx, ring[size], used_event */
+	uint16_t *used_ring;  /* flags, idx, { u32 id, u32 len }[size], avail_event */
 };
 
-/* One request: what the driver wrote (out), then where it wants the answer (in). */
+/* As the driver writes it. Little-endian, as the hosts are that this is built for. */
+struct queue_desc {
+	uint64_t addr;
+	uint32_t len;
+	uint16_t flags, next;
+};
+#define QUEUE_DESC_NEXT	    1
+#define QUEUE_DESC_WRITE    2
+#define QUEUE_DESC_INDIRECT 4
+
+/*
+ * One request: what the driver wrote (out), then where it wants the answer (in). Large: it lives
+ * in its owner, not on the stack. A buffer across regions of memory is several parts; empty ones
+ * are none.
+ */
 struct chain {
 	uint16_t head;
 	size_t out_n, in_n; /* parts */
@@ -40,22 +56,37 @@ struct chain {
 	struct iovec parts[CHAIN_PARTS_MAX];
 };
 
-/* Check size and the three addresses (alignment, inside memory) and map them. 0 or -EINVAL. */
+/*
+ * Check size and the three addresses (alignment, inside memory) and map them: 0 or -EINVAL. It
+ * goes on where next_avail and next_used say, which queue_reset() makes 0.
+ */
 [[nodiscard]] int queue_start(struct queue *q);
+/* Go on in a started queue where another device has left it (vhost-user's base). */
+void queue_resume(struct queue *q, uint16_t next_avail);
 void queue_reset(struct queue *q); /* all zero but `memory` */
 
 /* The next chain. 1; 0: none; -EPROTO: the queue is broken now. */
 [[nodiscard]] int queue_pop(struct queue *q, struct chain *c);
-/* Put the last one back: it will be popped again. */
+/* Put the last one popped back: it will be popped again. */
 void queue_unpop(struct queue *q);
 /* Give it back, with so many bytes written to `in`. */
 void queue_push(struct queue *q, uint16_t head, uint32_t written);
-/* Whether the driver wants an interrupt for what was pushed since the last call that said yes. */
+/* The same for several that the driver is to see at once: stage each, then publish. */
+void queue_stage(struct queue *q, uint16_t head, uint32_t written);
+void queue_publish(struct queue *q);
+/* Whether the driver wants an interrupt for what was pushed since the last call. */
 bool queue_wants_interrupt(struct queue *q);
 /* Ask for kicks, or not. After asking, look once more: true: something came in between. */
 bool queue_enable_kicks(struct queue *q);
 void queue_disable_kicks(struct queue *q);
 
 /* Bytes between a chain's parts and memory of ours, from byte `at` of that side on: how many. */
-size_t chain_read(const struct chain *c, size_t at, void *to, size_t n);
-size_t chain_write(const struct chain *c, size_t at, const void *from, size_t n);
+static inline size_t chain_read(const struct chain *c, size_t at, void *to, size_t n)
+{
+	return iovec_read(c->out, c->out_n, at, to, n);
+}
+
+static inline size_t chain_write(const struct chain *c, size_t at, const void *from, size_t n)
+{
+	return iovec_write(c->in, c->in_n, at, from, n);
+}

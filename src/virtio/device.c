@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "virtio/device.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* Chains of one queue before the loop's other sources are looked at. */
+#define SERVE_MAX 256
+
+void virtio_init(struct virtio_device *d, const struct virtio_ops *ops, struct loop *loop,
+		 const struct guest_memory *memory, unsigned queues_n, uint16_t queue_size_max)
+{
+	d->ops = ops;
+	d->loop = loop;
+	d->memory = memory;
+	d->queues_n = queues_n;
+	d->queue_size_max = queue_size_max;
+	for (unsigned i = 0; i < queues_n; i++)
+		d->queues[i].memory = memory;
+}
+
+int virtio_activate(struct virtio_device *d, uint64_t features, struct err *e)
+{
+	for (unsigned i = 0; i < d->queues_n; i++) {
+		struct queue *q = &d->queues[i];
+
+		q->event_idx = features & VIRTIO_RING_EVENT_IDX;
+		q->indirect = features & VIRTIO_RING_INDIRECT;
+		if (q->enabled && (q->size > d->queue_size_max || queue_start(q) < 0))
+			return err_set(e, ERR_INVALID, EINVAL,
+				       "%s: queue %u of %u entries is not where the driver says",
+				       d->ops->name, i, q->size);
+	}
+	d->active = true;
+	if (d->ops->activate(d, features, e) < 0) {
+		d->active = false;
+		return -EINVAL;
+	}
+	return 0;
+}
+
+void virtio_reset(struct virtio_device *d)
+{
+	loop_timer_cancel(&d->again);
+	d->again_queues = 0;
+	if (d->active)
+		d->ops->reset(d);
+	d->active = false;
+	for (unsigned i = 0; i < d->queues_n; i++)
+		queue_reset(&d->queues[i]);
+}
+
+void virtio_config_copy(const void *config, size_t size, uint32_t at, void *to, uint32_t n)
+{
+	size_t there = at < size ? size - at : 0;
+
+	if (there > n)
+		there = n;
+	memset(to, 0, n);
+	memcpy(to, (const uint8_t *) config + (there ? at : 0), there);
+}
+
+void virtio_signal(struct virtio_device *d, unsigned queue)
+{
+	if (queue_wants_interrupt(&d->queues[queue]))
+		d->interrupt(d, queue);
+}
+
+bool virtio_pop(struct virtio_device *d, unsigned queue, struct chain *c)
+{
+	int r = queue_pop(&d->queues[queue], c);
+
+	if (r < 0)
+		d->needs_reset(d, "a chain of descriptors is malformed");
+	return r > 0;
+}
+
+static void serve_again(struct loop_timer *t)
+{
+	struct virtio_device *d = LOOP_OWNER(t, struct virtio_device, again);
+	uint32_t queues = d->again_queues;
+
+	d->again_queues = 0;
+	for (unsigned i = 0; i < d->queues_n && d->active; i++)
+		if (queues & (1u << i))
+			d->ops->kick(d, i);
+}
+
+void virtio_again(struct virtio_device *d, unsigned queue)
+{
+	if (d->again_queues == 0) /* later than the round of timers that may be running */
+		loop_timer_set(d->loop, &d->again, clock_mono(), serve_again);
+	d->again_queues |= 1u << queue;
+}
+
+void virtio_serve(struct virtio_device *d, unsigned queue,
+		  bool (*one)(struct virtio_device *d, unsigned queue, struct chain *c))
+{
+	struct queue *q = &d->queues[queue];
+	unsigned left = SERVE_MAX;
+
+	queue_disable_kicks(q);
+	for (;;) {
+		if (left == 0) {
+			virtio_again(d, queue);
+			break;
+		}
+		if (!virtio_pop(d, queue, &d->chain)) {
+			if (!queue_enable_kicks(q))
+				break;
+			queue_disable_kicks(q);
+			continue;
+		}
+		left--;
+		if (!one(d, queue, &d->chain)) {
+			queue_unpop(q);
+			break;
+		}
+	}
+	virtio_signal(d, queue);
+}

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "virtio/memory.h"
+
+#include <errno.h>
+#include <string.h>
+
+const struct guest_region *guest_memory_region(const struct guest_memory *m, uint64_t gpa)
+{
+	for (size_t i = 0; i < m->regions_n; i++)
+		if (gpa - m->regions[i].gpa < m->regions[i].size)
+			return &m->regions[i];
+	return NULL;
+}
+
+void *guest_memory_span(const struct guest_memory *m, uint64_t gpa, size_t *n)
+{
+	const struct guest_region *r = guest_memory_region(m, gpa);
+
+	if (!r)
+		return NULL;
+	if (*n > r->size - (gpa - r->gpa))
+		*n = r->size - (gpa - r->gpa);
+	return r->hva + (gpa - r->gpa);
+}
+
+void *guest_memory_at(const struct guest_memory *m, uint64_t gpa, size_t n)
+{
+	size_t there = n;
+	void *p = guest_memory_span(m, gpa, &there);
+
+	return there == n ? p : NULL;
+}
+
+/* Whether all of [gpa, gpa + n) is memory. */
+static bool is_memory(const struct guest_memory *m, uint64_t gpa, size_t n)
+{
+	while (n > 0) {
+		size_t there = n;
+
+		if (!guest_memory_span(m, gpa, &there))
+			return false;
+		gpa += there; /* no region ends past 2^64: `there` is in one */
+		n -= there;
+	}
+	return true;
+}
+
+int guest_memory_read(const struct guest_memory *m, uint64_t gpa, void *to, size_t n)
+{
+	if (!is_memory(m, gpa, n))
+		return -EFAULT;
+	for (size_t done = 0; done < n;) {
+		size_t there = n - done;
+		const void *p = guest_memory_span(m, gpa + done, &there);
+
+		memcpy((uint8_t *) to + done, p, there);
+		done += there;
+	}
+	return 0;
+}
+
+int guest_memory_write(const struct guest_memory *m, uint64_t gpa, const void *from, size_t n)
+{
+	if (!is_memory(m, gpa, n))
+		return -EFAULT;
+	for (size_t done = 0; done < n;) {
+		size_t there = n - done;
+		void *p = guest_memory_span(m, gpa + done, &there);
+
+		memcpy(p, (const uint8_t *) from + done, there);
+		done += there;
+	}
+	return 0;
+}
