@@ -8,362 +8,208 @@
 #include "base/auto.h"
 
 /*
- * datagram = version:u8 type:u8 fields:u16, then per field tag:u16 length:u32 bytes[length].
- * A tag is the field's place in its message's table, from 1; each at most once, in rising order.
- * Fields that say nothing (0, false, "", no descriptor) are left out.
+ * datagram = version:u8 type:u8 fields:u16, then its fields (proto/fields.h).
  */
 #define WIRE_VERSION 1
 #define HEADER_BYTES 4
-#define FIELD_BYTES  6
-#define STRINGS_MAX  16384 /* members of one list */
 #define SIGNAL_MAX   64
 #define TERMINAL_MAX 65535
 
-enum field_kind { FIELD_U64, FIELD_BOOL, FIELD_STRING, FIELD_DATA, FIELD_STRINGS, FIELD_FD };
-
-struct field {
-	enum field_kind kind;
-	size_t offset;
-	uint64_t max; /* U64: the highest value taken, 0: any */
-};
-
-struct layout {
-	const struct field *fields;
-	size_t n;
-};
-
-#define F(type, member, kind_)                                                                     \
-	{                                                                                          \
-		.kind = (kind_), .offset = offsetof(struct type, member)                           \
-	}
-#define F_MAX(type, member, max_)                                                                  \
-	{                                                                                          \
-		.kind = FIELD_U64, .offset = offsetof(struct type, member), .max = (max_)          \
-	}
-#define U(type, member) F(type, member, FIELD_U64)
-
 static const struct field create_fields[] = {
-	F(shim_create, id, FIELD_STRING),
-	F(shim_create, name, FIELD_STRING),
-	F(shim_create, image, FIELD_STRING),
-	F(shim_create, root, FIELD_STRING),
-	F(shim_create, state, FIELD_STRING),
-	F(shim_create, isolation, FIELD_STRING),
-	F(shim_create, attach, FIELD_BOOL),
-	F(shim_create, stdin_open, FIELD_BOOL),
-	F(shim_create, stdin_once, FIELD_BOOL),
-	F(shim_create, auto_remove, FIELD_BOOL),
-	F(shim_create, acknowledged, FIELD_BOOL),
-	F_MAX(shim_create, rows, TERMINAL_MAX),
-	F_MAX(shim_create, cols, TERMINAL_MAX),
-	F_MAX(shim_create, stop_signal, SIGNAL_MAX),
-	F_MAX(shim_create, stop_timeout_ns, INT64_MAX),
-	F_MAX(shim_create, restart, SHIM_RESTART_UNLESS_STOPPED),
-	F_MAX(shim_create, restart_max, UINT32_MAX),
-	F_MAX(shim_create, log_driver, SHIM_LOG_JOURNALD),
-	F_MAX(shim_create, log_max_bytes, INT64_MAX),
-	F_MAX(shim_create, log_max_files, 1000),
-	F(shim_create, log_tag, FIELD_STRING),
-	F(shim_create, health.test, FIELD_STRINGS),
-	F_MAX(shim_create, health.interval_ns, INT64_MAX),
-	F_MAX(shim_create, health.timeout_ns, INT64_MAX),
-	F_MAX(shim_create, health.start_period_ns, INT64_MAX),
-	F_MAX(shim_create, health.start_interval_ns, INT64_MAX),
-	F_MAX(shim_create, health.retries, UINT32_MAX),
-	F(shim_create, bundle_fd, FIELD_FD),
-	F(shim_create, root_fd, FIELD_FD),
-	F(shim_create, sink[0], FIELD_FD),
-	F(shim_create, sink[1], FIELD_FD),
-	F(shim_create, sink[2], FIELD_FD),
-	F(shim_create, records, FIELD_BOOL),
-	F(shim_create, checkpoint_fd, FIELD_FD),
-	F(shim_create, restore.program, FIELD_STRING),
-	F(shim_create, restore.tcp_established, FIELD_BOOL),
-	F(shim_create, restore.tcp_close, FIELD_BOOL),
-	F(shim_create, restore.ext_unix_sk, FIELD_BOOL),
-	F(shim_create, restore.file_locks, FIELD_BOOL),
+	FIELD(shim_create, id, FIELD_STRING),
+	FIELD(shim_create, name, FIELD_STRING),
+	FIELD(shim_create, image, FIELD_STRING),
+	FIELD(shim_create, root, FIELD_STRING),
+	FIELD(shim_create, state, FIELD_STRING),
+	FIELD(shim_create, isolation, FIELD_STRING),
+	FIELD(shim_create, attach, FIELD_BOOL),
+	FIELD(shim_create, stdin_open, FIELD_BOOL),
+	FIELD(shim_create, stdin_once, FIELD_BOOL),
+	FIELD(shim_create, auto_remove, FIELD_BOOL),
+	FIELD(shim_create, acknowledged, FIELD_BOOL),
+	FIELD_NUMBER_MAX(shim_create, rows, TERMINAL_MAX),
+	FIELD_NUMBER_MAX(shim_create, cols, TERMINAL_MAX),
+	FIELD_NUMBER_MAX(shim_create, stop_signal, SIGNAL_MAX),
+	FIELD_NUMBER_MAX(shim_create, stop_timeout_ns, INT64_MAX),
+	FIELD_NUMBER_MAX(shim_create, restart, SHIM_RESTART_UNLESS_STOPPED),
+	FIELD_NUMBER_MAX(shim_create, restart_max, UINT32_MAX),
+	FIELD_NUMBER_MAX(shim_create, log_driver, SHIM_LOG_JOURNALD),
+	FIELD_NUMBER_MAX(shim_create, log_max_bytes, INT64_MAX),
+	FIELD_NUMBER_MAX(shim_create, log_max_files, 1000),
+	FIELD(shim_create, log_tag, FIELD_STRING),
+	FIELD(shim_create, health.test, FIELD_STRINGS),
+	FIELD_NUMBER_MAX(shim_create, health.interval_ns, INT64_MAX),
+	FIELD_NUMBER_MAX(shim_create, health.timeout_ns, INT64_MAX),
+	FIELD_NUMBER_MAX(shim_create, health.start_period_ns, INT64_MAX),
+	FIELD_NUMBER_MAX(shim_create, health.start_interval_ns, INT64_MAX),
+	FIELD_NUMBER_MAX(shim_create, health.retries, UINT32_MAX),
+	FIELD(shim_create, bundle_fd, FIELD_FD),
+	FIELD(shim_create, root_fd, FIELD_FD),
+	FIELD(shim_create, sink[0], FIELD_FD),
+	FIELD(shim_create, sink[1], FIELD_FD),
+	FIELD(shim_create, sink[2], FIELD_FD),
+	FIELD(shim_create, records, FIELD_BOOL),
+	FIELD(shim_create, checkpoint_fd, FIELD_FD),
+	FIELD(shim_create, restore.program, FIELD_STRING),
+	FIELD(shim_create, restore.tcp_established, FIELD_BOOL),
+	FIELD(shim_create, restore.tcp_close, FIELD_BOOL),
+	FIELD(shim_create, restore.ext_unix_sk, FIELD_BOOL),
+	FIELD(shim_create, restore.file_locks, FIELD_BOOL),
 };
 static const struct field checkpoint_fields[] = {
-	F(shim_checkpoint, program, FIELD_STRING),
-	F(shim_checkpoint, leave_running, FIELD_BOOL),
-	F(shim_checkpoint, tcp_established, FIELD_BOOL),
-	F(shim_checkpoint, ext_unix_sk, FIELD_BOOL),
-	F(shim_checkpoint, file_locks, FIELD_BOOL),
-	F(shim_checkpoint, link_remap, FIELD_BOOL),
-	F(shim_checkpoint, dir_fd, FIELD_FD),
+	FIELD(shim_checkpoint, program, FIELD_STRING),
+	FIELD(shim_checkpoint, leave_running, FIELD_BOOL),
+	FIELD(shim_checkpoint, tcp_established, FIELD_BOOL),
+	FIELD(shim_checkpoint, ext_unix_sk, FIELD_BOOL),
+	FIELD(shim_checkpoint, file_locks, FIELD_BOOL),
+	FIELD(shim_checkpoint, link_remap, FIELD_BOOL),
+	FIELD(shim_checkpoint, dir_fd, FIELD_FD),
 };
-static const struct field signal_fields[] = { F_MAX(shim_signal, signo, SIGNAL_MAX) };
+static const struct field signal_fields[] = { FIELD_NUMBER_MAX(shim_signal, signo, SIGNAL_MAX) };
 static const struct field stop_fields[] = {
-	F_MAX(shim_stop, signo, SIGNAL_MAX),
-	F_MAX(shim_stop, timeout_ns, INT64_MAX),
-	F(shim_stop, use_timeout, FIELD_BOOL),
-	F(shim_stop, restarting, FIELD_BOOL),
+	FIELD_NUMBER_MAX(shim_stop, signo, SIGNAL_MAX),
+	FIELD_NUMBER_MAX(shim_stop, timeout_ns, INT64_MAX),
+	FIELD(shim_stop, use_timeout, FIELD_BOOL),
+	FIELD(shim_stop, restarting, FIELD_BOOL),
 };
 static const struct field update_fields[] = {
-	F(shim_update, resources, FIELD_STRING),
-	F(shim_update, set_restart, FIELD_BOOL),
-	F_MAX(shim_update, restart, SHIM_RESTART_UNLESS_STOPPED),
-	F_MAX(shim_update, restart_max, UINT32_MAX),
+	FIELD(shim_update, resources, FIELD_STRING),
+	FIELD(shim_update, set_restart, FIELD_BOOL),
+	FIELD_NUMBER_MAX(shim_update, restart, SHIM_RESTART_UNLESS_STOPPED),
+	FIELD_NUMBER_MAX(shim_update, restart_max, UINT32_MAX),
 };
 static const struct field exec_fields[] = {
-	F(shim_exec, process, FIELD_STRING),  F(shim_exec, stdin_open, FIELD_BOOL),
-	F(shim_exec, detach, FIELD_BOOL),     F_MAX(shim_exec, rows, TERMINAL_MAX),
-	F_MAX(shim_exec, cols, TERMINAL_MAX), F(shim_exec, sink[0], FIELD_FD),
-	F(shim_exec, sink[1], FIELD_FD),      F(shim_exec, sink[2], FIELD_FD),
+	FIELD(shim_exec, process, FIELD_STRING),
+	FIELD(shim_exec, stdin_open, FIELD_BOOL),
+	FIELD(shim_exec, detach, FIELD_BOOL),
+	FIELD_NUMBER_MAX(shim_exec, rows, TERMINAL_MAX),
+	FIELD_NUMBER_MAX(shim_exec, cols, TERMINAL_MAX),
+	FIELD(shim_exec, sink[0], FIELD_FD),
+	FIELD(shim_exec, sink[1], FIELD_FD),
+	FIELD(shim_exec, sink[2], FIELD_FD),
 };
 static const struct field attach_fields[] = {
-	F(shim_attach, stdin_open, FIELD_BOOL),
-	F(shim_attach, output, FIELD_BOOL),
-	F(shim_attach, lossless, FIELD_BOOL),
+	FIELD(shim_attach, stdin_open, FIELD_BOOL),
+	FIELD(shim_attach, output, FIELD_BOOL),
+	FIELD(shim_attach, lossless, FIELD_BOOL),
 };
 static const struct field resize_fields[] = {
-	F_MAX(shim_resize, rows, TERMINAL_MAX),
-	F_MAX(shim_resize, cols, TERMINAL_MAX),
+	FIELD_NUMBER_MAX(shim_resize, rows, TERMINAL_MAX),
+	FIELD_NUMBER_MAX(shim_resize, cols, TERMINAL_MAX),
 };
 static const struct field data_fields[] = {
-	F_MAX(shim_data, stream, SHIM_STREAM_STDERR),
-	F(shim_data, bytes, FIELD_DATA),
+	FIELD_NUMBER_MAX(shim_data, stream, SHIM_STREAM_STDERR),
+	FIELD(shim_data, bytes, FIELD_DATA),
 };
 static const struct field gap_fields[] = {
-	F_MAX(shim_gap, stream, SHIM_STREAM_STDERR),
-	U(shim_gap, bytes),
+	FIELD_NUMBER_MAX(shim_gap, stream, SHIM_STREAM_STDERR),
+	FIELD_NUMBER(shim_gap, bytes),
 };
-static const struct field taken_fields[] = { F_MAX(shim_taken, bytes, SHIM_STDIN_WINDOW) };
-static const struct field wait_fields[] = { F_MAX(shim_wait, condition, SHIM_WAIT_REMOVED) };
-static const struct field rename_fields[] = { F(shim_rename, name, FIELD_STRING) };
+static const struct field taken_fields[] = { FIELD_NUMBER_MAX(shim_taken, bytes,
+							      SHIM_STDIN_WINDOW) };
+static const struct field wait_fields[] = { FIELD_NUMBER_MAX(shim_wait, condition,
+							     SHIM_WAIT_REMOVED) };
+static const struct field rename_fields[] = { FIELD(shim_rename, name, FIELD_STRING) };
 static const struct field error_fields[] = {
-	F_MAX(shim_error, kind, ERR_INTERNAL),
-	F_MAX(shim_error, sys, 4095),
-	F(shim_error, message, FIELD_STRING),
-	F_MAX(shim_error, exit_code, 255),
+	FIELD_NUMBER_MAX(shim_error, kind, ERR_INTERNAL),
+	FIELD_NUMBER_MAX(shim_error, sys, 4095),
+	FIELD(shim_error, message, FIELD_STRING),
+	FIELD_NUMBER_MAX(shim_error, exit_code, 255),
 };
-static const struct field started_fields[] = { F_MAX(shim_started, pid, INT32_MAX) };
+static const struct field started_fields[] = { FIELD_NUMBER_MAX(shim_started, pid, INT32_MAX) };
 static const struct field exited_fields[] = {
-	F_MAX(shim_exited, code, 255),
-	F(shim_exited, oom, FIELD_BOOL),
-	F(shim_exited, removed, FIELD_BOOL),
+	FIELD_NUMBER_MAX(shim_exited, code, 255),
+	FIELD(shim_exited, oom, FIELD_BOOL),
+	FIELD(shim_exited, removed, FIELD_BOOL),
 };
-static const struct field usage_fields[] = {
-	U(shim_usage, at),
-	U(shim_usage, cpu_ns),
-	U(shim_usage, cpu_user_ns),
-	U(shim_usage, cpu_system_ns),
-	U(shim_usage, throttled_periods),
-	U(shim_usage, throttled_ns),
-	U(shim_usage, periods),
-	U(shim_usage, memory_bytes),
-	U(shim_usage, memory_peak_bytes),
-	U(shim_usage, memory_limit_bytes),
-	U(shim_usage, memory_cache_bytes),
-	U(shim_usage, memory_swap_bytes),
-	U(shim_usage, memory_failures),
-	U(shim_usage, oom_kills),
-	U(shim_usage, pids),
-	U(shim_usage, pids_limit),
-	U(shim_usage, block_read_bytes),
-	U(shim_usage, block_write_bytes),
-	U(shim_usage, block_reads),
-	U(shim_usage, block_writes),
-	U(shim_usage, net_rx_bytes),
-	U(shim_usage, net_tx_bytes),
-	U(shim_usage, net_rx_packets),
-	U(shim_usage, net_tx_packets),
-};
-static const struct field processes_fields[] = { F(shim_processes, pids, FIELD_STRINGS) };
+static const struct field processes_fields[] = { FIELD(shim_processes, pids, FIELD_STRINGS) };
 static const struct field status_fields[] = {
-	F_MAX(shim_status, state, 16),
-	F_MAX(shim_status, pid, INT32_MAX),
-	F_MAX(shim_status, shim_pid, INT32_MAX),
-	F_MAX(shim_status, exit_code, 255),
-	U(shim_status, restarts),
-	F(shim_status, restarting, FIELD_BOOL),
-	F_MAX(shim_status, health, 3),
+	FIELD_NUMBER_MAX(shim_status, state, 16),
+	FIELD_NUMBER_MAX(shim_status, pid, INT32_MAX),
+	FIELD_NUMBER_MAX(shim_status, shim_pid, INT32_MAX),
+	FIELD_NUMBER_MAX(shim_status, exit_code, 255),
+	FIELD_NUMBER(shim_status, restarts),
+	FIELD(shim_status, restarting, FIELD_BOOL),
+	FIELD_NUMBER_MAX(shim_status, health, 3),
 };
 
 static const struct field record_fields[] = {
-	F(shim_record, id, FIELD_STRING),
-	F(shim_record, durable, FIELD_BOOL),
-	F(shim_record, events, FIELD_STRINGS),
+	FIELD(shim_record, id, FIELD_STRING),
+	FIELD(shim_record, durable, FIELD_BOOL),
+	FIELD(shim_record, events, FIELD_STRINGS),
 };
 static const struct field recorded_fields[] = {
-	F(shim_recorded, failed, FIELD_BOOL),
-	F(shim_recorded, checkpoint_due, FIELD_BOOL),
+	FIELD(shim_recorded, failed, FIELD_BOOL),
+	FIELD(shim_recorded, checkpoint_due, FIELD_BOOL),
 };
 static const struct field prepare_fields[] = {
-	F(shim_prepare, id, FIELD_STRING),	     F(shim_prepare, isolation, FIELD_STRING),
-	F(shim_prepare, cgroups_path, FIELD_STRING), F(shim_prepare, resources, FIELD_STRING),
-	F(shim_prepare, network, FIELD_BOOL),
+	FIELD(shim_prepare, id, FIELD_STRING),
+	FIELD(shim_prepare, isolation, FIELD_STRING),
+	FIELD(shim_prepare, cgroups_path, FIELD_STRING),
+	FIELD(shim_prepare, resources, FIELD_STRING),
+	FIELD(shim_prepare, network, FIELD_BOOL),
 };
 
-#define LAYOUT(table)                                                                              \
-	{                                                                                          \
-		(table), ARRAY_SIZE(table)                                                         \
-	}
-static const struct layout layouts[SHIM_TYPES_N] = {
-	[SHIM_CREATE] = LAYOUT(create_fields),
-	[SHIM_SIGNAL] = LAYOUT(signal_fields),
-	[SHIM_STOP] = LAYOUT(stop_fields),
-	[SHIM_UPDATE] = LAYOUT(update_fields),
-	[SHIM_CHECKPOINT] = LAYOUT(checkpoint_fields),
-	[SHIM_EXEC] = LAYOUT(exec_fields),
-	[SHIM_ATTACH] = LAYOUT(attach_fields),
-	[SHIM_RESIZE] = LAYOUT(resize_fields),
-	[SHIM_STDIN] = LAYOUT(data_fields),
-	[SHIM_WAIT] = LAYOUT(wait_fields),
-	[SHIM_RENAME] = LAYOUT(rename_fields),
-	[SHIM_ERROR] = LAYOUT(error_fields),
-	[SHIM_STARTED] = LAYOUT(started_fields),
-	[SHIM_OUTPUT] = LAYOUT(data_fields),
-	[SHIM_GAP] = LAYOUT(gap_fields),
-	[SHIM_TAKEN] = LAYOUT(taken_fields),
-	[SHIM_SINK_CLOSED] = LAYOUT(data_fields),
-	[SHIM_EXITED] = LAYOUT(exited_fields),
-	[SHIM_USAGE_IS] = LAYOUT(usage_fields),
-	[SHIM_PROCESSES_ARE] = LAYOUT(processes_fields),
-	[SHIM_STATUS_IS] = LAYOUT(status_fields),
-	[SHIM_RECORD] = LAYOUT(record_fields),
-	[SHIM_RECORDED] = LAYOUT(recorded_fields),
-	[SHIM_PREPARE] = LAYOUT(prepare_fields),
+static const struct field_layout layouts[SHIM_TYPES_N] = {
+	[SHIM_CREATE] = FIELD_LAYOUT(shim_create, create_fields),
+	[SHIM_SIGNAL] = FIELD_LAYOUT(shim_signal, signal_fields),
+	[SHIM_STOP] = FIELD_LAYOUT(shim_stop, stop_fields),
+	[SHIM_UPDATE] = FIELD_LAYOUT(shim_update, update_fields),
+	[SHIM_CHECKPOINT] = FIELD_LAYOUT(shim_checkpoint, checkpoint_fields),
+	[SHIM_EXEC] = FIELD_LAYOUT(shim_exec, exec_fields),
+	[SHIM_ATTACH] = FIELD_LAYOUT(shim_attach, attach_fields),
+	[SHIM_RESIZE] = FIELD_LAYOUT(shim_resize, resize_fields),
+	[SHIM_STDIN] = FIELD_LAYOUT(shim_data, data_fields),
+	[SHIM_WAIT] = FIELD_LAYOUT(shim_wait, wait_fields),
+	[SHIM_RENAME] = FIELD_LAYOUT(shim_rename, rename_fields),
+	[SHIM_ERROR] = FIELD_LAYOUT(shim_error, error_fields),
+	[SHIM_STARTED] = FIELD_LAYOUT(shim_started, started_fields),
+	[SHIM_OUTPUT] = FIELD_LAYOUT(shim_data, data_fields),
+	[SHIM_GAP] = FIELD_LAYOUT(shim_gap, gap_fields),
+	[SHIM_TAKEN] = FIELD_LAYOUT(shim_taken, taken_fields),
+	[SHIM_SINK_CLOSED] = FIELD_LAYOUT(shim_data, data_fields),
+	[SHIM_EXITED] = FIELD_LAYOUT(shim_exited, exited_fields),
+	[SHIM_PROCESSES_ARE] = FIELD_LAYOUT(shim_processes, processes_fields),
+	[SHIM_STATUS_IS] = FIELD_LAYOUT(shim_status, status_fields),
+	[SHIM_RECORD] = FIELD_LAYOUT(shim_record, record_fields),
+	[SHIM_RECORDED] = FIELD_LAYOUT(shim_recorded, recorded_fields),
+	[SHIM_PREPARE] = FIELD_LAYOUT(shim_prepare, prepare_fields),
 };
 
-static void *at(struct shim_msg *m, const struct field *f)
+static const struct field_layout *layout_of(enum shim_type type)
 {
-	return (char *) &m->create + f->offset; /* all members of the union begin there */
+	/* What several protocols carry has its table elsewhere. */
+	return type == SHIM_USAGE_IS ? &usage_layout : &layouts[type];
 }
 
-static const void *at_const(const struct shim_msg *m, const struct field *f)
-{
-	return (const char *) &m->create + f->offset;
-}
+/* All members of the union begin there. */
+#define BODY(m) ((void *) &(m)->create)
 
 struct shim_msg shim_msg_of(enum shim_type type)
 {
 	struct shim_msg m = { .type = type };
-	const struct layout *l = &layouts[type];
 
-	for (size_t i = 0; i < l->n; i++) {
-		const struct field *f = &l->fields[i];
-
-		if (f->kind == FIELD_STRING)
-			*(const char **) at(&m, f) = "";
-		else if (f->kind == FIELD_FD)
-			*(int *) at(&m, f) = FD_NONE;
-	}
+	fields_init(layout_of(type), BODY(&m));
 	return m;
 }
 
 void shim_msg_close_fds(struct shim_msg *m)
 {
-	const struct layout *l = &layouts[m->type];
-
-	for (size_t i = 0; i < l->n; i++)
-		if (l->fields[i].kind == FIELD_FD)
-			close_fd(at(m, &l->fields[i]));
-}
-
-static void put_le(struct buf *b, uint64_t v, size_t bytes)
-{
-	unsigned char p[8];
-
-	for (size_t i = 0; i < bytes; i++)
-		p[i] = (unsigned char) (v >> (8 * i));
-	buf_add(b, p, bytes);
-}
-
-static uint64_t get_le(const char *p, size_t bytes)
-{
-	uint64_t v = 0;
-
-	for (size_t i = 0; i < bytes; i++)
-		v |= (uint64_t) (unsigned char) p[i] << (8 * i);
-	return v;
-}
-
-static void put_field(struct buf *out, size_t tag, size_t len)
-{
-	put_le(out, tag, 2);
-	put_le(out, len, 4);
-}
-
-static void put_strings(struct buf *out, size_t tag, const struct shim_strings *s)
-{
-	size_t len = 0;
-
-	for (size_t i = 0; i < s->n; i++)
-		len += strlen(s->v[i]) + 1;
-	put_field(out, tag, len);
-	for (size_t i = 0; i < s->n; i++)
-		buf_add(out, s->v[i], strlen(s->v[i]) + 1);
-}
-
-/* One field, unless it says nothing; whether it was written. */
-static bool encode_field(const struct shim_msg *m, const struct field *f, size_t tag,
-			 struct buf *out, int *ret_fds, size_t *ret_fds_n)
-{
-	const void *p = at_const(m, f);
-	const char *z;
-	struct str s;
-
-	switch (f->kind) {
-	case FIELD_U64:
-		if (!*(const uint64_t *) p)
-			return false;
-		put_field(out, tag, 8);
-		put_le(out, *(const uint64_t *) p, 8);
-		return true;
-	case FIELD_BOOL:
-		if (!*(const bool *) p)
-			return false;
-		put_field(out, tag, 1);
-		put_le(out, 1, 1);
-		return true;
-	case FIELD_STRING:
-		z = *(const char *const *) p;
-		if (!z || !*z)
-			return false;
-		put_field(out, tag, strlen(z) + 1);
-		buf_add(out, z, strlen(z) + 1);
-		return true;
-	case FIELD_DATA:
-		s = *(const struct str *) p;
-		if (!s.n)
-			return false;
-		put_field(out, tag, s.n);
-		buf_addstr(out, s);
-		return true;
-	case FIELD_STRINGS:
-		if (!((const struct shim_strings *) p)->n)
-			return false;
-		put_strings(out, tag, p);
-		return true;
-	case FIELD_FD:
-		if (*(const int *) p < 0)
-			return false;
-		assert(*ret_fds_n < SHIM_FDS_MAX);
-		put_field(out, tag, 1);
-		put_le(out, *ret_fds_n, 1);
-		ret_fds[(*ret_fds_n)++] = *(const int *) p;
-		return true;
-	}
-	return false;
+	fields_close_fds(layout_of(m->type), BODY(m));
 }
 
 int shim_encode(const struct shim_msg *m, struct buf *out, int ret_fds[static SHIM_FDS_MAX],
 		size_t *ret_fds_n)
 {
-	const struct layout *l;
-	size_t begin = out->n, written = 0, fds_n = 0;
+	size_t begin = out->n, written, fds_n = 0;
 	int r;
 
 	if (m->type <= SHIM_NONE || m->type >= SHIM_TYPES_N)
 		return -EINVAL;
-	l = &layouts[m->type];
-	put_le(out, WIRE_VERSION, 1);
-	put_le(out, m->type, 1);
-	put_le(out, 0, 2);
-	for (size_t i = 0; i < l->n; i++)
-		if (encode_field(m, &l->fields[i], i + 1, out, ret_fds, &fds_n))
-			written++;
+	field_put_le(out, WIRE_VERSION, 1);
+	field_put_le(out, m->type, 1);
+	field_put_le(out, 0, 2);
+	written = fields_encode(layout_of(m->type), &m->create, out, ret_fds, &fds_n);
 	if (!buf_ok(out)) {
 		r = buf_error(out);
 		return r == -EFBIG ? -EMSGSIZE : r;
@@ -371,97 +217,6 @@ int shim_encode(const struct shim_msg *m, struct buf *out, int ret_fds[static SH
 	out->p[begin + 2] = (char) written;
 	*ret_fds_n = fds_n;
 	return 0;
-}
-
-static int decode_strings(struct arena *a, struct str s, struct shim_strings *ret)
-{
-	size_t n = 0;
-	const char **v;
-
-	if (!s.n || s.p[s.n - 1])
-		return -EBADMSG;
-	for (size_t i = 0; i < s.n; i++)
-		n += !s.p[i];
-	if (n > STRINGS_MAX)
-		return -EBADMSG;
-	v = arena_array(a, n + 1, sizeof(*v));
-	if (!v)
-		return -ENOMEM;
-	for (size_t i = 0; i < n; i++) {
-		v[i] = s.p;
-		s.p += strlen(s.p) + 1;
-	}
-	*ret = (struct shim_strings){ v, n };
-	return 0;
-}
-
-/* fds: those taken become FD_NONE. */
-static int decode_field(struct arena *a, const struct field *f, struct str s, int *fds,
-			size_t fds_n, struct shim_msg *m)
-{
-	void *p = at(m, f);
-	uint64_t v;
-
-	switch (f->kind) {
-	case FIELD_U64:
-		if (s.n != 8)
-			return -EBADMSG;
-		v = get_le(s.p, 8);
-		if (f->max && v > f->max)
-			return -EBADMSG;
-		*(uint64_t *) p = v;
-		return 0;
-	case FIELD_BOOL:
-		if (s.n != 1 || s.p[0] != 1)
-			return -EBADMSG;
-		*(bool *) p = true;
-		return 0;
-	case FIELD_STRING:
-		if (!s.n || memchr(s.p, 0, s.n) != s.p + s.n - 1)
-			return -EBADMSG;
-		*(const char **) p = s.p;
-		return 0;
-	case FIELD_DATA:
-		*(struct str *) p = s;
-		return 0;
-	case FIELD_STRINGS:
-		return decode_strings(a, s, p);
-	case FIELD_FD:
-		if (s.n != 1 || (unsigned char) s.p[0] >= fds_n)
-			return -EBADMSG;
-		v = (unsigned char) s.p[0];
-		if (fds[v] < 0)
-			return -EBADMSG;
-		*(int *) p = take_fd(&fds[v]);
-		return 0;
-	}
-	return -EBADMSG;
-}
-
-static int decode_fields(struct arena *a, struct str b, int *fds, size_t fds_n, struct shim_msg *m)
-{
-	const struct layout *l = &layouts[m->type];
-	size_t n = get_le(b.p + 2, 2), last = 0, pos = HEADER_BYTES;
-
-	for (size_t i = 0; i < n; i++) {
-		size_t tag, len;
-		int r;
-
-		if (b.n - pos < FIELD_BYTES)
-			return -EBADMSG;
-		tag = get_le(b.p + pos, 2);
-		len = get_le(b.p + pos + 2, 4);
-		pos += FIELD_BYTES;
-		if (tag <= last || tag > l->n || len > b.n - pos)
-			return -EBADMSG;
-		r = decode_field(a, &l->fields[tag - 1], (struct str){ b.p + pos, len }, fds, fds_n,
-				 m);
-		if (r < 0)
-			return r;
-		last = tag;
-		pos += len;
-	}
-	return pos == b.n ? 0 : -EBADMSG;
 }
 
 int shim_decode(struct arena *a, struct str bytes, const int *fds, size_t fds_n,
@@ -483,8 +238,11 @@ int shim_decode(struct arena *a, struct str bytes, const int *fds, size_t fds_n,
 	if (bytes.n >= 1 && bytes.p[0] != WIRE_VERSION)
 		r = -EPROTO;
 	else if (bytes.n >= HEADER_BYTES && bytes.p[1] > SHIM_NONE && bytes.p[1] < SHIM_TYPES_N) {
+		struct str fields = { bytes.p + HEADER_BYTES, bytes.n - HEADER_BYTES };
+
 		m = shim_msg_of((enum shim_type) bytes.p[1]);
-		r = decode_fields(a, bytes, own, fds_n, &m);
+		r = fields_decode(layout_of(m.type), a, fields, field_get_le(bytes.p + 2, 2), own,
+				  fds_n, BODY(&m));
 	}
 	for (size_t i = 0; i < fds_n; i++)
 		close_fd(&own[i]);

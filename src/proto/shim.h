@@ -32,11 +32,13 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/str.h"
+#include "proto/fields.h"
+#include "proto/usage.h"
 
 #define SHIM_MESSAGE_MAX  (192u << 10) /* bytes of one datagram; below the default wmem_max */
 #define SHIM_DATA_MAX	  (16u << 10)  /* bytes of STDIN and OUTPUT */
 #define SHIM_STDIN_WINDOW (64u << 10)
-#define SHIM_FDS_MAX	  8
+#define SHIM_FDS_MAX	  FIELD_FDS_MAX
 #define SHIM_ID_MAX	  64 /* hex digits of an id */
 #define SHIM_FD		  3  /* the descriptor number of the first connection in a new shim */
 
@@ -69,7 +71,7 @@ enum shim_type {
 	SHIM_TAKEN,	    /* struct shim_taken: so many bytes of stdin went to the workload */
 	SHIM_SINK_CLOSED,   /* struct shim_data: nobody reads the caller's own stream any more */
 	SHIM_EXITED,	    /* struct shim_exited */
-	SHIM_USAGE_IS,	    /* struct shim_usage */
+	SHIM_USAGE_IS,	    /* struct usage_fields */
 	SHIM_PROCESSES_ARE, /* struct shim_processes */
 	SHIM_STATUS_IS,	    /* struct shim_status */
 	/* the end of a session whose client keeps the record (shim_create.records) */
@@ -89,18 +91,10 @@ enum shim_restart {
 enum shim_log_driver { SHIM_LOG_JSON_FILE, SHIM_LOG_NONE, SHIM_LOG_JOURNALD };
 enum shim_stream { SHIM_STREAM_STDIN, SHIM_STREAM_STDOUT, SHIM_STREAM_STDERR };
 
-/*
- * Numbers are uint64_t throughout (nanoseconds, bytes, signals), so that one table serves the
- * codec. Strings are never NULL once decoded: "" when absent. Descriptors are FD_NONE when absent;
- * those of a decoded message belong to the receiver (shim_msg_close_fds).
- */
-struct shim_strings {
-	const char **v; /* NULL-terminated */
-	size_t n;
-};
+/* The descriptors of a decoded message belong to the receiver (shim_msg_close_fds). */
 
-struct shim_health {		  /* test.n == 0: no health check */
-	struct shim_strings test; /* argv; a shell form is already "/bin/sh -c ..." */
+struct shim_health {		   /* test.n == 0: no health check */
+	struct field_strings test; /* argv; a shell form is already "/bin/sh -c ..." */
 	uint64_t interval_ns, timeout_ns, start_period_ns,
 		start_interval_ns; /* 0: docker's default */
 	uint64_t retries;	   /* 0: 3 */
@@ -218,8 +212,8 @@ struct shim_wait {
  */
 struct shim_record {
 	const char *id;
-	bool durable;		    /* somebody was told that it is gone */
-	struct shim_strings events; /* pairs: action, attributes as JSON */
+	bool durable;		     /* somebody was told that it is gone */
+	struct field_strings events; /* pairs: action, attributes as JSON */
 };
 struct shim_recorded {
 	bool failed;	     /* it is the shim's again */
@@ -247,18 +241,8 @@ struct shim_exited {
 	bool removed;  /* --rm: the record is gone */
 };
 
-struct shim_usage { /* engine.h's struct usage; UINT64_MAX is unknown */
-	uint64_t at, cpu_ns, cpu_user_ns, cpu_system_ns;
-	uint64_t throttled_periods, throttled_ns, periods;
-	uint64_t memory_bytes, memory_peak_bytes, memory_limit_bytes, memory_cache_bytes;
-	uint64_t memory_swap_bytes, memory_failures, oom_kills;
-	uint64_t pids, pids_limit;
-	uint64_t block_read_bytes, block_write_bytes, block_reads, block_writes;
-	uint64_t net_rx_bytes, net_tx_bytes, net_rx_packets, net_tx_packets;
-};
-
 struct shim_processes {
-	struct shim_strings pids; /* decimal, as the host sees them */
+	struct field_strings pids; /* decimal, as the host sees them */
 };
 
 struct shim_status {
@@ -290,7 +274,7 @@ struct shim_msg {
 		struct shim_error error;
 		struct shim_started started;
 		struct shim_exited exited;
-		struct shim_usage usage;
+		struct usage_fields usage;
 		struct shim_processes processes;
 		struct shim_status status;
 		struct shim_record record;

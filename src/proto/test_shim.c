@@ -28,7 +28,7 @@ static void test_create(int pair[2])
 	m.create.auto_remove = true;
 	m.create.stop_timeout_ns = 5000000000;
 	m.create.restart = SHIM_RESTART_ALWAYS;
-	m.create.health.test = (struct shim_strings){ test, 3 };
+	m.create.health.test = (struct field_strings){ test, 3 };
 	m.create.health.retries = 7;
 	m.create.root_fd = pair[0];
 	m.create.sink[2] = pair[1];
@@ -72,7 +72,7 @@ static void test_data(int pair[2])
 	CHECK(got.usage.pids == UINT64_MAX && got.usage.net_tx_packets == 3 && !got.usage.cpu_ns);
 	m = shim_msg_of(SHIM_RECORD);
 	m.record.id = "abc";
-	m.record.events = (struct shim_strings){ (const char *[]){ "die", "{}", NULL }, 2 };
+	m.record.events = (struct field_strings){ (const char *[]){ "die", "{}", NULL }, 2 };
 	CHECK(shim_send(pair[0], &m) == 0);
 	CHECK(shim_recv(pair[1], &a, &got) == 1);
 	CHECK(got.type == SHIM_RECORD && streq(got.record.id, "abc") && !got.record.durable);

@@ -327,7 +327,7 @@ static bool on_usage(struct client *c, struct shim_msg *, struct arena *)
 
 	if (engine_usage(c->shim->in, &u, &e) < 0)
 		return reply_error(c, &e, EXIT_CANNOT);
-	m.usage = (struct shim_usage){
+	m.usage = (struct usage_fields){
 		.at = (uint64_t) u.at,
 		.cpu_ns = u.cpu_ns,
 		.cpu_user_ns = u.cpu_user_ns,
@@ -379,7 +379,7 @@ static bool on_top(struct client *c, struct shim_msg *, struct arena *)
 		(void) err_set(&e, ERR_EXHAUSTED, ENOMEM, "no memory for the list of processes");
 		return reply_error(c, &e, EXIT_CANNOT);
 	}
-	m.processes.pids = (struct shim_strings){ texts, n };
+	m.processes.pids = (struct field_strings){ texts, n };
 	return reply(c, &m);
 }
 

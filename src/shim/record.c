@@ -424,7 +424,7 @@ bool record_lend(struct shim *s)
 	}
 	m.record.id = s->c.id;
 	m.record.durable = r->durable;
-	m.record.events = (struct shim_strings){ texts, 2 * n };
+	m.record.events = (struct field_strings){ texts, 2 * n };
 	if (!clients_lend(s, &m))
 		return false;
 	r->lent = true;

@@ -23,7 +23,7 @@ int main(void)
 
 	health_init(&h, &config);
 	CHECK(h.status == HEALTH_NONE);
-	config.test = (struct shim_strings){ argv, 1 };
+	config.test = (struct field_strings){ argv, 1 };
 	health_init(&h, &config);
 	CHECK(h.status == HEALTH_STARTING && h.interval == 30 * NSEC_PER_SEC);
 	health_started(&h, 0);

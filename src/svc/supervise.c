@@ -177,7 +177,7 @@ int supervise_usage(struct shim_conn *c, struct usage *ret, struct err *e)
 {
 	auto_arena struct arena a = ARENA_INIT(ANSWER_ARENA);
 	struct shim_msg m = shim_msg_of(SHIM_USAGE);
-	const struct shim_usage *u = &m.usage;
+	const struct usage_fields *u = &m.usage;
 
 	if (tell(c, &m, e) < 0 || hear(c, &a, SHIM_USAGE_IS, &m, NULL, e) < 0)
 		return -1;

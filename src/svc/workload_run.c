@@ -88,7 +88,7 @@ static int health_of(const struct workload_config *c, const struct plan_image *i
 	}
 	for (size_t i = 1; i < from->test_n; i++)
 		argv[n++] = from->test[i];
-	h.test = (struct shim_strings){ argv, n };
+	h.test = (struct field_strings){ argv, n };
 	h.interval_ns = (uint64_t) (mine->interval_ns ? mine->interval_ns : its->interval_ns);
 	h.timeout_ns = (uint64_t) (mine->timeout_ns ? mine->timeout_ns : its->timeout_ns);
 	h.start_period_ns = (uint64_t) (mine->start_period_ns ? mine->start_period_ns

@@ -1,0 +1,287 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The host's side of proto/agent.h, for tests: messages as dicts, and sessions with their windows."""
+import json
+import select
+import socket
+import struct
+import time
+
+WINDOW = 64 << 10
+HEADER = 8
+WITHIN = 120  # seconds: for a loaded machine, and for a guest that is emulated
+
+U, B, S, D, L = "u64 bool string data strings".split()  # a list of structs is a tuple of fields
+
+ADDRESS = (("address", S), ("peer", S), ("broadcast", S))
+ROUTE = (("to", S), ("gateway", S), ("source", S), ("metric", U), ("scope", U), ("on_link", B))
+INTERFACE = (("mac", S), ("name", S), ("mtu", U), ("addresses", ADDRESS), ("routes", ROUTE))
+PROCESS = (("pid", U), ("ppid", U), ("uid", U), ("cpu_ns", U), ("age_ns", U), ("state", S), ("terminal", S),
+           ("name", S), ("command", S))
+ID = (("id", S),)
+PID = (("pid", U),)
+USAGE = tuple((name, U) for name in """at cpu_ns cpu_user_ns cpu_system_ns throttled_periods throttled_ns periods
+    memory_bytes memory_peak_bytes memory_limit_bytes memory_cache_bytes memory_swap_bytes memory_failures oom_kills
+    pids pids_limit block_read_bytes block_write_bytes block_reads block_writes net_rx_bytes net_tx_bytes
+    net_rx_packets net_tx_packets""".split())
+MACHINE = tuple((name, U) for name in """uptime_ns cpu_ns cpus memory_total_bytes memory_free_bytes
+    memory_available_bytes memory_cache_bytes swap_total_bytes swap_free_bytes processes load_milli""".split())
+TYPES = (
+    ("NONE", None),
+    ("HELLO", (("version", U), ("build", S), ("kernel", S), ("boot_ns", U), ("problems", L))),
+    ("SETUP", (("version", U), ("hostname", S), ("realtime_ns", U), ("entropy", D), ("interfaces", INTERFACE))),
+    ("CREATE", (("id", S), ("config", S), ("rows", U), ("cols", U), ("stdin_open", B), ("lower", S),
+                ("lower_type", S), ("upper", S), ("work", S))),
+    ("START", ()),
+    ("EXEC", (("id", S), ("process", S), ("rows", U), ("cols", U), ("stdin_open", B),
+              ("cgroups", L))),
+    ("SIGNAL", (("id", S), ("signo", U), ("all", B))),
+    ("STATE", ID), ("PAUSE", ID), ("RESUME", ID),
+    ("UPDATE", (("id", S), ("resources", S))),
+    ("USAGE", ID), ("PROCESSES", ID), ("DELETE", ID), ("MACHINE_USAGE", ()),
+    ("RESEED", (("entropy", D), ("realtime_ns", U))),
+    ("POWER_OFF", ()), ("OK", ()),
+    ("ERROR", (("kind", U), ("sys", U), ("message", S))),
+    ("CREATED", PID), ("STARTED", PID),
+    ("STATE_IS", (("state", U), ("pid", U), ("code", U), ("oom", B))),
+    ("USAGE_IS", USAGE),
+    ("PROCESSES_ARE", (("list", PROCESS),)),
+    ("MACHINE_USAGE_IS", MACHINE),
+    ("DATA", None), ("EOF", None), ("WINDOW_MORE", None),
+    ("RESIZE", (("rows", U), ("cols", U))),
+    ("EXITED", (("code", U), ("oom", B))),
+)
+NUMBER = {name: i for i, (name, _) in enumerate(TYPES)}
+KINDS = "NONE INVALID NOT_FOUND CONFLICT DENIED UNSUPPORTED EXHAUSTED TIMEOUT REMOTE INTERNAL".split()
+
+
+def encode_fields(fields, values):
+    unknown = set(values) - {name for name, _ in fields}
+    assert not unknown, unknown
+    out, count = b"", 0
+    for tag, (name, kind) in enumerate(fields, 1):
+        v = values.get(name)
+        if not v:
+            continue
+        if kind == U:
+            data = struct.pack("<Q", v)
+        elif kind == B:
+            data = b"\1"
+        elif kind == S:
+            data = v.encode() + b"\0"
+        elif kind == D:
+            data = v
+        elif kind == L:
+            data = b"".join(s.encode() + b"\0" for s in v)
+        else:
+            data = b"".join(encode_fields(kind, one) for one in v)
+        out += struct.pack("<HI", tag, len(data)) + data
+        count += 1
+    return struct.pack("<H", count) + out
+
+
+def decode_fields(fields, data, pos=0):
+    values = {name: 0 if kind == U else False if kind == B else "" if kind == S else b"" if kind == D else []
+              for name, kind in fields}
+    (count,) = struct.unpack_from("<H", data, pos)
+    pos += 2
+    for _ in range(count):
+        tag, length = struct.unpack_from("<HI", data, pos)
+        pos += 6
+        name, kind = fields[tag - 1]
+        body = data[pos:pos + length]
+        assert len(body) == length
+        pos += length
+        if kind == U:
+            values[name] = struct.unpack("<Q", body)[0]
+        elif kind == B:
+            values[name] = True
+        elif kind == S:
+            assert body.index(0) == length - 1
+            values[name] = body[:-1].decode(errors="surrogateescape")
+        elif kind == D:
+            values[name] = body
+        elif kind == L:
+            values[name] = [s.decode() for s in body.split(b"\0")[:-1]]
+        else:
+            at = 0
+            while at < length:
+                one, at = decode_fields(kind, body, at)
+                values[name].append(one)
+    return values, pos
+
+
+def frame(name, stream=0, data=b"", **values):
+    """The bytes of a message; `data` is what DATA carries, or the number of WINDOW_MORE."""
+    fields = TYPES[NUMBER[name]][1]
+    if name == "WINDOW_MORE":
+        payload = struct.pack("<I", data)
+    elif fields is None:
+        payload = data
+    else:
+        payload = encode_fields(fields, values)
+    return struct.pack("<IHH", len(payload), NUMBER[name], stream) + payload
+
+
+class Refused(Exception):
+    def __init__(self, error):
+        super().__init__(error["message"])
+        self.kind = KINDS[error["kind"]]
+        self.sys = error["sys"]
+
+
+class Link:
+    """Frames over a connected socket; reads wait for WITHIN seconds."""
+
+    def __init__(self, sock):
+        self.sock = sock
+        self.buffer = b""
+        sock.settimeout(WITHIN)
+
+    def close(self):
+        self.sock.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def send(self, name, *args, **values):
+        self.sock.sendall(frame(name, *args, **values))
+
+    def whole(self):
+        return len(self.buffer) >= HEADER and len(self.buffer) >= HEADER + struct.unpack_from("<I", self.buffer)[0]
+
+    def recv(self):
+        """(name, stream, dict or bytes), None when the agent has hung up."""
+        while not self.whole():
+            try:
+                more = self.sock.recv(1 << 18)
+            except ConnectionResetError:
+                more = b""
+            if not more:
+                assert not self.buffer, self.buffer
+                return None
+            self.buffer += more
+        length, number, stream = struct.unpack_from("<IHH", self.buffer)
+        payload = self.buffer[HEADER:HEADER + length]
+        self.buffer = self.buffer[HEADER + length:]
+        name, fields = TYPES[number]
+        if name == "WINDOW_MORE":
+            return name, stream, struct.unpack("<I", payload)[0]
+        if fields is None:
+            return name, stream, payload
+        values, end = decode_fields(fields, payload)
+        assert end == len(payload)
+        return name, stream, values
+
+    def expect(self, *names):
+        got = self.recv()
+        assert got is not None, f"hung up instead of {names}"
+        if got[0] == "ERROR" and "ERROR" not in names:
+            raise Refused(got[2])
+        assert got[0] in names, (got, names)
+        return got[2]
+
+
+class Session(Link):
+    """CREATE or EXEC and what follows: run() moves bytes both ways until EXITED."""
+
+    def begin(self, name, answer, **values):
+        self.credit = {0: WINDOW}
+        self.stdin = b""
+        self.stdin_ends = False
+        self.stdin_closed = False
+        self.output = {1: b"", 2: b""}
+        self.ended = set()
+        self.exited = None
+        self.sink = None  # called with (stream, bytes) instead of output
+        self.send(name, **values)
+        self.pid = self.expect(answer)["pid"]
+        return self
+
+    def create(self, config, id, **values):
+        return self.begin("CREATE", "CREATED", id=id, config=json.dumps(config), **values)
+
+    def start(self):
+        self.send("START")
+        self.pid = self.expect("STARTED")["pid"]
+        return self
+
+    def execute(self, process, id, **values):
+        return self.begin("EXEC", "STARTED", id=id, process=json.dumps(process), **values)
+
+    def feed(self):
+        while self.stdin and self.credit[0] and not self.stdin_closed:
+            piece = self.stdin[:min(self.credit[0], 16 << 10)]
+            self.stdin = self.stdin[len(piece):]
+            self.credit[0] -= len(piece)
+            self.send("DATA", 0, piece)
+        if (not self.stdin or self.stdin_closed) and self.stdin_ends:
+            self.stdin_ends = False
+            self.send("EOF", 0)
+
+    def take(self, got, slow=0.0):
+        name, stream, body = got
+        if name == "DATA":
+            assert stream in (1, 2) and stream not in self.ended and body
+            if self.sink:
+                self.sink(stream, body)
+            else:
+                self.output[stream] += body
+            if slow:
+                time.sleep(slow)
+            try:
+                self.send("WINDOW_MORE", stream, len(body))
+            except OSError:
+                pass  # EXITED may be on its way, and nobody reads any more
+        elif name == "EOF":
+            if stream == 0:
+                self.stdin_closed = True
+            else:
+                self.ended.add(stream)
+        elif name == "WINDOW_MORE":
+            assert stream == 0
+            self.credit[0] += body
+            assert self.credit[0] <= WINDOW
+        elif name == "EXITED":
+            self.exited = body
+        elif name == "ERROR":
+            raise Refused(body)
+        else:
+            raise AssertionError(got)
+
+    def write(self, data, end=False):
+        self.stdin += data
+        self.stdin_ends = end
+        self.feed()
+
+    def until(self, condition, within=WITHIN):
+        """Serve the session until condition(self)."""
+        deadline = time.monotonic() + within
+        while not condition(self):
+            assert self.exited is None, f"it ended: {self.exited} {self.output}"
+            left = deadline - time.monotonic()
+            assert left > 0, f"nothing of it within {within} s: {self.output}"
+            if not self.whole() and not select.select([self.sock], [], [], left)[0]:
+                continue
+            got = self.recv()
+            assert got is not None, f"hung up before EXITED: {self.output}"
+            self.take(got)
+            self.feed()
+        return self
+
+    def run(self, stdin=b"", slow=0.0):
+        """All of stdin in, all output out: the exit code."""
+        self.write(stdin, end=True)
+        while self.exited is None:
+            got = self.recv()
+            assert got is not None, f"hung up before EXITED: {self.output}"
+            self.take(got, slow)
+            try:
+                self.feed()
+            except OSError:
+                pass  # as above: what it does not read any more
+        assert self.recv() is None
+        self.close()
+        return self.exited["code"]
