@@ -60,6 +60,21 @@ void virtio_config_copy(const void *config, size_t size, uint32_t at, void *to, 
 	memcpy(to, (const uint8_t *) config + (there ? at : 0), there);
 }
 
+void virtio_config_none(const struct virtio_device *d, uint32_t at, void *to, uint32_t n)
+{
+	(void) d;
+	(void) at;
+	memset(to, 0, n);
+}
+
+void virtio_config_ignore(struct virtio_device *d, uint32_t at, const void *from, uint32_t n)
+{
+	(void) d;
+	(void) at;
+	(void) from;
+	(void) n;
+}
+
 void virtio_signal(struct virtio_device *d, unsigned queue)
 {
 	if (queue_wants_interrupt(&d->queues[queue]))

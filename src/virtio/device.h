@@ -37,6 +37,9 @@ enum virtio_id { /* virtio 1.2, 5 */
 
 struct virtio_device;
 
+/* The device behind a const struct virtio_device, which is its first member. */
+#define VIRTIO_OWNER_CONST(d, type) ((const type *) (const void *) (d))
+
 struct virtio_ops {
 	enum virtio_id id;
 	const char *name; /* "block": in messages and metrics */
@@ -89,6 +92,9 @@ void virtio_reset(struct virtio_device *d); /* the device and its queues; at any
 
 /* For devices. Configuration of `size` bytes read at `at`; zeros past its end. */
 void virtio_config_copy(const void *config, size_t size, uint32_t at, void *to, uint32_t n);
+/* For a device without configuration, and for one whose configuration is only read. */
+void virtio_config_none(const struct virtio_device *d, uint32_t at, void *to, uint32_t n);
+void virtio_config_ignore(struct virtio_device *d, uint32_t at, const void *from, uint32_t n);
 /* Interrupt the driver if it wants one for what was pushed. */
 void virtio_signal(struct virtio_device *d, unsigned queue);
 /* queue_pop that reports a broken queue through needs_reset. */

@@ -2,7 +2,11 @@
 #include "virtio/memory.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <linux/falloc.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 const struct guest_region *guest_memory_region(const struct guest_memory *m, uint64_t gpa)
 {
@@ -71,4 +75,31 @@ int guest_memory_write(const struct guest_memory *m, uint64_t gpa, const void *f
 		done += there;
 	}
 	return 0;
+}
+
+int guest_memory_release(const struct guest_memory *m, void *p, size_t n)
+{
+	size_t page = (size_t) sysconf(_SC_PAGESIZE);
+	uintptr_t from = ((uintptr_t) p + page - 1) & ~(page - 1);
+	uintptr_t to = ((uintptr_t) p + n) & ~(page - 1);
+
+	if (from >= to)
+		return 0;
+	for (size_t i = 0; i < m->regions_n; i++) {
+		const struct guest_region *r = &m->regions[i];
+		uintptr_t base = (uintptr_t) r->hva;
+
+		if (from < base || to - base > r->size)
+			continue;
+		/* A page of a file stays where it is, however few map it, until the file lets go.
+		 */
+		if (r->fd >= 0)
+			return fallocate(r->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+					 (off_t) (r->fd_offset + (from - base)),
+					 (off_t) (to - from)) < 0
+				       ? -errno
+				       : 0;
+		return madvise(r->hva + (from - base), to - from, MADV_DONTNEED) < 0 ? -errno : 0;
+	}
+	return -EFAULT;
 }

@@ -37,3 +37,9 @@ void *guest_memory_at(const struct guest_memory *m, uint64_t gpa, size_t n);
 [[nodiscard]] int guest_memory_read(const struct guest_memory *m, uint64_t gpa, void *to, size_t n);
 [[nodiscard]] int guest_memory_write(const struct guest_memory *m, uint64_t gpa, const void *from,
 				     size_t n);
+
+/*
+ * Give the host back what lies in [p, p + n) of a region's mapping, whole pages only: it reads as
+ * zeros from then on. 0, or -errno with nothing changed.
+ */
+[[nodiscard]] int guest_memory_release(const struct guest_memory *m, void *p, size_t n);

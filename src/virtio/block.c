@@ -1,0 +1,350 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "virtio/block.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <linux/fs.h>
+#include <linux/virtio_blk.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+
+#include "base/auto.h"
+#include "base/num.h"
+
+#define SECTOR	     512u
+#define QUEUE_SIZE   256
+#define RANGES_MAX   32		/* of one discard or write-zeroes request */
+#define DISCARD_MAX  (1u << 22) /* sectors of one range: 2 GiB */
+#define ZEROES_MAX   (1u << 15) /* 16 MiB, as zeros may have to be written */
+#define FEATURE(bit) (UINT64_C(1) << (bit))
+
+struct block {
+	struct virtio_device d;
+	int fd; /* owned */
+	bool read_only, write_through;
+	uint64_t bytes;	  /* of the file when it was opened */
+	uint64_t sectors; /* capacity */
+	char id[VIRTIO_BLK_ID_BYTES + 1];
+	struct virtio_blk_config config;
+	struct iovec slice[CHAIN_PARTS_MAX];
+};
+
+/* One request: its header, and what came of it. */
+struct request {
+	uint32_t type;
+	uint64_t sector;
+	size_t data_n; /* bytes of the direction that carries data */
+	size_t done;   /* bytes written from the beginning of `in` */
+};
+
+static struct block *block_of(struct virtio_device *d)
+{
+	return LOOP_OWNER(d, struct block, d);
+}
+
+/* Whether the request's data are whole sectors of the disk. */
+static bool on_disk(const struct block *b, const struct request *r)
+{
+	return r->data_n % SECTOR == 0 && range_in(r->sector, r->data_n / SECTOR, b->sectors);
+}
+
+static uint8_t read_sectors(struct block *b, const struct chain *c, struct request *r)
+{
+	static const uint8_t zeros[SECTOR];
+	uint64_t at = r->sector * SECTOR;
+
+	if (!on_disk(b, r))
+		return VIRTIO_BLK_S_IOERR;
+	while (r->done < r->data_n) {
+		size_t parts = iovec_slice(c->in, c->in_n, r->done, r->data_n - r->done, b->slice);
+		ssize_t n = preadv(b->fd, b->slice, (int) parts, (off_t) (at + r->done));
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		/* Past its end there is the rest of the last sector, or a file cut short. */
+		if (n == 0 && at + r->done >= b->bytes)
+			n = (ssize_t) chain_write(c, r->done, zeros, r->data_n - r->done);
+		if (n <= 0)
+			return VIRTIO_BLK_S_IOERR;
+		r->done += (size_t) n;
+	}
+	b->d.stats.reads++;
+	b->d.stats.read_bytes += r->data_n;
+	return VIRTIO_BLK_S_OK;
+}
+
+static uint8_t write_sectors(struct block *b, const struct chain *c, const struct request *r)
+{
+	uint64_t at = r->sector * SECTOR;
+
+	if (b->read_only || !on_disk(b, r))
+		return VIRTIO_BLK_S_IOERR;
+	for (size_t done = 0; done < r->data_n;) {
+		size_t parts = iovec_slice(c->out, c->out_n,
+					   sizeof(struct virtio_blk_outhdr) + done,
+					   r->data_n - done, b->slice);
+		ssize_t n = pwritev2(b->fd, b->slice, (int) parts, (off_t) (at + done),
+				     b->write_through ? RWF_DSYNC : 0);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return VIRTIO_BLK_S_IOERR;
+		done += (size_t) n;
+	}
+	b->d.stats.writes++;
+	b->d.stats.write_bytes += r->data_n;
+	return VIRTIO_BLK_S_OK;
+}
+
+static int write_zeros(int fd, uint64_t at, uint64_t n)
+{
+	static const uint8_t zeros[65536];
+
+	while (n > 0) {
+		ssize_t w = pwrite(fd, zeros, n < sizeof(zeros) ? n : sizeof(zeros), (off_t) at);
+
+		if (w < 0 && errno == EINTR)
+			continue;
+		if (w <= 0)
+			return w < 0 ? -errno : -EIO;
+		at += (uint64_t) w;
+		n -= (uint64_t) w;
+	}
+	return 0;
+}
+
+static int fallocate_keep(int fd, int mode, uint64_t at, uint64_t n)
+{
+	return fallocate(fd, mode | FALLOC_FL_KEEP_SIZE, (off_t) at, (off_t) n) < 0 ? -errno : 0;
+}
+
+/* Zeros, with the space given back where that may be (unmap) and can be. */
+static int zero_range(const struct block *b, uint64_t at, uint64_t n, bool unmap)
+{
+	int r = -EOPNOTSUPP;
+
+	if (unmap)
+		r = fallocate_keep(b->fd, FALLOC_FL_PUNCH_HOLE, at, n);
+	if (r == -EOPNOTSUPP)
+		r = fallocate_keep(b->fd, FALLOC_FL_ZERO_RANGE, at, n);
+	if (r == -EOPNOTSUPP)
+		r = write_zeros(b->fd, at, n);
+	if (r == 0 && b->write_through)
+		r = fdatasync(b->fd) < 0 ? -errno : 0;
+	return r;
+}
+
+static uint8_t change_range(const struct block *b, uint32_t type,
+			    const struct virtio_blk_discard_write_zeroes *range)
+{
+	bool zeroes = type == VIRTIO_BLK_T_WRITE_ZEROES;
+	uint32_t unmap = VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP;
+	uint64_t at, n = (uint64_t) range->num_sectors * SECTOR;
+	int r;
+
+	if (range->flags & ~(zeroes ? unmap : 0)) /* 5.2.6.2 */
+		return VIRTIO_BLK_S_UNSUPP;
+	if (range->num_sectors > (zeroes ? ZEROES_MAX : DISCARD_MAX) ||
+	    !range_in(range->sector, range->num_sectors, b->sectors))
+		return VIRTIO_BLK_S_IOERR;
+	if (n == 0)
+		return VIRTIO_BLK_S_OK;
+	at = range->sector * SECTOR;
+	if (zeroes)
+		r = zero_range(b, at, n, range->flags & unmap);
+	else
+		r = fallocate_keep(b->fd, FALLOC_FL_PUNCH_HOLE, at, n);
+	if (r == -EOPNOTSUPP) /* a discard is advice */
+		r = 0;
+	return r < 0 ? VIRTIO_BLK_S_IOERR : VIRTIO_BLK_S_OK;
+}
+
+static uint8_t change_ranges(struct block *b, const struct chain *c, const struct request *r)
+{
+	struct virtio_blk_discard_write_zeroes ranges[RANGES_MAX];
+	size_t n = r->data_n / sizeof(ranges[0]);
+	uint8_t status = VIRTIO_BLK_S_OK;
+
+	if (b->read_only)
+		return VIRTIO_BLK_S_IOERR;
+	if (r->data_n % sizeof(ranges[0]) != 0 || n == 0 || n > RANGES_MAX)
+		return VIRTIO_BLK_S_UNSUPP;
+	(void) chain_read(c, sizeof(struct virtio_blk_outhdr), ranges, r->data_n);
+	for (size_t i = 0; i < n && status == VIRTIO_BLK_S_OK; i++)
+		status = change_range(b, r->type, &ranges[i]);
+	b->d.stats.writes++;
+	return status;
+}
+
+static uint8_t flush(const struct block *b)
+{
+	return b->read_only || fdatasync(b->fd) == 0 ? VIRTIO_BLK_S_OK : VIRTIO_BLK_S_IOERR;
+}
+
+static uint8_t perform(struct block *b, const struct chain *c, struct request *r)
+{
+	size_t in_n = c->in_bytes - 1, out_n = c->out_bytes - sizeof(struct virtio_blk_outhdr);
+
+	switch (r->type) {
+	case VIRTIO_BLK_T_IN:
+		r->data_n = in_n;
+		return read_sectors(b, c, r);
+	case VIRTIO_BLK_T_OUT:
+		r->data_n = out_n;
+		return write_sectors(b, c, r);
+	case VIRTIO_BLK_T_FLUSH:
+		return flush(b);
+	case VIRTIO_BLK_T_GET_ID:
+		r->done = in_n < VIRTIO_BLK_ID_BYTES ? in_n : VIRTIO_BLK_ID_BYTES;
+		(void) chain_write(c, 0, b->id, r->done);
+		return VIRTIO_BLK_S_OK;
+	case VIRTIO_BLK_T_DISCARD:
+	case VIRTIO_BLK_T_WRITE_ZEROES:
+		r->data_n = out_n;
+		return change_ranges(b, c, r);
+	}
+	return VIRTIO_BLK_S_UNSUPP;
+}
+
+static bool serve(struct virtio_device *d, unsigned queue, struct chain *c)
+{
+	struct block *b = block_of(d);
+	struct virtio_blk_outhdr header;
+	struct request r = {};
+	uint8_t status = VIRTIO_BLK_S_IOERR;
+
+	if (chain_read(c, 0, &header, sizeof(header)) == sizeof(header) && c->in_bytes > 0) {
+		r.type = header.type;
+		r.sector = header.sector;
+		status = perform(b, c, &r);
+		/* The status is the last byte; what is said to be written has no gap (2.7.8.2). */
+		(void) chain_write(c, c->in_bytes - 1, &status, 1);
+		if (r.done == c->in_bytes - 1)
+			r.done++;
+	}
+	if (status != VIRTIO_BLK_S_OK)
+		d->stats.errors++;
+	queue_push(&d->queues[queue], c->head, (uint32_t) r.done);
+	return true;
+}
+
+static void block_kick(struct virtio_device *d, unsigned queue)
+{
+	virtio_serve(d, queue, serve);
+}
+
+static uint64_t block_features(const struct virtio_device *d)
+{
+	const struct block *b = VIRTIO_OWNER_CONST(d, struct block);
+
+	return FEATURE(VIRTIO_BLK_F_SEG_MAX) | FEATURE(VIRTIO_BLK_F_BLK_SIZE) |
+	       FEATURE(VIRTIO_BLK_F_TOPOLOGY) | FEATURE(VIRTIO_BLK_F_FLUSH) |
+	       (b->read_only ? FEATURE(VIRTIO_BLK_F_RO)
+			     : FEATURE(VIRTIO_BLK_F_DISCARD) | FEATURE(VIRTIO_BLK_F_WRITE_ZEROES));
+}
+
+static void block_config_read(const struct virtio_device *d, uint32_t at, void *to, uint32_t n)
+{
+	const struct block *b = VIRTIO_OWNER_CONST(d, struct block);
+
+	virtio_config_copy(&b->config, sizeof(b->config), at, to, n);
+}
+
+static int block_activate(struct virtio_device *d, uint64_t features, struct err *e)
+{
+	(void) e;
+	/* 5.2.6.2: a driver that cannot flush is told of a write when it is on the storage. */
+	block_of(d)->write_through = !(features & FEATURE(VIRTIO_BLK_F_FLUSH));
+	return 0;
+}
+
+static void block_reset(struct virtio_device *d)
+{
+	(void) d; /* no request outlives its callback */
+}
+
+static void block_free(struct virtio_device *d)
+{
+	struct block *b = block_of(d);
+
+	virtio_reset(d);
+	close_fd(&b->fd);
+	free(b);
+}
+
+static const struct virtio_ops block_ops = {
+	.id = VIRTIO_ID_IS_BLOCK,
+	.name = "block",
+	.features = block_features,
+	.config_read = block_config_read,
+	.config_write = virtio_config_ignore,
+	.activate = block_activate,
+	.kick = block_kick,
+	.reset = block_reset,
+	.free = block_free,
+};
+
+/* Size and kind of what is open; INVALID for what is no disk, or cannot be written though it is to.
+ */
+static int look(struct block *b, struct err *e)
+{
+	int flags = fcntl(b->fd, F_GETFL);
+	struct stat st;
+
+	if (flags < 0 || fstat(b->fd, &st) < 0)
+		return err_sys(e, errno, "disk");
+	if (S_ISREG(st.st_mode))
+		b->bytes = (uint64_t) st.st_size;
+	else if (!S_ISBLK(st.st_mode))
+		return err_set(e, ERR_INVALID, EINVAL,
+			       "a disk is a regular file or a block device");
+	else if (ioctl(b->fd, BLKGETSIZE64, &b->bytes) < 0)
+		return err_sys(e, errno, "size of the disk");
+	if ((flags & O_ACCMODE) == O_WRONLY || (!b->read_only && (flags & O_ACCMODE) != O_RDWR))
+		return err_set(e, ERR_INVALID, EACCES, "the disk is not open for reading%s",
+			       b->read_only ? "" : " and writing");
+	b->sectors = b->bytes / SECTOR + (b->bytes % SECTOR != 0);
+	/* The same as long as it is the same file, and different for each of a machine's disks. */
+	(void) snprintf(b->id, sizeof(b->id), "%08x%012llx", (unsigned) st.st_dev,
+			(unsigned long long) st.st_ino & 0xffffffffffffu);
+	return 0;
+}
+
+struct virtio_device *block_new(struct loop *loop, const struct guest_memory *memory, int fd,
+				bool read_only, struct err *e)
+{
+	struct block *b = calloc(1, sizeof(*b));
+
+	if (!b) {
+		close_fd(&fd);
+		(void) err_sys(e, ENOMEM, "disk");
+		return NULL;
+	}
+	b->fd = fd;
+	b->read_only = read_only;
+	virtio_init(&b->d, &block_ops, loop, memory, 1, QUEUE_SIZE);
+	if (look(b, e) < 0) {
+		block_free(&b->d);
+		return NULL;
+	}
+	b->config = (struct virtio_blk_config){
+		.capacity = b->sectors,
+		.seg_max = QUEUE_SIZE - 2, /* header and status are descriptors, too */
+		.blk_size = SECTOR,
+		.physical_block_exp = 3, /* 4 KiB: a page of the host's cache */
+		.min_io_size = 8,
+		.max_discard_sectors = DISCARD_MAX,
+		.max_discard_seg = RANGES_MAX,
+		.discard_sector_alignment = 8,
+		.max_write_zeroes_sectors = ZEROES_MAX,
+		.max_write_zeroes_seg = RANGES_MAX,
+		.write_zeroes_may_unmap = 1,
+	};
+	return &b->d;
+}
