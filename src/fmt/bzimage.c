@@ -121,6 +121,17 @@ bool bzimage_is(const void *image, size_t n)
 	return has(image, n, MAGIC, "HdrS") || has(image, n, 4, "zimg") || other_kind(image, n);
 }
 
+bool bzimage_version(const void *head, size_t n, char ret_version[static KERNEL_VERSION_MAX])
+{
+	const uint8_t *p = head;
+
+	if (n < HEADER_END || !has(p, n, MAGIC, "HdrS"))
+		return false;
+	uint64_t at = load_le16(p + KERNEL_VERSION);
+	return at && range_in(at + SECTOR, 1, n) &&
+	       version_at(p + at + SECTOR, n - at - SECTOR, ret_version);
+}
+
 static int damaged(struct err *e, const char *what)
 {
 	return err_set(e, ERR_INVALID, ENOEXEC, "damaged kernel: %s", what);
@@ -172,9 +183,7 @@ int bzimage_read(const void *image, size_t n, struct bzimage *ret, struct err *e
 		return old(e, "a 32-bit kernel");
 	uint64_t setup = p[SETUP_SECTS] ? p[SETUP_SECTS] : 4;
 	uint64_t start = (setup + 1) * SECTOR;
-	uint64_t version = load_le16(p + KERNEL_VERSION);
-	if (version && range_in(version + SECTOR, 1, n))
-		(void) version_at(p + version + SECTOR, n - version - SECTOR, b.version);
+	(void) bzimage_version(p, n, b.version); /* without one it is still a kernel */
 	b.payload = start + load_le32(p + PAYLOAD_OFFSET);
 	b.payload_n = load_le32(p + PAYLOAD_LENGTH);
 	if (b.payload_n == 0 || b.payload < start)

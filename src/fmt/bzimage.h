@@ -43,6 +43,13 @@ bool bzimage_is(const void *image, size_t n);
  */
 [[nodiscard]] int bzimage_read(const void *image, size_t n, struct bzimage *ret, struct err *e);
 
+/*
+ * The release alone, from the file's first bytes: BZIMAGE_HEAD_MAX are enough. false: no bzImage,
+ * or it says none.
+ */
+#define BZIMAGE_HEAD_MAX (64u << 10)
+bool bzimage_version(const void *head, size_t n, char ret_version[static KERNEL_VERSION_MAX]);
+
 enum bzimage_format bzimage_format_of(const void *payload, size_t n);
 const char *bzimage_format_name(enum bzimage_format f);
 

@@ -20,7 +20,8 @@ def prefix(build, base):
 
 def test_everything_is_in_its_place(prefix):
     for program in ("bin/atoll", "bin/atoll-runtime", "libexec/atoll/atoll-shim",
-                    "libexec/atoll/atoll-image", "libexec/atoll/atoll-probe"):
+                    "libexec/atoll/atoll-image", "libexec/atoll/atoll-kernel",
+                    "libexec/atoll/atoll-probe"):
         assert (prefix / program).stat().st_mode & 0o111, program
     assert (prefix / "share/man/man1/atoll-run.1").exists()
     for completion in ("bash-completion/completions/atoll", "zsh/site-functions/_atoll",

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "boot/cache.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#define OPENSSL_SUPPRESS_DEPRECATED
+#include <openssl/sha.h>
+#include <stdio.h>
+#include <sys/file.h>
+
+#include "base/auto.h"
+#include "base/file.h"
+#include "boot/input.h"
+#include "sys/process.h"
+#include "sys/tree.h"
+
+#define FILE_BYTES_MAX ((size_t) 1 << 30)
+
+static bool same_content(int dirfd, const char *name, const struct prepared_file *f)
+{
+	auto_input struct input in = INPUT_INIT;
+	struct err e;
+
+	return input_read(dirfd, name, "", FILE_BYTES_MAX, &in, &e) == 0 &&
+	       digest_eq(&in.digest, &f->digest);
+}
+
+static bool looks_good(int dirfd, const char *name, const struct prepared_file *f)
+{
+	struct stat st;
+
+	return fstatat(dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && prepared_intact(f, &st);
+}
+
+static int write_record(int dirfd, const struct prepared *p)
+{
+	auto_buf struct buf text = BUF_INIT(PREPARED_RECORD_MAX);
+
+	prepared_write(p, &text);
+	return buf_ok(&text) ? file_replace(dirfd, PREPARED_RECORD, buf_str(&text), 0400, false)
+			     : -EFBIG;
+}
+
+bool cache_has(int cache_fd, const char *hex)
+{
+	auto_fd int dirfd = openat(cache_fd, hex, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	auto_buf struct buf text = BUF_INIT(PREPARED_RECORD_MAX);
+	char boot[PROCESS_BOOT_ID_MAX] = "";
+	struct prepared p;
+
+	if (dirfd < 0 || file_read(dirfd, PREPARED_RECORD, &text) < 0 ||
+	    prepared_read(buf_str(&text), &p) < 0 ||
+	    !looks_good(dirfd, PREPARED_VMLINUX, &p.vmlinux) ||
+	    !looks_good(dirfd, PREPARED_INITRAMFS, &p.initramfs))
+		return false;
+	if (process_boot_id(boot) == 0 && streq(boot, p.boot))
+		return true;
+	if (!same_content(dirfd, PREPARED_VMLINUX, &p.vmlinux) ||
+	    !same_content(dirfd, PREPARED_INITRAMFS, &p.initramfs))
+		return false;
+	(void) snprintf(p.boot, sizeof(p.boot), "%s", boot);
+	(void) !write_record(dirfd, &p); /* else they are compared again next time */
+	return true;
+}
+
+/* What nobody makes any more, and links that lead nowhere. With the lock. */
+static void sweep(int cache_fd)
+{
+	auto_dir DIR *d = dir_open(cache_fd, ".");
+	struct dirent *entry;
+	struct stat st;
+
+	while (d && (entry = dir_next(d))) {
+		struct str name = str_of(entry->d_name);
+
+		if (str_starts(name, PREPARED_NEW))
+			(void) !tree_unlink(cache_fd, entry->d_name); /* the next one tries again */
+		else if (str_starts(name, "@") && fstatat(cache_fd, entry->d_name, &st, 0) < 0 &&
+			 errno == ENOENT)
+			(void) unlinkat(cache_fd, entry->d_name, 0); /* as above */
+	}
+}
+
+int cache_lock(int cache_fd, int *ret_lock_fd, struct err *e)
+{
+	auto_fd int fd = openat(cache_fd, PREPARED_LOCK, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW,
+				0600);
+
+	if (fd < 0)
+		return err_sys(e, errno, "lock the prepared kernels");
+	while (flock(fd, LOCK_EX) < 0)
+		if (errno != EINTR)
+			return err_sys(e, errno, "lock the prepared kernels");
+	sweep(cache_fd);
+	*ret_lock_fd = take_fd(&fd);
+	return 0;
+}
+
+static int write_file(int dirfd, const char *name, struct str content, struct prepared_file *ret,
+		      struct err *e)
+{
+	static const struct timespec never[2] = {};
+	auto_fd int fd = openat(dirfd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0400);
+	int r = fd < 0 ? -errno : fd_write_all(fd, content.p, content.n);
+
+	if (r == 0 && futimens(fd, never) < 0)
+		r = -errno;
+	if (r < 0)
+		return err_sys(e, -r, "write the prepared %s", name);
+	ret->size = content.n;
+	(void) SHA256((const unsigned char *) content.p, content.n, ret->digest.b);
+	return 0;
+}
+
+static int fill(int dirfd, struct prepared *p, struct str vmlinux, struct str initramfs,
+		struct err *e)
+{
+	int r = write_file(dirfd, PREPARED_VMLINUX, vmlinux, &p->vmlinux, e);
+
+	if (r == 0)
+		r = write_file(dirfd, PREPARED_INITRAMFS, initramfs, &p->initramfs, e);
+	if (r < 0)
+		return r;
+	if (process_boot_id(p->boot) < 0)
+		p->boot[0] = '\0';
+	r = write_record(dirfd, p);
+	return r < 0 ? err_sys(e, -r, "write the record of a prepared kernel") : 0;
+}
+
+int cache_make(int cache_fd, const char *hex, struct prepared *p, struct str vmlinux,
+	       struct str initramfs, struct err *e)
+{
+	auto_fd int dirfd = FD_NONE;
+	int r = 0;
+
+	if (mkdirat(cache_fd, PREPARED_NEW "kernel", 0700) < 0)
+		return err_sys(e, errno, "make a directory for a prepared kernel");
+	dirfd = openat(cache_fd, PREPARED_NEW "kernel", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dirfd < 0)
+		r = err_sys(e, errno, "make a directory for a prepared kernel");
+	if (r == 0)
+		r = fill(dirfd, p, vmlinux, initramfs, e);
+	if (r == 0 && renameat(cache_fd, hex, cache_fd, PREPARED_NEW "damaged") < 0 &&
+	    errno != ENOENT)
+		r = err_sys(e, errno, "set a damaged kernel aside");
+	if (r == 0 && renameat(cache_fd, PREPARED_NEW "kernel", cache_fd, hex) < 0)
+		r = err_sys(e, errno, "keep a prepared kernel");
+	/* Of what was made, or of the damaged one: what resists is the next one's to remove. */
+	(void) !tree_unlink(cache_fd, PREPARED_NEW "kernel");
+	(void) !tree_unlink(cache_fd, PREPARED_NEW "damaged");
+	return r;
+}
+
+void cache_stamp(int cache_fd, const char *name, const char *hex)
+{
+	static const char made[] = PREPARED_NEW "link";
+
+	if (symlinkat(hex, cache_fd, made) == 0 && renameat(cache_fd, made, cache_fd, name) < 0)
+		(void) unlinkat(cache_fd, made, 0); /* else the next one removes it */
+}

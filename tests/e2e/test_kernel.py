@@ -1,0 +1,367 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+Kernels made ready for microVMs by atoll-kernel: from every compression, in bad condition, many at
+once, killed half-way, damaged afterwards; and booted.
+"""
+import itertools
+import os
+import random
+import shutil
+import signal
+import subprocess
+import time
+
+import pytest
+
+from lib import kernels
+
+BUSYBOX = "/usr/bin/busybox"
+
+
+NUMBERS = itertools.count()
+
+
+@pytest.fixture
+def place(base):
+    d = base / f"k{next(NUMBERS)}"
+    (d / "cache").mkdir(parents=True)
+    return d
+
+
+@pytest.fixture
+def start(build, place):
+    """start(kernel=, ...): atoll-kernel under way, with the place's cache and modules."""
+
+    def start(kernel, modules=None, agent=BUSYBOX, cache=None):
+        return subprocess.Popen(
+            [build / "atoll-kernel", "prepare", "--kernel", kernel, "--modules",
+             modules or place / "lib/modules", "--agent", agent, "--cache", cache or place / "cache"],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    return start
+
+
+@pytest.fixture
+def prepare(start):
+    """The same, to its end: the directory's name."""
+
+    def prepare(*a, **kw):
+        p = start(*a, **kw)
+        out, err = p.communicate(timeout=120)
+        assert p.returncode == 0 and err == "", err
+        return out.strip()
+
+    return prepare
+
+
+@pytest.fixture
+def refused(start, place):
+    """It fails in one line, and leaves nothing."""
+
+    def refused(*a, **kw):
+        p = start(*a, **kw)
+        out, err = p.communicate(timeout=120)
+        assert p.returncode == 1 and out == "", out
+        assert err.count("\n") == 1 and kernels.prepared(place / "cache") == []
+        return err
+
+    return refused
+
+
+def record(place, name):
+    text = (place / "cache" / name / "record").read_text()
+    return dict(l.split(" ", 1) for l in text.splitlines())
+
+
+def test_of_debian(prepare, place):
+    """The kernel that the package brings: whole, its modules in an order that they load in."""
+    version = kernels.cloud()
+    name = prepare(f"/boot/vmlinuz-{version}", modules="/lib/modules")
+    made = place / "cache" / name
+    assert kernels.prepared(place / "cache") == [name]
+    assert record(place, name)["version"] == version
+    assert (made / "vmlinux").read_bytes()[:4] == b"\x7fELF"
+    files = kernels.read_cpio((made / "initramfs").read_bytes())
+    assert list(files)[:2] == ["init", "modules"]
+    assert files["init"] == (0o100755, open(BUSYBOX, "rb").read())
+    order = [n.split("-", 1)[1].removesuffix(".ko") for n in list(files)[2:]]
+    assert [n.split("/")[1][:2] for n in list(files)[2:]] == [f"{i:02}" for i in range(len(order))]
+    for module, needs in (("virtio", "virtio_ring"), ("virtio_pci", "virtio"), ("virtiofs", "fuse"),
+                          ("vmw_vsock_virtio_transport", "vsock"), ("erofs", "libcrc32c")):
+        if module in order and needs in order:
+            assert order.index(needs) < order.index(module)
+    for name, (mode, text) in list(files.items())[2:]:
+        assert mode == 0o100644 and text[:4] == b"\x7fELF", name
+
+
+def test_same_in_same_out(prepare, place):
+    """Two caches, the same bytes."""
+    kernel = kernels.tree(place, "6.9.0-a")
+    (place / "other").mkdir()
+    a, b = prepare(kernel), prepare(kernel, cache=place / "other")
+    assert a == b
+    for f in ("vmlinux", "initramfs"):
+        assert (place / "cache" / a / f).read_bytes() == (place / "other" / b / f).read_bytes()
+
+
+@pytest.mark.parametrize("pack", sorted(kernels.PACK))
+def test_compressions(prepare, place, pack):
+    image = kernels.vmlinux("6.9.0-p", fill=random.Random(1).randbytes(300000))
+    kernel = kernels.tree(place, "6.9.0-p", kernels.bzimage(image, "6.9.0-p", pack))
+    name = prepare(kernel)
+    assert (place / "cache" / name / "vmlinux").read_bytes() == image
+    assert record(place, name)["kernel"] == str(kernel)
+
+
+def test_an_uncompressed_one(prepare, place):
+    image = kernels.vmlinux("6.9.0-u")
+    name = prepare(kernels.tree(place, "6.9.0-u", image))
+    assert (place / "cache" / name / "vmlinux").read_bytes() == image
+
+
+@pytest.mark.parametrize("suffix, pack", [(".xz", "xz"), (".zst", "zstd"), (".gz", "gzip")])
+def test_compressed_modules(prepare, place, suffix, pack):
+    kernel = kernels.tree(place, "6.9.0-c", suffix=suffix, pack=kernels.PACK[pack])
+    files = kernels.read_cpio((place / "cache" / prepare(kernel) / "initramfs").read_bytes())
+    assert files["modules/00-virtio_pci.ko"][1] == kernels.module("virtio_pci")
+    assert len(files) == 2 + len(kernels.MODULES)
+
+
+def test_built_in_counts(prepare, place):
+    names = kernels.MODULES
+    kernel = kernels.tree(place, "6.9.0-b", names=names[1:3],
+                          builtin=[names[0], "overlay", "virtio_rng"])
+    name = prepare(kernel)
+    files = kernels.read_cpio((place / "cache" / name / "initramfs").read_bytes())
+    assert list(files)[2:] == ["modules/00-vmw_vsock_virtio_transport.ko", "modules/01-virtiofs.ko"]
+    assert record(place, name)["lacks"] == \
+        "virtio_blk erofs virtio_net virtio_balloon virtio_console"
+
+
+def damaged(image):
+    return image[:1500] + bytes(200) + image[1700:]
+
+
+BAD = {
+    "text": (b"#!/bin/sh\n" * 100, "not a Linux kernel"),
+    "empty": (b"", "the file is empty"),
+    "one byte": (b"M", "not a Linux kernel"),
+    "header alone": (kernels.bzimage()[:0x220], "its setup header is not whole"),
+    "cut short": (kernels.bzimage()[:1100], "the file is cut short"),
+    "damaged": (damaged(kernels.bzimage(kernels.vmlinux(fill=os.urandom(5000)))), "damaged"),
+    "payload of another": (kernels.bzimage(b"\x7fELF" + bytes(500)), "x86-64 is needed"),
+    "arm64": (bytes(0x38) + b"ARM\x64" + bytes(500), "a kernel for arm64, where x86-64 is needed"),
+    "arm64 ELF": (kernels.vmlinux(machine=kernels.AARCH64), "a kernel for arm64, where x86-64"),
+    "no PVH": (kernels.bzimage(kernels.vmlinux(pvh=False)), "no PVH entry"),
+    "a program": (open(BUSYBOX, "rb").read(), "kernel"),
+    "cut within": (kernels.bzimage(kernels.vmlinux(fill=bytes(500))[:600], pack="xz"), "damaged kernel"),
+    "other version": (kernels.bzimage(version="6.8.0-no"), "no modules for it"),
+    "bent version": (kernels.bzimage(version="../../etc"), "does not say its version"),
+    "lzo": (kernels.bzimage(pack="none").replace(b"\x7fELF", b"\x89LZO"), "lzo"),
+}
+
+
+@pytest.mark.parametrize("what", sorted(BAD))
+def test_bad_kernels(refused, place, what):
+    image, why = BAD[what]
+    kernels.tree(place, "6.9.0-test")
+    bad = place / "bad kernel"
+    bad.write_bytes(image)
+    said = refused(bad)
+    assert why in said and f"'{bad}'" in said
+
+
+def test_no_kernel(refused, place):
+    kernels.tree(place, "6.9.0-test")
+    assert "No such file" in refused(place / "nothing")
+    assert "not a regular file" in refused(place)
+    fifo = place / "fifo"
+    os.mkfifo(fifo)
+    assert "not a regular file" in refused(fifo)
+
+
+@pytest.mark.parametrize("without", kernels.MODULES[:3])
+def test_a_module_that_is_needed(refused, place, without):
+    kernel = kernels.tree(place, "6.9.0-m", names=[n for n in kernels.MODULES if n != without])
+    assert f"no module '{without}'" in refused(kernel)
+
+
+def test_a_listed_module_that_is_not_there(refused, place):
+    kernel = kernels.tree(place, "6.9.0-m")
+    (place / "lib/modules/6.9.0-m/kernel/virtiofs.ko").unlink()
+    assert "virtiofs.ko" in refused(kernel)
+    (place / "lib/modules/6.9.0-m/modules.dep").unlink()
+    (place / "lib/modules/6.9.0-m/modules.builtin").unlink()
+    assert "run: depmod 6.9.0-m" in refused(kernel)
+
+
+def test_an_agent_that_is_none(refused, place):
+    kernel = kernels.tree(place, "6.9.0-m")
+    assert "not a program" in refused(kernel, agent=kernel)
+    assert "No such file" in refused(kernel, agent=place / "nobody")
+
+
+def test_many_at_once(start, place):
+    """All get the same directory, made once."""
+    kernel = kernels.tree(place, "6.9.0-n", kernels.bzimage(
+        kernels.vmlinux("6.9.0-n", fill=os.urandom(3 << 20)), "6.9.0-n"))
+    all_ = [start(kernel) for _ in range(12)]
+    names = {p.communicate(timeout=120)[0].strip() for p in all_}
+    assert {p.returncode for p in all_} == {0}
+    assert kernels.prepared(place / "cache") == list(names)
+
+
+def test_killed(start, prepare, place):
+    """Whenever: nothing that is visible is not whole, and the next one clears up."""
+    kernel = kernels.tree(place, "6.9.0-x", kernels.bzimage(
+        kernels.vmlinux("6.9.0-x", fill=os.urandom(4 << 20)), "6.9.0-x", "xz"))
+    (place / "measure").mkdir()
+    begun = time.monotonic()
+    want = prepare(kernel, cache=place / "measure")
+    whole = time.monotonic() - begun
+    sizes = {f: os.stat(place / "measure" / want / f).st_size for f in ("vmlinux", "initramfs")}
+    rnd = random.Random(7)
+    for _ in range(40):
+        p = start(kernel)
+        time.sleep(rnd.random() * whole)  # the moment is what is tested
+        p.send_signal(signal.SIGKILL)
+        p.communicate(timeout=60)
+        if (place / "cache" / want).exists():
+            assert {f: os.stat(place / "cache" / want / f).st_size for f in sizes} == sizes
+            shutil.rmtree(place / "cache" / want)
+    assert prepare(kernel) == want
+    assert kernels.prepared(place / "cache") == [want]
+
+
+def test_left_behind_is_removed(prepare, place):
+    kernel = kernels.tree(place, "6.9.0-l")
+    (place / "cache/new.kernel").mkdir()
+    (place / "cache/new.kernel/vmlinux").write_bytes(b"half")
+    os.symlink("nowhere", place / "cache/@1-2-3")
+    name = prepare(kernel)
+    assert kernels.prepared(place / "cache") == [name]
+    assert not os.path.lexists(place / "cache/@1-2-3")
+
+
+DAMAGE = {
+    "cut": lambda d: os.truncate(d / "vmlinux", 100),
+    "gone": lambda d: (d / "initramfs").unlink(),
+    "changed": lambda d: (d / "vmlinux").write_bytes(b"x" * os.stat(d / "vmlinux").st_size),
+    "no record": lambda d: (d / "record").unlink(),
+    "bent record": lambda d: (d / "record").write_text("atoll-kernel 1\nversion x\n"),
+    "a directory": lambda d: ((d / "vmlinux").unlink(), (d / "vmlinux").mkdir()),
+}
+
+
+@pytest.mark.parametrize("how", sorted(DAMAGE))
+def test_damaged(prepare, place, how):
+    kernel = kernels.tree(place, "6.9.0-d")
+    name = prepare(kernel)
+    d = place / "cache" / name
+    want = {f: (d / f).read_bytes() for f in ("vmlinux", "initramfs")}
+    DAMAGE[how](d)
+    assert prepare(kernel) == name
+    assert {f: (d / f).read_bytes() for f in want} == want
+    assert kernels.prepared(place / "cache") == [name]
+
+
+def of_another_boot(d):
+    text = (d / "record").read_text().splitlines()
+    text[1] = "boot 00000000-0000-4000-8000-000000000000"
+    (d / "record").chmod(0o600)
+    (d / "record").write_text("\n".join(text) + "\n")
+
+
+def test_after_a_reboot(prepare, place):
+    """What a power cut left is compared once; what is good stays as it is."""
+    kernel = kernels.tree(place, "6.9.0-r")
+    name = prepare(kernel)
+    d = place / "cache" / name
+    inode = os.stat(d / "vmlinux").st_ino
+    of_another_boot(d)
+    assert prepare(kernel) == name and os.stat(d / "vmlinux").st_ino == inode
+    assert record(place, name)["boot"] == open("/proc/sys/kernel/random/boot_id").read().strip()
+    # The same size and time, as a file system may leave a file that never reached the disk.
+    want = (d / "vmlinux").read_bytes()
+    (d / "vmlinux").write_bytes(bytes(len(want)))
+    os.utime(d / "vmlinux", (0, 0))
+    of_another_boot(d)
+    assert prepare(kernel) == name and (d / "vmlinux").read_bytes() == want
+
+
+def test_what_it_is_made_of_names_it(prepare, place):
+    """Another kernel, agent or module is another directory."""
+    kernel = kernels.tree(place, "6.9.0-w")
+    names = [prepare(kernel), prepare(kernel, agent="/proc/self/exe")]
+    (place / "lib/modules/6.9.0-w/kernel/virtiofs.ko").write_bytes(kernels.module("another"))
+    names.append(prepare(kernel))
+    kernel.write_bytes(kernel.read_bytes() + b"\0")
+    names.append(prepare(kernel))
+    assert len(set(names)) == 4 and kernels.prepared(place / "cache") == sorted(names)
+
+
+def test_full_disk(start, place):
+    """No room: said in one line, and nothing is left."""
+    kernel = kernels.tree(place, "6.9.0-f", kernels.bzimage(
+        kernels.vmlinux("6.9.0-f", fill=bytes(8 << 20)), "6.9.0-f"))
+    small = place / "small"
+    small.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", small], check=True)
+    try:
+        p = start(kernel, cache=small)
+        _, err = p.communicate(timeout=60)
+        assert p.returncode == 1 and "No space left" in err and err.count("\n") == 1
+        assert kernels.prepared(small) == []
+    finally:
+        subprocess.run(["umount", small], check=True)
+
+
+INIT = r"""
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mount.h>
+#include <sys/reboot.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+int main(void)
+{
+	struct dirent **list;
+	int n = scandir("/modules", &list, NULL, alphasort), bad = 0, loaded = 0;
+	for (int i = 0; i < n; i++) {
+		char path[300];
+		if (list[i]->d_name[0] == '.')
+			continue;
+		snprintf(path, sizeof(path), "/modules/%s", list[i]->d_name);
+		int fd = open(path, O_RDONLY | O_CLOEXEC);
+		if (syscall(SYS_finit_module, fd, "", 0) < 0 && ++bad)
+			perror(path);
+		else
+			loaded++;
+	}
+	mkdir("/t", 0700);
+	printf("loaded %d bad %d overlay %d\n", loaded, bad,
+	       mount("overlay", "/t", "overlay", 0, "lowerdir=/modules:/dev"));
+	fflush(stdout);
+	reboot(RB_POWER_OFF);
+}
+"""
+
+
+@pytest.mark.skipif(not shutil.which("qemu-system-x86_64"), reason="no QEMU on this machine")
+def test_boots(prepare, place):
+    """What was prepared is a kernel that boots by PVH, with modules that it takes."""
+    (place / "init.c").write_text(INIT)
+    subprocess.run(["gcc", "-static", "-O1", "-include", "sys/stat.h", "-w", "-o", place / "init",
+                    place / "init.c"], check=True)
+    name = prepare(f"/boot/vmlinuz-{kernels.cloud()}", modules="/lib/modules", agent=place / "init")
+    d = place / "cache" / name
+    out = subprocess.run(
+        ["qemu-system-x86_64", "-M", "q35", "-accel", "tcg", "-cpu", "max,-cx16", "-m", "256",
+         "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-serial", "stdio",
+         "-kernel", d / "vmlinux", "-initrd", d / "initramfs",
+         "-append", "console=ttyS0 quiet panic=-1 cryptomgr.notests"],
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=400)
+    listed = len(kernels.read_cpio((d / "initramfs").read_bytes())) - 2
+    assert f"loaded {listed} bad 0 overlay 0" in out.stdout, out.stdout + out.stderr
