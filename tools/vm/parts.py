@@ -140,25 +140,30 @@ class Parts:
         finally:
             shutil.rmtree(root, ignore_errors=True)
 
-    def initramfs(self, script):
-        """A cpio archive, uncompressed: busybox, the modules of the boot, `script` as init."""
-        names = []
-        for module in MODULES:
+    def modules(self, wanted):
+        """The modules and what they need, as (name, mode, bytes): their names sort as they load."""
+        paths = []
+        for module in wanted:
             shown = call([tool("modprobe"), "-d", str(self.kernel), "-S", self.version,
                           "--show-depends", module], f"no module {module} in Debian's kernel")
             for line in shown.splitlines():
                 if line.startswith("insmod "):
                     path = Path(line.split()[1])
-                    if path not in names:
-                        names.append(path)
-        files = [("bin/busybox", 0o755, BUSYBOX.read_bytes()), ("init", 0o755, script.encode())]
-        for n, path in enumerate(names):
+                    if path not in paths:
+                        paths.append(path)
+        files = []
+        for n, path in enumerate(paths):
             data = path.read_bytes()
             if path.suffix == ".xz":
                 data = lzma.decompress(data)
-            # Numbered, so that the order of names is the order of loading.
             files.append((f"modules/{n:03}-{path.name.removesuffix('.xz')}", 0o644, data))
-        return cpio(["bin", "dev", "proc", "sys", "modules", "lower", "rw", "root"], files)
+        return files
+
+    def initramfs(self, script):
+        """A cpio archive, uncompressed: busybox, the modules of the boot, `script` as init."""
+        files = [("bin/busybox", 0o755, BUSYBOX.read_bytes()), ("init", 0o755, script.encode())]
+        return cpio(["bin", "dev", "proc", "sys", "modules", "lower", "rw", "root"],
+                    files + self.modules(MODULES))
 
 
 def tool(name):

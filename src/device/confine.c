@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "device/confine.h"
+
+#include <errno.h>
+#include <linux/audit.h>
+#include <linux/seccomp.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/auto.h"
+#include "sys/caps.h"
+#include "sys/mount.h"
+#include "sys/ns.h"
+#include "sys/seccomp.h"
+
+#define FILES_MAX 65536
+#define CALLS_MAX 256
+#define ROOT_ATTR (MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC)
+
+#if defined(__SANITIZE_ADDRESS__)
+#define SANITIZED true
+#else
+#define SANITIZED false
+#endif
+
+#if defined(__x86_64__)
+#define OWN_ARCH AUDIT_ARCH_X86_64
+#elif defined(__aarch64__)
+#define OWN_ARCH AUDIT_ARCH_AARCH64
+#else
+#error "which architecture the filter is for"
+#endif
+
+/* What every kind does: sockets and eventfds that are open already, the guest's memory. */
+static const unsigned everyones[] = {
+	/* messages of the front end, kicks and interrupts */
+	__NR_read,
+	__NR_write,
+	__NR_readv,
+	__NR_writev,
+	__NR_recvmsg,
+	__NR_recvfrom,
+	__NR_sendmsg,
+	__NR_sendto,
+	__NR_fcntl,
+	__NR_close,
+	/* the loop */
+	__NR_epoll_ctl,
+	__NR_epoll_pwait,
+#ifdef __NR_epoll_wait
+	__NR_epoll_wait,
+#endif
+	__NR_clock_gettime,
+	/* memory */
+	__NR_fstat,
+	__NR_newfstatat, /* as the C library does fstat */
+	__NR_mmap,
+	__NR_munmap,
+	__NR_mremap,
+	__NR_mprotect,
+	__NR_madvise,
+	__NR_brk,
+	__NR_futex,
+	/* the end */
+	__NR_rt_sigreturn,
+	__NR_rt_sigprocmask,
+	__NR_restart_syscall,
+	__NR_getpid,
+	__NR_gettid,
+	__NR_tgkill,
+	__NR_exit,
+	__NR_exit_group,
+};
+
+static int own_ids(enum ns_map_kind kind, uint32_t id)
+{
+	const struct ns_map map = { .inside = id, .outside = id, .count = 1 };
+
+	return ns_write_map(getpid(), kind, &map, 1);
+}
+
+/* An ordinary user gets them within a user namespace of his own, which knows him alone. */
+static int own_namespaces(struct err *e)
+{
+	static const int spaces = CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS;
+	const uint32_t uid = geteuid(), gid = getegid();
+	int r;
+
+	if (unshare(spaces) == 0)
+		return 0;
+	if (errno != EPERM || unshare(spaces | CLONE_NEWUSER) < 0)
+		return err_sys(e, errno, "make namespaces of its own");
+	r = ns_deny_setgroups(getpid());
+	r = r < 0 ? r : own_ids(NS_MAP_UID, uid);
+	r = r < 0 ? r : own_ids(NS_MAP_GID, gid);
+	return r < 0 ? err_sys(e, -r, "map the ids of its namespace") : 0;
+}
+
+/* Absolute names lead nowhere, and there is no way up. */
+static int empty_root(struct err *e)
+{
+	const struct mount_option opts[] = { { .key = "size", .value = "4k", .fd = FD_NONE },
+					     { .key = "mode", .value = "0555", .fd = FD_NONE } };
+	char why[MOUNT_WHY_MAX];
+	auto_fd int fd = mount_new("tmpfs", opts, ARRAY_SIZE(opts), ROOT_ATTR, why);
+
+	if (fd < 0)
+		return err_sys(e, -fd, "make an empty root: %s", why);
+	if (fchdir(fd) < 0 || chroot(".") < 0)
+		return err_sys(e, errno, "enter the empty root");
+	return 0;
+}
+
+static int by_number(const void *a, const void *b)
+{
+	return *(const int *) a < *(const int *) b ? -1 : *(const int *) a > *(const int *) b;
+}
+
+static int close_others(const struct confine *c, struct err *e)
+{
+	auto_free int *fds = calloc(c->keep_n + 1, sizeof(*fds));
+	unsigned from = 0;
+
+	if (!fds)
+		return err_set(e, ERR_EXHAUSTED, ENOMEM, "no memory left");
+	fds[0] = STDERR_FILENO;
+	memcpy(fds + 1, c->keep, c->keep_n * sizeof(*fds));
+	qsort(fds, c->keep_n + 1, sizeof(*fds), by_number);
+	for (size_t i = 0; i < c->keep_n + 1; i++) {
+		if (fds[i] < 0)
+			continue;
+		if (from < (unsigned) fds[i])
+			(void) close_range(from, (unsigned) fds[i] - 1, 0); /* may be none */
+		from = (unsigned) fds[i] + 1;
+	}
+	(void) close_range(from, ~0u, 0);
+	return 0;
+}
+
+static int limit(struct err *e)
+{
+	const struct rlimit none = { 0, 0 };
+	struct rlimit files;
+
+	if (getrlimit(RLIMIT_NOFILE, &files) < 0)
+		return err_sys(e, errno, "read the limit of open files");
+	files.rlim_cur = files.rlim_max < FILES_MAX ? files.rlim_max : FILES_MAX;
+	if (setrlimit(RLIMIT_NOFILE, &files) < 0 || setrlimit(RLIMIT_CORE, &none) < 0)
+		return err_sys(e, errno, "set limits");
+	return 0;
+}
+
+static int drop_capabilities(uint64_t keep, struct err *e)
+{
+	struct caps c;
+	int r = caps_get(&c);
+
+	c = (struct caps){ .effective = c.permitted & keep, .permitted = c.permitted & keep };
+	r = r < 0 ? r : caps_ambient(0);
+	r = r < 0 ? r : caps_bound(keep);
+	r = r < 0 ? r : caps_set(&c);
+	return r < 0 ? err_sys(e, -r, "drop capabilities") : 0;
+}
+
+static int filter(const struct confine *c, struct err *e)
+{
+	struct seccomp_rule rules[CALLS_MAX];
+	struct seccomp_arch arch = { .audit = OWN_ARCH,
+				     .rules = rules,
+				     .last_known = UINT32_MAX,
+				     .foreign_from = UINT32_MAX };
+	const struct seccomp_profile profile = {
+		.archs = &arch,
+		.archs_n = 1,
+		.default_action = SECCOMP_RET_KILL_PROCESS,
+		.newer_action = SECCOMP_RET_KILL_PROCESS,
+		.unknown_arch_action = SECCOMP_RET_KILL_PROCESS,
+	};
+	auto_free struct sock_filter *code = calloc(SECCOMP_PROGRAM_MAX, sizeof(*code));
+	struct sock_fprog program = { .filter = code };
+	int n;
+
+	if (!code)
+		return err_set(e, ERR_EXHAUSTED, ENOMEM, "no memory left");
+	for (size_t i = 0; i < ARRAY_SIZE(everyones) + c->calls_n && i < CALLS_MAX; i++)
+		rules[arch.rules_n++] = (struct seccomp_rule){
+			.nr = i < ARRAY_SIZE(everyones) ? everyones[i]
+							: c->calls[i - ARRAY_SIZE(everyones)],
+			.action = SECCOMP_RET_ALLOW,
+		};
+	n = seccomp_build(&profile, code, SECCOMP_PROGRAM_MAX);
+	if (n < 0)
+		return err_sys(e, -n, "build the filter of system calls");
+	program.len = (unsigned short) n;
+	if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) < 0)
+		return err_sys(e, errno, "set the filter of system calls");
+	return 0;
+}
+
+int confine_enter(const struct confine *c, struct err *e)
+{
+	int death_signal = 0, r;
+
+	/* A change of credentials may forget the signal for the parent's death. */
+	if (prctl(PR_GET_PDEATHSIG, &death_signal) < 0)
+		return err_sys(e, errno, "see what the death of the parent means");
+	r = own_namespaces(e);
+
+	if (r == 0)
+		r = empty_root(e);
+	if (r == 0)
+		r = close_others(c, e);
+	if (r == 0)
+		r = limit(e);
+	if (r == 0)
+		r = drop_capabilities(c->capabilities, e);
+	if (r < 0)
+		return r;
+	if (prctl(PR_SET_PDEATHSIG, death_signal) < 0 || prctl(PR_SET_DUMPABLE, 0) < 0 ||
+	    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		return err_sys(e, errno, "give up privileges");
+	/* A sanitizer's runtime makes calls of its own. */
+	return SANITIZED ? 0 : filter(c, e);
+}

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a process that serves a guest keeps of the host: the descriptors it was given and the
+ * calls its kind makes. Namespaces of its own (mounts, network, IPC, names), an empty root, the
+ * capabilities of its kind or none, no new privileges, no core, and a filter of system calls that
+ * ends the process at any other.
+ */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+struct confine {
+	const int *keep; /* descriptors, besides standard error */
+	size_t keep_n;
+	uint64_t capabilities;
+	const unsigned *calls; /* besides those of every kind */
+	size_t calls_n;
+};
+
+/* For good. */
+[[nodiscard]] int confine_enter(const struct confine *c, struct err *e);

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The back end of vhost-user: one virtio device, served to whoever holds the other end of a
+ * connected socket (QEMU, atoll-vmm). It is the device's transport: the guest's memory, the rings
+ * and their eventfds come over the socket. The other side is not trusted: what it says is checked,
+ * and what cannot be is answered by hanging up. One loop, no thread: neither the memory nor a ring
+ * changes while a callback of the device runs.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/loop.h"
+#include "vhost/wire.h"
+#include "virtio/device.h"
+
+struct vhost_ring {
+	bool placed, started, enabled, running;
+	uint32_t size;
+	uint64_t desc, used, avail; /* the front end's addresses */
+	uint16_t base;		    /* the next chain's number, where it does not run */
+	uint16_t stopped_at;	    /* base when it last stopped */
+	int kick, call, err;	    /* owned */
+	struct loop_source kicked;
+	struct vhost_backend *backend;
+};
+
+struct vhost_backend {
+	struct loop *loop;
+	int socket; /* owned; FD_NONE: it has ended */
+	struct loop_source readable;
+	struct guest_memory memory;
+	struct vhost_mapping {
+		void *base;
+		size_t n;
+		uint64_t device, inode;
+	} mappings[GUEST_REGIONS_MAX]; /* of memory.regions */
+	struct virtio_device *device;  /* borrowed */
+	struct vhost_ring rings[VIRTIO_QUEUES_MAX];
+	uint64_t features, protocol_features; /* taken */
+	uint8_t in[VHOST_HEADER_SIZE + VHOST_PAYLOAD_MAX];
+	size_t in_n;
+	int fds[VHOST_REGIONS_MAX]; /* owned: of the message being read */
+	size_t fds_n;
+	void (*ended)(struct vhost_backend *b, const struct err *why);
+	void (*broken)(struct vhost_backend *b, const char *why);
+};
+
+/* Takes the socket. The device is made with &b->memory as its guest's memory. */
+void vhost_backend_init(struct vhost_backend *b, struct loop *l, int socket);
+/*
+ * Serve a device, borrowed until vhost_backend_fini(). ended: the front end has hung up (why is
+ * NULL) or was hung up on; the device has been reset, nothing more will happen. broken: the
+ * driver in the guest wrote nonsense, a queue stands still until the guest resets the device.
+ */
+[[nodiscard]] int vhost_backend_serve(struct vhost_backend *b, struct virtio_device *d,
+				      void (*ended)(struct vhost_backend *b, const struct err *why),
+				      void (*broken)(struct vhost_backend *b, const char *why),
+				      struct err *e);
+void vhost_backend_fini(struct vhost_backend *b);
