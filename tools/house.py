@@ -2,11 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Checks of the sources themselves.
 
-    house.py all|layers|symbols|headers|format|size|words [--build DIR] [--fix]
+    house.py all|layers|symbols|headers|format|size|words|skips [--build DIR] [--fix]
 
 Prints "ok NAME" for each check that holds, and file:line: what for each thing that does not.
 """
 import argparse
+import ast
+import fnmatch
 import os
 import re
 import subprocess
@@ -192,7 +194,62 @@ def words():
                 yield f"{name(p)}:{number}: '{m[0]}'"
 
 
-CHECKS = {f.__name__: f for f in (layers, symbols, headers, format, size, words)}
+def skip_reasons(tree):
+    """(line, test function or None, reason) of what skips in a file of Python tests."""
+    def text(node):
+        if isinstance(node, ast.Constant):
+            return str(node.value)
+        if isinstance(node, ast.JoinedStr):
+            return "".join(text(v) for v in node.values)
+        return "x"  # known at run time only
+
+    def walk(node, test):
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
+            test = node.name
+        if isinstance(node, ast.Call):
+            called = ast.unparse(node.func).rpartition(".")[2]
+            given = {k.arg: k.value for k in node.keywords}
+            if called == "skip" and "pytest" in ast.unparse(node.func):
+                yield node.lineno, test, text(given.get("reason", (*node.args, None)[0]))
+            elif called == "skipif":
+                yield node.lineno, test, text(given.get("reason"))
+            elif called == "importorskip":
+                yield node.lineno, test, f"could not import {text(node.args[0])!r}: x"
+        for child in ast.iter_child_nodes(node):
+            yield from walk(child, test)
+
+    return walk(tree, None)
+
+
+def skips():
+    """Each reason to skip that stands in a test has a line in tools/skips.txt for it."""
+    listed = []
+    for line in (TOP / "tools/skips.txt").read_text().splitlines():
+        test, bar, reason = line.split("#")[0].partition("|")
+        if bar:
+            listed.append((test.strip(), reason.strip()))
+
+    def known(tests, reason):
+        return any(fnmatch.fnmatch(reason, r) and any(fnmatch.fnmatch(n, t) for n in tests)
+                   for t, r in listed)
+
+    for p in files("tests", suffixes={".py"}):
+        for number, test, reason in skip_reasons(ast.parse(p.read_text())):
+            # Natively and in a machine, as a test with parameters or none; a helper's are anybody's.
+            where = (name(p).removesuffix(".py"), f"vm/{name(p)}")
+            tests = [f"{w}::{test}{x}" for w in where for x in ("", "[x]")]
+            if not (known(tests, reason) if test else any(fnmatch.fnmatch(reason, r) for _, r in listed)):
+                yield f"{name(p)}:{number}: no line of tools/skips.txt is for '{reason}'"
+    for p in c_files(".c"):
+        text = p.read_text()
+        for m in re.finditer(r"\breturn 77;", text):
+            said = re.findall(r'printf\("([^"\\]*)', text[:m.start()])
+            if not said or not any(fnmatch.fnmatch(said[-1], r) for t, r in listed):
+                line = text.count("\n", 0, m.start()) + 1
+                yield f"{name(p)}:{line}: no line of tools/skips.txt is for what it says"
+
+
+CHECKS = {f.__name__: f for f in (layers, symbols, headers, format, size, words, skips)}
 
 
 def main():

@@ -16,11 +16,39 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from lib import criu, images, leaks, mirror  # noqa: E402  (the path above finds it)
+from lib import criu, images, leaks, mirror, wait  # noqa: E402  (the path above finds it)
 from lib.rootless import User  # noqa: E402
-from lib.run import Atoll, Runtime  # noqa: E402
+from lib.run import Atoll, Program, Runtime  # noqa: E402
 
 TOP = Path(__file__).resolve().parents[2]
+FAILED = pytest.StashKey()
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item):
+    if (yield).get_result().failed:
+        item.stash[FAILED] = True
+
+
+@pytest.fixture(autouse=True)
+def leaves_nothing(request):
+    """
+    A workload, volume or container that a test leaves in an installation is removed, and fails this
+    test, not those after it. What fixtures of its module keep for several tests is there before.
+    """
+    def kept():
+        return set().union(*(p.kept() for p in list(Program.everyone)))
+
+    before = kept()
+    yield
+    try:
+        if not request.node.stash.get(FAILED, False):  # else it came to no end at which it clears up
+            wait.until(lambda: kept() <= before, "what removes itself", 30)
+    except AssertionError:
+        pytest.fail("left behind: " + ", ".join(map(str, sorted(kept() - before))), pytrace=False)
+    finally:
+        for p in list(Program.everyone):
+            p.drop(p.kept() - before)
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """atoll-runtime as dockerd's default runtime: what docker's users do, with bridge and iptables."""
 import json
+import signal
 import time
 
 import pytest
@@ -133,9 +134,11 @@ def test_limits_and_update(docker, life):
 
 
 def test_stop_kill_wait_and_restart(docker, life):
-    docker("stop", "-t", "10", life)
+    clients.catches(docker, life, signal.SIGTERM)
+    docker("stop", "-t", "100", life)
     assert state(docker, life)["ExitCode"] == 3, "its own handler ended it"
     docker("start", life)
+    clients.catches(docker, life, signal.SIGUSR1)
     docker("kill", "--signal", "USR1", life)
     assert docker("wait", life) == "5\n"
     docker("restart", "-t", "0", life)

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """atoll-runtime under podman, which runs it through conmon and reads its state, events and exit."""
+import signal
+
 import pytest
 
 from lib import clients, criu
@@ -123,10 +125,12 @@ def test_limits_and_update(podman, life):
 
 
 def test_stop_kill_and_start_again(podman, life):
-    podman("stop", "-t", "10", life)
+    clients.catches(podman, life, signal.SIGTERM)
+    podman("stop", "-t", "100", life)
     s = inspect(podman, life)
     assert (s["Status"], s["ExitCode"]) == ("exited", 3), "its own handler ended it"
     podman("start", life)
+    clients.catches(podman, life, signal.SIGUSR1)
     podman("kill", "--signal", "USR1", life)
     podman("wait", life)
     assert inspect(podman, life)["ExitCode"] == 5
@@ -254,8 +258,8 @@ def test_nothing_stays(podman):
     """After all of these: no container, no state of ours, no cgroup of a container."""
     assert podman("ps", "-aq") == ""
     assert podman.world.states("/run/atoll-runtime") == []
-    assert not [p for g in podman.world.groups for p in g.glob("**/libpod-*")
-                if "conmon" not in p.name]
+    until(lambda: not [p for g in podman.world.groups for p in g.glob("**/libpod-*")
+                       if "conmon" not in p.name], "no cgroup")
 
 
 def test_checkpoint_and_restore(podman, build, base):

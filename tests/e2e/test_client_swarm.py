@@ -46,7 +46,7 @@ def steady(docker, replicas, env=None, image=None):
         return len(now) == replicas and all(
             (env is None or env in t.get("Env", [])) and (image is None or t["Image"] == image)
             for t in now)
-    until(so, f"{replicas} replicas run", 90)
+    until(so, f"{replicas} replicas run", 150)
 
 
 @pytest.fixture(scope="module")
@@ -70,14 +70,16 @@ def test_replicas_run_on_ours(docker, web):
         assert (i["State"]["Status"], i["HostConfig"]["Runtime"]) == ("running", "atoll")
         assert docker.world.cgroup("memory", f"atoll/{c}", "memory.limit_in_bytes",
                                    "memory.max") == str(32 << 20)
-        assert docker("exec", c, "cat", "/index.html") == "1\n"
+        until(lambda: docker.try_("exec", c, "cat", "/index.html").out == "1\n", "its page")
     assert docker("service", "ls", "--format", "{{.Replicas}}") == "2/2\n"
 
 
 def test_tasks_are_reached_over_the_overlay(docker, web):
-    asked = docker("run", "--rm", "--network", "net", IMAGE, "sh", "-c",
-                   "nslookup web | grep -c '^Address.*10\\.'; wget -qO- http://web/")
-    assert asked == "2\n1\n"
+    # A task runs before its server listens.
+    until(lambda: docker.try_(
+        "run", "--rm", "--network", "net", IMAGE, "sh", "-c",
+        "nslookup web | grep -c '^Address.*10\\.'; wget -qO- http://web/").out == "2\n1\n",
+        "both by the service's name, and a page", 120)
     docker("service", "create", "--name", "out", "--publish", "mode=host,published=8088,target=80",
            "--no-resolve-image", "--detach", IMAGE, "sh", "-c",
            "echo out > /index.html; exec httpd -f -p 80 -h /")
@@ -108,7 +110,8 @@ def test_rolling_update_and_rollback(docker, web):
           "the update is complete")
     after = containers(docker)
     assert not set(before) & set(after)
-    assert {docker("exec", c, "cat", "/index.html") for c in after} == {"2\n"}
+    until(lambda: {docker.try_("exec", c, "cat", "/index.html").out for c in after} == {"2\n"},
+          "their pages")
     docker("service", "rollback", "--detach", web)
     steady(docker, 2, "V=1", IMAGE)
     until(lambda: docker.json("service", "inspect", web)[0]["UpdateStatus"]["State"] ==

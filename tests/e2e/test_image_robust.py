@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from lib import mirror
+from lib import mirror, wait
 from lib.images import docker_archive, entry, layer
 from lib.run import Atoll
 
@@ -119,7 +119,7 @@ def small_disk(base):
     d.mkdir(exist_ok=True)
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "none", d], check=True)
     yield d
-    subprocess.run(["umount", d], check=True)
+    wait.until(lambda: subprocess.run(["umount", d], check=False).returncode == 0, "its end")
 
 
 def test_a_full_disk(build, big, base, small_disk):

@@ -125,17 +125,17 @@ def test_two_attached_see_the_same(atoll, busybox):
 
 def test_a_slow_client_costs_the_log_nothing(atoll, busybox):
     atoll("run", "-d", "--name", "slow", "--log-opt", "max-size=100m", busybox, "sh", "-c",
-          "while ! test -e /go; do sleep 0.1; done; yes 0123456789abcde | head -c 8000000; "
+          "while ! test -e /go; do echo waits; sleep 0.1; done; yes 0123456789abcde | head -c 8000000; "
           "echo; echo end; sleep 1000")
     p = atoll.popen("attach", "--no-stdin", "slow")
-    # Attached once the shim has its connection: then it writes, and nobody reads.
-    time.sleep(0.3)
+    assert p.stdout.readline() == b"waits\n"  # it is attached: now it writes, and nobody reads
     atoll("exec", "slow", "touch", "/go")
     # A pipe, a socket and the client's own buffer are full by then.
     wait.until(lambda: atoll("logs", "--tail", "1", "slow").line == "end", "the end in the log")
     assert p.poll() is None, "a slow client was thrown out"
-    assert sum(len(json.loads(l)["log"]) for f in log_files(atoll, "slow")
-               for l in f.read_text().splitlines()) == 8_000_005
+    logged = (json.loads(l)["log"] for f in log_files(atoll, "slow")
+              for l in f.read_text().splitlines())
+    assert sum(len(l) for l in logged if l != "waits\n") == 8_000_005
     atoll("kill", "slow")
     out, err = p.communicate(timeout=60)
     assert p.returncode == 137

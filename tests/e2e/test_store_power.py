@@ -63,6 +63,7 @@ def test_synced_before_it_is_told(atoll, busybox, calls, what):
     written = last_index(lines[:told], r"pwrite64\(\d+<.*atoll\.db-wal>")
     synced = last_index(lines[:told], r"fdatasync\(\d+<.*atoll\.db-wal>|fsync\(\d+<.*atoll\.db-wal>")
     atoll.try_("rm", "made", "after")
+    atoll.try_("volume", "rm", "made")
     assert told > 0 and written >= 0, "\n".join(lines[-40:])
     if what == "tag":  # the event, a commit of its own, tells nobody anything that matters
         written = first_index(lines, r"pwrite64\(\d+<.*atoll\.db-wal>")
@@ -127,6 +128,7 @@ def test_damaged_store_is_told(new_atoll, busybox_tar):
     assert "damaged" in r.err and "atoll.db" in r.err, str(r)
     db.unlink()
     assert atoll("ps", "-aq").out == ""
+    shutil.rmtree(atoll.root / "volumes/v")
 
 
 def test_newer_store_is_refused(new_atoll):

@@ -98,7 +98,8 @@ def test_volumes_from(atoll, busybox):
 
 
 def root_options(atoll, *args):
-    mounts = atoll("run", *args, "cat", "/proc/mounts").out.splitlines()
+    mounts = atoll("run", "--name", "looks", *args, "cat", "/proc/mounts").out.splitlines()
+    atoll.try_("rm", "looks")
     return next(m.split()[3] for m in mounts if m.split()[1] == "/")
 
 

@@ -5,7 +5,8 @@ In the machine: run files of end-to-end tests, one process each, one after the o
 
     inside.py RESULTS BUDGET_S FILE_LIMIT_S TEST_LIMIT_S [NAME=VALUE | FILE]...
 
-A NAME=VALUE is in the environment of the files after it.
+A NAME=VALUE is in the environment of the files after it. All the while RESULTS.pulse is written anew
+every PULSE_S: who looks from outside knows by it that the machine has not come to a standstill.
 
 Python starts slowly here, so pytest is loaded once and forked from. A test that failed is run once
 more by itself, as deadlines that are ample on a machine can be short on an emulated one. What each test did is a line of
@@ -18,6 +19,23 @@ import sys
 import time
 
 import pytest
+
+PULSE_S = 5
+
+
+class Pulse:
+    """The sign of life."""
+
+    def __init__(self, path):
+        self.path = path
+        self.last = 0
+
+    def beat(self):
+        now = time.monotonic()
+        if now - self.last >= PULSE_S:
+            self.last = now
+            with open(self.path, "w", encoding="ascii") as f:
+                f.write(f"{now}\n")
 
 
 class Report:
@@ -71,7 +89,7 @@ def child(results, deadline, test_limit_s, tests, again):
     os._exit(int(status))
 
 
-def run(results, limit, test_limit_s, tests, again):
+def run(results, pulse, limit, test_limit_s, tests, again):
     """True when its process had to be killed."""
     pid = os.fork()
     if pid == 0:
@@ -82,6 +100,7 @@ def run(results, limit, test_limit_s, tests, again):
         if time.monotonic() > limit + test_limit_s + 60 and not killed:
             os.killpg(pid, signal.SIGKILL)
             killed = True
+        pulse.beat()
         time.sleep(0.1)
     return killed
 
@@ -100,17 +119,21 @@ def worth_another_try(results, file):
 def main():
     results, budget_s, file_limit_s, test_limit_s = sys.argv[1], *map(int, sys.argv[2:5])
     end = time.monotonic() + budget_s
+    pulse = Pulse(f"{results}.pulse")
+    pulse.beat()
     for file in sys.argv[5:]:
         name, equals, value = file.partition("=")
         if equals:
             os.environ[name] = value
             continue
+        if time.monotonic() > end:
+            break
         started = time.monotonic()
         limit = min(started + file_limit_s, end)
-        killed = run(results, limit, test_limit_s, [file], False)
+        killed = run(results, pulse, limit, test_limit_s, [file], False)
         failed = [] if killed else worth_another_try(results, file)
         if failed and time.monotonic() < limit:
-            killed = run(results, limit, test_limit_s, failed, True)
+            killed = run(results, pulse, limit, test_limit_s, failed, True)
         with open(results, "a", encoding="utf-8") as out:
             out.write(json.dumps({"file": file, "killed": killed,
                                   "seconds": round(time.monotonic() - started)}) + "\n")

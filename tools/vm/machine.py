@@ -19,6 +19,9 @@ HERE = Path(__file__).resolve().parent
 # Generous: 3-6 s on an idle core, ten times that beside a build.
 BOOT_TIMEOUT_S = 180
 ENDED_BY_ITSELF = 125
+STOOD_STILL = 126
+# A processor that is only slow takes a second or two for what gives a sign of life every five.
+STANDSTILL_S = 180
 # What the machine mounts its own, empty file systems over.
 HIDDEN = ("/tmp", "/run", "/dev")
 # On the console: our first program has begun, or the kernel found nothing in our initramfs to begin.
@@ -52,12 +55,35 @@ def last_line(console):
 
 
 class Result:
-    """Exit status (124: over its time; ENDED_BY_ITSELF) and output of a command in a machine."""
+    """
+    Exit status (124: over its time; ENDED_BY_ITSELF; STOOD_STILL) and output of a command in a
+    machine.
+    """
 
     def __init__(self, status, out, boots):
         self.status = status
         self.out = out
         self.boots = boots
+
+
+class Standstill:
+    """Whether a file was not written for too long; never without a file."""
+
+    def __init__(self, path):
+        self.path = path
+        self.last = None
+        self.since = time.monotonic()
+
+    def seen(self):
+        if self.path is None:
+            return False
+        try:
+            now = os.stat(self.path).st_mtime_ns
+        except OSError:
+            now = None
+        if now != self.last:
+            self.last, self.since = now, time.monotonic()
+        return time.monotonic() - self.since > STANDSTILL_S
 
 
 class Machine:
@@ -74,17 +100,18 @@ class Machine:
         self.shares = [Path(s).resolve() for s in shares]
         self.directory = Path(directory).resolve()
 
-    def run(self, command, timeout, env=None, terminal=False, report=print):
+    def run(self, command, timeout, env=None, terminal=False, report=print, pulse=None):
         """
         Boot, run a list of arguments, power off. A boot that hangs is tried once more, and reported:
-        emulated processors do that once in many times. Raises Unavailable, NoBoot.
+        emulated processors do that once in many times. pulse: a file that the command writes again
+        and again; when it stops to the machine is ended. Raises Unavailable, NoBoot.
         """
         self.parts.get(self.systemd)
         consoles = []
         for boots in (1, 2):
             with tempfile.TemporaryDirectory(prefix="atoll-vm-") as d:
                 self._write(Path(d), command, env or {}, terminal)
-                status, out = self._boot(Path(d), timeout, terminal)
+                status, out = self._boot(Path(d), timeout, terminal, pulse)
                 if (Path(d) / "ready").exists():
                     console = (Path(d) / "console").read_text(errors="replace")
                     if status is None:
@@ -146,7 +173,7 @@ class Machine:
             argv += ["-drive", f"file={self.parts.image},format=raw,if=virtio,snapshot=on"]
         return [*argv, "-append", append]
 
-    def _boot(self, d, timeout, terminal):
+    def _boot(self, d, timeout, terminal, pulse):
         """(exit status or None, output) of one boot."""
         out = tempfile.TemporaryFile()
         pipes = {} if terminal else {"stdin": subprocess.DEVNULL, "stdout": out,
@@ -154,13 +181,17 @@ class Machine:
         with out, subprocess.Popen(self._argv(d), **pipes) as p:
             try:
                 booted = self._wait(p, BOOT_TIMEOUT_S, lambda: (d / "ready").exists())
-                over = booted and not self._wait(p, timeout, lambda: False)
+                still = Standstill(pulse)
+                over = booted and not self._wait(p, timeout, still.seen)
+                stood_still = p.poll() is None and still.seen()
             finally:
                 if p.poll() is None:
                     p.kill()
                 p.wait()
             out.seek(0)
             text = out.read().decode(errors="replace")
+            if stood_still:
+                return STOOD_STILL, text + f"\n[killed: no sign of life for {STANDSTILL_S} s]\n"
             if over:
                 return 124, text + f"\n[killed after {timeout} s]\n"
             try:

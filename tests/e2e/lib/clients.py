@@ -20,7 +20,7 @@ from .wait import until
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "perf"))
 import peers as packages  # noqa: E402
 
-TIMEOUT_S = 60
+TIMEOUT_S = 150
 # The hard limits of these may be below podman's defaults, and not to be raised.
 PODMAN_LIMITS = ["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024"]
 
@@ -192,6 +192,14 @@ class Client:
 
     def terminal(self, *args):
         return self.world.terminal(*self.base, *args)
+
+
+def catches(client, name, *signals):
+    """Wait until the container's process has its handlers: before, it is deaf to them."""
+    def does():
+        d = client.try_("exec", name, "grep", "SigCgt", "/proc/1/status")
+        return d.rc == 0 and all(int(d.out.split()[1], 16) >> (s - 1) & 1 for s in signals)
+    until(does, f"{name} catches {signals}")
 
 
 def pause_archive(directory):

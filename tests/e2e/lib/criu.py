@@ -64,7 +64,7 @@ def _fetch(into):
                 shutil.copy2(lib, part / "lib")  # links become files
         (part / "criu").write_text(WRAPPER)
         (part / "criu").chmod(0o755)
-        part.rename(into)
+        part.rename(into.resolve())  # an empty directory may stand there, or a link to one
     return into
 
 

@@ -16,6 +16,11 @@ def cgroups():
     return {base for base, _, _ in os.walk(CGROUPS) if "atoll" in base[len(CGROUPS):]}
 
 
+def lost_cgroups(before):
+    """Those that came since, and hold no process: of others that run beside us they do."""
+    return {c for c in cgroups() - before if os.path.isdir(c) and not _populated(c)}
+
+
 def _populated(path):
     for base, _, _ in os.walk(path):
         try:
@@ -43,17 +48,49 @@ def _links(p):
     return "\n".join(found).encode()
 
 
+def _parent(pid):
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as f:
+            return int(f.read().rpartition(")")[2].split()[1])
+    except OSError:
+        return 0
+
+
+def _anothers(p):
+    """
+    Whether a process is of a module that runs beside ours: its mount namespace is a copy from a
+    moment at which ours had something mounted.
+    """
+    for what in ("cmdline", "environ"):
+        try:
+            if b"/tmp/atoll-t-" in (p / what).read_bytes():
+                return True  # not ours, which is asked before
+        except OSError:
+            continue
+    if b"/tmp/atoll-t-" in _links(p):
+        return True
+    pid, own, siblings_parent = int(p.name), os.getpid(), os.getppid()
+    while pid > 1 and pid != own:
+        parent = _parent(pid)
+        if parent == siblings_parent:
+            return True
+        pid = parent
+    return False
+
+
 def processes(marker):
-    """Processes that have the directory in arguments, environment, mounts or descriptors."""
+    """Processes that have the directory in arguments, environment, descriptors or mounts."""
     found = []
     wanted = marker.encode()
     own = {os.getpid(), os.getppid()}
     for p in Path("/proc").glob("[0-9]*"):
         if int(p.name) in own:
             continue
-        for what in ("cmdline", "environ", "mountinfo", "fd"):
+        for what in ("cmdline", "environ", "fd", "mountinfo"):
             try:
                 if wanted in (_links(p) if what == "fd" else (p / what).read_bytes()):
+                    if what == "mountinfo" and _anothers(p):
+                        break
                     name = (p / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
                     found.append(f"{p.name} ({what}): {name}")
                     break
@@ -77,12 +114,12 @@ class Watch:
         state = Path(self.marker) / "state" / "workloads"
         if state.is_dir():
             left += [f"state {d}" for d in state.iterdir()]
-        # Groups of modules running beside this one have processes; an empty one that stays is lost.
-        self.suspects = {c for c in getattr(self, "suspects", cgroups() - self.cgroups)
-                         if os.path.isdir(c) and not _populated(c)}
+        # Others have one without a process for a moment: lost is what was empty at every look.
+        lost = lost_cgroups(self.cgroups)
+        self.suspects = lost & getattr(self, "suspects", lost)
         return left + [f"cgroup {c}" for c in sorted(self.suspects)]
 
-    def check(self, deadline_s=20):
+    def check(self, deadline_s=60):
         try:
             wait.until(lambda: not self.left(), "nothing left behind", deadline_s)
         except AssertionError:

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import tempfile
 import time
+import weakref
 
 from . import cgroups
 
@@ -43,13 +44,31 @@ class Result:
         return [json.loads(l) for l in self.out.splitlines()]
 
 
+def entries(directory):
+    """What is in a directory that may not be there: paths."""
+    try:
+        return list(directory.iterdir())
+    except OSError:
+        return []
+
+
 class Program:
     """One program with its global options; calling it runs it."""
+
+    everyone = weakref.WeakSet()
 
     def __init__(self, path, options, env):
         self.path = str(path)
         self.options = [str(o) for o in options]
         self.env = env
+        Program.everyone.add(self)
+
+    def kept(self):
+        """What it keeps from call to call: a path for each."""
+        return set()
+
+    def drop(self, kept):
+        """Remove of that what is given."""
 
     def argv(self, *args):
         return [self.path, *self.options, *map(str, args)]
@@ -190,6 +209,15 @@ class Atoll(Program):
     def ids(self):
         return self("ps", "-aq", "--no-trunc").out.split()
 
+    def kept(self):
+        return {*entries(self.root / "workloads"), *entries(self.root / "volumes")}
+
+    def drop(self, kept):
+        for kind, *words in ("workloads", "rm", "-f"), ("volumes", "volume", "rm", "-f"):
+            gone = [p.name for p in kept if p.parent.name == kind]
+            if gone:
+                self.try_(*words, *gone)
+
     def clean(self):
         """Remove every workload, volume of none left out."""
         if (self.root / "atoll.db").exists():
@@ -228,8 +256,13 @@ class Runtime(Program):
         assert rc is None or r.rc == rc, str(r)
         return r
 
+    def kept(self):
+        # '@' starts what it keeps for itself.
+        return {p for p in entries(self.state_dir) if not p.name.startswith("@")}
+
+    def drop(self, kept):
+        for p in sorted(kept):
+            self.try_("delete", "--force", p.name)
+
     def clean(self):
-        if self.state_dir.exists():
-            for d in sorted(self.state_dir.iterdir()):
-                if d.is_dir():
-                    self.try_("delete", "--force", d.name)
+        self.drop(self.kept())
