@@ -33,7 +33,7 @@ def kernel(build):
     try:
         return parts.Parts(Path(build) / "vm").get()
     except parts.Unavailable as ex:
-        pytest.skip(str(ex))
+        pytest.skip(f"no machine: {ex}")
 
 
 def compiled(source, directory):
