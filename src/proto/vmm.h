@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What is asked of a running atoll-vmm on its control socket (stream or seqpacket), and what it
+ * answers: one reply per request, in order. Fixed layouts of little-endian numbers; both sides
+ * refuse what they do not know.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/clock.h"
+
+#define VMM_REQUEST_BYTES 16
+#define VMM_DEVICES_MAX	  31
+#define VMM_REPLY_MAX	  2048
+
+enum vmm_type {
+	VMM_INFO = 1,
+	VMM_STATS,
+	VMM_PAUSE,   /* answered when no processor runs any more */
+	VMM_RESUME,  /* also of a machine that runs: nothing */
+	VMM_BALLOON, /* value: bytes the guest shall give up, all in all */
+	VMM_QUIT,    /* answered, then the process ends with 0 */
+};
+
+struct vmm_request {
+	enum vmm_type type;
+	uint64_t value; /* BALLOON's, else 0 */
+};
+
+struct vmm_info {
+	uint64_t pid, cpus, memory_bytes;
+	bool paused;
+};
+
+struct vmm_device_stats {
+	uint64_t virtio_id; /* enum virtio_id's numbers: 1 net, 2 block, ... */
+	uint64_t read_bytes, write_bytes, reads, writes, errors;
+	uint64_t interrupts;
+};
+
+struct vmm_stats {
+	uint64_t exits; /* of all processors, to the VMM */
+	uint64_t balloon_bytes;
+	struct vmm_device_stats devices[VMM_DEVICES_MAX];
+	size_t devices_n;
+};
+
+struct vmm_reply {
+	enum vmm_type type; /* the request's */
+	int error;	    /* 0, or the errno why not */
+	union {
+		struct vmm_info info;	/* INFO */
+		struct vmm_stats stats; /* STATS */
+	};
+};
+
+/* 0 or -EBADMSG (nonsense), -EPROTO (another version). */
+void vmm_encode_request(const struct vmm_request *r, uint8_t ret_bytes[static VMM_REQUEST_BYTES]);
+[[nodiscard]] int vmm_decode_request(const uint8_t bytes[static VMM_REQUEST_BYTES],
+				     struct vmm_request *ret_r);
+/* The length of the bytes. */
+size_t vmm_encode_reply(const struct vmm_reply *r, uint8_t ret_bytes[static VMM_REPLY_MAX]);
+/* 1; 0: there must be more than these n bytes; -EBADMSG, -EPROTO. */
+[[nodiscard]] int vmm_decode_reply(const uint8_t *bytes, size_t n, struct vmm_reply *ret_r);
+
+/*
+ * Ask on a connected socket (borrowed, blocking) and wait. 0, or -errno: what it answered, or why
+ * it could not be asked; -ETIMEDOUT past the deadline, -EPIPE when it hung up.
+ */
+[[nodiscard]] int vmm_ask(int socket, const struct vmm_request *q, nsec_t deadline,
+			  struct vmm_reply *ret_r);
