@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vmm/devices.h"
+
+#include <errno.h>
+#include <fcntl.h>
+
+#include "virtio/balloon.h"
+#include "virtio/block.h"
+#include "virtio/console.h"
+#include "virtio/entropy.h"
+#include "virtio/vsock.h"
+#include "vmm/machine.h"
+#include "vmm/open.h"
+#include "vmm/virtio_pci.h"
+
+/* Takes d; NULL: it could not be made, and *e says why. */
+static int add(struct machine *m, struct virtio_device *d, const char *option, struct err *e)
+{
+	if (!d)
+		return err_ctx(e, "%s", option);
+	return virtio_pci_add(&m->pci, d, &m->hypervisor, &m->errands, e);
+}
+
+static int add_disks(struct machine *m, const struct options *o, struct err *e)
+{
+	for (size_t i = 0; i < o->disks_n; i++) {
+		const struct disk_option *d = &o->disks[i];
+		int fd = open_file(&d->file, d->read_only ? O_RDONLY : O_RDWR, "--disk", e);
+
+		if (fd < 0)
+			return -1;
+		if (add(m, block_new(&m->loop, &m->ram.memory, fd, d->read_only, e), "--disk", e) <
+		    0)
+			return -1;
+	}
+	return 0;
+}
+
+static int add_console(struct machine *m, const struct options *o, struct err *e)
+{
+	int fd;
+
+	if (!file_option_given(&o->console))
+		return 0;
+	fd = open_file(&o->console, O_RDWR | O_NOCTTY, "--console", e);
+	if (fd < 0)
+		return -1;
+	return add(m, console_new(&m->loop, &m->ram.memory, fd, fd, e), "--console", e);
+}
+
+static int add_balloon(struct machine *m, const struct options *o, struct err *e)
+{
+	if (!o->balloon)
+		return 0;
+	m->balloon = balloon_new(&m->loop, &m->ram.memory, e);
+	return add(m, m->balloon, "--balloon", e);
+}
+
+static int add_vsock(struct machine *m, const struct options *o, struct err *e)
+{
+	struct vsock_forward forwards[OPTION_FORWARDS_MAX];
+	const struct vsock_option *v = &o->vsock;
+	int listener;
+
+	if (!v->cid)
+		return 0;
+	for (size_t i = 0; i < v->forwards_n; i++) {
+		forwards[i].port = v->forwards[i].port;
+		forwards[i].fd = open_connected(&v->forwards[i].file, "--vsock", e);
+		if (forwards[i].fd < 0)
+			return -1;
+	}
+	listener = open_listening(&v->listen, "--vsock", e);
+	if (listener < 0)
+		return -1;
+	return add(
+		m,
+		vsock_new(&m->loop, &m->ram.memory, v->cid, listener, forwards, v->forwards_n, e),
+		"--vsock", e);
+}
+
+int devices_add(struct machine *m, const struct options *o, struct err *e)
+{
+	if (o->nets_n || o->fs.tag.n)
+		return err_set(e, ERR_UNSUPPORTED, ENOTSUP, "--net and --fs are not in this build");
+	if (add_disks(m, o, e) < 0 || add_vsock(m, o, e) < 0 || add_console(m, o, e) < 0 ||
+	    add_balloon(m, o, e) < 0)
+		return -1;
+	return add(m, entropy_new(&m->loop, &m->ram.memory, e), "entropy", e);
+}

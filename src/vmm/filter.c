@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vmm/filter.h"
+
+#include <errno.h>
+#include <linux/audit.h>
+#include <linux/kvm.h>
+#include <linux/seccomp.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/auto.h"
+#include "sys/seccomp.h"
+
+/* The sanitizers' runtimes make calls of their own. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define REFUSED (SECCOMP_RET_ERRNO | EPERM)
+#else
+#define REFUSED SECCOMP_RET_KILL_PROCESS
+#endif
+
+#define PROGRAM_MAX 512
+#define RULES_MAX   96
+
+#define ALLOW(name)                                                                                \
+	{                                                                                          \
+		.nr = SYS_##name, .action = SECCOMP_RET_ALLOW                                      \
+	}
+#define ALLOW_IF(name, conditions_)                                                                \
+	{                                                                                          \
+		.nr = SYS_##name, .action = SECCOMP_RET_ALLOW, .conditions = (conditions_),        \
+		.conditions_n = ARRAY_SIZE(conditions_)                                            \
+	}
+
+/* Memory that is code is made before: never one page of it afterwards. */
+static const struct seccomp_condition not_code[] = {
+	{ .arg = 2, .op = SECCOMP_MASKED_EQ, .value = PROT_EXEC, .value_two = 0 }
+};
+static const struct seccomp_condition is_run[] = {
+	{ .arg = 1, .op = SECCOMP_EQ, .value = KVM_RUN }
+};
+static const struct seccomp_condition is_clock[] = {
+	{ .arg = 1, .op = SECCOMP_EQ, .value = KVM_KVMCLOCK_CTRL }
+};
+static const struct seccomp_condition is_signal_msi[] = {
+	{ .arg = 1, .op = SECCOMP_EQ, .value = KVM_SIGNAL_MSI }
+};
+
+/* What every thread does: wait for others, wake the loop, take a signal, say why it ends. */
+static const struct seccomp_rule every[] = {
+	ALLOW(write),	      ALLOW(futex),	 ALLOW(rt_sigreturn),	 ALLOW(rt_sigprocmask),
+	ALLOW(clock_gettime), ALLOW(exit_group), ALLOW(restart_syscall), ALLOW(getpid),
+	ALLOW(gettid),	      ALLOW(tgkill),
+};
+static const struct seccomp_rule vcpu[] = {
+	ALLOW_IF(ioctl, is_run),
+	ALLOW_IF(ioctl, is_clock),
+};
+static const struct seccomp_rule loop[] = {
+	ALLOW_IF(ioctl, is_signal_msi),
+	ALLOW(read),
+	ALLOW(close),
+	ALLOW(epoll_wait),
+	ALLOW(epoll_pwait),
+	ALLOW(epoll_ctl),
+	/* disks */
+	ALLOW(pread64),
+	ALLOW(pwrite64),
+	ALLOW(preadv),
+	ALLOW(pwritev),
+	ALLOW(pwritev2),
+	ALLOW(fdatasync),
+	ALLOW(fsync),
+	ALLOW(fallocate),
+	/* streams, sockets, entropy */
+	ALLOW(readv),
+	ALLOW(writev),
+	ALLOW(accept4),
+	ALLOW(socketpair),
+	ALLOW(sendmsg),
+	ALLOW(recvmsg),
+	ALLOW(sendto),
+	ALLOW(recvfrom),
+	ALLOW(shutdown),
+	ALLOW(fcntl),
+	ALLOW(poll),
+	ALLOW(ppoll),
+	ALLOW(getrandom),
+	ALLOW(eventfd2),
+	/* the balloon, the heap */
+	ALLOW(madvise),
+	ALLOW(munmap),
+	ALLOW(mremap),
+	ALLOW(brk),
+	ALLOW(getrusage),
+	ALLOW_IF(mmap, not_code),
+	ALLOW_IF(mprotect, not_code),
+};
+
+static size_t add(struct seccomp_rule *to, size_t n, const struct seccomp_rule *from, size_t from_n)
+{
+	for (size_t i = 0; i < from_n && n < RULES_MAX; i++)
+		to[n++] = from[i];
+	return n;
+}
+
+int filter_enter(enum filter_kind kind, bool on, struct err *e)
+{
+	struct sock_filter code[PROGRAM_MAX];
+	struct seccomp_rule rules[RULES_MAX];
+	struct seccomp_arch arch = {
+		.audit = AUDIT_ARCH_X86_64,
+		.rules = rules,
+		.last_known = UINT32_MAX,
+		.foreign_from = 0x40000000, /* x32 */
+		.foreign_action = REFUSED,
+	};
+	struct seccomp_profile profile = {
+		.archs = &arch,
+		.archs_n = 1,
+		.default_action = REFUSED,
+		.newer_action = REFUSED,
+		.unknown_arch_action = REFUSED,
+	};
+	struct sock_fprog program = { .filter = code };
+	int n;
+
+	if (!on)
+		return 0;
+	arch.rules_n = add(rules, 0, every, ARRAY_SIZE(every));
+	arch.rules_n = kind == FILTER_VCPU ? add(rules, arch.rules_n, vcpu, ARRAY_SIZE(vcpu))
+					   : add(rules, arch.rules_n, loop, ARRAY_SIZE(loop));
+	n = seccomp_build(&profile, code, PROGRAM_MAX);
+	if (n < 0)
+		return err_sys(e, -n, "make the filter of system calls");
+	program.len = (unsigned short) n;
+	if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) < 0)
+		return err_sys(e, errno, "filter system calls");
+	return 0;
+}

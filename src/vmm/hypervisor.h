@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One virtual machine of KVM and its virtual processors' descriptors: opened, its features asked
+ * for, its slots and event descriptors set. What they mean is the others' business.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+struct kvm_run;
+
+#define VCPUS_MAX 16
+
+struct hypervisor {
+	int kvm_fd, vm_fd; /* owned */
+	size_t run_bytes;  /* of each virtual processor's shared page(s) */
+	bool read_only;	   /* slots can be so */
+};
+
+/* Takes kvm_fd. UNSUPPORTED: this KVM lacks what we need. */
+[[nodiscard]] int hypervisor_init(struct hypervisor *h, int kvm_fd, struct err *e);
+void hypervisor_fini(struct hypervisor *h);
+
+[[nodiscard]] int hypervisor_slot(const struct hypervisor *h, unsigned slot, uint64_t gpa,
+				  uint64_t size, void *hva, bool read_only, struct err *e);
+/* Every write to this address, of any width, adds to event_fd (borrowed) instead of exiting. */
+[[nodiscard]] int hypervisor_doorbell(const struct hypervisor *h, uint64_t gpa, int event_fd,
+				      struct err *e);
+/* Send a message-signalled interrupt. Which the guest made up: what cannot be delivered is not. */
+void hypervisor_signal(const struct hypervisor *h, uint64_t address, uint32_t data);
+/* A virtual processor: gives its descriptor and its shared pages. */
+[[nodiscard]] int hypervisor_vcpu(const struct hypervisor *h, unsigned id, int *ret_fd,
+				  struct kvm_run **ret_run, struct err *e);

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vmm/machine.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+#include "base/auto.h"
+#include "vmm/boot.h"
+#include "vmm/devices.h"
+#include "vmm/filter.h"
+#include "vmm/layout.h"
+#include "vmm/open.h"
+
+static void paused(struct vcpus *all)
+{
+	struct machine *m = LOOP_OWNER(all, struct machine, vcpus);
+
+	control_paused(&m->control);
+}
+
+static void over(struct vcpus *all)
+{
+	struct machine *m = LOOP_OWNER(all, struct machine, vcpus);
+
+	loop_stop(&m->loop);
+}
+
+static int load(struct machine *m, const struct options *o, uint32_t *ret_entry, struct err *e)
+{
+	struct boot b = {
+		.kernel_fd = FD_NONE,
+		.initrd_fd = FD_NONE,
+		.append = o->append,
+		.acpi = { .cpus = o->cpus, .serial = file_option_given(&o->serial) },
+	};
+	auto_fd int kernel = open_file(&o->kernel, O_RDONLY, "--kernel", e);
+	auto_fd int initrd = FD_NONE;
+
+	if (kernel < 0)
+		return -1;
+	if (file_option_given(&o->initrd)) {
+		initrd = open_file(&o->initrd, O_RDONLY, "--initrd", e);
+		if (initrd < 0)
+			return -1;
+	}
+	b.kernel_fd = kernel;
+	b.initrd_fd = initrd;
+	return boot_load(&b, &m->ram, ret_entry, e);
+}
+
+static int give_memory(struct machine *m, struct err *e)
+{
+	const struct guest_memory *all = &m->ram.memory;
+
+	for (size_t i = 0; i < all->regions_n; i++)
+		if (hypervisor_slot(&m->hypervisor, i ? SLOT_RAM_HIGH : SLOT_RAM_LOW,
+				    all->regions[i].gpa, all->regions[i].size, all->regions[i].hva,
+				    false, e) < 0)
+			return -1;
+	return 0;
+}
+
+static int open_serial(struct machine *m, const struct options *o, struct err *e)
+{
+	int fd = FD_NONE;
+
+	if (file_option_given(&o->serial)) {
+		fd = open_file(&o->serial, O_WRONLY | O_CREAT | O_APPEND, "--serial", e);
+		if (fd < 0)
+			return -1;
+	}
+	serial_init(&m->serial, fd);
+	return 0;
+}
+
+static int open_control(struct machine *m, const struct options *o, struct err *e)
+{
+	int fd = FD_NONE;
+
+	if (file_option_given(&o->control)) {
+		fd = open_listening(&o->control, "--control", e);
+		if (fd < 0)
+			return -1;
+	}
+	return control_init(&m->control, m, fd, e);
+}
+
+int machine_init(struct machine *m, const struct options *o, struct err *e)
+{
+	uint32_t entry;
+	int fd, r;
+
+	*m = (struct machine){ .vcpus.paused = paused, .vcpus.over = over };
+	m->vcpus.pci = &m->pci;
+	m->vcpus.serial = &m->serial;
+	m->vcpus.errands = &m->errands;
+	r = loop_init(&m->loop);
+	if (r == 0)
+		r = errands_init(&m->errands, &m->loop);
+	if (r < 0)
+		return err_sys(e, -r, "make an event loop");
+	fd = open_file(&o->kvm, O_RDWR, "--kvm", e);
+	if (fd < 0 || hypervisor_init(&m->hypervisor, fd, e) < 0)
+		return -1;
+	if (ram_init(&m->ram, o->memory_bytes, o->fs.tag.n > 0, e) < 0 || give_memory(m, e) < 0)
+		return -1;
+	if (load(m, o, &entry, e) < 0 || open_serial(m, o, e) < 0 || pci_init(&m->pci, e) < 0)
+		return -1;
+	if (devices_add(m, o, e) < 0 || pci_show(&m->pci, &m->hypervisor, e) < 0)
+		return -1;
+	if (open_control(m, o, e) < 0)
+		return -1;
+	return vcpus_init(&m->vcpus, &m->hypervisor, o->cpus, entry, e);
+}
+
+int machine_run(struct machine *m, bool filtered, struct err *e)
+{
+	int r;
+
+	m->vcpus.filtered = filtered;
+	if (vcpus_start(&m->vcpus, e) < 0 || filter_enter(FILTER_LOOP, filtered, e) < 0)
+		return -1;
+	vcpus_resume(&m->vcpus);
+	r = loop_run(&m->loop);
+	if (r < 0)
+		return err_sys(e, -r, "wait for events");
+	if (m->vcpus.end == VCPUS_FAILED) {
+		*e = m->vcpus.why;
+		return -1;
+	}
+	return 0;
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The whole machine: memory, processors, bus and devices, made of options, run to its end on the
+ * calling thread's loop.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+#include "base/err.h"
+#include "base/loop.h"
+#include "vmm/control.h"
+#include "vmm/errand.h"
+#include "vmm/hypervisor.h"
+#include "vmm/options.h"
+#include "vmm/pci.h"
+#include "vmm/ram.h"
+#include "vmm/serial.h"
+#include "vmm/vcpu.h"
+
+struct machine {
+	struct loop loop;
+	struct hypervisor hypervisor;
+	struct ram ram;
+	struct errands errands;
+	struct pci pci;
+	struct serial serial;
+	struct vcpus vcpus;
+	struct control control;
+	struct virtio_device *balloon; /* borrowed of pci; NULL: none */
+	bool paused;
+};
+
+/* Opens what the options name; takes the descriptors they name. Nothing runs yet. */
+[[nodiscard]] int machine_init(struct machine *m, const struct options *o, struct err *e);
+/* From here on one thread per processor; filtered: with filters of system calls. */
+[[nodiscard]] int machine_run(struct machine *m, bool filtered, struct err *e);

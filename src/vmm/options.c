@@ -1,0 +1,355 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vmm/options.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/auto.h"
+#include "base/num.h"
+#include "vmm/boot.h"
+#include "vmm/hypervisor.h"
+#include "vmm/ram.h"
+
+const char options_help[] =
+	"Usage: atoll-vmm --kernel FILE [OPTION...]\n"
+	"\n"
+	"Run one virtual machine. FILE is a path, or fd:N for a descriptor that was inherited.\n"
+	"\n"
+	"  --kernel FILE          the kernel: an ELF file with a PVH entry (vmlinux)\n"
+	"  --initrd FILE          its initial RAM file system\n"
+	"  --append TEXT          its command line\n"
+	"  --memory BYTES[K|M|G]  memory (default 512M)\n"
+	"  --cpus N               processors, 1 to 16 (default 1)\n"
+	"  --disk FILE[,ro]       a disk of raw bytes; may be repeated: vda, vdb, ...\n"
+	"  --net KIND=FILE,mac=AA:BB:CC:DD:EE:FF\n"
+	"                         a network device; KIND: tap, packet or stream; may be repeated\n"
+	"  --vsock cid=N,listen=FILE[,forward=PORT:FILE]...\n"
+	"                         sockets between host and guest\n"
+	"  --fs tag=NAME,socket=FILE\n"
+	"                         a file system served over vhost-user\n"
+	"  --serial FILE          a serial port whose output goes there\n"
+	"  --console FILE         a virtio console\n"
+	"  --balloon              a memory balloon\n"
+	"  --control FILE         a listening socket for requests: pause, resume, stats, ...\n"
+	"  --kvm FILE             KVM's device (default /dev/kvm)\n"
+	"  --uid N, --gid N       who to be, once all is open\n"
+	"  --no-jail              keep privileges, root directory and all system calls\n"
+	"  --help, --version\n";
+
+bool file_option_given(const struct file_option *f)
+{
+	return f->fd >= 0 || f->path.n;
+}
+
+static int parse_file(struct str s, struct file_option *ret_f)
+{
+	uint32_t fd;
+
+	if (str_starts(s, "fd:")) {
+		s.p += 3;
+		s.n -= 3;
+		if (num_parse_u32(s, 0, OPTION_FD_MAX, &fd) < 0)
+			return -EINVAL;
+		*ret_f = (struct file_option){ .fd = (int) fd };
+		return 0;
+	}
+	if (s.n == 0)
+		return -EINVAL;
+	*ret_f = (struct file_option){ .path = s, .fd = FD_NONE };
+	return 0;
+}
+
+/* The next "key=value" of a list with commas. */
+static bool next_pair(struct str *rest, struct str *ret_key, struct str *ret_value)
+{
+	struct str pair;
+
+	if (rest->n == 0)
+		return false;
+	pair = str_cut(*rest, ',', rest);
+	*ret_key = str_cut(pair, '=', ret_value);
+	return true;
+}
+
+static int parse_mac(struct str s, uint8_t mac[static 6])
+{
+	static const char digits[] = "0123456789abcdef";
+
+	if (s.n != 17)
+		return -EINVAL;
+	for (size_t i = 0; i < 17; i++) {
+		char c = s.p[i] >= 'A' && s.p[i] <= 'F' ? (char) (s.p[i] | 0x20) : s.p[i];
+		const char *at = i % 3 == 2 || c == '\0' ? NULL : strchr(digits, c);
+
+		if (i % 3 == 2) {
+			if (c != ':')
+				return -EINVAL;
+			continue;
+		}
+		if (!at)
+			return -EINVAL;
+		mac[i / 3] = (uint8_t) (mac[i / 3] << 4 | (at - digits));
+	}
+	return mac[0] & 1 ? -EINVAL : 0; /* a group is nobody's address */
+}
+
+static int parse_disk(struct str v, struct options *o)
+{
+	struct disk_option *d = &o->disks[o->disks_n];
+
+	if (o->disks_n == OPTION_DISKS_MAX)
+		return -E2BIG;
+	d->read_only = str_ends(v, ",ro");
+	if (d->read_only)
+		v.n -= 3;
+	o->disks_n++;
+	return parse_file(v, &d->file);
+}
+
+static int parse_net(struct str v, struct options *o)
+{
+	static const char *const kinds[] = { "tap", "packet", "stream" };
+	struct net_option n = { .file.fd = FD_NONE };
+	struct str key, value;
+	bool mac = false;
+
+	if (o->nets_n == OPTION_NETS_MAX)
+		return -E2BIG;
+	while (next_pair(&v, &key, &value)) {
+		bool known = false;
+
+		if (str_is(key, "mac")) {
+			if (mac || parse_mac(value, n.mac) < 0)
+				return -EINVAL;
+			mac = true;
+			continue;
+		}
+		for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
+			if (str_is(key, kinds[i])) {
+				known = true;
+				n.kind = (enum net_option_kind) i;
+			}
+		if (!known || file_option_given(&n.file) || parse_file(value, &n.file) < 0)
+			return -EINVAL;
+	}
+	if (!mac || !file_option_given(&n.file))
+		return -EINVAL;
+	o->nets[o->nets_n++] = n;
+	return 0;
+}
+
+static int parse_forward(struct str v, struct vsock_option *k)
+{
+	struct str file, port = str_cut(v, ':', &file);
+
+	if (k->forwards_n == OPTION_FORWARDS_MAX)
+		return -E2BIG;
+	if (!file.p || num_parse_u32(port, 0, UINT32_MAX - 1, &k->forwards[k->forwards_n].port) < 0)
+		return -EINVAL;
+	return parse_file(file, &k->forwards[k->forwards_n++].file);
+}
+
+static int parse_vsock(struct str v, struct options *o)
+{
+	struct vsock_option k = { .listen.fd = FD_NONE };
+	struct str key, value;
+	int r;
+
+	if (o->vsock.cid)
+		return -E2BIG;
+	while (next_pair(&v, &key, &value)) {
+		if (str_is(key, "cid"))
+			r = num_parse_u32(value, 3, UINT32_MAX - 1, &k.cid);
+		else if (str_is(key, "listen"))
+			r = parse_file(value, &k.listen);
+		else if (str_is(key, "forward"))
+			r = parse_forward(value, &k);
+		else
+			r = -EINVAL;
+		if (r < 0)
+			return r;
+	}
+	if (!k.cid || !file_option_given(&k.listen))
+		return -EINVAL;
+	o->vsock = k;
+	return 0;
+}
+
+static int parse_fs(struct str v, struct options *o)
+{
+	struct fs_option f = { .socket.fd = FD_NONE };
+	struct str key, value;
+
+	if (o->fs.tag.n)
+		return -E2BIG;
+	while (next_pair(&v, &key, &value)) {
+		if (str_is(key, "tag") && value.n && value.n <= 36)
+			f.tag = value;
+		else if (!str_is(key, "socket") || parse_file(value, &f.socket) < 0)
+			return -EINVAL;
+	}
+	if (!f.tag.n || !file_option_given(&f.socket))
+		return -EINVAL;
+	o->fs = f;
+	return 0;
+}
+
+static int parse_memory(struct str v, struct options *o)
+{
+	uint64_t bytes;
+
+	if (num_parse_bytes(v, &bytes) < 0)
+		return -EINVAL;
+	bytes &= ~UINT64_C(4095);
+	if (bytes < RAM_MIN_BYTES || bytes > RAM_MAX_BYTES)
+		return -ERANGE;
+	o->memory_bytes = bytes;
+	return 0;
+}
+
+static int parse_cpus(struct str v, struct options *o)
+{
+	return num_parse_u32(v, 1, VCPUS_MAX, &o->cpus);
+}
+
+static int parse_append(struct str v, struct options *o)
+{
+	o->append = v.p; /* a whole word: ends with a NUL */
+	return v.n > BOOT_APPEND_MAX ? -E2BIG : 0;
+}
+
+static int parse_uid(struct str v, struct options *o)
+{
+	o->set_ids = true;
+	return num_parse_u32(v, 0, UINT32_MAX - 1, &o->uid);
+}
+
+static int parse_gid(struct str v, struct options *o)
+{
+	o->set_ids = true;
+	return num_parse_u32(v, 0, UINT32_MAX - 1, &o->gid);
+}
+
+static int parse_jail(struct str, struct options *o)
+{
+	o->jail = true;
+	return 0;
+}
+
+static int parse_no_jail(struct str, struct options *o)
+{
+	o->jail = false;
+	return 0;
+}
+
+static int parse_balloon(struct str, struct options *o)
+{
+	o->balloon = true;
+	return 0;
+}
+
+static int parse_help(struct str, struct options *o)
+{
+	o->help = true;
+	return 0;
+}
+
+static int parse_version(struct str, struct options *o)
+{
+	o->version = true;
+	return 0;
+}
+
+static const struct {
+	const char *name;
+	bool flag;
+	int (*parse)(struct str v, struct options *o); /* NULL: a file at `offset` */
+	size_t offset;
+} table[] = {
+	{ "kernel", false, NULL, offsetof(struct options, kernel) },
+	{ "initrd", false, NULL, offsetof(struct options, initrd) },
+	{ "append", false, parse_append, 0 },
+	{ "memory", false, parse_memory, 0 },
+	{ "cpus", false, parse_cpus, 0 },
+	{ "kvm", false, NULL, offsetof(struct options, kvm) },
+	{ "disk", false, parse_disk, 0 },
+	{ "net", false, parse_net, 0 },
+	{ "vsock", false, parse_vsock, 0 },
+	{ "fs", false, parse_fs, 0 },
+	{ "serial", false, NULL, offsetof(struct options, serial) },
+	{ "console", false, NULL, offsetof(struct options, console) },
+	{ "balloon", true, parse_balloon, 0 },
+	{ "control", false, NULL, offsetof(struct options, control) },
+	{ "uid", false, parse_uid, 0 },
+	{ "gid", false, parse_gid, 0 },
+	{ "jail", true, parse_jail, 0 },
+	{ "no-jail", true, parse_no_jail, 0 },
+	{ "help", true, parse_help, 0 },
+	{ "version", true, parse_version, 0 },
+};
+
+static int parse_one(size_t i, struct str value, struct options *o, struct err *e)
+{
+	int r = table[i].parse ? table[i].parse(value, o)
+			       : parse_file(value, (void *) ((char *) o + table[i].offset));
+
+	if (r == -E2BIG)
+		return err_set(e, ERR_INVALID, E2BIG, "--%s: too long, or given too often",
+			       table[i].name);
+	if (r < 0)
+		return err_set(e, ERR_INVALID, EINVAL, "--%s: cannot be '%.*s'; see --help",
+			       table[i].name, (int) value.n, value.p);
+	return 0;
+}
+
+/* "--name value" or "--name=value" at argv[*i], which is moved on. */
+static int parse_word(int argc, char *const *argv, int *i, struct options *o, struct err *e)
+{
+	struct str value = { NULL, 0 }, name;
+	const char *word = argv[*i];
+
+	if (strncmp(word, "--", 2) != 0)
+		return err_set(e, ERR_INVALID, EINVAL, "'%s' is no option; see --help", word);
+	name = str_cut(str_of(word + 2), '=', &value);
+	for (size_t t = 0; t < ARRAY_SIZE(table); t++) {
+		if (!str_is(name, table[t].name))
+			continue;
+		if (table[t].flag && value.p)
+			return err_set(e, ERR_INVALID, EINVAL, "--%s takes no value",
+				       table[t].name);
+		if (!table[t].flag && !value.p) {
+			if (*i + 1 == argc)
+				return err_set(e, ERR_INVALID, EINVAL, "--%s needs a value",
+					       table[t].name);
+			value = str_of(argv[++*i]);
+		}
+		return parse_one(t, value, o, e);
+	}
+	return err_set(e, ERR_INVALID, EINVAL, "there is no option '--%.*s'; see --help",
+		       (int) name.n, name.p);
+}
+
+int options_parse(int argc, char *const *argv, struct options *ret_o, struct err *e)
+{
+	const struct file_option none = { .fd = FD_NONE };
+	struct options o = {
+		.kernel = none,
+		.initrd = none,
+		.kvm = { .path = STR("/dev/kvm"), .fd = FD_NONE },
+		.serial = none,
+		.console = none,
+		.control = none,
+		.append = "",
+		.memory_bytes = UINT64_C(512) << 20,
+		.cpus = 1,
+		.jail = true,
+	};
+
+	for (int i = 0; i < argc; i++)
+		if (parse_word(argc, argv, &i, &o, e) < 0)
+			return -1;
+	if (!o.help && !o.version && !file_option_given(&o.kernel))
+		return err_set(e, ERR_INVALID, EINVAL, "--kernel is missing; see --help");
+	*ret_o = o;
+	return 0;
+}

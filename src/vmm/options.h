@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * atoll-vmm's command line: what machine to make of which files. A FILE is a path or "fd:N", a
+ * descriptor that was inherited; nothing is opened here.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/str.h"
+
+#define OPTION_DISKS_MAX    8
+#define OPTION_NETS_MAX	    8
+#define OPTION_FORWARDS_MAX 8
+#define OPTION_FD_MAX	    65535
+
+struct file_option {
+	struct str path; /* empty: not given, or a descriptor */
+	int fd;		 /* borrowed; FD_NONE: a path */
+};
+
+enum net_option_kind { NET_OPTION_TAP, NET_OPTION_PACKET, NET_OPTION_STREAM };
+
+struct net_option {
+	enum net_option_kind kind;
+	struct file_option file;
+	uint8_t mac[6];
+};
+
+struct disk_option {
+	struct file_option file;
+	bool read_only;
+};
+
+struct vsock_option {
+	uint32_t cid; /* 0: no device */
+	struct file_option listen;
+	struct {
+		uint32_t port;
+		struct file_option file;
+	} forwards[OPTION_FORWARDS_MAX];
+	size_t forwards_n;
+};
+
+struct fs_option {
+	struct str tag; /* empty: no device */
+	struct file_option socket;
+};
+
+struct options {
+	struct file_option kernel, initrd, kvm, serial, console, control;
+	const char *append;
+	uint64_t memory_bytes;
+	uint32_t cpus;
+	struct disk_option disks[OPTION_DISKS_MAX];
+	size_t disks_n;
+	struct net_option nets[OPTION_NETS_MAX];
+	size_t nets_n;
+	struct vsock_option vsock;
+	struct fs_option fs;
+	bool balloon, jail;
+	bool set_ids;
+	uint32_t uid, gid;
+	bool help, version;
+};
+
+/* Whether the option was given. */
+bool file_option_given(const struct file_option *f);
+
+/* Of the words after the program's name; borrows them. INVALID names the option. */
+[[nodiscard]] int options_parse(int argc, char *const *argv, struct options *ret_o, struct err *e);
+/* The help text: a line per option. */
+extern const char options_help[];

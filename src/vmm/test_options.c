@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/auto.h"
+#include "base/test.h"
+#include "vmm/options.h"
+
+static struct options o;
+static struct err e;
+
+#define WORDS_MAX 16
+
+static int parse(const char *const *words)
+{
+	char *copies[WORDS_MAX] = { NULL };
+	static char text[WORDS_MAX][3000];
+	int n = 0;
+
+	for (; words[n]; n++) {
+		(void) snprintf(text[n], sizeof(text[n]), "%s", words[n]);
+		copies[n] = text[n];
+	}
+	e.msg[0] = '\0';
+	return options_parse(n, copies, &o, &e);
+}
+
+#define PARSE(...) parse((const char *const[]){ __VA_ARGS__, NULL })
+
+static void test_all(void)
+{
+	CHECK(PARSE("--kernel", "fd:5", "--memory=1G", "--cpus", "16", "--disk", "a,ro", "--disk",
+		    "fd:7", "--append", "x y", "--no-jail") == 0);
+	CHECK(o.kernel.fd == 5 && o.memory_bytes == UINT64_C(1) << 30 && o.cpus == 16);
+	CHECK(o.disks_n == 2 && o.disks[0].read_only && str_is(o.disks[0].file.path, "a"));
+	CHECK(o.disks[1].file.fd == 7 && !o.disks[1].read_only);
+	CHECK_STR(o.append, "x y");
+	CHECK(!o.jail && str_is(o.kvm.path, "/dev/kvm") && !file_option_given(&o.serial));
+	CHECK(PARSE("--kernel", "k", "--net", "packet=fd:3,mac=02:00:00:00:aB:01", "--vsock",
+		    "cid=3,listen=fd:0,forward=1025:fd:9,forward=5:/p", "--fs",
+		    "tag=atoll,socket=/s") == 0);
+	CHECK(o.jail && o.nets_n == 1 && o.nets[0].kind == NET_OPTION_PACKET);
+	CHECK(memcmp(o.nets[0].mac, "\x02\0\0\0\xab\x01", 6) == 0);
+	CHECK(o.vsock.cid == 3 && o.vsock.listen.fd == 0 && o.vsock.forwards_n == 2);
+	CHECK(o.vsock.forwards[0].port == 1025 && o.vsock.forwards[0].file.fd == 9);
+	CHECK(str_is(o.vsock.forwards[1].file.path, "/p"));
+	CHECK(str_is(o.fs.tag, "atoll") && str_is(o.fs.socket.path, "/s"));
+}
+
+static void test_refused(void)
+{
+	static char long_text[2049];
+
+	memset(long_text, 'x', 2048);
+	CHECK(PARSE("--cpus", "1") < 0); /* no kernel */
+	CHECK_STR(e.msg, "--kernel is missing; see --help");
+	CHECK(PARSE("--kernel", "k", "--cpus", "0") < 0);
+	CHECK(PARSE("--kernel", "k", "--cpus", "17") < 0);
+	CHECK(PARSE("--kernel", "k", "--memory", "31M") < 0);
+	CHECK(PARSE("--kernel", "k", "--memory", "2048G") < 0);
+	CHECK(PARSE("--kernel", "k", "--append", long_text) < 0);
+	CHECK(PARSE("--kernel", "k", "--disk", "") < 0);
+	CHECK(PARSE("--kernel", "k", "--disk", "fd:x") < 0);
+	CHECK(PARSE("--kernel", "k", "--disk", "fd:-1") < 0);
+	CHECK(PARSE("--kernel", "k", "--net", "tap=fd:3") < 0);
+	CHECK(PARSE("--kernel", "k", "--net", "tap=fd:3,mac=01:00:00:00:00:01") < 0);
+	CHECK(PARSE("--kernel", "k", "--net", "tap=fd:3,tap=fd:4,mac=02:00:00:00:00:01") < 0);
+	CHECK(PARSE("--kernel", "k", "--vsock", "cid=2,listen=a") < 0);
+	CHECK(PARSE("--kernel", "k", "--vsock", "cid=3") < 0);
+	CHECK(PARSE("--kernel", "k", "--vsock", "cid=3,listen=a,forward=b") < 0);
+	CHECK(PARSE("--kernel", "k", "--fs", "tag=,socket=a") < 0);
+	CHECK(PARSE("--kernel", "k", "--balloon=yes") < 0);
+	CHECK(PARSE("--kernel", "k", "what") < 0);
+	CHECK(PARSE("--kernel", "k", "--what") < 0);
+	CHECK(PARSE("--kernel") < 0);
+	CHECK_STR(e.msg, "--kernel needs a value");
+}
+
+int main(void)
+{
+	test_all();
+	test_refused();
+	return test_done();
+}
