@@ -161,8 +161,47 @@ static int take_link(const struct nlmsghdr *h, void *to)
 			memcpy(l->name, attribute_data(a), n);
 			l->name[n - 1] = '\0';
 		}
+		if (a->rta_type == IFLA_MTU && n == sizeof(l->mtu))
+			memcpy(&l->mtu, attribute_data(a), n);
+		if (a->rta_type == IFLA_ADDRESS && n == sizeof(l->mac)) {
+			memcpy(l->mac, attribute_data(a), n);
+			l->has_mac = true;
+		}
 	}
 	return 1;
+}
+
+struct finding {
+	const uint8_t *mac;
+	struct netlink_link found;
+};
+
+static int take_if_found(const struct nlmsghdr *h, void *to)
+{
+	struct finding *f = to;
+	struct netlink_link l = {};
+	int r = take_link(h, &l);
+
+	if (r > 0 && !f->found.index && l.has_mac && !(l.flags & IFF_LOOPBACK) &&
+	    memcmp(l.mac, f->mac, sizeof(l.mac)) == 0)
+		f->found = l;
+	return r;
+}
+
+int netlink_link_find(int sock, const uint8_t mac[static 6], struct netlink_link *ret)
+{
+	struct finding f = { .mac = mac };
+	struct request q;
+	int r;
+
+	(void) begin(&q, RTM_GETLINK, NLM_F_DUMP, sizeof(struct ifinfomsg));
+	r = talk(sock, &q, take_if_found, &f);
+	if (r < 0)
+		return r;
+	if (!f.found.index)
+		return -ENODEV;
+	*ret = f.found;
+	return 0;
 }
 
 int netlink_link_get(int sock, const char *name, struct netlink_link *ret)
@@ -217,6 +256,15 @@ int netlink_link_up(int sock, int index)
 	struct ifinfomsg *info = begin_link(&q, index);
 
 	info->ifi_flags = info->ifi_change = IFF_UP;
+	return act(sock, &q);
+}
+
+int netlink_link_mtu(int sock, int index, uint32_t mtu)
+{
+	struct request q;
+
+	(void) begin_link(&q, index);
+	put(&q, IFLA_MTU, &mtu, sizeof(mtu));
 	return act(sock, &q);
 }
 
@@ -299,5 +347,92 @@ int netlink_address_add(int sock, int index, const struct netlink_address *a)
 	put(&q, IFA_FLAGS, &flags, sizeof(flags));
 	if (a->priority)
 		put(&q, IFA_RT_PRIORITY, &a->priority, sizeof(a->priority));
+	return act(sock, &q);
+}
+
+struct routes {
+	struct netlink_route *v;
+	size_t n, max;
+	int index;
+};
+
+static int take_route(const struct nlmsghdr *h, void *to)
+{
+	const struct rtmsg *info = message_data(h);
+	struct routes *all = to;
+	struct netlink_route t = {};
+	int index = 0;
+
+	if (h->nlmsg_type != RTM_NEWROUTE || h->nlmsg_len < NLMSG_LENGTH(sizeof(*info)))
+		return -EBADMSG;
+	if ((info->rtm_family != AF_INET && info->rtm_family != AF_INET6) ||
+	    info->rtm_table != RT_TABLE_MAIN || info->rtm_type != RTN_UNICAST ||
+	    info->rtm_protocol == RTPROT_KERNEL || (info->rtm_flags & RTM_F_CLONED))
+		return 1;
+	t.family = info->rtm_family;
+	t.prefix = info->rtm_dst_len;
+	t.scope = info->rtm_scope;
+	t.on_link = (info->rtm_flags & RTNH_F_ONLINK) != 0;
+	t.n = t.family == AF_INET ? 4 : 16;
+	for (const struct rtattr *a = attribute(h, sizeof(*info), NULL); a;
+	     a = attribute(h, sizeof(*info), a)) {
+		size_t n = RTA_PAYLOAD(a);
+		void *at = a->rta_type == RTA_DST	? t.to
+			   : a->rta_type == RTA_GATEWAY ? t.gateway
+			   : a->rta_type == RTA_PREFSRC ? t.source
+							: NULL;
+
+		if (at && n == t.n) {
+			memcpy(at, attribute_data(a), n);
+			t.present |= 1u << a->rta_type;
+		}
+		if (a->rta_type == RTA_OIF && n == sizeof(index))
+			memcpy(&index, attribute_data(a), n);
+		if (a->rta_type == RTA_PRIORITY && n == sizeof(t.metric))
+			memcpy(&t.metric, attribute_data(a), n);
+	}
+	if (index != all->index)
+		return 1;
+	if (all->n == all->max)
+		return -E2BIG;
+	all->v[all->n++] = t;
+	return 1;
+}
+
+int netlink_routes(int sock, int index, struct netlink_route *ret, size_t max, size_t *ret_n)
+{
+	struct routes all = { .v = ret, .max = max, .index = index };
+	struct request q;
+	int r;
+
+	(void) begin(&q, RTM_GETROUTE, NLM_F_DUMP, sizeof(struct rtmsg));
+	r = talk(sock, &q, take_route, &all);
+	if (r < 0)
+		return r;
+	*ret_n = all.n;
+	return 0;
+}
+
+int netlink_route_add(int sock, int index, const struct netlink_route *t)
+{
+	struct request q;
+	struct rtmsg *info = begin(&q, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL, sizeof(*info));
+
+	info->rtm_family = t->family;
+	info->rtm_dst_len = t->prefix;
+	info->rtm_table = RT_TABLE_MAIN;
+	info->rtm_protocol = RTPROT_BOOT;
+	info->rtm_scope = t->scope;
+	info->rtm_type = RTN_UNICAST;
+	info->rtm_flags = t->on_link ? RTNH_F_ONLINK : 0;
+	put(&q, RTA_OIF, &index, sizeof(index));
+	if (t->present & 1u << RTA_DST)
+		put(&q, RTA_DST, t->to, t->n);
+	if (t->present & 1u << RTA_GATEWAY)
+		put(&q, RTA_GATEWAY, t->gateway, t->n);
+	if (t->present & 1u << RTA_PREFSRC)
+		put(&q, RTA_PREFSRC, t->source, t->n);
+	if (t->metric)
+		put(&q, RTA_PRIORITY, &t->metric, sizeof(t->metric));
 	return act(sock, &q);
 }

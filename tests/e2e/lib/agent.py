@@ -4,7 +4,10 @@ import json
 import select
 import socket
 import struct
+import subprocess
 import time
+
+from . import wait
 
 WINDOW = 64 << 10
 HEADER = 8
@@ -285,3 +288,81 @@ class Session(Link):
         assert self.recv() is None
         self.close()
         return self.exited["code"]
+
+
+class Host:
+    """The host of an agent: connect() gives a socket to it."""
+
+    def connect(self):
+        raise NotImplementedError
+
+    def link(self):
+        return Link(self.connect())
+
+    def ask(self, name, answer="OK", **values):
+        """One request and its answer; Refused for an error."""
+        with self.link() as link:
+            link.send(name, **values)
+            got = link.expect(answer)
+            assert link.recv() is None, "no more than one answer"
+            return got
+
+    def create(self, config, id, **values):
+        return Session(self.connect()).create(config, id, **values)
+
+    def run(self, config, id, stdin=b"", **values):
+        """A container to its end, and removed: its session, with exited and output."""
+        session = self.create(config, id, stdin_open=bool(stdin), **values).start()
+        session.run(stdin)
+        self.ask("DELETE", id=id)
+        return session
+
+    def execute(self, id, args, stdin=b"", **process):
+        """One process in a container to its end."""
+        session = self.begin(id, args, stdin_open=bool(stdin), **process)
+        session.run(stdin)
+        return session
+
+    def begin(self, id, args, stdin_open=False, rows=0, cols=0, **process):
+        spec = {"args": args, "cwd": "/", "env": ["PATH=/bin:/sbin:/usr/bin:/usr/sbin"], "user": {"uid": 0, "gid": 0},
+                **process}
+        return Session(self.connect()).execute(spec, id, stdin_open=stdin_open, rows=rows, cols=cols)
+
+
+class Native(Host):
+    """atoll-agent as a process of this machine, on a unix socket."""
+
+    def __init__(self, program, base):
+        self.path = base / "agent.sock"
+        (base / "run").mkdir()
+        self.log = open(base / "log", "w+b")
+        self.process = subprocess.Popen([program, "--listen", self.path, "--run", base / "run"], stdin=subprocess.DEVNULL,
+                                        stdout=self.log, stderr=self.log)
+        wait.until(self.path.exists, "the agent listens")
+
+    def connect(self):
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        deadline = time.monotonic() + WITHIN
+        while True:
+            try:
+                sock.connect(str(self.path))
+                return sock
+            except (ConnectionRefusedError, BlockingIOError):  # bound and not listening yet; its queue is full
+                assert time.monotonic() < deadline and self.process.poll() is None, self.text()
+                time.sleep(0.01)
+
+    def text(self):
+        self.log.seek(0)
+        return self.log.read().decode(errors="replace")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.process.returncode is None:
+            self.stop()
+
+    def stop(self):
+        self.process.terminate()
+        assert self.process.wait(WITHIN) == 0, self.text()
+        self.log.close()

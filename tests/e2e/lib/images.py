@@ -164,6 +164,15 @@ SPEC = {
 }
 
 
+def spec(rootfs, args=("/bin/true",), **process):
+    """A config.json; keywords replace members of its process."""
+    s = copy.deepcopy(SPEC)
+    s["root"]["path"] = str(rootfs)
+    s["process"]["args"] = list(args)
+    s["process"].update(process)
+    return s
+
+
 def bundle(directory, rootfs, args=("/bin/true",), change=None, **process):
     """
     A bundle in a new directory; the root file system is shared with other bundles. `change` gets
@@ -171,15 +180,12 @@ def bundle(directory, rootfs, args=("/bin/true",), change=None, **process):
     """
     directory = Path(directory)
     directory.mkdir(parents=True)
-    spec = copy.deepcopy(SPEC)
-    spec["root"]["path"] = str(rootfs)
-    spec["process"]["args"] = list(args)
-    spec["process"].update(process)
+    s = spec(rootfs, args, **process)
     if change:
-        spec = change(spec) or spec
-    path = spec.get("linux", {}).get("cgroupsPath") if isinstance(spec, dict) else None
+        s = change(s) or s
+    path = s.get("linux", {}).get("cgroupsPath") if isinstance(s, dict) else None
     if isinstance(path, str):
-        spec["linux"]["cgroupsPath"] = cgroups.spec_path(path)
-    (directory / "config.json").write_text(json.dumps(spec, indent=1))
+        s["linux"]["cgroupsPath"] = cgroups.spec_path(path)
+    (directory / "config.json").write_text(json.dumps(s, indent=1))
     os.chmod(directory, 0o755)
     return directory

@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "guest/machine.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/random.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/reboot.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/auto.h"
+#include "base/clock.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "guest/network.h"
+#include "sys/mount.h"
+
+#define MODULES	     "/modules"
+#define MODULES_MAX  256
+#define PROBLEMS_MAX 16
+#define FILES_MAX    65536 /* RLIMIT_NOFILE: for many sessions; the kernel gives init 1024 */
+#define OFF_WITHIN   (5 * NSEC_PER_SEC)
+
+static char problem_texts[PROBLEMS_MAX][160];
+static const char *problems[PROBLEMS_MAX + 1];
+static size_t problems_n;
+
+[[gnu::format(printf, 1, 2)]] static void problem(const char *fmt, ...)
+{
+	va_list ap;
+	char *text = problems_n < PROBLEMS_MAX ? problem_texts[problems_n] : NULL;
+
+	if (!text)
+		return;
+	va_start(ap, fmt);
+	(void) vsnprintf(text, sizeof(problem_texts[0]), fmt, ap);
+	va_end(ap);
+	problems[problems_n++] = text;
+	log_warn("%s", text);
+}
+
+struct field_strings machine_problems(void)
+{
+	return (struct field_strings){ problems, problems_n };
+}
+
+/* ---- file systems ------------------------------------------------------------------------ */
+
+struct fs {
+	const char *type, *path;
+	unsigned long flags;
+	const char *data;
+	mode_t mode;
+};
+static const struct fs file_systems[] = {
+	{ "proc", "/proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL, 0555 },
+	{ "sysfs", "/sys", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL, 0555 },
+	{ "devpts", "/dev/pts", MS_NOSUID | MS_NOEXEC, "mode=620,gid=5,ptmxmode=666", 0755 },
+	{ "tmpfs", "/dev/shm", MS_NOSUID | MS_NODEV, "mode=1777", 01777 },
+	{ "tmpfs", "/run", MS_NOSUID | MS_NODEV, "mode=755", 0755 },
+	{ "tmpfs", "/tmp", MS_NOSUID | MS_NODEV, "mode=1777", 01777 },
+	{ "cgroup2", "/sys/fs/cgroup", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL, 0555 },
+};
+
+static void mount_one(const struct fs *f)
+{
+	(void) mkdir(f->path, f->mode); /* below sysfs they are there; the mount says what is not */
+	if (mount(f->type, f->path, f->type, f->flags, f->data) < 0)
+		problem("mount %s at %s: %s", f->type, f->path, strerror(errno));
+}
+
+/* The kernel may have given none: then 0 to 2 would become others' descriptors. */
+static void open_streams(void)
+{
+	int null = open("/dev/null", O_RDWR), log; /* NOLINT(android-cloexec-open) */
+
+	(void) dup2(null, STDIN_FILENO);
+	(void) dup2(null, STDOUT_FILENO);
+	(void) dup2(null, STDERR_FILENO);
+	if (null > STDERR_FILENO)
+		(void) close(null);
+	log = open("/dev/kmsg", O_WRONLY | O_CLOEXEC);
+	if (log >= 0)
+		log_configure(&(struct log_config){ .fd = log, .level = LOG_LEVEL_WARN });
+}
+
+/*
+ * pivot_root cannot leave the file system that the kernel unpacked its archive into: it has no
+ * parent. A mount of the same on top of it can be left, and shows the same files.
+ */
+static void leave_first_root(void)
+{
+	(void) mkdir("/root", 0700);
+	if (mount("/", "/root", NULL, MS_BIND, NULL) < 0 || chdir("/root") < 0 ||
+	    mount(".", "/", NULL, MS_MOVE, NULL) < 0 || chroot(".") < 0 || chdir("/") < 0)
+		problem("a root to be left: %s", strerror(errno));
+}
+
+static void enable_controllers(void)
+{
+	auto_buf struct buf text = BUF_INIT(4096);
+	auto_fd int dir = open("/sys/fs/cgroup", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	int r = dir < 0 ? -errno : file_read(dir, "cgroup.controllers", &text);
+
+	for (struct str rest = str_trim(buf_str(&text)); r == 0 && rest.p && rest.n;) {
+		struct str one = str_cut(rest, ' ', &rest);
+		char word[64];
+		int n = snprintf(word, sizeof(word), "+%.*s", (int) one.n, one.p);
+
+		/* One at a time: some are refused to whom they are of no use (cpu with real-time
+		 * processes about). */
+		r = file_put(dir, "cgroup.subtree_control", (struct str){ word, (size_t) n });
+		if (r < 0)
+			problem("cgroup controller %.*s: %s", (int) one.n, one.p, strerror(-r));
+		r = 0;
+	}
+	if (r < 0)
+		problem("control groups: %s", strerror(-r));
+}
+
+/* No device, no shares: that is no problem here. */
+static void mount_shares(void)
+{
+	if (dir_make_all(MACHINE_SHARES, 0755) < 0)
+		problem("make %s: %s", MACHINE_SHARES, strerror(errno));
+	else if (mount("atoll", MACHINE_SHARES, "virtiofs", MS_NODEV, NULL) < 0 &&
+		 errno != ENODEV && errno != EINVAL && errno != ENOENT)
+		problem("mount the shares: %s", strerror(errno));
+}
+
+/* ---- modules ----------------------------------------------------------------------------- */
+
+static int by_name(const void *a, const void *b)
+{
+	return strcmp(*(char *const *) a, *(char *const *) b);
+}
+
+static void load_module(int dir, const char *name)
+{
+	auto_fd int fd = openat(dir, name, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0 || (syscall(SYS_finit_module, fd, "", 0) < 0 && errno != EEXIST))
+		problem("module %.100s: %s", name, strerror(errno));
+	/* Its file takes memory as long as it is there. */
+	(void) unlinkat(dir, name, 0);
+}
+
+static void load_modules(void)
+{
+	char *names[MODULES_MAX];
+	size_t n = 0;
+	auto_dir DIR *d = dir_open(AT_FDCWD, MODULES);
+
+	if (!d)
+		return; /* all is built in */
+	for (struct dirent *one; n < MODULES_MAX && (one = dir_next(d));) {
+		names[n] = str_dup(str_of(one->d_name));
+		n += names[n] != NULL;
+	}
+	qsort(names, n, sizeof(*names), by_name);
+	for (size_t i = 0; i < n; i++) {
+		load_module(dirfd(d), names[i]);
+		free(names[i]);
+	}
+}
+
+void machine_boot(void)
+{
+	struct rlimit files = { FILES_MAX, FILES_MAX };
+
+	leave_first_root();
+	mount_one(&(struct fs){ "devtmpfs", "/dev", MS_NOSUID | MS_NOEXEC, "mode=755", 0755 });
+	open_streams();
+	(void) umask(022);
+	(void) reboot(RB_DISABLE_CAD); /* nobody has a keyboard */
+	(void) setrlimit(RLIMIT_NOFILE, &files);
+	for (size_t i = 0; i < ARRAY_SIZE(file_systems); i++)
+		mount_one(&file_systems[i]);
+	enable_controllers();
+	load_modules();
+	mount_shares();
+}
+
+/* ---- what the host knows ----------------------------------------------------------------- */
+
+static int set_clock(uint64_t realtime_ns, struct err *e)
+{
+	struct timespec t = { (time_t) (realtime_ns / (uint64_t) NSEC_PER_SEC),
+			      (long) (realtime_ns % (uint64_t) NSEC_PER_SEC) };
+
+	return realtime_ns && clock_settime(CLOCK_REALTIME, &t) < 0
+		       ? err_sys(e, errno, "set the clock")
+		       : 0;
+}
+
+static int add_entropy(struct str bytes, struct err *e)
+{
+	struct {
+		struct rand_pool_info info;
+		char bytes[512];
+	} pool = {};
+	auto_fd int fd = FD_NONE;
+	size_t n = bytes.n < sizeof(pool.bytes) ? bytes.n : sizeof(pool.bytes);
+	int r = 0;
+
+	if (!n)
+		return 0;
+	fd = open("/dev/urandom", O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		return err_sys(e, errno, "/dev/urandom");
+	pool.info.entropy_count = (int) n * 8;
+	pool.info.buf_size = (int) n;
+	memcpy(pool.info.buf, bytes.p, n);
+	/* The second so that it is used from now on: after a snapshot two machines are the same. */
+	if (ioctl(fd, RNDADDENTROPY, &pool) < 0 || ioctl(fd, RNDRESEEDCRNG) < 0)
+		r = err_sys(e, errno, "feed the random generator");
+	explicit_bzero(&pool, sizeof(pool));
+	return r;
+}
+
+int machine_setup(const struct agent_setup *m, struct err *e)
+{
+	int r;
+
+	if (m->version != AGENT_VERSION)
+		return err_set(e, ERR_UNSUPPORTED, EPROTO,
+			       "the machine speaks version %d of its protocol, not %ju",
+			       AGENT_VERSION, (uintmax_t) m->version);
+	r = set_clock(m->realtime_ns, e);
+	r = r < 0 ? r : add_entropy(m->entropy, e);
+	if (r == 0 && *m->hostname && sethostname(m->hostname, strlen(m->hostname)) < 0)
+		r = err_sys(e, errno, "hostname '%.100s'", m->hostname);
+	return r < 0 ? r : network_setup(m, e);
+}
+
+int machine_reseed(const struct agent_reseed *m, struct err *e)
+{
+	int r = set_clock(m->realtime_ns, e);
+
+	return r < 0 ? r : add_entropy(m->entropy, e);
+}
+
+void machine_off(void)
+{
+	nsec_t deadline = clock_deadline(OFF_WITHIN);
+
+	(void) kill(-1, SIGKILL);
+	while (clock_mono() < deadline && (waitpid(-1, NULL, WNOHANG) >= 0 || errno == EINTR))
+		(void) usleep(1000);
+	sync();
+	(void) umount2(MACHINE_SHARES, 0);
+	/* With "reboot=t" the end that every machine monitor understands: ACPI may be missing. */
+	(void) reboot(RB_AUTOBOOT);
+	for (;;)
+		(void) pause();
+}

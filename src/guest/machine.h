@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The duties of a guest's PID 1. */
+#pragma once
+
+#include "base/err.h"
+#include "proto/agent.h"
+
+#define MACHINE_RUN    "/run/atoll"
+#define MACHINE_SHARES MACHINE_RUN "/shares"
+
+/*
+ * From what the kernel leaves to a machine where containers can be made: standard streams, a root
+ * that can be left, file systems, modules, control groups, shares. What does not succeed is said in
+ * the log and kept for machine_problems(): the host decides whether it can do without.
+ */
+void machine_boot(void);
+/* One sentence each; borrowed. */
+struct field_strings machine_problems(void);
+
+[[nodiscard]] int machine_setup(const struct agent_setup *m, struct err *e);
+[[nodiscard]] int machine_reseed(const struct agent_reseed *m, struct err *e);
+[[gnu::noreturn]] void machine_off(void);

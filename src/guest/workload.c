@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Containers of the guest: see the diagram in agent.h. */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/auto.h"
+#include "base/log.h"
+#include "engine/host.h"
+#include "fmt/json.h"
+#include "fmt/spec.h"
+#include "guest/agent.h"
+#include "guest/root.h"
+
+#define SPEC_ARENA_MAX	(64u << 20)
+#define CREATE_DEADLINE (60 * NSEC_PER_SEC)
+#define KILL_DEADLINE	(10 * NSEC_PER_SEC)
+#define KILL_PIDS_MAX	4096
+#define WORKLOADS_MAX	256
+
+static int no_memory(struct err *e)
+{
+	return err_set(e, ERR_EXHAUSTED, ENOMEM, "out of memory");
+}
+
+/* ---- the spec ---------------------------------------------------------------------------- */
+
+/* Its sysfs would be of a network that another user namespace owns: the guest's own is bound. */
+static int bind_sysfs(struct arena *a, struct spec *s, struct err *e)
+{
+	struct spec_mount *mounts = arena_array(a, s->mounts_n + 1, sizeof(*mounts));
+
+	if (!mounts)
+		return no_memory(e);
+	for (size_t i = 0; i < s->mounts_n; i++) {
+		struct spec_mount *m = &mounts[i];
+		const char **options;
+
+		*m = s->mounts[i];
+		if (!m->type || !streq(m->type, "sysfs"))
+			continue;
+		options = arena_array(a, m->options_n + 2, sizeof(*options));
+		if (!options)
+			return no_memory(e);
+		for (size_t k = 0; k < m->options_n; k++)
+			options[k] = m->options[k];
+		options[m->options_n++] = "rbind";
+		m->options = options;
+		m->type = "none";
+		m->source = "/sys";
+	}
+	s->mounts = mounts;
+	return 0;
+}
+
+/*
+ * What is the host's is left out: its hooks, its security modules' labels, its cgroup's place. The
+ * network is the machine's: a namespace of its own would have nothing in it but a loopback.
+ */
+static int adapt(struct arena *a, struct spec *s, struct err *e)
+{
+	struct spec_process *p = arena_alloc(a, sizeof(*p));
+	struct spec_linux *l = &s->linux_;
+
+	if (!p)
+		return no_memory(e);
+	*p = *s->process;
+	p->apparmor_profile = p->selinux_label = NULL;
+	s->process = p;
+	l->mount_label = NULL;
+	l->cgroups_path = NULL;
+	for (int k = 0; k < SPEC_HOOK_N_; k++)
+		s->hooks[k] = (struct spec_hook_list){};
+	if (!l->ns[SPEC_NS_NETWORK].present)
+		return 0;
+	/* Joined, not left out: its sysctls are those of a network it may change. */
+	l->ns[SPEC_NS_NETWORK].path = "/proc/self/ns/net";
+	return l->ns[SPEC_NS_USER].present ? bind_sysfs(a, s, e) : 0;
+}
+
+static int read_spec(struct arena *a, const char *config, const struct spec **ret_s, struct err *e)
+{
+	struct spec *s = arena_alloc(a, sizeof(*s));
+	/* A copy: the request's bytes are gone when the container runs. */
+	const char *text = arena_strdup(a, config);
+	const struct spec *decoded;
+	const struct json *root;
+	int r;
+
+	if (!s || !text)
+		return no_memory(e);
+	if (json_parse(a, str_of(text), &root, e) < 0 || spec_decode(a, root, &decoded, e) < 0)
+		return err_ctx(e, "config");
+	*s = *decoded;
+	if (!s->process)
+		return err_set(e, ERR_INVALID, EINVAL, "config: no process section");
+	r = adapt(a, s, e);
+	if (r == 0)
+		*ret_s = s;
+	return r;
+}
+
+/* ---- making it --------------------------------------------------------------------------- */
+
+/* An id is the name of a directory, of control groups. */
+static bool id_good(const char *id)
+{
+	size_t n = strspn(id, "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_.+-");
+
+	return n > 0 && n <= 128 && !id[n] && !streq(id, ".") && !streq(id, "..");
+}
+
+static struct workload *look_for(struct agent *a, const char *id)
+{
+	struct workload *w = a->workloads;
+
+	while (w && !streq(w->id, id))
+		w = w->next;
+	return w;
+}
+
+struct workload *workload_find(struct agent *a, const char *id, struct err *e)
+{
+	struct workload *w = look_for(a, id);
+
+	if (!w)
+		(void) err_set(e, ERR_NOT_FOUND, ENOENT, "no container '%.128s' in this machine",
+			       id);
+	return w;
+}
+
+static void forget(struct workload *w)
+{
+	for (struct workload **p = &w->agent->workloads; *p; p = &(*p)->next)
+		if (*p == w) {
+			*p = w->next;
+			break;
+		}
+	session_forget_workload(w);
+	instance_free(w->in);
+	arena_fini(&w->arena);
+	free(w);
+}
+
+void workload_remove(struct workload *w)
+{
+	struct err e = {};
+
+	if (w->in && engine_kill(w->in, clock_deadline(KILL_DEADLINE), &e) < 0)
+		log_warn("a container does not end: %s id=%s", e.msg, w->id);
+	forget(w);
+}
+
+int workload_new(struct agent *a, const struct agent_create *m, struct workload **ret_w,
+		 struct err *e)
+{
+	struct engine_caps caps;
+	const struct engine_ops *ops;
+	struct workload *w;
+	struct host host;
+	size_t n = 0;
+	int r;
+
+	if (!id_good(m->id))
+		return err_set(e, ERR_INVALID, EINVAL, "'%.128s' is no id of a container", m->id);
+	if (look_for(a, m->id))
+		return err_set(e, ERR_CONFLICT, EEXIST, "there is a container '%s' already", m->id);
+	for (w = a->workloads; w; w = w->next)
+		n++;
+	w = n < WORKLOADS_MAX ? calloc(1, sizeof(*w)) : NULL;
+	if (!w)
+		return err_set(e, ERR_EXHAUSTED, ENOMEM, "no room for another container");
+	w->agent = a;
+	w->arena = ARENA_INIT(SPEC_ARENA_MAX);
+	(void) snprintf(w->id, sizeof(w->id), "%s", m->id);
+	w->next = a->workloads;
+	a->workloads = w;
+	r = read_spec(&w->arena, m->config, &w->spec, e);
+	r = r < 0 ? r : host_probe(&host, e);
+	r = r < 0 ? r : engine_pick("container", &host, w->spec, &ops, &caps, e);
+	if (r == 0) {
+		w->in = instance_new(ops, &caps);
+		r = w->in ? 0 : no_memory(e);
+	}
+	if (r < 0) {
+		forget(w);
+		return r;
+	}
+	*ret_w = w;
+	return 0;
+}
+
+/* Compiled filters are kept: compiling takes longer than anything else of an exec. */
+static int cache_of(const struct workload *w)
+{
+	int fd = w->spec->linux_.seccomp ? fcntl(w->agent->run_fd, F_DUPFD_CLOEXEC, 3) : -1;
+
+	return fd < 0 ? FD_NONE : fd;
+}
+
+int workload_create(struct workload *w, const struct agent_create *m, const int stdio[static 3],
+		    struct err *e)
+{
+	auto_fd int root = FD_NONE, cache = cache_of(w),
+		    top = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	struct bundle b = { .id = w->id,
+			    .spec = w->spec,
+			    .bundle_fd = top,
+			    .root_fd = FD_NONE,
+			    .stdio = { stdio[0], stdio[1], stdio[2] },
+			    .console_socket = FD_NONE,
+			    .bound = true,
+			    .cache_fd = cache,
+			    .state_fd = FD_NONE };
+	char dir[64];
+	int r = 0;
+
+	if (top < 0)
+		return err_sys(e, errno, "open /");
+	(void) snprintf(dir, sizeof(dir), "/proc/self/fd/%d/lower", w->agent->run_fd);
+	if (*m->lower)
+		r = root_make(m, dir, &root, e);
+	b.root_fd = root;
+	return r < 0 ? r : engine_create(w->in, &b, clock_deadline(CREATE_DEADLINE), e);
+}
+
+static int ended(const struct workload *w, struct err *e)
+{
+	return err_set(e, ERR_CONFLICT, ESRCH, "container '%s' is not running", w->id);
+}
+
+int workload_exec(struct workload *w, const struct spec_process *p, const struct agent_exec *m,
+		  const int stdio[static 3], struct exec *ret, struct err *e)
+{
+	auto_fd int cache = cache_of(w);
+	struct spec_process own = *p;
+	struct exec_spec spec = { .process = &own,
+				  .seccomp = w->spec->linux_.seccomp,
+				  .cache_fd = cache,
+				  .stdio = { stdio[0], stdio[1], stdio[2] },
+				  .console_socket = FD_NONE,
+				  .cgroups = m->cgroups.v,
+				  .cgroups_n = m->cgroups.n,
+				  .personality_set = w->spec->linux_.personality_set,
+				  .personality = w->spec->linux_.personality };
+
+	own.apparmor_profile = own.selinux_label = NULL; /* the host's, as in adapt() */
+	return w->in ? engine_exec(w->in, &spec, ret, e) : ended(w, e);
+}
+
+/* ---- while it runs ----------------------------------------------------------------------- */
+
+static int signal_all(struct workload *w, int signo, struct err *e)
+{
+	auto_free pid_t *pids = calloc(KILL_PIDS_MAX, sizeof(*pids));
+	size_t n = 0;
+	int r;
+
+	if (!pids)
+		return no_memory(e);
+	r = engine_processes(w->in, pids, KILL_PIDS_MAX, &n, e);
+	for (size_t i = 0; r == 0 && i < n && i < KILL_PIDS_MAX; i++)
+		(void) kill(pids[i], signo); /* those that ended meanwhile need none */
+	return r;
+}
+
+int workload_signal(struct workload *w, int signo, bool all, struct err *e)
+{
+	int r;
+
+	if (!w->in)
+		return ended(w, e);
+	r = all ? signal_all(w, signo, e) : engine_signal(w->in, signo, e);
+	/* A frozen process does not die. */
+	if (r == 0 && signo == SIGKILL && w->in->state == ENGINE_PAUSED)
+		r = engine_resume(w->in, e);
+	return r;
+}
+
+int workload_update(struct workload *w, const char *resources, struct err *e)
+{
+	auto_arena struct arena a = ARENA_INIT(1u << 20);
+	const struct spec_resources *res;
+	const struct json *root;
+
+	if (!w->in)
+		return ended(w, e);
+	if (json_parse(&a, str_of(resources), &root, e) < 0 ||
+	    spec_resources_decode(&a, root, &res, e) < 0)
+		return err_ctx(e, "resources");
+	return engine_update(w->in, res, e);
+}
+
+void workload_ended(struct workload *w, int code)
+{
+	const struct spec_ns *pids = &w->spec->linux_.ns[SPEC_NS_PID];
+	struct usage u;
+	struct err e = {};
+
+	w->ended = true;
+	w->code = code;
+	w->oom = engine_usage(w->in, &u, &e) == 0 && u.oom_kills != UINT64_MAX && u.oom_kills > 0;
+	/* Nothing of it may write any more. With the init of a pid namespace the kernel has ended
+	 * it all. */
+	if (pids->present && !pids->path)
+		engine_exited(w->in);
+	else if (engine_kill(w->in, clock_deadline(KILL_DEADLINE), &e) < 0)
+		log_warn("what is left of a container does not end: %s id=%s", e.msg, w->id);
+	instance_free(TAKE(w->in));
+}

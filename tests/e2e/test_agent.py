@@ -1,0 +1,545 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+The agent of microVMs by its protocol: containers, processes in them, their streams, and hosts that
+talk nonsense. It runs here as a process of this machine: what only a guest's init does is tested
+with a guest.
+"""
+import hashlib
+import json
+import os
+import random
+import re
+import resource
+import signal
+import socket
+import struct
+import subprocess
+import threading
+import time
+from itertools import count
+
+import pytest
+
+from lib import agent, images, wait
+from lib.agent import Native, Refused, Session, frame
+
+numbers = count()
+MIB = 1 << 20
+
+
+@pytest.fixture(scope="module")
+def host(build, base):
+    with Native(build / "atoll-agent", base) as h:
+        yield h
+
+
+@pytest.fixture
+def id():
+    return f"atoll-agent-{os.getpid()}-{next(numbers)}"
+
+
+@pytest.fixture(scope="module")
+def config(rootfs):
+    """config(["/bin/true"], change): a config.json as the engine sends it."""
+    def make(args=("/bin/true",), change=None, **process):
+        spec = images.spec(rootfs, args, **process)
+        if change:
+            change(spec)
+        return spec
+    return make
+
+
+@pytest.fixture
+def sleeper(host, config, id):
+    """A running container; ends with the test."""
+    session = host.create(config(["/bin/sleep", "100000"]), id).start()
+    yield id
+    session.close()
+    wait.until(lambda: gone(host, id), "what ran ends when its host hangs up")
+
+
+def gone(host, id):
+    try:
+        host.ask("STATE", "STATE_IS", id=id)
+        return False
+    except Refused as e:
+        assert e.kind == "NOT_FOUND"
+        return True
+
+
+def descriptors(host):
+    return len(os.listdir(f"/proc/{host.process.pid}/fd"))
+
+
+def resident(host):
+    status = open(f"/proc/{host.process.pid}/status").read()
+    return int(re.search(r"VmRSS:\s+(\d+)", status)[1]) << 10
+
+
+def check_alive(host, config, id):
+    s = host.run(config(["/bin/echo", "alive"]), id)
+    assert (s.exited["code"], s.output[1]) == (0, b"alive\n")
+
+
+def test_output_and_exit_code(host, config, id):
+    s = host.run(config(["/bin/sh", "-c", "echo out; echo err >&2; exit 7"]), id)
+    assert s.exited == {"code": 7, "oom": False}
+    assert s.output == {1: b"out\n", 2: b"err\n"}
+
+
+def test_signal_ends_with_128_and_its_number(host, config, id):
+    s = host.create(config(["/bin/sh", "-c", "echo up; kill -9 $$; sleep 1000"]), id).start()
+    s.until(lambda s: b"up" in s.output[1])
+    s.send("SIGNAL", signo=signal.SIGKILL)
+    assert s.run() == 137
+    host.ask("DELETE", id=id)
+    s = host.create(config(["/bin/sh", "-c", "trap 'echo term; exit 3' TERM; echo up; while :; do sleep 0.05; done"]),
+                    id).start()
+    s.until(lambda s: b"up" in s.output[1])
+    host.ask("SIGNAL", id=id, signo=signal.SIGTERM)
+    assert s.run() == 3 and s.output[1] == b"up\nterm\n"
+    host.ask("DELETE", id=id)
+
+
+def test_stdin_to_its_end(host, config, id):
+    s = host.run(config(["/bin/sh", "-c", "cat; echo done"]), id, stdin=b"line\n" * 10)
+    assert s.output[1] == b"line\n" * 10 + b"done\n"
+    s = host.run(config(["/bin/wc", "-c"]), id)  # not open: /dev/null
+    assert s.output[1] == b"0\n"
+
+
+def test_start_and_stdin_at_once(host, config, id):
+    """The host need not wait for answers."""
+    s = Session(host.connect())
+    s.credit = {0: 0}
+    s.sock.sendall(frame("CREATE", id=id, config=json.dumps(config(["/bin/cat"])), stdin_open=True) +
+                   frame("START") + frame("DATA", 0, b"early") + frame("EOF", 0))
+    assert s.expect("CREATED")["pid"] > 0
+    got = [s.recv() for _ in range(6)]
+    names = [g[0] for g in got]
+    assert names.count("STARTED") == 1 and ("DATA", 1, b"early") in got, got
+    assert s.recv() is None and got[-1][0] == "EXITED" and got[-1][2]["code"] == 0
+    host.ask("DELETE", id=id)
+
+
+def test_what_came_is_what_was_sent(host, config, id):
+    """Many megabytes both ways, through pipes and windows, unchanged."""
+    data = random.Random(1).randbytes(24 * MIB)
+    s = host.run(config(["/bin/sh", "-c", "tee /dev/stderr"]), id, stdin=data)
+    assert hashlib.sha256(s.output[1]).digest() == hashlib.sha256(data).digest()
+    assert hashlib.sha256(s.output[2]).digest() == hashlib.sha256(data).digest()
+
+
+def test_slow_reader_costs_no_memory(host, config, id):
+    """100 MB to a host that reads none of it for a while: the process waits."""
+    total, got = 100 * MIB, 0
+    s = host.create(config(["/bin/sh", "-c", f"head -c {total} /dev/zero"]), id).start()
+
+    def sink(stream, data):
+        nonlocal got
+        got += len(data)
+
+    s.sink = sink
+    # No window: 64 KiB and no more, however long it is waited for.
+    waiting = 0
+    while waiting < agent.WINDOW:
+        name, stream, data = s.recv()
+        assert name == "DATA" and stream == 1
+        waiting += len(data)
+    assert waiting == agent.WINDOW
+    before = resident(host)
+    check_alive(host, config, id + "-b")  # meanwhile others are served
+    assert resident(host) - before < 2 * MIB
+    s.send("WINDOW_MORE", 1, waiting)
+    assert s.run() == 0 and got + waiting == total
+    assert resident(host) - before < 4 * MIB
+    host.ask("DELETE", id=id)
+
+
+def test_nobody_reads(host, config, id):
+    """The host closes stdout: the process gets SIGPIPE, and stderr goes on."""
+    s = host.create(config(["/bin/sh", "-c", "yes; echo $? >&2; exit 4"]), id).start()
+    s.until(lambda s: len(s.output[1]) > 100)
+    s.send("EOF", 1)
+    assert s.run() == 4 and int(s.output[2]) == 128 + signal.SIGPIPE
+    host.ask("DELETE", id=id)
+
+
+def test_process_reads_no_more(host, config, id):
+    s = host.run(config(["/bin/sh", "-c", "exec <&-; echo closed; sleep 0.2; exit 5"]), id, stdin=b"x" * MIB)
+    assert s.exited["code"] == 5 and s.output[1] == b"closed\n"
+
+
+def test_terminal(host, config, id):
+    def change(spec):
+        spec["process"]["terminal"] = True
+
+    s = host.create(config(["/bin/sh"], change), id, rows=33, cols=101, stdin_open=True).start()
+    s.write(b"stty size; tty; echo e >&2\n")
+    s.until(lambda s: re.search(rb"33 101\s+/dev/(pts/0|console)\s+e\s", s.output[1]))
+    s.send("RESIZE", rows=50, cols=120)
+    s.write(b"stty size\n")
+    s.until(lambda s: b"50 120" in s.output[1])
+    s.write(b"echo half; cat\n")
+    s.until(lambda s: s.output[1].count(b"half") >= 2)
+    s.write(b"\x03")  # the terminal makes a signal of it
+    s.write(b"exit 9\n")
+    assert s.run() == 9 and s.output[2] == b""
+    host.ask("DELETE", id=id)
+
+
+def test_last_words_on_a_terminal(host, sleeper):
+    """What a process wrote just before its end is not lost, many times."""
+    for n in range(30):
+        s = host.begin(sleeper, ["/bin/sh", "-c", f"seq 1 2000; echo end-{n}"], terminal=True)
+        assert s.run() == 0
+        lines = s.output[1].split()
+        assert lines[-1] == b"end-%d" % n and len(lines) == 2001, lines[-3:]
+
+
+def test_isolated_as_the_spec_says(host, config, id):
+    """The engine's rooms do it: namespaces, capabilities, limits, masked paths, seccomp."""
+    def change(spec):
+        spec["hostname"] = "inside"
+        spec["process"]["rlimits"] = [{"type": "RLIMIT_NOFILE", "soft": 123, "hard": 456}]
+        spec["linux"]["maskedPaths"] = ["/proc/kcore"]
+        spec["linux"]["seccomp"] = {"defaultAction": "SCMP_ACT_ALLOW", "architectures": ["SCMP_ARCH_X86_64"],
+                                    "syscalls": [{"names": ["chmod", "fchmodat"], "action": "SCMP_ACT_ERRNO",
+                                                  "errnoRet": 38}]}
+        spec["linux"]["resources"] = {"pids": {"limit": 17}}
+
+    script = ("hostname; echo $$; ulimit -n; cat /proc/kcore | wc -c; chmod 700 /tmp 2>&1; "
+              "grep CapEff /proc/self/status; cat /proc/1/comm")
+    s = host.run(config(["/bin/sh", "-c", script], change), id)
+    lines = s.output[1].decode().splitlines()
+    assert lines[:4] == ["inside", "1", "123", "0"] and "Function not implemented" in lines[4], s.output
+    assert int(lines[5].split()[1], 16) == sum(1 << n for n in (0, 1, 3, 4, 5, 6, 7, 8, 10, 13, 18, 27, 29, 31)), lines
+
+
+def test_hooks_of_the_host_are_left_out(host, config, id, base):
+    def change(spec):
+        spec["hooks"] = {k: [{"path": "/bin/touch", "args": ["touch", str(base / f"hook-{k}")]}]
+                         for k in ("prestart", "createRuntime", "poststart", "poststop")}
+
+    host.run(config(["/bin/true"], change), id)
+    assert not list(base.glob("hook-*"))
+
+
+def test_exec(host, sleeper):
+    s = host.execute(sleeper, ["/bin/sh", "-c", "cat; echo err >&2; exit 6"], stdin=b"in")
+    assert (s.exited["code"], s.output) == (6, {1: b"in", 2: b"err\n"})
+    s = host.begin(sleeper, ["/bin/sleep", "1000"])
+    s.send("SIGNAL", signo=signal.SIGTERM)
+    s.send("SIGNAL", signo=signal.SIGKILL)
+    assert s.run() in (128 + 15, 128 + 9)
+
+
+@pytest.mark.parametrize("args, kind, says", [(["/nothing"], "NOT_FOUND", "/nothing"),
+                                              (["/etc/passwd"], "DENIED", "/etc/passwd")])
+def test_exec_of_what_cannot_run(host, sleeper, args, kind, says):
+    with pytest.raises(Refused) as r:
+        host.execute(sleeper, args)
+    assert r.value.kind == kind and says in str(r.value) and 'exec: "' in str(r.value)
+
+
+def test_create_of_what_cannot_run(host, config, id):
+    with pytest.raises(Refused) as r:
+        host.create(config(["/nothing"]), id).start()
+    assert r.value.kind == "NOT_FOUND" and 'exec: "' in str(r.value)
+    assert gone(host, id)
+
+
+def test_background_process_of_an_exec_does_not_hold_its_end(host, sleeper):
+    s = host.begin(sleeper, ["/bin/sh", "-c", "sleep 1000 & echo started"])
+    assert s.run() == 0 and s.output[1] == b"started\n"
+    host.execute(sleeper, ["/bin/sh", "-c", "kill $(pgrep -f 'sleep 1000$')"])
+
+
+def test_many_execs_at_once(host, sleeper):
+    sessions = [host.begin(sleeper, ["/bin/sh", "-c", f"cat; echo {n}; exit {n}"], stdin_open=True) for n in range(50)]
+    assert len({s.pid for s in sessions}) == 50
+    for n, s in enumerate(sessions):
+        s.write(b"to %d\n" % n, end=True)
+    for n, s in enumerate(sessions):
+        assert s.run() == n and s.output[1] == b"to %d\n%d\n" % (n, n)
+
+
+def test_many_execs_one_after_the_other(host, sleeper):
+    host.execute(sleeper, ["/bin/true"])
+    before, memory = descriptors(host), resident(host)
+    for n in range(1000):
+        s = host.execute(sleeper, ["/bin/echo", "short"])
+        assert s.exited["code"] == 0 and s.output[1] == b"short\n", n
+    wait.until(lambda: descriptors(host) <= before, "descriptors are given back")
+    assert resident(host) - memory < MIB
+
+
+def test_execs_from_many_hosts_at_once(host, sleeper):
+    failures = []
+
+    def work(n):
+        try:
+            for i in range(20):
+                s = host.execute(sleeper, ["/bin/sh", "-c", f"cat; echo {n}-{i}"], stdin=b"x" * 1000)
+                assert s.output[1] == b"x" * 1000 + b"%d-%d\n" % (n, i)
+        except BaseException as e:
+            failures.append(e)
+
+    threads = [threading.Thread(target=work, args=(n,)) for n in range(8)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert not failures, failures
+
+
+def test_pause(host, sleeper):
+    assert host.ask("STATE", "STATE_IS", id=sleeper)["state"] == 3
+    host.ask("PAUSE", id=sleeper)
+    assert host.ask("STATE", "STATE_IS", id=sleeper)["state"] == 4
+    with pytest.raises(Refused) as r:
+        host.execute(sleeper, ["/bin/true"])
+    assert r.value.kind == "CONFLICT" and "paused" in str(r.value)
+    with pytest.raises(Refused):
+        host.ask("PAUSE", id=sleeper)
+    host.ask("RESUME", id=sleeper)
+    assert host.execute(sleeper, ["/bin/true"]).exited["code"] == 0
+
+
+def test_kill_of_a_paused_container(host, config, id):
+    s = host.create(config(["/bin/sleep", "1000"]), id).start()
+    host.ask("PAUSE", id=id)
+    host.ask("SIGNAL", id=id, signo=signal.SIGKILL)
+    assert s.run() == 137
+    host.ask("DELETE", id=id)
+
+
+def test_update_and_usage(host, config, id):
+    def change(spec):
+        spec["linux"]["resources"] = {"memory": {"limit": 64 * MIB}, "pids": {"limit": 30}}
+
+    s = host.create(config(["/bin/sleep", "1000"], change), id).start()
+    u = host.ask("USAGE", "USAGE_IS", id=id)
+    assert u["memory_limit_bytes"] == 64 * MIB and u["pids"] == 1 and u["pids_limit"] == 30 and u["cpu_ns"] > 0
+    host.ask("UPDATE", id=id, resources='{"memory": {"limit": 33554432}, "pids": {"limit": 20}}')
+    u = host.ask("USAGE", "USAGE_IS", id=id)
+    assert (u["memory_limit_bytes"], u["pids_limit"]) == (32 * MIB, 20)
+    with pytest.raises(Refused) as r:
+        host.ask("UPDATE", id=id, resources='{"memory": 5}')
+    assert r.value.kind == "INVALID"
+    host.ask("DELETE", id=id)
+    assert s.run() == 137
+
+
+def test_out_of_memory_is_told(host, config, id):
+    def change(spec):
+        spec["linux"]["resources"] = {"memory": {"limit": 16 * MIB, "swap": 16 * MIB}}
+
+    s = host.run(config(["/bin/sh", "-c", "tail /dev/zero"], change), id)
+    assert s.exited == {"code": 137, "oom": True}, s.output
+
+
+def test_fork_bomb_within_its_limit(host, config, id):
+    def change(spec):
+        spec["linux"]["resources"] = {"pids": {"limit": 40}}
+
+    bomb = "bomb() { bomb | bomb & }; bomb 2>/dev/null; sleep 1000"
+    s = host.create(config(["/bin/sh", "-c", bomb], change), id).start()
+    wait.until(lambda: host.ask("USAGE", "USAGE_IS", id=id)["pids"] > 30, "the bomb goes off")
+    check_alive(host, config, id + "-b")
+    host.ask("SIGNAL", id=id, signo=signal.SIGKILL)
+    assert s.run() == 137
+    host.ask("DELETE", id=id)
+
+
+def test_processes(host, sleeper):
+    s = host.begin(sleeper, ["/bin/sh", "-c", "sleep 987 & wait"], terminal=True)
+
+    def seen():
+        return {p["command"]: p for p in host.ask("PROCESSES", "PROCESSES_ARE", id=sleeper)["list"]}
+
+    wait.until(lambda: "sleep 987" in seen(), "the process is shown")
+    p = seen()
+    assert len(p) == 3 and p["sleep 987"]["ppid"] == s.pid and p["sleep 987"]["uid"] == 0
+    assert p["sleep 987"]["terminal"].startswith("pts/") and p["/bin/sleep 100000"]["terminal"] == ""
+    assert all(q["state"] in "SRD" and q["age_ns"] < 10**12 for q in p.values())
+    s.close()
+    wait.until(lambda: s.pid not in {q["pid"] for q in seen().values()}, "an exec ends with its host")
+
+
+def test_signal_to_all(host, sleeper):
+    s = host.begin(sleeper, ["/bin/sleep", "555"])
+    host.ask("SIGNAL", id=sleeper, signo=signal.SIGUSR1, all=True)  # init has no handler: ignored there
+    assert s.run() == 128 + signal.SIGUSR1
+    assert host.ask("STATE", "STATE_IS", id=sleeper)["state"] == 3
+
+
+def test_machine_usage(host):
+    u = host.ask("MACHINE_USAGE", "MACHINE_USAGE_IS")
+    assert u["cpus"] >= 1 and u["memory_total_bytes"] > u["memory_free_bytes"] > 0
+    assert u["uptime_ns"] > 0 and u["cpu_ns"] > 0 and u["processes"] > 0
+
+
+def test_without_a_pid_namespace_all_end_with_init(host, config, id):
+    def change(spec):
+        spec["linux"]["namespaces"] = [n for n in spec["linux"]["namespaces"] if n["type"] != "pid"]
+
+    s = host.run(config(["/bin/sh", "-c", "setsid sleep 7654 >/dev/null 2>&1 & echo $!"], change), id)
+    pid = int(s.output[1])
+    wait.until(lambda: not os.path.exists(f"/proc/{pid}"), "it has ended and was reaped")
+
+
+def test_orphans_are_reaped(host, config, id):
+    def change(spec):
+        spec["linux"]["namespaces"] = [n for n in spec["linux"]["namespaces"] if n["type"] != "pid"]
+
+    s = host.create(config(["/bin/sh", "-c", "for i in $(seq 50); do (true &); done; echo done; sleep 1000"], change),
+                    id).start()
+    s.until(lambda s: b"done" in s.output[1])
+
+    def zombies():
+        children = open(f"/proc/{host.process.pid}/task/{host.process.pid}/children").read().split()
+        return [c for c in children if " Z " in open(f"/proc/{c}/stat").read()]
+
+    wait.until(lambda: not zombies(), "no zombies stay")
+    host.ask("DELETE", id=id)
+    assert s.run() == 137
+
+
+@pytest.mark.parametrize("name, values, kind", [
+    ("STATE", {}, "NOT_FOUND"), ("STATE", {"id": "none"}, "NOT_FOUND"), ("PAUSE", {"id": "none"}, "NOT_FOUND"),
+    ("SIGNAL", {"id": "none", "signo": 9}, "NOT_FOUND"), ("USAGE", {"id": "none"}, "NOT_FOUND"),
+    ("UPDATE", {"id": "none", "resources": "{}"}, "NOT_FOUND"), ("PROCESSES", {"id": "none"}, "NOT_FOUND"),
+    ("EXEC", {"id": "none", "process": "{}"}, "NOT_FOUND"),
+    ("CREATE", {"id": "../x", "config": "{}"}, "INVALID"), ("CREATE", {"id": "..", "config": "{}"}, "INVALID"),
+    ("CREATE", {"id": "x" * 200, "config": "{}"}, "INVALID"), ("CREATE", {"id": "", "config": "{}"}, "INVALID"),
+    ("CREATE", {"id": "a", "config": "{"}, "INVALID"), ("CREATE", {"id": "a", "config": "{}"}, "INVALID"),
+    ("CREATE", {"id": "a", "config": "[" * 100000}, "INVALID"),
+    ("SETUP", {"version": 1, "hostname": "x"}, "UNSUPPORTED"), ("RESEED", {"entropy": b"1234"}, "UNSUPPORTED"),
+    ("POWER_OFF", {}, "UNSUPPORTED"),
+])
+def test_refused_requests(host, name, values, kind):
+    with pytest.raises(Refused) as r:
+        host.ask(name, **values)
+    assert r.value.kind == kind and str(r.value)
+
+
+def test_delete_of_nothing_is_done(host, id):
+    host.ask("DELETE", id=id)
+
+
+def test_an_id_is_used_once(host, sleeper, config):
+    with pytest.raises(Refused) as r:
+        host.create(config(), sleeper)
+    assert r.value.kind == "CONFLICT"
+    assert host.execute(sleeper, ["/bin/true"]).exited["code"] == 0
+
+
+def test_after_its_end_it_is_known_until_deleted(host, config, id):
+    s = host.create(config(["/bin/sh", "-c", "exit 3"]), id).start()
+    assert s.run() == 3
+    state = host.ask("STATE", "STATE_IS", id=id)
+    assert state == {"state": 6, "pid": 0, "code": 3, "oom": False}
+    for name in ("PAUSE", "USAGE"):
+        with pytest.raises(Refused) as r:
+            host.ask(name, id=id)
+        assert r.value.kind == "CONFLICT"
+    host.ask("DELETE", id=id)
+    assert gone(host, id)
+
+
+def test_host_hangs_up_before_start(host, config, id):
+    s = host.create(config(["/bin/sleep", "1000"]), id)
+    pid = s.pid
+    s.close()
+    wait.until(lambda: gone(host, id) and not os.path.exists(f"/proc/{pid}"), "it is removed")
+
+
+def test_nonsense_ends_its_connection_alone(host, config, id):
+    r = random.Random(7)
+    good = [frame("STATE", id="x"), frame("CREATE", id="x", config="{}"), frame("DATA", 0, b"x"), frame("EOF", 2),
+            frame("EXEC", id="x", process="{}"), frame("WINDOW_MORE", 1, 5), frame("START"), frame("OK")]
+    for n in range(400):
+        with host.connect() as sock:
+            sock.settimeout(agent.WITHIN)
+            if n % 3 == 0:
+                data = r.randbytes(r.randrange(1, 2000))
+            else:
+                data = bytearray(b"".join(r.choice(good) for _ in range(r.randrange(1, 4))))
+                for _ in range(r.randrange(3)):
+                    data[r.randrange(len(data))] = r.randrange(256)
+            try:
+                sock.sendall(data)
+                sock.shutdown(socket.SHUT_WR)
+                while sock.recv(65536):
+                    pass
+            except (ConnectionResetError, BrokenPipeError):
+                pass
+    check_alive(host, config, id)
+
+
+@pytest.mark.parametrize("what", [frame("DATA", 0, b"x" * (agent.WINDOW + 1)), frame("DATA", 1, b"x"),
+                                  frame("WINDOW_MORE", 1, 1), frame("WINDOW_MORE", 1, 0xffffffff),
+                                  frame("WINDOW_MORE", 0, 1), frame("STATE", id="x"), frame("START"),
+                                  frame("EOF", 0) + frame("DATA", 0, b"x"), frame("SIGNAL", id="other", signo=9),
+                                  frame("SIGNAL"), struct.pack("<IHH", 0xffffffff, 2, 0)])
+def test_nonsense_within_a_session(host, config, id, what):
+    """Past its window, on the wrong stream, at the wrong time: the host is taken for gone."""
+    s = host.create(config(["/bin/sleep", "1000"]), id, stdin_open=True).start()
+    s.sock.sendall(what)
+    while s.recv():
+        pass
+    wait.until(lambda: gone(host, id), "what ran is killed")
+
+
+def test_many_silent_connections(host, config, id):
+    socks = [host.connect() for _ in range(300)]
+    for s in socks[::2]:
+        s.sendall(struct.pack("<IHH", 1 << 20, 2, 0))  # and nothing of it comes
+    check_alive(host, config, id)
+    for s in socks:
+        s.close()
+
+
+def cpu_ticks(pid):
+    return sum(map(int, open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()[11:13]))
+
+
+def test_no_descriptors_left(build, base, config, id):
+    """An agent at its limit refuses what it cannot do, and does it again later."""
+    d = base / "few"
+    d.mkdir()
+    with Native(build / "atoll-agent", d) as few:
+        resource.prlimit(few.process.pid, resource.RLIMIT_NOFILE, (100, 100))
+        check_alive(few, config, id)
+        held = [few.connect() for _ in range(120)]
+        wait.until(lambda: descriptors(few) == 100, "it has all it may have")
+        used = cpu_ticks(few.process.pid)
+        time.sleep(1)
+        assert cpu_ticks(few.process.pid) - used < 50, "it waits, and does not spin"
+        for s in held[:40]:
+            s.close()
+        for n in range(5):
+            try:
+                check_alive(few, config, f"{id}-{n}")
+            except Refused as e:
+                assert e.kind == "EXHAUSTED", e
+        for s in held:
+            s.close()
+        wait.until(lambda: descriptors(few) < 15, "they are given back")
+        check_alive(few, config, id)
+
+
+def test_stopped_it_takes_its_containers_along(build, base, config, id):
+    d = base / "second"
+    d.mkdir()
+    with Native(build / "atoll-agent", d) as second:
+        s = second.create(config(["/bin/sleep", "1000"]), id).start()
+        second.stop()
+    assert not os.path.exists(f"/proc/{s.pid}")
+    s.close()
+
+
+def test_not_by_hand(build):
+    r = subprocess.run([build / "atoll-agent"], capture_output=True, text=True, timeout=60)
+    assert r.returncode == 1 and "init of a microVM" in r.stderr
