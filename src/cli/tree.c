@@ -53,6 +53,14 @@ static const struct verb_entry image_entries[] = {
 	{},
 };
 
+static const struct verb_entry kernel_entries[] = {
+	{ .name = "ls", .aliases = "list", .verb = &verb_kernel_ls },
+	{ .name = "prune", .verb = &verb_kernel_prune },
+	{ .name = "rm", .aliases = "remove", .verb = &verb_kernel_rm },
+	{ .name = "use", .verb = &verb_kernel_use },
+	{},
+};
+
 static const struct verb_entry network_entries[] = {
 	{ .name = "inspect", .verb = &verb_network_inspect },
 	{ .name = "ls", .aliases = "list", .verb = &verb_network_ls },
@@ -91,6 +99,7 @@ static const struct verb checkpoint = {
 };
 GROUP(container, "Manage workloads");
 GROUP(image, "Manage images");
+GROUP(kernel, "Manage kernels of machines");
 GROUP(network, "Manage networks");
 GROUP(system, "Manage the installation");
 GROUP(volume, "Manage volumes");
@@ -114,6 +123,7 @@ static const struct verb_entry root_entries[] = {
 	{ .name = "import", .verb = &verb_import },
 	{ .name = "info", .verb = &verb_system_info },
 	{ .name = "inspect", .verb = &verb_inspect },
+	{ .name = "kernel", .verb = &kernel },
 	{ .name = "kill", .verb = &verb_kill },
 	{ .name = "load", .verb = &verb_load },
 	{ .name = "logs", .verb = &verb_logs },

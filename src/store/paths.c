@@ -11,9 +11,9 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/home.h"
 #include "base/str.h"
 
-#define ROOT_DEFAULT  "/var/lib/atoll"
 #define STATE_DEFAULT "/run/atoll"
 
 /* Collapse "//" and "/./"; ".." is refused, because it would not survive a changed link. */
@@ -68,17 +68,12 @@ static int directory_init(char ret[static PATHS_MAX], const char *given, const c
 }
 
 /* XDG base directory specification; without a login manager's directory one in /tmp. */
-static void user_defaults(char ret_root[static PATHS_MAX], char ret_state[static PATHS_MAX])
+static void user_state(char ret_state[static PATHS_MAX])
 {
-	const char *data = secure_getenv("XDG_DATA_HOME"), *home = secure_getenv("HOME");
 	const char *run = secure_getenv("XDG_RUNTIME_DIR");
 	char made[40];
 	struct stat st;
 
-	if (data && data[0] == '/')
-		(void) snprintf(ret_root, PATHS_MAX, "%s/atoll", data);
-	else if (home && home[0] == '/')
-		(void) snprintf(ret_root, PATHS_MAX, "%s/.local/share/atoll", home);
 	(void) snprintf(made, sizeof(made), "/run/user/%u", geteuid());
 	if (run && run[0] == '/')
 		(void) snprintf(ret_state, PATHS_MAX, "%s/atoll", run);
@@ -90,12 +85,13 @@ static void user_defaults(char ret_root[static PATHS_MAX], char ret_state[static
 
 int paths_init(struct paths *p, const char *root, const char *state, struct err *e)
 {
-	char root_default[PATHS_MAX] = ROOT_DEFAULT, state_default[PATHS_MAX] = STATE_DEFAULT;
+	char state_default[PATHS_MAX] = STATE_DEFAULT;
+	struct home_text root_default = home_root_default();
 	int r;
 
 	if (geteuid() != 0)
-		user_defaults(root_default, state_default);
-	r = directory_init(p->root, root, "ATOLL_ROOT", root_default, e);
+		user_state(state_default);
+	r = directory_init(p->root, root, "ATOLL_ROOT", root_default.z, e);
 	if (r < 0)
 		return r;
 	return directory_init(p->state, state, "ATOLL_STATE", state_default, e);
@@ -195,6 +191,11 @@ struct path_text paths_volumes(const struct paths *p)
 struct path_text paths_volume(const struct paths *p, const char *name)
 {
 	return below(p->root, "volumes/%s", name);
+}
+
+struct path_text paths_kernels(const struct paths *p)
+{
+	return below(p->root, "kernels");
 }
 
 struct path_text paths_workloads(const struct paths *p)

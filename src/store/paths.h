@@ -10,6 +10,7 @@
  *	  layers/HEX/				an unpacked layer, HEX = chain id
  *	  tmp/					what is being written or removed; swept by repair
  *	  volumes/NAME/_data/
+ *	  kernels/				kernels of machines: engine/kernel.h
  *	  workloads/ID/				config.json, hosts, hostname, resolv.conf, shm/,
  *						upper/, work/, workload.log[.N],
  *						checkpoints/NAME/, CRIU's logs
@@ -59,6 +60,7 @@ struct path_text paths_layers(const struct paths *p);		      /* ROOT/layers */
 struct path_text paths_layer(const struct paths *p, const char *hex); /* of a chain id */
 struct path_text paths_volumes(const struct paths *p);
 struct path_text paths_volume(const struct paths *p, const char *name); /* ROOT/volumes/NAME */
+struct path_text paths_kernels(const struct paths *p);			/* made at first use */
 struct path_text paths_workloads(const struct paths *p);
 struct path_text paths_workload(const struct paths *p, const char *id);	   /* ROOT/workloads/ID */
 struct path_text paths_aside(const struct paths *p, const char *id);	   /* see store/discard.h */

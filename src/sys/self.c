@@ -3,7 +3,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
@@ -17,7 +20,8 @@
 #include "base/auto.h"
 #include "sys/mount.h"
 
-#define SELF "/proc/self/exe"
+#define SELF	 "/proc/self/exe"
+#define SELF_DIR "ATOLL_SELF_DIR"
 
 /* A copy in memory that nobody can change: for a file of the user's own, who may not clone mounts.
  */
@@ -40,6 +44,52 @@ static int sealed_copy(void)
 	    fcntl(to, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) < 0)
 		return -errno;
 	return take_fd(&to);
+}
+
+/* Where its file is, for the program that is executed from a mount or copy without a name. */
+static void leave_word(void)
+{
+	char path[PATH_MAX];
+	ssize_t n = readlink(SELF, path, sizeof(path) - 1);
+	char *slash;
+
+	if (n <= 0)
+		return;
+	path[n] = '\0';
+	slash = strrchr(path, '/');
+	if (slash && slash > path) {
+		*slash = '\0';
+		(void) setenv(SELF_DIR, path, 1); /* without it siblings are not found */
+	}
+}
+
+int self_sibling(const char *name, char ret_path[static PATH_MAX])
+{
+	static const char *const places[] = { "", "../libexec/atoll/" };
+	const char *as = (const char *) (uintptr_t) getauxval(AT_EXECFN), *dir = NULL;
+	char own[PATH_MAX];
+
+	if (as && strncmp(as, "/dev/fd/", 8) == 0)
+		dir = secure_getenv(SELF_DIR);
+	if (!dir) {
+		ssize_t n = readlink(SELF, own, sizeof(own) - 1);
+
+		if (n < 0)
+			return -errno;
+		own[n] = '\0';
+		char *slash = strrchr(own, '/');
+
+		if (slash)
+			*slash = '\0';
+		dir = own;
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
+		int n = snprintf(ret_path, PATH_MAX, "%s/%s%s", dir, places[i], name);
+
+		if (n > 0 && n < PATH_MAX && access(ret_path, X_OK) == 0)
+			return 0;
+	}
+	return -ENOENT;
 }
 
 void self_protect(char *const *argv)
@@ -65,6 +115,7 @@ void self_protect(char *const *argv)
 		return;
 	if (fd < 0)
 		return;
+	leave_word();
 	/* Mount or copy have no name and live as long as the process that runs from them. */
 	(void) syscall(SYS_execveat, fd, "", argv, environ, AT_EMPTY_PATH);
 }

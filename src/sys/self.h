@@ -6,6 +6,8 @@
  */
 #pragma once
 
+#include <limits.h>
+
 /*
  * Make sure that this process runs from a read-only mount: executes itself anew from a read-only
  * clone of the mount its file is on, if it is not so yet. An ordinary user cannot make one: a file
@@ -13,3 +15,9 @@
  * Returns when it is so, or when it cannot be had.
  */
 void self_protect(char *const *argv);
+
+/*
+ * The path of another of our programs: beside this one (the build tree), else in ../libexec/atoll
+ * of it (installed). Also for a program that self_protect() has executed anew. 0 or -ENOENT.
+ */
+[[nodiscard]] int self_sibling(const char *name, char ret_path[static PATH_MAX]);

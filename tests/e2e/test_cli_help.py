@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-GROUPS = ["container", "image", "network", "system", "volume"]
+GROUPS = ["container", "image", "kernel", "network", "system", "volume"]
 
 
 def verbs(text):

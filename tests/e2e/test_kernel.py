@@ -14,6 +14,7 @@ import time
 import pytest
 
 from lib import kernels
+from lib.run import Atoll
 
 BUSYBOX = "/usr/bin/busybox"
 
@@ -365,3 +366,133 @@ def test_boots(prepare, place):
         stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=400)
     listed = len(kernels.read_cpio((d / "initramfs").read_bytes())) - 2
     assert f"loaded {listed} bad 0 overlay 0" in out.stdout, out.stdout + out.stderr
+
+
+# ---- the verbs ----
+
+
+class Host:
+    """`atoll` on a host with kernels of its own, and an agent that is any program."""
+
+    def __init__(self, build, top):
+        self.top = top
+        (top / "bin").mkdir(parents=True)
+        for name in ("atoll", "atoll-kernel"):
+            shutil.copy(build / name, top / "bin")
+        shutil.copy(BUSYBOX, top / "bin/atoll-agent")
+        (top / "boot").mkdir()
+        (top / "lib/modules").mkdir(parents=True)
+        (top / "wrap").mkdir()
+        script = top / "wrap/atoll"
+        script.write_text("#!/bin/sh\nexec unshare -m sh -ec '\n"
+                          f"mount --bind {top}/boot /boot\nmount --bind {top}/lib/modules /lib/modules\n"
+                          f"exec {top}/bin/atoll \"$@\"' atoll \"$@\"\n")
+        script.chmod(0o755)
+        self.atoll = Atoll(top / "wrap", top / "i")
+        self.kernels = self.atoll.root / "kernels"
+
+    def add(self, version, **kw):
+        return kernels.tree(self.top, version, **kw)
+
+    def ls(self):
+        rows = self.atoll("kernel", "ls", "--no-trunc", "--format", "json").json_lines
+        return {r["Version"]: r for r in rows}
+
+    def used(self, **kw):
+        rows = self.atoll("kernel", "ls", "--format", "{{.Used}} {{.Version}}", **kw).out
+        return [l.split()[1] for l in rows.splitlines() if l.startswith("*")]
+
+
+@pytest.fixture
+def host(build, place):
+    h = Host(build, place / "h")
+    (place / "h/i").mkdir()
+    yield h
+    h.atoll.clean()
+
+
+def test_the_default(host):
+    """The newest for clouds, else the newest; what has no modules is none."""
+    assert host.atoll("kernel", "ls", "-q").out == ""
+    host.add("6.9.0-1-amd64")
+    host.add("6.10.0-1-amd64")
+    assert host.used() == ["6.10.0-1-amd64"]
+    host.add("6.1.0-9-cloud-amd64")
+    host.add("6.1.0-56-cloud-amd64")
+    host.add("6.20.0-1-amd64")
+    shutil.rmtree(host.top / "lib/modules/6.20.0-1-amd64")
+    assert host.used() == ["6.1.0-56-cloud-amd64"]
+    assert host.atoll("kernel", "ls", "-q").out.split() == [
+        "6.1.0-56-cloud-amd64", "6.1.0-9-cloud-amd64", "6.10.0-1-amd64", "6.9.0-1-amd64"]
+    assert host.used(env={"ATOLL_KERNEL": "6.9.0-1-amd64"}) == ["6.9.0-1-amd64"]
+    assert host.used(env={"ATOLL_KERNEL": "none"}) == []
+
+
+def test_a_kernel_beside_its_modules(host):
+    """Fedora's way: /lib/modules/VERSION/vmlinuz."""
+    path = host.add("6.9.0-1.fc40.x86_64")
+    path.rename(host.top / "lib/modules/6.9.0-1.fc40.x86_64/vmlinuz")
+    assert host.ls()["6.9.0-1.fc40.x86_64"]["Path"] == "/lib/modules/6.9.0-1.fc40.x86_64/vmlinuz"
+
+
+def test_use(host):
+    host.add("6.9.0-a")
+    host.add("6.10.0-b")
+    assert host.atoll("kernel", "use", "6.9.0-a").line == "6.9.0-a"
+    assert host.used() == ["6.9.0-a"]
+    row = host.ls()["6.9.0-a"]
+    assert kernels.prepared(host.kernels) == [row["ID"]] and row["PreparedSize"]
+    assert not host.ls()["6.10.0-b"]["ID"]
+    # What the user chose is gone: nothing else is taken in its place.
+    (host.top / "boot/vmlinuz-6.9.0-a").unlink()
+    assert host.used() == []
+    assert host.atoll("kernel", "use", "--default").line == "6.10.0-b"
+    assert host.used() == ["6.10.0-b"]
+
+
+def test_use_of_a_path(host, place):
+    """A tree of its own brings its modules; a relative path means the same."""
+    host.add("6.9.0-a")
+    path = kernels.tree(place / "own", "6.9.9-own")
+    assert host.atoll("kernel", "use", "own/boot/vmlinuz-6.9.9-own", cwd=place).line == "6.9.9-own"
+    assert host.ls()["6.9.9-own"]["Path"] == str(path) and host.used() == ["6.9.9-own"]
+
+
+def test_use_of_what_is_not_fit(host, place):
+    host.add("6.9.0-a")
+    host.add("6.9.0-old", names=kernels.MODULES[1:])
+    text = place / "text"
+    text.write_text("no kernel\n" * 99)
+    host.atoll.fails("kernel", "use", "6.8", rc=1, says="there is: 6.9.0-old, 6.9.0-a")
+    host.atoll.fails("kernel", "use", text, rc=1, says="not a Linux kernel")
+    host.atoll.fails("kernel", "use", place / "gone", rc=1, says="No such file")
+    host.atoll.fails("kernel", "use", "6.9.0-old", rc=1, says="virtio_pci")
+    host.atoll.fails("kernel", "use", rc=125, says="--default")
+    assert host.used() == ["6.9.0-old"]  # none of them was taken
+    (host.top / "bin/atoll-agent").unlink()
+    host.atoll.fails("kernel", "use", "6.9.0-a", rc=1, says="atoll-agent")
+
+
+def test_rm_and_prune(host):
+    host.add("6.9.0-a")
+    host.add("6.9.0-b")
+    host.atoll("kernel", "use", "6.9.0-a")
+    host.atoll("kernel", "use", "6.9.0-b")
+    ids = {v: r["ID"] for v, r in host.ls().items()}
+    host.atoll.fails("kernel", "rm", "6.9.0-c", rc=1, says="no prepared kernel: 6.9.0-c")
+    assert host.atoll("kernel", "rm", "6.9.0-a").line == "6.9.0-a"
+    assert kernels.prepared(host.kernels) == [ids["6.9.0-b"]]
+    assert "0B" in host.atoll("kernel", "prune", "-f").out
+    assert kernels.prepared(host.kernels) == [ids["6.9.0-b"]]
+    # With another agent it is no more what a machine would get.
+    with open(host.top / "bin/atoll-agent", "ab") as f:
+        f.write(b"\0")
+    assert not host.ls()["6.9.0-b"]["ID"]
+    assert ids["6.9.0-b"] in host.atoll("kernel", "prune", "-f").out
+    assert kernels.prepared(host.kernels) == []
+    host.atoll("kernel", "use", "6.9.0-b")
+    assert host.ls()["6.9.0-b"]["ID"] != ids["6.9.0-b"]
+    host.atoll("kernel", "rm", host.ls()["6.9.0-b"]["ID"][:8])
+    host.atoll("kernel", "use", "6.9.0-b")
+    host.atoll("kernel", "prune", "-a", "-f")
+    assert kernels.prepared(host.kernels) == []

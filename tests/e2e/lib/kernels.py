@@ -112,4 +112,4 @@ def prepared(cache):
     """The directories in a cache of prepared kernels; nothing half-made is beside them."""
     names = set(os.listdir(cache))
     assert not [n for n in names if n.startswith("new.")], names
-    return sorted(n for n in names if n != "lock" and not n.startswith("@"))
+    return sorted(n for n in names if n != "lock" and not n.startswith("@") and n != "choice")
