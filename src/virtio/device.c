@@ -81,12 +81,18 @@ void virtio_signal(struct virtio_device *d, unsigned queue)
 		d->interrupt(d, queue);
 }
 
+void virtio_broken(struct virtio_device *d, unsigned queue, const char *why)
+{
+	d->queues[queue].broken = true;
+	d->needs_reset(d, why);
+}
+
 bool virtio_pop(struct virtio_device *d, unsigned queue, struct chain *c)
 {
 	int r = queue_pop(&d->queues[queue], c);
 
 	if (r < 0)
-		d->needs_reset(d, "a chain of descriptors is malformed");
+		virtio_broken(d, queue, "a chain of descriptors is malformed");
 	return r > 0;
 }
 

@@ -97,6 +97,8 @@ void virtio_config_none(const struct virtio_device *d, uint32_t at, void *to, ui
 void virtio_config_ignore(struct virtio_device *d, uint32_t at, const void *from, uint32_t n);
 /* Interrupt the driver if it wants one for what was pushed. */
 void virtio_signal(struct virtio_device *d, unsigned queue);
+/* The driver has written what makes no sense: the queue gives nothing more until a reset. */
+void virtio_broken(struct virtio_device *d, unsigned queue, const char *why);
 /* queue_pop that reports a broken queue through needs_reset. */
 [[nodiscard]] bool virtio_pop(struct virtio_device *d, unsigned queue, struct chain *c);
 /* As if the driver kicked the queue, after all else that is ready has been served. */
