@@ -40,7 +40,7 @@ struct device_kind {
 	struct virtio_device *(*make)(struct device_run *run, struct err *e);
 };
 
-extern const struct device_kind device_vsock;
+extern const struct device_kind device_fs, device_vsock;
 
 /* "fd:N": an open descriptor, which stays open. 0, or INVALID. */
 [[nodiscard]] int device_fd(struct device_run *run, const char *value, int *ret_fd, struct err *e);

@@ -18,7 +18,7 @@
 #include "device/kind.h"
 #include "vhost/backend.h"
 
-static const struct device_kind *const kinds[] = { &device_vsock };
+static const struct device_kind *const kinds[] = { &device_fs, &device_vsock };
 
 enum { EXIT_GOOD, EXIT_FAILED, EXIT_USAGE };
 

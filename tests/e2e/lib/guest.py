@@ -104,15 +104,16 @@ class Machine:
 class Device:
     """
     A running atoll-device of a kind; .socket is for the front end, to be closed once it has it.
-    fds: name of an option -> descriptor, or "PORT" -> descriptor for forwards.
+    fds: descriptors that the options name. prefix: a command that starts it.
     """
 
-    def __init__(self, build, kind, directory, options=(), fds=()):
+    def __init__(self, build, kind, directory, options=(), fds=(), prefix=()):
         self.socket, own = socket.socketpair()
         self.errors = Path(directory) / f"{kind}.err"
         with open(self.errors, "wb") as errors:
             self.process = subprocess.Popen(
-                [Path(build) / "atoll-device", kind, "--socket", f"fd:{own.fileno()}", *options],
+                [*prefix, Path(build) / "atoll-device", kind, "--socket", f"fd:{own.fileno()}",
+                 *options],
                 pass_fds=[own.fileno(), *fds], stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL, stderr=errors,
                 env={**os.environ, "ATOLL_TEST": str(directory)})

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "device/fs.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define QUEUE_SIZE 1024
+
+enum { QUEUE_HIPRIO, QUEUE_REQUESTS, QUEUES_N };
+
+struct fs_config {	      /* virtio 1.2, 5.11.4 */
+	char tag[FS_TAG_MAX]; /* no NUL when full */
+	uint32_t num_request_queues;
+};
+
+struct fs {
+	struct virtio_device d;
+	struct fs_config config;
+	struct fs_session *session;
+};
+
+static bool serve(struct virtio_device *d, unsigned queue, struct chain *c)
+{
+	struct fs *f = LOOP_OWNER(d, struct fs, d);
+	uint32_t n = fs_session_serve(f->session, c);
+
+	d->stats.reads++;
+	d->stats.read_bytes += c->out_bytes;
+	d->stats.writes++;
+	d->stats.write_bytes += n;
+	queue_push(&d->queues[queue], c->head, n);
+	return true;
+}
+
+static void fs_kick(struct virtio_device *d, unsigned queue)
+{
+	virtio_serve(d, queue, serve);
+}
+
+static uint64_t fs_features(const struct virtio_device *d)
+{
+	(void) d;
+	return 0;
+}
+
+static void fs_config_read(const struct virtio_device *d, uint32_t at, void *to, uint32_t n)
+{
+	const struct fs *f = (const struct fs *) (const void *) d; /* its first member */
+
+	virtio_config_copy(&f->config, sizeof(f->config), at, to, n);
+}
+
+static int fs_activate(struct virtio_device *d, uint64_t features, struct err *e)
+{
+	struct fs *f = LOOP_OWNER(d, struct fs, d);
+
+	(void) features;
+	return fs_session_enter(f->session, e);
+}
+
+static void fs_reset(struct virtio_device *d)
+{
+	fs_session_reset(LOOP_OWNER(d, struct fs, d)->session);
+}
+
+static void fs_free(struct virtio_device *d)
+{
+	struct fs *f = LOOP_OWNER(d, struct fs, d);
+
+	virtio_reset(d);
+	fs_session_free(f->session);
+	free(f);
+}
+
+static const struct virtio_ops fs_ops = {
+	.id = VIRTIO_ID_IS_FS,
+	.name = "fs",
+	.features = fs_features,
+	.config_read = fs_config_read,
+	.config_write = virtio_config_ignore,
+	.activate = fs_activate,
+	.kick = fs_kick,
+	.reset = fs_reset,
+	.free = fs_free,
+};
+
+struct virtio_device *fs_new(struct loop *loop, const struct guest_memory *memory, const char *tag,
+			     int proc_fd, const struct fs_share *shares, size_t n, size_t fds_max,
+			     struct err *e)
+{
+	struct fs *f = calloc(1, sizeof(*f));
+	struct fs_session *s = fs_session_new(proc_fd, shares, n, fds_max, e);
+
+	if (!f || !s || strlen(tag) > FS_TAG_MAX) {
+		if (s)
+			(void) err_sys(e, f ? ENAMETOOLONG : ENOMEM, "share files as '%s'", tag);
+		fs_session_free(s);
+		free(f);
+		return NULL;
+	}
+	f->session = s;
+	memcpy(f->config.tag, tag, strlen(tag));
+	f->config.num_request_queues = QUEUES_N - QUEUE_REQUESTS;
+	virtio_init(&f->d, &fs_ops, loop, memory, QUEUES_N, QUEUE_SIZE);
+	return &f->d;
+}

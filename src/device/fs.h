@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * virtio-fs (virtio 1.2, 5.11): shares of the host as one file system of the guest, which mounts
+ * it by its tag. Its root is a read-only directory with one entry per share; FUSE requests are
+ * served one at a time (device/fs_session.h).
+ */
+#pragma once
+
+#include <stddef.h>
+
+#include "base/err.h"
+#include "base/loop.h"
+#include "device/fs_session.h"
+#include "virtio/device.h"
+
+#define FS_TAG_MAX 36
+
+/* As fs_session_new(), whose arguments the last ones are. The working directory of the process is
+ * the device's from its activation on. */
+struct virtio_device *fs_new(struct loop *loop, const struct guest_memory *memory, const char *tag,
+			     int proc_fd, const struct fs_share *shares, size_t n, size_t fds_max,
+			     struct err *e);

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the guest has open. A handle belongs to its inode, which lives as long; where the file has
+ * lost its last name, the handle is what it is reached by.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "device/fs_ids.h"
+#include "device/fs_inode.h"
+
+struct fs_handle {
+	uint64_t fh;
+	int fd; /* owned; FD_NONE: the root of all */
+	bool directory;
+	struct fs_inode *inode;
+	struct fs_handle *next; /* of the inode */
+};
+
+void fs_handles_init(struct fs_ids *t);
+/* Takes fd. -ENFILE: no more descriptors. */
+[[nodiscard]] int fs_handle_add(struct fs_ids *t, struct fs_inodes *inodes, struct fs_inode *inode,
+				int fd, bool directory, struct fs_handle **ret_handle);
+/* NULL: none, of another inode, or of the other kind. */
+struct fs_handle *fs_handle_get(const struct fs_ids *t, uint64_t fh, const struct fs_inode *inode,
+				bool directory);
+void fs_handle_close(struct fs_ids *t, struct fs_inodes *inodes, struct fs_handle *h);
+void fs_handles_clear(struct fs_ids *t, struct fs_inodes *inodes);

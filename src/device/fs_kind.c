@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* atoll-device fs: the options of src/device/fs.h's device, and the walls around its shares. */
+#include <errno.h>
+#include <linux/capability.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+
+#include "base/auto.h"
+#include "device/fs.h"
+#include "device/kind.h"
+#include "sys/mount.h"
+
+#define FDS_MAX	     65536 /* device/confine.c raises the limit to this at most */
+#define FDS_RESERVED 128   /* the transport's, and one of each kind in passing */
+#define FDS_MIN	     64
+#define CAP(name)    (UINT64_C(1) << CAP_##name)
+
+static const unsigned calls[] = {
+	/* names */
+	__NR_openat,
+	__NR_mkdirat,
+	__NR_mknodat,
+	__NR_symlinkat,
+	__NR_linkat,
+	__NR_unlinkat,
+	__NR_renameat2,
+#ifdef __NR_renameat
+	__NR_renameat, /* as the C library does renameat2 without flags */
+#endif
+	__NR_readlinkat,
+	__NR_getdents64,
+	__NR_fchdir,
+	/* attributes */
+	__NR_statx,
+	__NR_fstatfs,
+	__NR_fchmodat,
+	__NR_fchownat,
+	__NR_utimensat,
+	__NR_setxattr,
+	__NR_getxattr,
+	__NR_listxattr,
+	__NR_removexattr,
+	/* bytes */
+	__NR_preadv,
+	__NR_pwritev,
+	__NR_pwritev2,
+	__NR_lseek,
+	__NR_ftruncate,
+	__NR_fallocate,
+	__NR_copy_file_range,
+	__NR_fsync,
+	__NR_fdatasync,
+	__NR_syncfs,
+	/* on whose behalf */
+	__NR_setfsuid,
+	__NR_setfsgid,
+	__NR_umask,
+	__NR_capget,
+	__NR_capset,
+};
+
+/*
+ * A clone of the share's mounts instead of the share: ".." ends at its top, devices do not open,
+ * and one to be read only is so for the kernel too. Of what is in another mount namespace, or for
+ * an ordinary user, no clone can be had: the server's own care remains.
+ */
+static int confine_share(const struct fs_share *s, struct err *e)
+{
+	const struct mount_change change = {
+		.set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC |
+		       (s->read_only ? MOUNT_ATTR_RDONLY : 0),
+		.propagation = MS_PRIVATE,
+		.userns_fd = FD_NONE,
+	};
+	auto_fd int clone = mount_clone(s->fd, "", true);
+	int r;
+
+	if (clone < 0)
+		return 0;
+	r = mount_change(clone, "", true, &change);
+	if (r < 0)
+		return err_sys(e, -r, "confine the share '%s'", s->name);
+	/* In the place of what was given, which is not kept. */
+	return dup3(clone, s->fd, O_CLOEXEC) < 0 ? err_sys(e, errno, "keep the share '%s'", s->name)
+						 : 0;
+}
+
+/* "NAME=fd:N" or "NAME=fd:N,ro"; the name is allocated. */
+static int parse_share(struct device_run *run, const char *value, struct fs_share *ret_share,
+		       struct err *e)
+{
+	struct str option, fd, name = str_cut(str_of(value), '=', &fd);
+	auto_free char *fd_text = NULL;
+	struct stat st;
+
+	if (!fd.p || name.n == 0 || name.n > NAME_MAX || memchr(name.p, '/', name.n) ||
+	    str_is(name, ".") || str_is(name, ".."))
+		return err_set(e, ERR_INVALID, EINVAL, "--share %s: NAME=fd:N[,ro] is needed",
+			       value);
+	fd = str_cut(fd, ',', &option);
+	if (option.p && !str_is(option, "ro"))
+		return err_set(e, ERR_INVALID, EINVAL, "--share %s: only ,ro may follow", value);
+	fd_text = str_dup(fd);
+	ret_share->name = str_dup(name);
+	if (!fd_text || !ret_share->name)
+		return err_sys(e, ENOMEM, "--share %s", value);
+	ret_share->read_only = option.p;
+	if (device_fd(run, fd_text, &ret_share->fd, e) < 0)
+		return -EINVAL;
+	if (fstat(ret_share->fd, &st) < 0 || S_ISLNK(st.st_mode))
+		return err_set(e, ERR_INVALID, EINVAL, "--share %s: no file or directory", value);
+	return confine_share(ret_share, e);
+}
+
+static int parse(struct device_run *run, const char **tag, struct fs_share *shares, size_t *n,
+		 struct err *e)
+{
+	for (size_t i = 0; i < run->words_n; i++) {
+		const struct device_word *w = &run->words[i];
+
+		if (streq(w->name, "tag")) {
+			*tag = w->value;
+		} else if (streq(w->name, "share")) {
+			if (parse_share(run, w->value, &shares[(*n)++], e) < 0)
+				return -EINVAL;
+		} else {
+			(void) device_unknown(w, e);
+			return -EINVAL;
+		}
+	}
+	for (size_t i = 0; i < *n; i++)
+		for (size_t j = 0; j < i; j++)
+			if (streq(shares[i].name, shares[j].name))
+				return err_set(e, ERR_INVALID, EEXIST, "two shares are named '%s'",
+					       shares[i].name);
+	return 0;
+}
+
+static size_t fds_max(void)
+{
+	struct rlimit l = { .rlim_max = FDS_MAX };
+
+	(void) getrlimit(RLIMIT_NOFILE, &l); /* it exists */
+	if (l.rlim_max > FDS_MAX)
+		l.rlim_max = FDS_MAX;
+	return l.rlim_max < FDS_RESERVED + FDS_MIN ? FDS_MIN : (size_t) l.rlim_max - FDS_RESERVED;
+}
+
+static struct virtio_device *make(struct device_run *run, struct err *e)
+{
+	struct fs_share shares[DEVICE_WORDS_MAX] = {};
+	struct sigaction ignore = { .sa_handler = SIG_IGN };
+	struct virtio_device *d = NULL;
+	const char *tag = "atoll";
+	int proc = FD_NONE;
+	size_t n = 0;
+
+	(void) sigaction(SIGXFSZ, &ignore, NULL); /* EFBIG instead, for the guest */
+	if (parse(run, &tag, shares, &n, e) == 0)
+		proc = fs_session_proc(e);
+	if (proc >= 0 && run->keep_n == DEVICE_WORDS_MAX) {
+		close_fd(&proc);
+		(void) err_set(e, ERR_INVALID, E2BIG, "too many descriptors");
+	}
+	if (proc >= 0) {
+		run->keep[run->keep_n++] = proc;
+		d = fs_new(&run->loop, run->memory, tag, proc, shares, n, fds_max(), e);
+	}
+	for (size_t i = 0; i < n; i++)
+		free((char *) (uintptr_t) shares[i].name);
+	return d;
+}
+
+const struct device_kind device_fs = {
+	.name = "fs",
+	.usage = "[--tag TAG] --share NAME=fd:N[,ro]...",
+	.capabilities = CAP(CHOWN) | CAP(DAC_OVERRIDE) | CAP(FOWNER) | CAP(FSETID) | CAP(SETUID) |
+			CAP(SETGID) | CAP(MKNOD) | CAP(SETFCAP),
+	.calls = calls,
+	.calls_n = ARRAY_SIZE(calls),
+	.make = make,
+};
