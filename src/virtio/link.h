@@ -56,5 +56,5 @@ bool link_offloads(const struct link *l);
  */
 [[nodiscard]] int link_send(struct link *l, const struct virtio_net_hdr_v1 *h, struct iovec *v,
 			    size_t v_n, size_t n);
-/* Frames that have been taken, but are not out: send again, or this, when fd is writable. */
+/* Frames that have been taken may not be out before this: after the last one, and when writable. */
 [[nodiscard]] int link_flush(struct link *l); /* 0, -EAGAIN or -EPIPE */

@@ -177,6 +177,15 @@ static void test_stream(void)
 	CHECK(recv(peer, bytes, sizeof(bytes), MSG_DONTWAIT) == 104);
 	memcpy(&got, bytes, 4);
 	CHECK(ntohl(got) == 100 && counts_from(bytes + 4, 7, 100));
+	/* Those that come together leave together. */
+	for (uint32_t i = 0; i < 40; i++)
+		(void) guest_request(&a.v[TX], guest_gpa(&a.guest, 1u << 20), HEADER + 60 + i, 0,
+				     0);
+	kick(&a, TX);
+	for (uint32_t i = 0; i < 40; i++)
+		CHECK(guest_reap(&a.v[TX], &head, &len));
+	CHECK(recv(peer, bytes, sizeof(bytes), MSG_DONTWAIT) == 40 * 64 + 39 * 20);
+	CHECK(bytes[3] == 60 && bytes[64 + 3] == 61 && bytes[64 + 65 + 3] == 62);
 	/* What is no frame is given back, and not sent. */
 	send_frame(&a, &header, 7, 13);
 	CHECK(guest_reap(&a.v[TX], &head, &len) && a.card->stats.errors == 1);
@@ -199,7 +208,7 @@ static void test_stream(void)
 	CHECK(loop_once(&loop) == 0);
 	CHECK(take_frame(&a, &header, bytes) == 14 && counts_from(bytes, 3, 14));
 	CHECK(a.card->stats.reads == 3 && a.card->stats.read_bytes == 60 + 1514 + 14);
-	CHECK(a.card->stats.writes == 1 && a.card->stats.write_bytes == 100);
+	CHECK(a.card->stats.writes == 41 && a.card->stats.write_bytes == 100 + 40 * 60 + 39 * 20);
 
 	/* A frame over several buffers; one that must wait for them; the longest there is. */
 	say_frame(4, 10000);
@@ -247,24 +256,23 @@ static void test_unmerged(void)
 }
 
 /* A peer that does not read holds transmission up, and gets every byte in the end. */
-static void test_slow_peer(void)
+static void test_slow_peer(uint32_t length, unsigned count)
 {
-	enum { FRAMES = 60, LENGTH = 60000 };
 	size_t reaped = 0, frames = 0, n = 0, wrong = 0;
 	uint16_t head;
 	uint32_t len;
 
 	start_stream(MERGE, 64);
-	for (unsigned i = 0; i < FRAMES; i++)
-		send_frame(&a, &header, 9, LENGTH);
+	for (unsigned i = 0; i < count; i++)
+		send_frame(&a, &header, 9, length);
 	while (guest_reap(&a.v[TX], &head, &len))
 		reaped++;
-	CHECK(reaped > 0 && reaped < FRAMES);
+	CHECK(reaped > 0 && reaped < count);
 	/* What is promised in part is kept, whatever the guest writes there now. */
-	memset(at(&a, (1u << 20) + HEADER + LENGTH / 2), 9, LENGTH / 2);
-	while (frames < FRAMES) {
+	memset(at(&a, (1u << 20) + HEADER + length / 2), 9, length / 2);
+	while (frames < count) {
 		ssize_t r = recv(peer, bytes + n, sizeof(bytes) - n, MSG_DONTWAIT);
-		uint32_t length;
+		uint32_t said;
 
 		if (r < 0 && errno == EAGAIN) {
 			CHECK(loop_once(&loop) == 0);
@@ -273,22 +281,22 @@ static void test_slow_peer(void)
 		if (r <= 0)
 			break;
 		n += (size_t) r;
-		while (n >= 4 + LENGTH) {
-			memcpy(&length, bytes, 4);
-			wrong += ntohl(length) != LENGTH;
-			wrong += frames < reaped && !counts_from(bytes + 4, 9, LENGTH);
+		while (n >= 4 + length) {
+			memcpy(&said, bytes, 4);
+			wrong += ntohl(said) != length;
+			wrong += frames < reaped && !counts_from(bytes + 4, 9, length);
 			frames++;
-			n -= 4 + LENGTH;
-			memmove(bytes, bytes + 4 + LENGTH, n);
+			n -= 4 + length;
+			memmove(bytes, bytes + 4 + length, n);
 		}
 	}
 	while (guest_reap(&a.v[TX], &head, &len))
 		reaped++;
-	CHECK(frames == FRAMES && wrong == 0 && n == 0 && reaped == FRAMES);
+	CHECK(frames == count && wrong == 0 && n == 0 && reaped == count);
 	CHECK(a.card->stats.errors == 0);
 	/* Reset while it waits. */
-	for (unsigned i = 0; i < FRAMES; i++)
-		send_frame(&a, &header, 9, LENGTH);
+	for (unsigned i = 0; i < count; i++)
+		send_frame(&a, &header, 9, length);
 	stop_stream();
 }
 
@@ -540,7 +548,8 @@ int main(void)
 	CHECK(loop_init(&loop) == 0);
 	test_stream();
 	test_unmerged();
-	test_slow_peer();
+	test_slow_peer(60000, 60);
+	test_slow_peer(16000, 60); /* these are gathered */
 	test_end();
 	test_reset();
 	test_refusals();
