@@ -174,7 +174,6 @@ static int send_result(const struct unpack_result *res, const struct err *e)
 	struct err e = {};
 	int sock = FD_NONE, r = 0;
 
-	(void) umask(0);
 	if (j->req.verb == WIRE_UNPACK) {
 		pid_t pid;
 
@@ -229,6 +228,7 @@ int main(void)
 			     stderr);
 		return 2;
 	}
+	(void) umask(0); /* modes are the archive's; also of nodes, which the help makes */
 	r = receive(&job, &e);
 	if (r == 0)
 		r = confine_job(&job, &e);
