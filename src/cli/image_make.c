@@ -117,7 +117,9 @@ struct save_options {
 
 static const struct option save_table[] = {
 	{ OPTION_ITEM_(struct save_options, format, OPTION_STRING, "format", 0), .value = "string",
-	  .help = "Archive format: docker or oci (default docker)", .words = "docker oci" },
+	  .help = "Format: docker, oci, or erofs: one image's files as a disk "
+		  "(default docker)",
+	  .words = "docker oci erofs" },
 	{ OPTION_ITEM_(struct save_options, output, OPTION_STRING, "output", 'o'),
 	  .value = "string", .complete = OPTION_COMPLETE_FILE,
 	  .help = "Write to a file, instead of STDOUT" },
@@ -133,8 +135,10 @@ static int save_run(struct cli *c, const void *options, struct option_args args)
 
 	if (o->format && streq(o->format, "oci"))
 		req.format = SVC_IMAGE_OCI;
+	else if (o->format && streq(o->format, "erofs"))
+		req.format = SVC_IMAGE_EROFS;
 	else if (o->format && !streq(o->format, "docker"))
-		return cli_failf(c, "--format '%.60s': docker or oci", o->format);
+		return cli_failf(c, "--format '%.60s': docker, oci or erofs", o->format);
 	r = output_open(&out, o->output, &e);
 	req.out_fd = out.fd;
 	if (r == 0)

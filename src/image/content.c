@@ -150,6 +150,42 @@ int content_blob_open(struct content *c, const struct digest *d, uint64_t *ret_s
 	return fd;
 }
 
+static int disk_path(struct content *c, const struct digest *chain,
+		     char ret_path[static PATHS_FULL_MAX])
+{
+	char hex[DIGEST_HEX_MAX];
+
+	digest_hex(chain, hex);
+	int n = snprintf(ret_path, PATHS_FULL_MAX, "%s/%s", paths_disks(&c->store->paths).z, hex);
+	return n < PATHS_FULL_MAX ? 0 : -ENAMETOOLONG;
+}
+
+int content_disk_open(struct content *c, const struct digest *chain)
+{
+	char path[PATHS_FULL_MAX];
+	int r = disk_path(c, chain, path);
+	int fd = r < 0 ? r : open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+
+	return r == 0 && fd < 0 ? -errno : fd;
+}
+
+int content_disk_keep(struct content *c, int fd, const char *tmp_name, const struct digest *chain,
+		      struct err *e)
+{
+	struct path_text disks = paths_disks(&c->store->paths);
+	char path[PATHS_FULL_MAX];
+	int r = disk_path(c, chain, path);
+
+	/* Found by its name alone later: it must be whole under it, also after a power cut. */
+	if (r == 0 && fsync(fd) < 0)
+		r = -errno;
+	if (r == 0 && mkdir(disks.z, 0700) < 0 && errno != EEXIST)
+		r = -errno;
+	if (r == 0 && renameat(c->tmp_fd, tmp_name, AT_FDCWD, path) < 0)
+		r = -errno;
+	return r < 0 ? err_sys(e, -r, "keep the disk of an image in %s", disks.z) : 0;
+}
+
 int content_lock(struct content *c, const struct digest *what, struct err *e)
 {
 	char name[DIGEST_HEX_MAX + 16], hex[DIGEST_HEX_MAX];
@@ -207,7 +243,8 @@ static void sort_named(struct named *k)
 		qsort(k->hex, k->n, sizeof(*k->hex), by_text);
 }
 
-static int collect(struct content *c, struct named *layers, struct named *blobs, struct err *e)
+static int collect(struct content *c, struct named *layers, struct named *blobs,
+		   struct named *disks, struct err *e)
 {
 	auto_arena struct arena a = ARENA_INIT((size_t) 512 << 20);
 	struct store_layer *rows = NULL;
@@ -227,9 +264,12 @@ static int collect(struct content *c, struct named *layers, struct named *blobs,
 		r = name_one(blobs, &images[i].id, e);
 		if (r == 0 && images[i].has_manifest)
 			r = name_one(blobs, &images[i].manifest, e);
+		if (r == 0 && images[i].chains_n)
+			r = name_one(disks, &images[i].chains[images[i].chains_n - 1], e);
 	}
 	sort_named(layers);
 	sort_named(blobs);
+	sort_named(disks);
 	return r;
 }
 
@@ -266,20 +306,26 @@ static int sweep_dir(int dir, const struct named *keep, const char *prefix, uint
 int content_sweep(struct content *c, uint64_t *ret_bytes, struct err *e)
 {
 	struct named layers = { .arena = ARENA_INIT((size_t) 64 << 20) },
-		     blobs = { .arena = ARENA_INIT((size_t) 64 << 20) }, none = {};
+		     blobs = { .arena = ARENA_INIT((size_t) 64 << 20) },
+		     disks = { .arena = ARENA_INIT((size_t) 64 << 20) }, none = {};
+	auto_fd int disks_fd = open(paths_disks(&c->store->paths).z,
+				    O_RDONLY | O_DIRECTORY | O_CLOEXEC); /* most have none */
 	uint64_t sum = 0;
 	int r = store_layer_sweep(c->store, e);
 
 	if (r == 0)
-		r = collect(c, &layers, &blobs, e);
+		r = collect(c, &layers, &blobs, &disks, e);
 	if (r == 0)
 		r = sweep_dir(c->layers_fd, &layers, "", &sum, e);
 	if (r == 0)
 		r = sweep_dir(c->blobs_fd, &blobs, "", &sum, e);
+	if (r == 0 && disks_fd >= 0)
+		r = sweep_dir(disks_fd, &disks, "", &sum, e);
 	if (r == 0)
 		r = sweep_dir(c->tmp_fd, &none, TMP_PREFIX, &sum, e);
 	arena_fini(&layers.arena);
 	arena_fini(&blobs.arena);
+	arena_fini(&disks.arena);
 	*ret_bytes = sum;
 	return r;
 }

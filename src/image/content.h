@@ -48,11 +48,20 @@ void content_tmp_drop(struct content *c, const char *name);
 [[nodiscard]] int content_blob_open(struct content *c, const struct digest *d, uint64_t *ret_size,
 				    struct err *e);
 
+/* The disk of the image whose topmost layer has this chain id, for reading: gives; -ENOENT. */
+[[nodiscard]] int content_disk_open(struct content *c, const struct digest *chain);
+/* A file of tmp becomes it, synced. */
+[[nodiscard]] int content_disk_keep(struct content *c, int fd, const char *tmp_name,
+				    const struct digest *chain, struct err *e);
+
 /*
  * Wait for, and hold, the making of one thing (an image), so that others who want the same wait and
  * then find it. One at a time per process. Gives a descriptor to close.
  */
 [[nodiscard]] int content_lock(struct content *c, const struct digest *what, struct err *e);
 
-/* Everything no record names goes: rows of layers, their directories, blobs, tmp. Needs SWEEP. */
+/*
+ * Everything no record names goes: rows of layers, their directories, blobs, disks, tmp. Needs
+ * SWEEP.
+ */
 [[nodiscard]] int content_sweep(struct content *c, uint64_t *ret_bytes, struct err *e);

@@ -183,6 +183,11 @@ struct path_text paths_layer(const struct paths *p, const char *hex)
 	return below(p->root, "layers/%s", hex);
 }
 
+struct path_text paths_disks(const struct paths *p)
+{
+	return below(p->root, "disks");
+}
+
 struct path_text paths_volumes(const struct paths *p)
 {
 	return below(p->root, "volumes");

@@ -51,7 +51,11 @@ struct svc_image_save {
 	const char *const *images; /* references or ids */
 	size_t images_n;
 	int out_fd; /* borrowed */
-	enum svc_image_format { SVC_IMAGE_DOCKER, SVC_IMAGE_OCI } format;
+	enum svc_image_format {
+		SVC_IMAGE_DOCKER,
+		SVC_IMAGE_OCI,
+		SVC_IMAGE_EROFS, /* one image: its files as a disk (svc/image_disk.h) */
+	} format;
 };
 [[nodiscard]] int svc_image_save(struct svc *s, const struct svc_image_save *req, struct err *e);
 

@@ -16,6 +16,7 @@
 #include "image/worker.h"
 #include "store/image.h"
 #include "svc/image.h"
+#include "svc/image_disk.h"
 #include "svc/image_parts.h"
 #include "svc/svc.h"
 
@@ -346,6 +347,10 @@ int svc_image_save(struct svc *svc, const struct svc_image_save *req, struct err
 
 	if (r < 0)
 		return r;
+	if (req->format == SVC_IMAGE_EROFS) {
+		r = image_disk_save(svc, req, e);
+		return r < 0 ? err_ctx(e, "save") : 0;
+	}
 	r = content_open(&s.content, svc->store, CONTENT_ADD, e);
 	if (r < 0)
 		return err_ctx(e, "save");
