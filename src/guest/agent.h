@@ -39,7 +39,7 @@ struct agent {
 	struct loop loop;
 	struct loop_source signals, listener;
 	int signal_fd, listen_fd; /* owned */
-	struct loop_timer accept_timer, off_timer;
+	struct loop_timer accept_timer;
 	bool machine; /* PID 1 of a guest, whose clock, name and network are its to set */
 	bool vsock;   /* connections come from the host, and from it alone */
 	int run_fd;   /* owned: a directory for what must be kept meanwhile */
@@ -65,6 +65,8 @@ struct workload {
 	char id[129];
 	struct arena arena;
 	const struct spec *spec;
+	struct json_pair *net_sysctls; /* in the arena */
+	size_t net_sysctls_n;
 	struct instance *in; /* owned; NULL once it has ended */
 	bool ended, oom;
 	int code;

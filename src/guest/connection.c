@@ -22,8 +22,8 @@
 #define CLOSE_WITHIN	(10 * NSEC_PER_SEC) /* the host hangs up, once all is said */
 #define ANSWER_WITHIN	(60 * NSEC_PER_SEC) /* it takes an answer */
 #define ACCEPT_AGAIN	(50 * NSEC_PER_MSEC)
-#define OFF_AFTER	(500 * NSEC_PER_MSEC) /* the answer is on its way */
-#define ARENA_MAX	(64u << 20)	      /* of one message's lists */
+#define OFF_WITHIN	(2 * NSEC_PER_SEC) /* the same, of the last */
+#define ARENA_MAX	(64u << 20)	   /* of one message's lists */
 #define PROCESSES_MAX	4000
 
 enum phase {
@@ -43,6 +43,7 @@ struct connection {
 	bool broken; /* the peer has gone, or talks nonsense */
 	bool shut;   /* CLOSING: our side is shut down */
 	bool deaf;   /* CLOSING: the peer has shut its own */
+	bool last;   /* POWER_OFF: with it goes the machine */
 	struct session *session;
 };
 
@@ -52,6 +53,8 @@ static void ready(struct loop_source *ls, uint32_t events);
 
 static void connection_free(struct connection *c)
 {
+	bool last = c->last;
+
 	for (struct connection **p = &c->agent->connections; *p; p = &(*p)->next)
 		if (*p == c) {
 			*p = c->next;
@@ -64,6 +67,8 @@ static void connection_free(struct connection *c)
 		session_free(TAKE(c->session));
 	agent_link_fini(&c->link);
 	free(c);
+	if (last)
+		machine_off();
 }
 
 static void overdue(struct loop_timer *t)
@@ -182,20 +187,15 @@ static void on_reseed(struct connection *c, const struct agent_msg *m, struct ar
 	finish_result(c, r < 0 ? r : machine_reseed(&m->reseed, &e), &e);
 }
 
-static void off(struct loop_timer *)
-{
-	machine_off();
-}
-
 static void on_power_off(struct connection *c, const struct agent_msg *, struct arena *)
 {
 	struct err e = {};
 	int r = only_a_machine(c->agent, &e);
 
+	c->last = r == 0;
 	finish_result(c, r, &e);
-	if (r == 0)
-		loop_timer_set(&c->agent->loop, &c->agent->off_timer, clock_deadline(OFF_AFTER),
-			       off);
+	if (c->last)
+		wait_within(c, OFF_WITHIN);
 }
 
 static void send_started(struct connection *c, enum agent_type type)

@@ -13,6 +13,7 @@
 #include "fmt/json.h"
 #include "fmt/spec.h"
 #include "guest/agent.h"
+#include "guest/network.h"
 #include "guest/root.h"
 
 #define SPEC_ARENA_MAX	(64u << 20)
@@ -56,14 +57,36 @@ static int bind_sysfs(struct arena *a, struct spec *s, struct err *e)
 	return 0;
 }
 
+/* Those of the network, which is the machine's, are not the engine's: it refuses them. */
+static int part_sysctls(struct arena *a, struct workload *w, struct spec_linux *l, struct err *e)
+{
+	struct json_pair *others = arena_array(a, l->sysctl_n + 1, sizeof(*others));
+	struct json_pair *net = arena_array(a, l->sysctl_n + 1, sizeof(*net));
+	size_t n = 0;
+
+	if (!others || !net)
+		return no_memory(e);
+	for (size_t i = 0; i < l->sysctl_n; i++) {
+		if (network_is_sysctl(l->sysctl[i].key))
+			net[w->net_sysctls_n++] = l->sysctl[i];
+		else
+			others[n++] = l->sysctl[i];
+	}
+	w->net_sysctls = net;
+	l->sysctl = others;
+	l->sysctl_n = n;
+	return 0;
+}
+
 /*
  * What is the host's is left out: its hooks, its security modules' labels, its cgroup's place. The
  * network is the machine's: a namespace of its own would have nothing in it but a loopback.
  */
-static int adapt(struct arena *a, struct spec *s, struct err *e)
+static int adapt(struct arena *a, struct workload *w, struct spec *s, struct err *e)
 {
 	struct spec_process *p = arena_alloc(a, sizeof(*p));
 	struct spec_linux *l = &s->linux_;
+	int r;
 
 	if (!p)
 		return no_memory(e);
@@ -76,13 +99,16 @@ static int adapt(struct arena *a, struct spec *s, struct err *e)
 		s->hooks[k] = (struct spec_hook_list){};
 	if (!l->ns[SPEC_NS_NETWORK].present)
 		return 0;
-	/* Joined, not left out: its sysctls are those of a network it may change. */
-	l->ns[SPEC_NS_NETWORK].path = "/proc/self/ns/net";
-	return l->ns[SPEC_NS_USER].present ? bind_sysfs(a, s, e) : 0;
+	l->ns[SPEC_NS_NETWORK] = (struct spec_ns){};
+	r = part_sysctls(a, w, l, e);
+	if (r == 0 && l->ns[SPEC_NS_USER].present)
+		r = bind_sysfs(a, s, e);
+	return r;
 }
 
-static int read_spec(struct arena *a, const char *config, const struct spec **ret_s, struct err *e)
+static int read_spec(struct workload *w, const char *config, struct err *e)
 {
+	struct arena *a = &w->arena;
 	struct spec *s = arena_alloc(a, sizeof(*s));
 	/* A copy: the request's bytes are gone when the container runs. */
 	const char *text = arena_strdup(a, config);
@@ -97,9 +123,9 @@ static int read_spec(struct arena *a, const char *config, const struct spec **re
 	*s = *decoded;
 	if (!s->process)
 		return err_set(e, ERR_INVALID, EINVAL, "config: no process section");
-	r = adapt(a, s, e);
+	r = adapt(a, w, s, e);
 	if (r == 0)
-		*ret_s = s;
+		w->spec = s;
 	return r;
 }
 
@@ -178,7 +204,7 @@ int workload_new(struct agent *a, const struct agent_create *m, struct workload 
 	(void) snprintf(w->id, sizeof(w->id), "%s", m->id);
 	w->next = a->workloads;
 	a->workloads = w;
-	r = read_spec(&w->arena, m->config, &w->spec, e);
+	r = read_spec(w, m->config, e);
 	r = r < 0 ? r : host_probe(&host, e);
 	r = r < 0 ? r : engine_pick("container", &host, w->spec, &ops, &caps, e);
 	if (r == 0) {
@@ -220,8 +246,12 @@ int workload_create(struct workload *w, const struct agent_create *m, const int 
 
 	if (top < 0)
 		return err_sys(e, errno, "open /");
+	if (w->net_sysctls_n && !w->agent->machine)
+		return err_set(e, ERR_UNSUPPORTED, EPERM, "the network here is not the agent's");
+	for (size_t i = 0; r == 0 && i < w->net_sysctls_n; i++)
+		r = network_sysctl(w->net_sysctls[i].key, w->net_sysctls[i].value, e);
 	(void) snprintf(dir, sizeof(dir), "/proc/self/fd/%d/lower", w->agent->run_fd);
-	if (*m->lower)
+	if (r == 0 && *m->lower)
 		r = root_make(m, dir, &root, e);
 	b.root_fd = root;
 	return r < 0 ? r : engine_create(w->in, &b, clock_deadline(CREATE_DEADLINE), e);

@@ -21,16 +21,43 @@ from itertools import count
 import pytest
 
 from lib import agent, images, wait
-from lib.agent import Native, Refused, Session, frame
+from lib.guest import parts
+from lib.agent import Guest, Native, Refused, Session, frame
 
 numbers = count()
+MAC = "02:00:00:00:00:01"
 MIB = 1 << 20
 
 
+pytestmark = pytest.mark.timeout(1800)
+
+
 @pytest.fixture(scope="module")
-def host(build, base):
-    with Native(build / "atoll-agent", base) as h:
+def native(build, base):
+    (base / "native").mkdir()
+    with Native(build / "atoll-agent", base / "native") as h:
         yield h
+
+
+@pytest.fixture(scope="module")
+def machine(build, base):
+    (base / "machine").mkdir()
+    disk = base / "machine/disk"
+    parts.file_system(disk, 64, images.busybox_rootfs(base / "machine/lower"))
+    devices = ["-netdev", "user,id=n", "-device",
+               f"virtio-net-pci,netdev=n,mac={MAC},disable-legacy=on,romfile=", "-drive",
+               f"if=none,id=d,file={disk},format=raw,read-only=on", "-device",
+               "virtio-blk-pci,drive=d,disable-legacy=on"]
+    with Guest(build, base / "machine", devices, modules=[*Guest.MODULES, "ext4"]) as h:
+        assert h.hello["problems"] == []
+        h.setup(hostname="machine", realtime_ns=time.time_ns(), entropy=os.urandom(64))
+        yield h
+
+
+@pytest.fixture(scope="module", params=["native", "machine"])
+def host(request):
+    """An agent beside us, and one that is a guest's init."""
+    return request.getfixturevalue(request.param)
 
 
 @pytest.fixture
@@ -38,11 +65,14 @@ def id():
     return f"atoll-agent-{os.getpid()}-{next(numbers)}"
 
 
-@pytest.fixture(scope="module")
-def config(rootfs):
+@pytest.fixture
+def config(request, rootfs):
     """config(["/bin/true"], change): a config.json as the engine sends it."""
+    callspec = getattr(request.node, "callspec", None)
+    inside = "machine" in request.fixturenames or callspec and callspec.params.get("host") == "machine"
+
     def make(args=("/bin/true",), change=None, **process):
-        spec = images.spec(rootfs, args, **process)
+        spec = images.spec(Guest.ROOTFS if inside else rootfs, args, **process)
         if change:
             change(spec)
         return spec
@@ -68,12 +98,16 @@ def gone(host, id):
 
 
 def descriptors(host):
-    return len(os.listdir(f"/proc/{host.process.pid}/fd"))
+    return host.look("fd", count=True)
 
 
 def resident(host):
-    status = open(f"/proc/{host.process.pid}/status").read()
-    return int(re.search(r"VmRSS:\s+(\d+)", status)[1]) << 10
+    return int(re.search(r"VmRSS:\s+(\d+)", host.look("status"))[1]) << 10
+
+
+def big(host, n):
+    """So many bytes; fewer where each is emulated."""
+    return n if isinstance(host, Native) else n // 8
 
 
 def check_alive(host, config, id):
@@ -124,7 +158,7 @@ def test_start_and_stdin_at_once(host, config, id):
 
 def test_what_came_is_what_was_sent(host, config, id):
     """Many megabytes both ways, through pipes and windows, unchanged."""
-    data = random.Random(1).randbytes(24 * MIB)
+    data = random.Random(1).randbytes(big(host, 24 * MIB))
     s = host.run(config(["/bin/sh", "-c", "tee /dev/stderr"]), id, stdin=data)
     assert hashlib.sha256(s.output[1]).digest() == hashlib.sha256(data).digest()
     assert hashlib.sha256(s.output[2]).digest() == hashlib.sha256(data).digest()
@@ -132,7 +166,7 @@ def test_what_came_is_what_was_sent(host, config, id):
 
 def test_slow_reader_costs_no_memory(host, config, id):
     """100 MB to a host that reads none of it for a while: the process waits."""
-    total, got = 100 * MIB, 0
+    total, got = big(host, 100 * MIB), 0
     s = host.create(config(["/bin/sh", "-c", f"head -c {total} /dev/zero"]), id).start()
 
     def sink(stream, data):
@@ -180,9 +214,10 @@ def test_terminal(host, config, id):
     s.send("RESIZE", rows=50, cols=120)
     s.write(b"stty size\n")
     s.until(lambda s: b"50 120" in s.output[1])
-    s.write(b"echo half; cat\n")
-    s.until(lambda s: s.output[1].count(b"half") >= 2)
+    s.write(b"sh -c 'echo ready-$((6*7)); exec cat'\n")
+    s.until(lambda s: b"ready-42" in s.output[1])  # in the foreground by now
     s.write(b"\x03")  # the terminal makes a signal of it
+    s.until(lambda s: b"^C" in s.output[1])
     s.write(b"exit 9\n")
     assert s.run() == 9 and s.output[2] == b""
     host.ask("DELETE", id=id)
@@ -216,12 +251,12 @@ def test_isolated_as_the_spec_says(host, config, id):
     assert int(lines[5].split()[1], 16) == sum(1 << n for n in (0, 1, 3, 4, 5, 6, 7, 8, 10, 13, 18, 27, 29, 31)), lines
 
 
-def test_hooks_of_the_host_are_left_out(host, config, id, base):
+def test_hooks_of_the_host_are_left_out(native, config, id, base):
     def change(spec):
         spec["hooks"] = {k: [{"path": "/bin/touch", "args": ["touch", str(base / f"hook-{k}")]}]
                          for k in ("prestart", "createRuntime", "poststart", "poststop")}
 
-    host.run(config(["/bin/true"], change), id)
+    native.run(config(["/bin/true"], change), id)
     assert not list(base.glob("hook-*"))
 
 
@@ -267,7 +302,7 @@ def test_many_execs_at_once(host, sleeper):
 def test_many_execs_one_after_the_other(host, sleeper):
     host.execute(sleeper, ["/bin/true"])
     before, memory = descriptors(host), resident(host)
-    for n in range(1000):
+    for n in range(big(host, 1000)):
         s = host.execute(sleeper, ["/bin/echo", "short"])
         assert s.exited["code"] == 0 and s.output[1] == b"short\n", n
     wait.until(lambda: descriptors(host) <= before, "descriptors are given back")
@@ -386,7 +421,7 @@ def test_without_a_pid_namespace_all_end_with_init(host, config, id):
 
     s = host.run(config(["/bin/sh", "-c", "setsid sleep 7654 >/dev/null 2>&1 & echo $!"], change), id)
     pid = int(s.output[1])
-    wait.until(lambda: not os.path.exists(f"/proc/{pid}"), "it has ended and was reaped")
+    wait.until(lambda: not host.runs(pid), "it has ended and was reaped")
 
 
 def test_orphans_are_reaped(host, config, id):
@@ -397,11 +432,7 @@ def test_orphans_are_reaped(host, config, id):
                     id).start()
     s.until(lambda s: b"done" in s.output[1])
 
-    def zombies():
-        children = open(f"/proc/{host.process.pid}/task/{host.process.pid}/children").read().split()
-        return [c for c in children if " Z " in open(f"/proc/{c}/stat").read()]
-
-    wait.until(lambda: not zombies(), "no zombies stay")
+    wait.until(lambda: not host.zombies(), "no zombies stay")
     host.ask("DELETE", id=id)
     assert s.run() == 137
 
@@ -415,13 +446,19 @@ def test_orphans_are_reaped(host, config, id):
     ("CREATE", {"id": "x" * 200, "config": "{}"}, "INVALID"), ("CREATE", {"id": "", "config": "{}"}, "INVALID"),
     ("CREATE", {"id": "a", "config": "{"}, "INVALID"), ("CREATE", {"id": "a", "config": "{}"}, "INVALID"),
     ("CREATE", {"id": "a", "config": "[" * 100000}, "INVALID"),
-    ("SETUP", {"version": 1, "hostname": "x"}, "UNSUPPORTED"), ("RESEED", {"entropy": b"1234"}, "UNSUPPORTED"),
-    ("POWER_OFF", {}, "UNSUPPORTED"),
-])
+], ids=count())
 def test_refused_requests(host, name, values, kind):
     with pytest.raises(Refused) as r:
         host.ask(name, **values)
     assert r.value.kind == kind and str(r.value)
+
+
+@pytest.mark.parametrize("name, values", [("SETUP", {"version": 1, "hostname": "x"}), ("POWER_OFF", {}),
+                                          ("RESEED", {"entropy": b"1234", "realtime_ns": 1})])
+def test_what_only_an_init_does(native, name, values):
+    with pytest.raises(Refused) as r:
+        native.ask(name, **values)
+    assert r.value.kind == "UNSUPPORTED"
 
 
 def test_delete_of_nothing_is_done(host, id):
@@ -452,7 +489,7 @@ def test_host_hangs_up_before_start(host, config, id):
     s = host.create(config(["/bin/sleep", "1000"]), id)
     pid = s.pid
     s.close()
-    wait.until(lambda: gone(host, id) and not os.path.exists(f"/proc/{pid}"), "it is removed")
+    wait.until(lambda: gone(host, id) and not host.runs(pid), "it is removed")
 
 
 def test_nonsense_ends_its_connection_alone(host, config, id):
@@ -478,15 +515,26 @@ def test_nonsense_ends_its_connection_alone(host, config, id):
     check_alive(host, config, id)
 
 
-@pytest.mark.parametrize("what", [frame("DATA", 0, b"x" * (agent.WINDOW + 1)), frame("DATA", 1, b"x"),
-                                  frame("WINDOW_MORE", 1, 1), frame("WINDOW_MORE", 1, 0xffffffff),
-                                  frame("WINDOW_MORE", 0, 1), frame("STATE", id="x"), frame("START"),
-                                  frame("EOF", 0) + frame("DATA", 0, b"x"), frame("SIGNAL", id="other", signo=9),
-                                  frame("SIGNAL"), struct.pack("<IHH", 0xffffffff, 2, 0)])
+NONSENSE = {
+    "past its window": frame("DATA", 0, b"x" * (agent.WINDOW + 1)),
+    "data of stdout": frame("DATA", 1, b"x"),
+    "a window nobody needs": frame("WINDOW_MORE", 1, 1),
+    "a window without end": frame("WINDOW_MORE", 1, 0xffffffff),
+    "a window of stdin": frame("WINDOW_MORE", 0, 1),
+    "another request": frame("STATE", id="x"),
+    "started twice": frame("START"),
+    "data after its end": frame("EOF", 0) + frame("DATA", 0, b"x"),
+    "a signal to another": frame("SIGNAL", id="other", signo=9),
+    "no signal": frame("SIGNAL"),
+    "no frame": struct.pack("<IHH", 0xffffffff, 2, 0),
+}
+
+
+@pytest.mark.parametrize("what", NONSENSE)
 def test_nonsense_within_a_session(host, config, id, what):
     """Past its window, on the wrong stream, at the wrong time: the host is taken for gone."""
     s = host.create(config(["/bin/sleep", "1000"]), id, stdin_open=True).start()
-    s.sock.sendall(what)
+    s.sock.sendall(NONSENSE[what])
     while s.recv():
         pass
     wait.until(lambda: gone(host, id), "what ran is killed")
@@ -543,3 +591,207 @@ def test_stopped_it_takes_its_containers_along(build, base, config, id):
 def test_not_by_hand(build):
     r = subprocess.run([build / "atoll-agent"], capture_output=True, text=True, timeout=60)
     assert r.returncode == 1 and "init of a microVM" in r.stderr
+
+
+# ---- a guest's init ------------------------------------------------------------------------------
+
+
+def without(*types):
+    def change(spec):
+        spec["linux"]["namespaces"] = [n for n in spec["linux"]["namespaces"] if n["type"] not in types]
+        if "uts" in types:
+            del spec["hostname"]
+    return change
+
+
+def test_name_and_clock(machine, config, id):
+    def look():
+        return machine.run(config(["/bin/sh", "-c", "hostname; date +%s"], without("uts")), id).output[1].split()
+
+    assert look()[0] == b"machine"
+    machine.setup(hostname="other", realtime_ns=2_000_000_000 * 10**9)
+    name, seconds = look()
+    assert name == b"other" and 0 <= int(seconds) - 2_000_000_000 < 600
+    machine.ask("RESEED", entropy=os.urandom(32), realtime_ns=time.time_ns())
+    name, seconds = look()
+    assert name == b"other" and abs(int(seconds) - time.time()) < 600
+    machine.setup(hostname="machine")
+
+
+def test_another_version_is_refused(machine):
+    with pytest.raises(Refused) as r:
+        machine.ask("SETUP", version=999)
+    assert r.value.kind == "UNSUPPORTED" and "999" in str(r.value)
+
+
+def test_network(machine, config, id):
+    """As described: a name, addresses, routes, an MTU; described again, nothing changes."""
+    lan = {"mac": MAC, "name": "lan0", "mtu": 1400,
+           "addresses": [{"address": "10.0.2.15/24", "broadcast": "10.0.2.255"}, {"address": "fd00::5/64"}],
+           "routes": [{"gateway": "10.0.2.2"}, {"to": "10.77.0.0/16", "metric": 7},
+                      {"to": "10.78.0.0/16", "gateway": "10.0.9.9", "on_link": True},
+                      {"to": "fd99::/32", "gateway": "fd00::1"}, {"to": "::/0", "gateway": "fd00::2"}]}
+    for _ in range(2):
+        machine.setup(interfaces=[lan])
+        # A namespace in the spec is the machine's own; so it is without one.
+        for change in (None, without("network")):
+            text = machine.run(config(["/bin/sh", "-c", "ip addr; ip route; ip -6 route"], change), id).output[1].decode()
+            assert re.search(r"lan0: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1400", text), text
+            assert "inet 10.0.2.15/24 brd 10.0.2.255" in text and "inet6 fd00::5/64 scope global" in text
+            assert not re.search("fd00::5.*tentative", text) and "inet 127.0.0.1/8" in text
+            assert "default via 10.0.2.2 dev lan0" in text and "10.78.0.0/16 via 10.0.9.9 dev lan0" in text
+            assert re.search(r"10.77.0.0/16 dev lan0 scope link\s+metric 7", text), text
+            assert "fd99::/32 via fd00::1 dev lan0" in text and "default via fd00::2 dev lan0" in text
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        s = machine.create(config(["/bin/sh", "-c", f"echo from the guest | nc 10.0.2.2 {port}"]), id).start()
+        server.settimeout(agent.WITHIN)
+        peer, _ = server.accept()
+        peer.settimeout(agent.WITHIN)
+        assert peer.recv(100) == b"from the guest\n"
+        peer.close()
+        s.run()
+        machine.ask("DELETE", id=id)
+
+
+@pytest.mark.parametrize("interface, kind, says", [
+    ({"mac": "02:00:00:00:00:99"}, "NOT_FOUND", "02:00:00:00:00:99"), ({"mac": "nonsense"}, "INVALID", "nonsense"),
+    ({"mac": MAC, "addresses": [{"address": "10.0.0.1/33"}]}, "INVALID", "10.0.0.1/33"),
+    ({"mac": MAC, "addresses": [{"address": "1.2.3.4/24", "peer": "::1"}]}, "INVALID", "::1"),
+    ({"mac": MAC, "routes": [{"to": "10.0.0.0/8", "gateway": "fd00::1"}]}, "INVALID", "10.0.0.0/8"),
+    ({"mac": MAC, "routes": [{}]}, "INVALID", "nowhere"), ({"mac": MAC, "name": "x" * 40}, "INVALID", MAC),
+], ids=count())
+def test_networks_that_cannot_be(machine, interface, kind, says):
+    with pytest.raises(Refused) as r:
+        machine.setup(interfaces=[interface])
+    assert r.value.kind == kind and says in str(r.value)
+
+
+def test_sysctls_of_the_network(machine, config, id):
+    def change(spec):
+        spec["linux"]["sysctl"] = {"net.ipv4.ip_unprivileged_port_start": "80"}
+
+    text = machine.run(config(["/bin/cat", "/proc/sys/net/ipv4/ip_unprivileged_port_start"], change), id).output[1]
+    assert text == b"80\n"
+    for key in ("net.ipv4.nothing", "net.ipv4...kernel.panic", "kernel.panic"):
+        with pytest.raises(Refused) as r:
+            machine.run(config(change=lambda spec: spec["linux"].update(sysctl={key: "1"})), id)
+        assert key[:8] in str(r.value)
+
+
+def test_user_namespace(machine, config, id):
+    def change(spec):
+        spec["linux"]["namespaces"].append({"type": "user"})
+        for kind in ("uidMappings", "gidMappings"):
+            spec["linux"][kind] = [{"containerID": 0, "hostID": 100000, "size": 65536}]
+
+    s = machine.run(config(["/bin/sh", "-c", "id -u; cat /proc/self/uid_map; ls /sys/class/net"], change), id)
+    lines = s.output[1].decode().split()
+    assert lines[:4] == ["0", "0", "100000", "65536"] and "lo" in lines, s.output
+
+
+def test_control_groups_are_the_containers(machine, config, id):
+    def change(spec):
+        spec["mounts"].append({"destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup",
+                               "options": ["ro", "nosuid", "noexec", "nodev"]})
+        spec["linux"]["resources"] = {"cpu": {"quota": 50000, "period": 100000}, "memory": {"limit": 32 * MIB},
+                                      "pids": {"limit": 9}}
+        spec["linux"]["cgroupsPath"] = "system.slice:docker:" + id  # the host's, of no meaning here
+
+    script = "cd /sys/fs/cgroup; cat cgroup.controllers cpu.max memory.max pids.max; cat /proc/self/cgroup"
+    s = machine.run(config(["/bin/sh", "-c", script], change), id)
+    lines = s.output[1].decode().splitlines()
+    assert {"cpu", "memory", "pids", "io"} <= set(lines[0].split()), s.output
+    assert lines[1:] == ["50000 100000", str(32 * MIB), "9", "0::/"]
+
+
+def test_labels_of_the_hosts_security_modules_are_left_out(machine, config, id):
+    def change(spec):
+        spec["process"]["apparmorProfile"] = "docker-default"
+        spec["process"]["selinuxLabel"] = "system_u:system_r:container_t:s0:c1"
+        spec["linux"]["mountLabel"] = "system_u:object_r:container_file_t:s0:c1"
+
+    s = machine.create(config(["/bin/sleep", "1000"], change), id).start()
+    assert machine.begin(id, ["/bin/true"], apparmorProfile="docker-default").run() == 0
+    machine.ask("DELETE", id=id)
+    assert s.run() == 137
+
+
+def test_root_of_a_disk(machine, config, id):
+    s = machine.run(config(["/bin/sh", "-c", "touch /x 2>&1; cat /etc/os-release; grep ' / ' /proc/self/mountinfo"]), id,
+                    lower="/dev/vda", lower_type="ext4")
+    text = s.output[1].decode()
+    assert "Read-only file system" in text and "ID=busybox" in text and " ext4 /dev/vda ro" in text
+
+
+def test_root_of_a_disk_and_what_was_changed(machine, config, id):
+    """An overlay; what was written stays in the upper directory, for the next container on it."""
+    machine.inside("mkdir -p /mnt/upper /mnt/work")  # below the root file system that the spy has
+    layers = {"lower": "/dev/vda", "lower_type": "ext4", "upper": f"{Guest.ROOTFS}/mnt/upper",
+              "work": f"{Guest.ROOTFS}/mnt/work"}
+    s = machine.run(config(["/bin/sh", "-c", "echo new > /etc/new; rm /etc/group; echo more >> /etc/passwd; ls -d /var"]), id,
+                    **layers)
+    assert s.exited["code"] == 0 and s.output[1] == b"/var\n", s.output
+    s = machine.run(config(["/bin/sh", "-c", "cat /etc/new; ls /etc; tail -n1 /etc/passwd"]), id, **layers)
+    assert s.output[1] == b"new\nnew\nos-release\npasswd\nmore\n", s.output
+    assert machine.inside("cat /mnt/upper/etc/new; ls -A /mnt/upper") == "new\netc\n"
+    machine.inside("rm -rf /mnt/upper /mnt/work")
+
+
+@pytest.mark.parametrize("layers, kind, says", [
+    ({"lower": "/dev/vdz", "lower_type": "ext4"}, "NOT_FOUND", "/dev/vdz"),
+    ({"lower": "/dev/vda", "lower_type": "nonsense"}, "NOT_FOUND", "nonsense"),
+    ({"lower": "/dev/vda", "lower_type": "erofs"}, "INVALID", "/dev/vda"),
+    ({"lower": "/dev/vda", "lower_type": "ext4", "upper": "/none", "work": "/none"}, "NOT_FOUND", "/none"),
+    ({"lower": "/dev/vda", "lower_type": "ext4", "upper": "/a:b", "work": "/c"}, "INVALID", "/a:b"),
+], ids=count())
+def test_roots_that_cannot_be(machine, config, id, layers, kind, says):
+    with pytest.raises(Refused) as r:
+        machine.create(config(), id, **layers)
+    assert r.value.kind == kind and says in str(r.value)
+    assert gone(machine, id)
+
+
+def test_the_machine_is_out_of_memory(machine, config, id):
+    """No limit but the machine's: the kernel takes the workload, never the agent."""
+    s = machine.run(config(["/bin/sh", "-c", "tail /dev/zero"]), id)
+    assert s.exited == {"code": 137, "oom": True}, s.output
+    check_alive(machine, config, id)
+
+
+def test_no_space_left(machine, config, id):
+    """Where the agent keeps what it needs is full: what it refuses it does again later."""
+    said = machine.inside("dd if=/dev/zero of=/fill bs=64k 2>/dev/null; echo more 2>&1 >> /fill; true")
+    try:
+        assert "No space left" in said
+        try:
+            check_alive(machine, config, id)
+        except Refused as e:
+            assert e.kind == "EXHAUSTED"
+        assert machine.ask("MACHINE_USAGE", "MACHINE_USAGE_IS")["memory_free_bytes"] > 0
+    finally:
+        machine.inside("rm -f /fill*")
+    check_alive(machine, config, id)
+
+
+def test_small(machine):
+    """The agent's own memory, after all of the above."""
+    assert resident(machine) < 8 * MIB
+    assert machine.look("comm").strip() == "init"
+
+
+def test_off(build, base, config, id):
+    """What runs is ended; the machine ends by itself."""
+    (base / "off").mkdir()
+    with Guest(build, base / "off", modules=["virtio_pci", "vmw_vsock_virtio_transport"]) as g:
+        assert g.hello["version"] == 1 and g.hello["kernel"] and g.hello["boot_ns"] > 0
+        s = g.create(config(["/bin/sleep", "1000"], lambda spec: spec["root"].update(path=Guest.ROOTFS)), id).start()
+        assert g.off() == 0
+        s.close()
+
+
+def test_what_a_machine_lacks_is_told(build, base):
+    (base / "lacks").mkdir()
+    with Guest(build, base / "lacks", modules=["virtio_pci", "vmw_vsock_virtio_transport"],
+               files=[("modules/999-broken.ko", 0o644, b"no module")]) as g:
+        assert len(g.hello["problems"]) == 1 and "999-broken.ko" in g.hello["problems"][0]

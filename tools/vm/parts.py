@@ -201,7 +201,7 @@ def uncompressed(bz_image):
 
 
 def cpio(dirs, files):
-    """A "newc" archive, see Linux's buffer-format.rst."""
+    """A "newc" archive, see Linux's buffer-format.rst. Files without a type in their mode are regular."""
     out = bytearray()
 
     def put(name, mode, data):
@@ -217,6 +217,6 @@ def cpio(dirs, files):
     for name in dirs:
         put(name, stat.S_IFDIR | 0o755, b"")
     for name, mode, data in files:
-        put(name, stat.S_IFREG | mode, data)
+        put(name, mode if stat.S_IFMT(mode) else stat.S_IFREG | mode, data)
     put("TRAILER!!!", 0, b"")
     return bytes(out)

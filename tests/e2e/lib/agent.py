@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """The host's side of proto/agent.h, for tests: messages as dicts, and sessions with their windows."""
 import json
+import os
 import select
 import socket
+import stat
 import struct
 import subprocess
 import time
+from pathlib import Path
 
-from . import wait
+from . import guest, images, wait
 
 WINDOW = 64 << 10
 HEADER = 8
@@ -351,6 +354,19 @@ class Native(Host):
                 assert time.monotonic() < deadline and self.process.poll() is None, self.text()
                 time.sleep(0.01)
 
+    def look(self, what, count=False):
+        """The text of a file of the agent's in procfs, or how many names a directory has."""
+        path = Path(f"/proc/{self.process.pid}", what)
+        return len(os.listdir(path)) if count else path.read_text()
+
+    def runs(self, pid):
+        return os.path.exists(f"/proc/{pid}")
+
+    def zombies(self):
+        """How many children of the agent have ended and are not reaped."""
+        children = self.look(f"task/{self.process.pid}/children").split()
+        return sum(" Z " in Path(f"/proc/{c}/stat").read_text() for c in children)
+
     def text(self):
         self.log.seek(0)
         return self.log.read().decode(errors="replace")
@@ -366,3 +382,66 @@ class Native(Host):
         self.process.terminate()
         assert self.process.wait(WITHIN) == 0, self.text()
         self.log.close()
+
+
+class Guest(Host):
+    """atoll-agent as the init of an emulated machine; a root file system for containers is at /rootfs."""
+
+    ROOTFS = "/rootfs"
+    MODULES = ["virtio_pci", "vmw_vsock_virtio_transport", "virtio_net", "virtio_blk", "virtio-rng", "fuse", "virtiofs",
+               "overlay", "erofs"]
+
+    def __init__(self, build, base, devices=(), fds=(), modules=MODULES, files=(), **machine):
+        kernel = guest.kernel(build)
+        root = [(f"rootfs/{h.name}", h.mode | (stat.S_IFDIR if h.isdir() else stat.S_IFLNK if h.issym() else
+                                                stat.S_IFREG), data or h.linkname.encode())
+                 for h, data in images.busybox_entries()]
+        initrd = guest.initramfs(kernel, build / "atoll-agent", modules, base,
+                                 [("rootfs", stat.S_IFDIR | 0o755, b""), *root, *files])
+        self.vsock = guest.Vsock(build, kernel, initrd, base / "vsock", devices, fds, **machine)
+        self.greeting = Link(self.vsock.forwarded())
+        self.hello = self.greeting.expect("HELLO")
+        self.spy = None
+
+    def connect(self):
+        sock = self.vsock.connect(1024)
+        assert sock, f"the agent does not listen: {self.vsock.machine.why()}"
+        return sock
+
+    def inside(self, script):
+        """What a shell in the guest says that sees all processes."""
+        if not self.spy:
+            config = images.spec(self.ROOTFS, ["/bin/sleep", "1000000"])
+            config["linux"]["namespaces"] = [n for n in config["linux"]["namespaces"] if n["type"] != "pid"]
+            self.spy = self.create(config, "spy").start()
+        s = self.execute("spy", ["/bin/sh", "-c", script], capabilities={
+            k: [*images.CAPS, "CAP_SYS_PTRACE"] for k in ("bounding", "effective", "permitted")})
+        assert s.exited["code"] == 0, s.output
+        return s.output[1].decode()
+
+    def look(self, what, count=False):
+        return int(self.inside(f"ls /proc/1/{what} | wc -l")) if count else self.inside(f"cat /proc/1/{what}")
+
+    def runs(self, pid):
+        return "yes" in self.inside(f"test -d /proc/{pid} && echo yes; true")
+
+    def zombies(self):
+        return int(self.inside("cat /proc/[0-9]*/status 2>/dev/null | grep -c '^State:.Z'; true"))
+
+    def setup(self, **values):
+        self.ask("SETUP", version=1, **values)
+
+    def off(self):
+        """It ends by itself."""
+        self.ask("POWER_OFF")
+        assert self.greeting.recv() is None
+        return self.vsock.machine.process.wait(WITHIN)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.spy:
+            self.spy.close()
+        self.greeting.close()
+        self.vsock.close()

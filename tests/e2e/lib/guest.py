@@ -20,6 +20,7 @@ sys.path.insert(0, str(TOP))
 
 from tools.vm import parts  # noqa: E402  (the path above finds it)
 
+READY = 1025  # the port of the host that a guest's program connects to
 # The kernel, several times over what it takes beside other suites.
 BOOT_S = 300
 APPEND = ("console=ttyS0 panic=-1 reboot=t cryptomgr.notests no_timer_check tsc=reliable "
@@ -134,3 +135,70 @@ class Device:
 
     def __exit__(self, *_):
         self.kill()
+
+
+def line(s):
+    got = b""
+    while not got.endswith(b"\n"):
+        byte = s.recv(1)
+        if not byte:
+            break
+        got += byte
+    return got
+
+
+class Vsock:
+    """A machine with a vsock device. Connections of the guest to READY come from forwarded()."""
+
+    def __init__(self, build, kernel_parts, initrd, directory, devices=(), fds=(), **machine):
+        directory.mkdir()
+        self.path = directory / "v"
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(str(self.path))
+            listener.listen(512)
+            self.forward, theirs = socket.socketpair()
+            self.device = Device(
+                build, "vsock", directory,
+                ["--cid", "3", "--listen", f"fd:{listener.fileno()}",
+                 "--forward", f"{READY}:fd:{theirs.fileno()}"],
+                [listener.fileno(), theirs.fileno()])
+            theirs.close()
+        fd = self.device.socket.fileno()
+        self.machine = Machine(
+            kernel_parts, initrd, directory,
+            ["-chardev", f"socket,id=v,fd={fd}", "-device",
+             "vhost-user-vsock-pci,chardev=v,disable-legacy=on", *devices], [fd, *fds], **machine)
+        self.device.socket.close()
+        self.forward.settimeout(BOOT_S)
+
+    def ready(self):
+        """Wait for the guest's own connection, after each of its boots."""
+        s = self.forwarded()
+        assert s.recv(6, socket.MSG_WAITALL) == b"ready\n"
+        s.close()
+        return self
+
+    def forwarded(self):
+        byte, fds, _, _ = socket.recv_fds(self.forward, 1, 4)
+        assert byte == b"C" and len(fds) == 1, self.machine.why()
+        s = socket.socket(fileno=fds[0])
+        s.settimeout(BOOT_S)
+        return s
+
+    def connect(self, port):
+        """A connection to the guest's port, or None: refused."""
+        s = socket.socket(socket.AF_UNIX)
+        s.settimeout(BOOT_S)
+        s.connect(str(self.path))
+        s.sendall(b"CONNECT %d\n" % port)
+        answer = line(s)
+        if not answer:
+            s.close()
+            return None
+        assert answer.startswith(b"OK ") and int(answer[3:]) >= 1 << 30
+        return s
+
+    def close(self):
+        self.machine.kill()
+        self.device.kill()
+        self.forward.close()
