@@ -151,6 +151,7 @@ def test_a_read_only_state_directory(build, base, big, new_atoll):
     whole(atoll)
 
 
+@pytest.mark.timeout(1200)  # a minute, beside nobody
 def test_the_same_day_gives_the_same_image(atoll, new_atoll):
     """Two bootstraps, with packages, in two places: one digest."""
     if not mirror.reachable():
