@@ -66,6 +66,15 @@ static void date_of(int64_t days, unsigned *ret_year, unsigned *ret_month, unsig
 	*ret_year = (unsigned) (year + era * 400) + (*ret_month <= 2);
 }
 
+/* Exactly n digits and a character after them; returns what follows. */
+static char *put_digits(char *to, unsigned v, int n, char after)
+{
+	for (int i = n; i-- > 0; v /= 10)
+		to[i] = (char) ('0' + v % 10);
+	to[n] = after;
+	return to + n + 1;
+}
+
 void clock_rfc3339(nsec_t wall, char ret_text[static CLOCK_RFC3339_MAX])
 {
 	nsec_t seconds = wall / NSEC_PER_SEC, fraction = wall % NSEC_PER_SEC;
@@ -86,9 +95,15 @@ void clock_rfc3339(nsec_t wall, char ret_text[static CLOCK_RFC3339_MAX])
 		days--;
 	}
 	date_of(days, &year, &month, &day);
-	(void) snprintf(ret_text, CLOCK_RFC3339_MAX, "%04u-%02u-%02uT%02u:%02u:%02u.%09uZ",
-			year % 10000u, month, day, (unsigned) (rest / 3600),
-			(unsigned) (rest / 60 % 60), (unsigned) (rest % 60), (unsigned) fraction);
+	char *p = put_digits(ret_text, year % 10000u, 4, '-');
+
+	p = put_digits(p, month, 2, '-');
+	p = put_digits(p, day, 2, 'T');
+	p = put_digits(p, (unsigned) (rest / 3600), 2, ':');
+	p = put_digits(p, (unsigned) (rest / 60 % 60), 2, ':');
+	p = put_digits(p, (unsigned) (rest % 60), 2, '.');
+	p = put_digits(p, (unsigned) fraction, 9, 'Z');
+	*p = '\0';
 }
 
 /* Exactly `n` digits off the front of *s. */

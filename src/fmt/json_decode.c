@@ -206,6 +206,23 @@ static int check_unknown(const struct json *v, const struct json_table *t, const
 	return 0;
 }
 
+/*
+ * "a.b" of "a" and "b", cut at its end where it is too long. Made for each member that is there, in
+ * case it is wrong: snprintf() would be most of what decoding costs.
+ */
+static void member_path(char to[static PATH_MAX_BYTES], const char *path, const char *key)
+{
+	size_t n = 0;
+
+	for (const char *p = path; *p && n < PATH_MAX_BYTES - 1;)
+		to[n++] = *p++;
+	if (n > 0 && n < PATH_MAX_BYTES - 1)
+		to[n++] = '.';
+	for (const char *p = key; *p && n < PATH_MAX_BYTES - 1;)
+		to[n++] = *p++;
+	to[n] = '\0';
+}
+
 int json_decode(struct arena *a, const struct json *v, const struct json_table *table, void *to,
 		const char *path, struct err *e)
 {
@@ -222,12 +239,13 @@ int json_decode(struct arena *a, const struct json *v, const struct json_table *
 		const struct json_field *f = &table->fields[i];
 		const struct json *m = json_get(v, f->key);
 
-		(void) snprintf(at, sizeof(at), "%s%s%s", path, dot, f->key);
 		if (!m || m->type == JSON_NULL) {
 			if (f->flags & JSON_REQUIRED)
-				return err_set(e, ERR_INVALID, EINVAL, "%s: missing", at);
+				return err_set(e, ERR_INVALID, EINVAL, "%s%s%s: missing", path, dot,
+					       f->key);
 			continue;
 		}
+		member_path(at, path, f->key);
 		if (f->flags & JSON_REFUSED)
 			return err_set(e, ERR_UNSUPPORTED, EOPNOTSUPP, "%s: not supported", at);
 		r = decode_field(a, f, m, to, at, e);

@@ -224,20 +224,24 @@ int container_load(struct instance *in, int state_fd, struct err *e)
 	return rec.bundle ? load_hooks(c, rec.bundle, rec.config, e) : 0;
 }
 
+/* In as few steps as there can be: a list asks it of each. */
 static bool frozen_at(const char *dir, bool unified)
 {
 	auto_fd int fd = FD_NONE;
-	char file[GROUPS_PATH_MAX + 20], text[16];
+	char file[GROUPS_PATH_MAX + 20], text[256];
+	uint64_t frozen = 0;
+	ssize_t n;
 
 	if (!dir)
 		return false;
-	if (!unified) { /* in one step */
-		(void) snprintf(file, sizeof(file), "%s/freezer.state", dir);
-		fd = open(file, O_RDONLY | O_CLOEXEC);
-		return fd >= 0 && read(fd, text, sizeof(text)) > 0 && text[0] != 'T';
-	}
-	fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	return fd >= 0 && cgroup_frozen(fd, unified) > 0;
+	(void) snprintf(file, sizeof(file), "%s/%s", dir,
+			unified ? "cgroup.events" : "freezer.state");
+	fd = open(file, O_RDONLY | O_CLOEXEC);
+	n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+	if (n <= 0)
+		return false;
+	text[n] = '\0';
+	return unified ? cgroup_stat_get(text, "frozen", &frozen) == 0 && frozen : text[0] != 'T';
 }
 
 /* By the directories in the record; by all that groups_load finds where those have no usual name.
