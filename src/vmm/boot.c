@@ -20,8 +20,7 @@
 
 static int too_big(struct err *e)
 {
-	return err_set(e, ERR_INVALID, ENOMEM,
-		       "the initial RAM file system does not fit into the guest's memory");
+	return err_set(e, ERR_INVALID, ENOMEM, "does not fit into the guest's memory");
 }
 
 /* At the top of low memory, where it is out of the kernel's way. */
@@ -33,10 +32,9 @@ static int load_initrd(int fd, struct ram *r, uint64_t from, uint64_t *ret_at, u
 	uint8_t *to;
 
 	if (fstat(fd, &st) < 0)
-		return err_sys(e, errno, "read the initial RAM file system");
+		return err_sys(e, errno, "cannot be read");
 	if (!S_ISREG(st.st_mode))
-		return err_set(e, ERR_INVALID, EINVAL,
-			       "the initial RAM file system is no regular file");
+		return err_set(e, ERR_INVALID, EINVAL, "is no regular file");
 	n = (uint64_t) st.st_size;
 	if (n > ram_low_end(r) - LAYOUT_KERNEL_MIN)
 		return too_big(e);
@@ -52,7 +50,7 @@ static int load_initrd(int fd, struct ram *r, uint64_t from, uint64_t *ret_at, u
 		if (got < 0 && errno == EINTR)
 			continue;
 		if (got < 0)
-			return err_sys(e, errno, "read the initial RAM file system");
+			return err_sys(e, errno, "cannot be read");
 		if (got == 0) /* it was cut since */
 			break;
 		done += (uint64_t) got;
@@ -109,7 +107,7 @@ int boot_load(const struct boot *b, struct ram *r, uint32_t *ret_entry, struct e
 	struct kernel k;
 
 	if (kernel_load(b->kernel_fd, &r->memory, &k, e) < 0)
-		return -1;
+		return err_ctx(e, "--kernel");
 	if (b->initrd_fd >= 0 && load_initrd(b->initrd_fd, r, k.end, &initrd, &initrd_n, e) < 0)
 		return -1;
 	if (put_acpi(&b->acpi, r, &rsdp, e) < 0)

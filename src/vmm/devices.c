@@ -3,11 +3,15 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 
+#include "base/le.h"
+#include "vhost/frontend.h"
 #include "virtio/balloon.h"
 #include "virtio/block.h"
 #include "virtio/console.h"
 #include "virtio/entropy.h"
+#include "virtio/net.h"
 #include "virtio/vsock.h"
 #include "vmm/machine.h"
 #include "vmm/open.h"
@@ -36,6 +40,31 @@ static int add_disks(struct machine *m, const struct options *o, struct err *e)
 	return 0;
 }
 
+/* Served by another process (virtio 1.2, 5.11): a queue for what must not wait, one for requests.
+ */
+static int add_fs(struct machine *m, const struct options *o, struct err *e)
+{
+	uint8_t config[FS_TAG_BYTES + 4] = { 0 };
+	const struct vhost_frontend_config c = {
+		.id = VIRTIO_ID_IS_FS,
+		.name = "fs",
+		.queues_n = 2,
+		.queue_size_max = QUEUE_SIZE_MAX,
+		.config = config,
+		.config_n = sizeof(config),
+	};
+	int fd;
+
+	if (!o->fs.tag.n)
+		return 0;
+	memcpy(config, o->fs.tag.p, o->fs.tag.n);
+	store_le32(config + FS_TAG_BYTES, 1);
+	fd = open_connected(&o->fs.socket, "--fs", e);
+	if (fd < 0)
+		return -1;
+	return add(m, vhost_frontend_new(&m->loop, &m->ram.memory, fd, &c, e), "--fs", e);
+}
+
 static int add_console(struct machine *m, const struct options *o, struct err *e)
 {
 	int fd;
@@ -54,6 +83,23 @@ static int add_balloon(struct machine *m, const struct options *o, struct err *e
 		return 0;
 	m->balloon = balloon_new(&m->loop, &m->ram.memory, e);
 	return add(m, m->balloon, "--balloon", e);
+}
+
+static int add_nets(struct machine *m, const struct options *o, struct err *e)
+{
+	for (size_t i = 0; i < o->nets_n; i++) {
+		const struct net_option *n = &o->nets[i];
+		struct net_config c = { .kind = n->kind, .mtu = n->mtu };
+
+		memcpy(c.mac, n->mac, sizeof(c.mac));
+		c.fd = n->kind == LINK_STREAM ? open_connected(&n->file, "--net", e)
+					      : open_file(&n->file, O_RDWR, "--net", e);
+		if (c.fd < 0)
+			return -1;
+		if (add(m, net_new(&m->loop, &m->ram.memory, &c, e), "--net", e) < 0)
+			return -1;
+	}
+	return 0;
 }
 
 static int add_vsock(struct machine *m, const struct options *o, struct err *e)
@@ -81,10 +127,8 @@ static int add_vsock(struct machine *m, const struct options *o, struct err *e)
 
 int devices_add(struct machine *m, const struct options *o, struct err *e)
 {
-	if (o->nets_n || o->fs.tag.n)
-		return err_set(e, ERR_UNSUPPORTED, ENOTSUP, "--net and --fs are not in this build");
-	if (add_disks(m, o, e) < 0 || add_vsock(m, o, e) < 0 || add_console(m, o, e) < 0 ||
-	    add_balloon(m, o, e) < 0)
+	if (add_disks(m, o, e) < 0 || add_nets(m, o, e) < 0 || add_vsock(m, o, e) < 0 ||
+	    add_fs(m, o, e) < 0 || add_console(m, o, e) < 0 || add_balloon(m, o, e) < 0)
 		return -1;
 	return add(m, entropy_new(&m->loop, &m->ram.memory, e), "entropy", e);
 }

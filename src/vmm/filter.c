@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <linux/audit.h>
+#include <linux/if_tun.h>
 #include <linux/kvm.h>
 #include <linux/seccomp.h>
 #include <sys/mman.h>
@@ -46,6 +47,9 @@ static const struct seccomp_condition is_clock[] = {
 static const struct seccomp_condition is_signal_msi[] = {
 	{ .arg = 1, .op = SECCOMP_EQ, .value = KVM_SIGNAL_MSI }
 };
+static const struct seccomp_condition is_tap_offload[] = {
+	{ .arg = 1, .op = SECCOMP_EQ, .value = TUNSETOFFLOAD }
+};
 
 /* What every thread does: wait for others, wake the loop, take a signal, say why it ends. */
 static const struct seccomp_rule every[] = {
@@ -59,6 +63,7 @@ static const struct seccomp_rule vcpu[] = {
 };
 static const struct seccomp_rule loop[] = {
 	ALLOW_IF(ioctl, is_signal_msi),
+	ALLOW_IF(ioctl, is_tap_offload),
 	ALLOW(read),
 	ALLOW(close),
 	ALLOW(epoll_wait),

@@ -10,6 +10,8 @@
 #include "vmm/hypervisor.h"
 #include "vmm/ram.h"
 
+#define NET_MTU_MIN 68 /* of IPv4 */
+
 const char options_help[] =
 	"Usage: atoll-vmm --kernel FILE [OPTION...]\n"
 	"\n"
@@ -21,7 +23,7 @@ const char options_help[] =
 	"  --memory BYTES[K|M|G]  memory (default 512M)\n"
 	"  --cpus N               processors, 1 to 16 (default 1)\n"
 	"  --disk FILE[,ro]       a disk of raw bytes; may be repeated: vda, vdb, ...\n"
-	"  --net KIND=FILE,mac=AA:BB:CC:DD:EE:FF\n"
+	"  --net KIND=FILE,mac=AA:BB:CC:DD:EE:FF[,mtu=N]\n"
 	"                         a network device; KIND: tap, packet or stream; may be repeated\n"
 	"  --vsock cid=N,listen=FILE[,forward=PORT:FILE]...\n"
 	"                         sockets between host and guest\n"
@@ -108,10 +110,13 @@ static int parse_disk(struct str v, struct options *o)
 
 static int parse_net(struct str v, struct options *o)
 {
-	static const char *const kinds[] = { "tap", "packet", "stream" };
+	static const char *const kinds[] = {
+		[LINK_TAP] = "tap", [LINK_PACKET] = "packet", [LINK_STREAM] = "stream"
+	};
 	struct net_option n = { .file.fd = FD_NONE };
 	struct str key, value;
 	bool mac = false;
+	uint32_t mtu;
 
 	if (o->nets_n == OPTION_NETS_MAX)
 		return -E2BIG;
@@ -124,10 +129,16 @@ static int parse_net(struct str v, struct options *o)
 			mac = true;
 			continue;
 		}
+		if (str_is(key, "mtu")) {
+			if (num_parse_u32(value, NET_MTU_MIN, UINT16_MAX, &mtu) < 0)
+				return -EINVAL;
+			n.mtu = (uint16_t) mtu;
+			continue;
+		}
 		for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
 			if (str_is(key, kinds[i])) {
 				known = true;
-				n.kind = (enum net_option_kind) i;
+				n.kind = (enum link_kind) i;
 			}
 		if (!known || file_option_given(&n.file) || parse_file(value, &n.file) < 0)
 			return -EINVAL;
@@ -183,7 +194,7 @@ static int parse_fs(struct str v, struct options *o)
 	if (o->fs.tag.n)
 		return -E2BIG;
 	while (next_pair(&v, &key, &value)) {
-		if (str_is(key, "tag") && value.n && value.n <= 36)
+		if (str_is(key, "tag") && value.n && value.n <= FS_TAG_BYTES)
 			f.tag = value;
 		else if (!str_is(key, "socket") || parse_file(value, &f.socket) < 0)
 			return -EINVAL;

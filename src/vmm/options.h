@@ -11,23 +11,24 @@
 
 #include "base/err.h"
 #include "base/str.h"
+#include "virtio/link.h"
 
 #define OPTION_DISKS_MAX    8
 #define OPTION_NETS_MAX	    8
 #define OPTION_FORWARDS_MAX 8
 #define OPTION_FD_MAX	    65535
+#define FS_TAG_BYTES	    36 /* virtio 1.2, 5.11.4 */
 
 struct file_option {
 	struct str path; /* empty: not given, or a descriptor */
 	int fd;		 /* borrowed; FD_NONE: a path */
 };
 
-enum net_option_kind { NET_OPTION_TAP, NET_OPTION_PACKET, NET_OPTION_STREAM };
-
 struct net_option {
-	enum net_option_kind kind;
+	enum link_kind kind;
 	struct file_option file;
 	uint8_t mac[6];
+	uint16_t mtu; /* 0: not given */
 };
 
 struct disk_option {

@@ -33,10 +33,10 @@ static void test_all(void)
 	CHECK(o.disks[1].file.fd == 7 && !o.disks[1].read_only);
 	CHECK_STR(o.append, "x y");
 	CHECK(!o.jail && str_is(o.kvm.path, "/dev/kvm") && !file_option_given(&o.serial));
-	CHECK(PARSE("--kernel", "k", "--net", "packet=fd:3,mac=02:00:00:00:aB:01", "--vsock",
-		    "cid=3,listen=fd:0,forward=1025:fd:9,forward=5:/p", "--fs",
+	CHECK(PARSE("--kernel", "k", "--net", "packet=fd:3,mac=02:00:00:00:aB:01,mtu=1400",
+		    "--vsock", "cid=3,listen=fd:0,forward=1025:fd:9,forward=5:/p", "--fs",
 		    "tag=atoll,socket=/s") == 0);
-	CHECK(o.jail && o.nets_n == 1 && o.nets[0].kind == NET_OPTION_PACKET);
+	CHECK(o.jail && o.nets_n == 1 && o.nets[0].kind == LINK_PACKET && o.nets[0].mtu == 1400);
 	CHECK(memcmp(o.nets[0].mac, "\x02\0\0\0\xab\x01", 6) == 0);
 	CHECK(o.vsock.cid == 3 && o.vsock.listen.fd == 0 && o.vsock.forwards_n == 2);
 	CHECK(o.vsock.forwards[0].port == 1025 && o.vsock.forwards[0].file.fd == 9);
@@ -60,6 +60,7 @@ static void test_refused(void)
 	CHECK(PARSE("--kernel", "k", "--disk", "fd:x") < 0);
 	CHECK(PARSE("--kernel", "k", "--disk", "fd:-1") < 0);
 	CHECK(PARSE("--kernel", "k", "--net", "tap=fd:3") < 0);
+	CHECK(PARSE("--kernel", "k", "--net", "tap=fd:3,mac=02:00:00:00:00:01,mtu=67") < 0);
 	CHECK(PARSE("--kernel", "k", "--net", "tap=fd:3,mac=01:00:00:00:00:01") < 0);
 	CHECK(PARSE("--kernel", "k", "--net", "tap=fd:3,tap=fd:4,mac=02:00:00:00:00:01") < 0);
 	CHECK(PARSE("--kernel", "k", "--vsock", "cid=2,listen=a") < 0);
