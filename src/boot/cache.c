@@ -41,16 +41,25 @@ static int write_record(int dirfd, const struct prepared *p)
 			     : -EFBIG;
 }
 
-bool cache_has(int cache_fd, const char *hex)
+/* Gives the directory and its record; a negative number: there is none. */
+static int open_record(int cache_fd, const char *hex, struct prepared *ret)
 {
 	auto_fd int dirfd = openat(cache_fd, hex, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	auto_buf struct buf text = BUF_INIT(PREPARED_RECORD_MAX);
-	char boot[PROCESS_BOOT_ID_MAX] = "";
-	struct prepared p;
 
 	if (dirfd < 0 || file_read(dirfd, PREPARED_RECORD, &text) < 0 ||
-	    prepared_read(buf_str(&text), &p) < 0 ||
-	    !looks_good(dirfd, PREPARED_VMLINUX, &p.vmlinux) ||
+	    prepared_read(buf_str(&text), ret) < 0)
+		return -ENOENT;
+	return take_fd(&dirfd);
+}
+
+bool cache_has(int cache_fd, const char *hex)
+{
+	char boot[PROCESS_BOOT_ID_MAX] = "";
+	struct prepared p;
+	auto_fd int dirfd = open_record(cache_fd, hex, &p);
+
+	if (dirfd < 0 || !looks_good(dirfd, PREPARED_VMLINUX, &p.vmlinux) ||
 	    !looks_good(dirfd, PREPARED_INITRAMFS, &p.initramfs))
 		return false;
 	if (process_boot_id(boot) == 0 && streq(boot, p.boot))
@@ -96,8 +105,15 @@ int cache_lock(int cache_fd, int *ret_lock_fd, struct err *e)
 	return 0;
 }
 
-static int write_file(int dirfd, const char *name, struct str content, struct prepared_file *ret,
-		      struct err *e)
+static struct prepared_file file_of(struct str content)
+{
+	struct prepared_file f = { .size = content.n };
+
+	(void) SHA256((const unsigned char *) content.p, content.n, f.digest.b);
+	return f;
+}
+
+static int write_file(int dirfd, const char *name, struct str content, struct err *e)
 {
 	static const struct timespec never[2] = {};
 	auto_fd int fd = openat(dirfd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0400);
@@ -105,24 +121,50 @@ static int write_file(int dirfd, const char *name, struct str content, struct pr
 
 	if (r == 0 && futimens(fd, never) < 0)
 		r = -errno;
-	if (r < 0)
-		return err_sys(e, -r, "write the prepared %s", name);
-	ret->size = content.n;
-	(void) SHA256((const unsigned char *) content.p, content.n, ret->digest.b);
-	return 0;
+	return r < 0 ? err_sys(e, -r, "write the prepared %s", name) : 0;
 }
 
-static int fill(int dirfd, struct prepared *p, struct str vmlinux, struct str initramfs,
-		struct err *e)
+/*
+ * The same kernel with another agent (an update of ours) shares the larger file. Only with one that
+ * is known to be good: of this boot, and with the digest that is wanted.
+ */
+static bool link_vmlinux(int cache_fd, int dirfd, const struct prepared *p)
 {
-	int r = write_file(dirfd, PREPARED_VMLINUX, vmlinux, &p->vmlinux, e);
+	auto_dir DIR *d = dir_open(cache_fd, ".");
+	struct digest name;
+	struct dirent *entry;
 
-	if (r == 0)
-		r = write_file(dirfd, PREPARED_INITRAMFS, initramfs, &p->initramfs, e);
-	if (r < 0)
-		return r;
+	while (d && p->boot[0] && (entry = dir_next(d))) {
+		struct prepared other;
+
+		if (digest_parse_hex(str_of(entry->d_name), &name) < 0)
+			continue;
+		auto_fd int from = open_record(cache_fd, entry->d_name, &other);
+		/* File systems without links get a file each. */
+		if (from >= 0 && streq(other.boot, p->boot) &&
+		    digest_eq(&other.vmlinux.digest, &p->vmlinux.digest) &&
+		    looks_good(from, PREPARED_VMLINUX, &p->vmlinux) &&
+		    linkat(from, PREPARED_VMLINUX, dirfd, PREPARED_VMLINUX, 0) == 0)
+			return true;
+	}
+	return false;
+}
+
+static int fill(int cache_fd, int dirfd, struct prepared *p, struct str vmlinux,
+		struct str initramfs, struct err *e)
+{
+	int r = 0;
+
 	if (process_boot_id(p->boot) < 0)
 		p->boot[0] = '\0';
+	p->vmlinux = file_of(vmlinux);
+	p->initramfs = file_of(initramfs);
+	if (!link_vmlinux(cache_fd, dirfd, p))
+		r = write_file(dirfd, PREPARED_VMLINUX, vmlinux, e);
+	if (r == 0)
+		r = write_file(dirfd, PREPARED_INITRAMFS, initramfs, e);
+	if (r < 0)
+		return r;
 	r = write_record(dirfd, p);
 	return r < 0 ? err_sys(e, -r, "write the record of a prepared kernel") : 0;
 }
@@ -139,7 +181,7 @@ int cache_make(int cache_fd, const char *hex, struct prepared *p, struct str vml
 	if (dirfd < 0)
 		r = err_sys(e, errno, "make a directory for a prepared kernel");
 	if (r == 0)
-		r = fill(dirfd, p, vmlinux, initramfs, e);
+		r = fill(cache_fd, dirfd, p, vmlinux, initramfs, e);
 	if (r == 0 && renameat(cache_fd, hex, cache_fd, PREPARED_NEW "damaged") < 0 &&
 	    errno != ENOENT)
 		r = err_sys(e, errno, "set a damaged kernel aside");

@@ -299,6 +299,13 @@ def test_what_it_is_made_of_names_it(prepare, place):
     kernel.write_bytes(kernel.read_bytes() + b"\0")
     names.append(prepare(kernel))
     assert len(set(names)) == 4 and kernels.prepared(place / "cache") == sorted(names)
+    # The kernel itself is there once.
+    assert len({os.stat(place / "cache" / n / "vmlinux").st_ino for n in names}) == 1
+    # And damaged once for all; nobody takes it from another then.
+    want = (place / "cache" / names[0] / "vmlinux").read_bytes()
+    os.truncate(place / "cache" / names[0] / "vmlinux", 5)
+    assert prepare(kernel) == names[3]
+    assert (place / "cache" / names[3] / "vmlinux").read_bytes() == want
 
 
 def test_full_disk(start, place):
