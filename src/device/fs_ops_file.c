@@ -14,7 +14,7 @@
 #include "base/clock.h"
 #include "device/fs_session.h"
 
-#define SETTLED_NS  INT64_C(100000000)	 /* coarser than any file system's clock */
+#define SETTLED_NS  INT64_C(3000000000)	 /* coarser than the times of any file system (FAT: 2 s) */
 #define COPY_MAX    (UINT64_C(16) << 20) /* at once: others wait meanwhile */
 #define PUNCH_MODES (FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE)
 #define CIFS_MAGIC  0xff534d42

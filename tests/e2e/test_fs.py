@@ -12,10 +12,10 @@ import subprocess
 import pytest
 
 from lib import guest, wait
+from lib import shares as shares_of
+from lib.shares import Shares
 
 TIMEOUT_S = 300
-MODULES = ["virtio_pci", "virtiofs", "overlay"]
-BUSYBOX = "/bin/busybox"
 
 pytestmark = pytest.mark.timeout(1800)
 
@@ -32,73 +32,7 @@ def program(base):
 
 @pytest.fixture(scope="module")
 def initrd(parts, program, base):
-    with open(BUSYBOX, "rb") as f:
-        files = [("busybox", 0o755, f.read())]
-    return guest.initramfs(parts, program, MODULES, base, files)
-
-
-class Shares:
-    """
-    A machine with shares; name -> (path, read-only). `ctl` is the one commands go through. limit:
-    descriptors the server may have.
-    """
-
-    def __init__(self, build, parts, initrd, directory, shares, limit=None):
-        directory.mkdir(exist_ok=True)
-        self.ctl = directory / "ctl"
-        self.ctl.mkdir()
-        self.commands = 0
-        fds, options = [], []
-        for name, (path, read_only) in {"ctl": (self.ctl, False), **shares}.items():
-            fds.append(os.open(path, os.O_PATH))
-            options += ["--share", f"{name}=fd:{fds[-1]}{',ro' if read_only else ''}"]
-        self.device = guest.Device(build, "fs", directory, options, fds,
-                                   ["prlimit", f"--nofile={limit}"] if limit else [])
-        for fd in fds:
-            os.close(fd)
-        fd = self.device.socket.fileno()
-        self.machine = guest.Machine(
-            parts, initrd, directory,
-            ["-chardev", f"socket,id=f,fd={fd}", "-device",
-             "vhost-user-fs-pci,chardev=f,tag=atoll,queue-size=1024"], [fd])
-        self.device.socket.close()
-
-    def send(self, script):
-        """Its number."""
-        n = self.commands
-        self.commands += 1
-        temporary = self.ctl / f"new-{n}"
-        temporary.write_text(script)
-        temporary.rename(self.ctl / f"cmd-{n}")
-        return n
-
-    def answer(self, n):
-        """Status and output."""
-        out = self.ctl / f"out-{n}"
-
-        def there():
-            assert self.machine.process.poll() is None, self.machine.why()
-            assert self.device.process.poll() is None, self.device.ended()
-            return out.exists()
-        try:
-            wait.until(there, "an answer from the machine", TIMEOUT_S + guest.BOOT_S)
-        except AssertionError as ex:
-            raise AssertionError(f"{ex}\n{self.machine.why()}") from None
-        text = out.read_text(errors="surrogateescape")
-        said, status = text.rsplit("status ", 1)
-        return int(status), said
-
-    def run(self, script):
-        return self.answer(self.send(script))
-
-    def ok(self, script):
-        status, said = self.run(script)
-        assert status == 0, said
-        return said
-
-    def close(self):
-        self.machine.kill()
-        self.device.kill()
+    return shares_of.initramfs(parts, program, base)
 
 
 @pytest.fixture(scope="module")
@@ -292,3 +226,58 @@ def test_more_files_than_descriptors(build, parts, initrd, base):
         assert s.ok("cat /s/rw/d3/f33") == "3 33\n"
     finally:
         s.close()
+
+
+def test_an_ordinary_users_server(build, parts, initrd, base):
+    """Without privileges it serves what its user may, in his name."""
+    directory = base / "user"
+    directory.mkdir()
+    rw, kept = directory / "rw", directory / "kept"
+    for d in (rw, kept):
+        d.mkdir()
+    kept.chmod(0o755)
+    (kept / "f").write_text("root's\n")
+    os.chown(rw, 12345, 12345)
+    s = Shares(build, parts, initrd, directory, {"rw": (rw, False), "kept": (kept, False)},
+               user=12345)
+    try:
+        assert s.ok("cd /s/rw; echo text > f; mkdir d; mv f d/g; ln d/g d/h; ln -s x d/l; cat d/h; "
+                    "cat /s/kept/f") == "text\nroot's\n"
+        st = (rw / "d" / "g").stat()
+        assert (st.st_uid, st.st_gid, st.st_nlink) == (12345, 12345, 2)
+        said = s.run("echo x >> /s/kept/f; touch /s/kept/new")[1]
+        assert said.count("ermission denied") == 2, said
+        assert (kept / "f").read_text() == "root's\n"
+        with open(f"/proc/{s.device.process.pid}/status", encoding="ascii") as f:
+            assert re.search(r"Uid:\s*12345\s+12345\s", f.read())
+    finally:
+        s.close()
+
+
+def test_file_systems_below_a_share(build, parts, initrd, base):
+    """Are seen, their files are taken for no others, and nothing is moved or linked across."""
+    directory = base / "below"
+    directory.mkdir()
+    rw = directory / "rw"
+    (rw / "a").mkdir(parents=True)
+    (rw / "b").mkdir()
+    mounted = []
+    try:
+        for name in ("a", "b"):
+            subprocess.run(["mount", "-t", "tmpfs", "t", rw / name], check=True)
+            mounted.append(rw / name)
+            (rw / name / "f").write_text(f"in {name}\n")
+            (rw / name / "g").write_text(f"also in {name}\n")
+        s = Shares(build, parts, initrd, directory, {"rw": (rw, False)})
+        try:
+            assert s.ok("cd /s/rw; cat */*") == "in a\nalso in a\nin b\nalso in b\n"
+            numbers = s.ok("find /s/rw -exec stat -c %i {} +").split()
+            assert len(set(numbers)) == len(numbers) == 7
+            said = s.ok("cd /s/rw; ln a/f b/h; mv a/f b/moved; cat b/moved; rmdir a; ls a; true")
+            assert "ross-device" in said and "in a\n" in said and "busy" in said.lower(), said
+            assert (rw / "b" / "moved").read_text() == "in a\n"
+        finally:
+            s.close()
+    finally:
+        for path in mounted:
+            subprocess.run(["umount", path], check=True)
