@@ -43,7 +43,7 @@ def leaves_nothing(request):
     yield
     try:
         if not request.node.stash.get(FAILED, False):  # else it came to no end at which it clears up
-            wait.until(lambda: kept() <= before, "what removes itself", 30)
+            wait.until(lambda: kept() <= before, "what removes itself")
     except AssertionError:
         pytest.fail("left behind: " + ", ".join(map(str, sorted(kept() - before))), pytrace=False)
     finally:
