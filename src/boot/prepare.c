@@ -6,6 +6,7 @@
 #define OPENSSL_SUPPRESS_DEPRECATED
 #include <openssl/sha.h>
 #include <stdio.h>
+#include <sys/prctl.h>
 
 #include "base/auto.h"
 #include "boot/cache.h"
@@ -14,6 +15,7 @@
 #include "boot/modules.h"
 #include "fmt/cpio.h"
 #include "fmt/vmlinux.h"
+#include "sys/caps.h"
 
 #define KERNEL_MAX    ((size_t) 512 << 20) /* compressed or not */
 #define AGENT_MAX     ((size_t) 64 << 20)
@@ -149,6 +151,20 @@ static void name_of(const struct work *w, char ret_hex[static DIGEST_HEX_MAX])
 	digest_hex(&d, ret_hex);
 }
 
+/*
+ * From here on bytes are decompressed and taken apart, and only the cache's own files, which are
+ * the caller's, are written: no capability is needed for either.
+ */
+static int drop_capabilities(struct err *e)
+{
+	const struct caps none = {};
+	int r = caps_set(&none);
+
+	if (r == 0 && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		r = -errno;
+	return r < 0 ? err_sys(e, -r, "drop capabilities") : 0;
+}
+
 static int make(const struct prepare *p, struct work *w, int cache_fd, const char *hex,
 		struct err *e)
 {
@@ -159,7 +175,9 @@ static int make(const struct prepare *p, struct work *w, int cache_fd, const cha
 
 	if (r < 0 || cache_has(cache_fd, hex)) /* another one was here first */
 		return r;
-	r = unpack_kernel(p, w, &vmlinux, e);
+	r = drop_capabilities(e);
+	if (r == 0)
+		r = unpack_kernel(p, w, &vmlinux, e);
 	if (r == 0)
 		r = pack_initramfs(w, e);
 	if (r < 0)

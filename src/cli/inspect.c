@@ -9,6 +9,7 @@
 #include "cli/image.h"
 #include "cli/verbs.h"
 #include "fmt/json.h"
+#include "svc/kernel.h"
 #include "svc/network.h"
 #include "svc/volume.h"
 #include "svc/workload.h"
@@ -51,6 +52,13 @@ int inspect_network(struct cli *c, const char *ref, const struct inspect_options
 {
 	(void) o;
 	return network_inspect(&c->svc, ref, json, e);
+}
+
+static int inspect_kernel(struct cli *c, const char *ref, const struct inspect_options *o,
+			  struct buf *json, struct err *e)
+{
+	(void) o;
+	return svc_kernel_inspect(&c->svc, ref, json, e);
 }
 
 /* The first of the functions that knows the name. */
@@ -158,6 +166,13 @@ static int network_run(struct cli *c, const void *options, struct option_args ar
 	return inspect_run(c, options, args, looks, 1, "network");
 }
 
+static int kernel_run(struct cli *c, const void *options, struct option_args args)
+{
+	static inspect_look *const looks[] = { inspect_kernel };
+
+	return inspect_run(c, options, args, looks, 1, "kernel");
+}
+
 #define INSPECT(what, NAME, SUMMARY, N, COMPLETE, RUN)                                             \
 	const struct verb what = { .usage = "[OPTIONS] " NAME " [" NAME "...]",                    \
 				   .summary = SUMMARY,                                             \
@@ -180,3 +195,5 @@ INSPECT(verb_volume_inspect, "VOLUME", "Display detailed information on volumes"
 	OPTION_COMPLETE_VOLUME, volume_run);
 INSPECT(verb_network_inspect, "NETWORK", "Display detailed information on networks", 1,
 	OPTION_COMPLETE_NETWORK, network_run);
+INSPECT(verb_kernel_inspect, "KERNEL", "Display detailed information on kernels of machines", 1,
+	OPTION_COMPLETE_KERNEL, kernel_run);

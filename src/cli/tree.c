@@ -54,6 +54,7 @@ static const struct verb_entry image_entries[] = {
 };
 
 static const struct verb_entry kernel_entries[] = {
+	{ .name = "inspect", .verb = &verb_kernel_inspect },
 	{ .name = "ls", .aliases = "list", .verb = &verb_kernel_ls },
 	{ .name = "prune", .verb = &verb_kernel_prune },
 	{ .name = "rm", .aliases = "remove", .verb = &verb_kernel_rm },

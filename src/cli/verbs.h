@@ -20,7 +20,8 @@ extern const struct verb verb_container_inspect, verb_container_prune;
 extern const struct verb verb_images, verb_image_bootstrap, verb_image_history, verb_image_inspect,
 	verb_image_prune, verb_image_rm, verb_image_tag;
 
-extern const struct verb verb_kernel_ls, verb_kernel_prune, verb_kernel_rm, verb_kernel_use;
+extern const struct verb verb_kernel_inspect, verb_kernel_ls, verb_kernel_prune, verb_kernel_rm,
+	verb_kernel_use;
 
 extern const struct verb verb_volume_create, verb_volume_inspect, verb_volume_ls, verb_volume_prune,
 	verb_volume_rm;

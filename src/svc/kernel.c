@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -10,6 +11,7 @@
 
 #include "base/auto.h"
 #include "base/file.h"
+#include "fmt/json.h"
 #include "fmt/shown.h"
 #include "svc/workload.h"
 #include "sys/tree.h"
@@ -83,6 +85,82 @@ int svc_kernel_ls(struct svc *s, struct arena *a, struct kernel_rows *ret, struc
 	if (r == 0)
 		*ret = rows;
 	return r;
+}
+
+/* ---- inspect ---- */
+
+static void write_file(struct json_writer *w, const char *key, const struct prepared_file *f)
+{
+	char digest[DIGEST_TEXT_MAX];
+
+	digest_text(&f->digest, digest);
+	json_w_object(w, key);
+	json_w_u64(w, "Size", f->size);
+	json_w_string(w, "Digest", digest);
+	json_w_end(w);
+}
+
+static void write_prepared(struct svc *s, struct json_writer *w, const struct kernel_files *f)
+{
+	struct str rest = str_of(f->record.lacks);
+	char path[PATHS_FULL_MAX + DIGEST_HEX_MAX];
+
+	(void) snprintf(path, sizeof(path), "%s/%s", paths_kernels(&s->paths).z, f->hex);
+	json_w_object(w, "Prepared");
+	json_w_string(w, "Id", f->hex);
+	json_w_string(w, "Path", path);
+	write_file(w, "Vmlinux", &f->record.vmlinux);
+	write_file(w, "Initramfs", &f->record.initramfs);
+	json_w_array(w, "Lacks");
+	while (rest.n)
+		json_w_str(w, NULL, str_cut(rest, ' ', &rest));
+	json_w_end(w);
+	json_w_end(w);
+}
+
+static bool is_row(const struct kernel_row *row, const char *ref)
+{
+	return streq(row->version, ref) || streq(row->path, ref) ||
+	       (row->id && strlen(ref) >= ID_GIVEN_MIN && str_starts(str_of(row->id), ref));
+}
+
+int svc_kernel_inspect(struct svc *s, const char *ref, struct buf *ret_json, struct err *e)
+{
+	auto_arena struct arena a = ARENA_INIT((size_t) 16 << 20);
+	auto_fd int fd = FD_NONE;
+	struct json_writer w = JSON_WRITER(ret_json);
+	struct kernel_files files;
+	struct kernel_rows rows;
+	struct kernel k;
+	size_t i = 0;
+	int r = svc_kernel_ls(s, &a, &rows, e);
+
+	if (r < 0)
+		return r;
+	while (i < rows.n && !is_row(&rows.v[i], ref))
+		i++;
+	if (i == rows.n)
+		return err_set(e, ERR_NOT_FOUND, ENOENT, "no such kernel: %s",
+			       shown_of(str_of(ref)).z);
+	r = open_kernels(s, &fd, e);
+	if (r == 0)
+		r = kernel_pick(fd, rows.v[i].path, &k, e);
+	if (r < 0)
+		return r;
+	json_w_object(&w, NULL);
+	json_w_string(&w, "Version", k.version);
+	json_w_string(&w, "Path", k.path);
+	json_w_string(&w, "Modules", k.modules);
+	json_w_u64(&w, "Size", rows.v[i].size);
+	json_w_bool(&w, "Used", rows.v[i].used);
+	if (kernel_prepared(fd, &k, &files)) {
+		write_prepared(s, &w, &files);
+		kernel_files_fini(&files);
+	} else {
+		json_w_null(&w, "Prepared");
+	}
+	json_w_end(&w);
+	return 0;
 }
 
 /* ---- use ---- */

@@ -7,6 +7,7 @@
 #pragma once
 
 #include "base/arena.h"
+#include "base/buf.h"
 #include "engine/kernel.h"
 #include "svc/svc.h"
 
@@ -34,6 +35,10 @@ struct kernel_rows {
  * NULL: the default again.
  */
 [[nodiscard]] int svc_kernel_use(struct svc *s, const char *ref, struct kernel *ret, struct err *e);
+
+/* All about one, by version, path or prepared id, as a JSON object. NOT_FOUND. */
+[[nodiscard]] int svc_kernel_inspect(struct svc *s, const char *ref, struct buf *ret_json,
+				     struct err *e);
 
 /* Remove what was prepared. ref: a version, a path, an id or what it begins with. NOT_FOUND. */
 [[nodiscard]] int svc_kernel_rm(struct svc *s, const char *ref, struct err *e);

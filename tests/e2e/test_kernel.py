@@ -3,6 +3,7 @@
 Kernels made ready for microVMs by atoll-kernel: from every compression, in bad condition, many at
 once, killed half-way, damaged afterwards; and booted.
 """
+import hashlib
 import itertools
 import os
 import random
@@ -478,6 +479,37 @@ def test_use_of_what_is_not_fit(host, place):
     assert host.used() == ["6.9.0-old"]  # none of them was taken
     (host.top / "bin/atoll-agent").unlink()
     host.atoll.fails("kernel", "use", "6.9.0-a", rc=1, says="atoll-agent")
+
+
+def test_inspect(host):
+    host.add("6.9.0-a", names=kernels.MODULES[:-2])
+    host.add("6.9.0-b")
+    assert host.atoll("kernel", "inspect", "6.9.0-a").json[0]["Prepared"] is None
+    host.atoll("kernel", "use", "6.9.0-a")
+    for ref in ("6.9.0-a", "/boot/vmlinuz-6.9.0-a", host.ls()["6.9.0-a"]["ID"][:12]):
+        got = host.atoll("kernel", "inspect", ref).json[0]
+        assert (got["Version"], got["Modules"], got["Used"]) == ("6.9.0-a", "/lib/modules", True)
+        p = got["Prepared"]
+        assert p["Lacks"] == ["virtio_balloon", "virtio_console"]
+        for name in "vmlinux", "initramfs":
+            data = open(f"{p['Path']}/{name}", "rb").read()
+            digest = hashlib.sha256(data).hexdigest()
+            assert p[name.capitalize()] == {"Size": len(data), "Digest": f"sha256:{digest}"}
+    assert host.atoll("kernel", "inspect", "-f", "{{.Used}}", "6.9.0-b").line == "false"
+    host.atoll.fails("kernel", "inspect", "6.8", rc=1, says="6.8")
+
+
+def test_of_an_ordinary_user(build, user):
+    """The host's kernel, prepared in his own directory."""
+    from test_cli_rootless import UserAtoll
+    mine = UserAtoll(build, user)
+    version = kernels.cloud()
+    assert mine("kernel", "use", version).line == version
+    row, = (r for r in mine("kernel", "ls", "--no-trunc", "--format", "json").json_lines
+            if r["Version"] == version)
+    assert row["Used"] == "*" and kernels.prepared(mine.root / "kernels") == [row["ID"]]
+    mine("kernel", "prune", "-a", "-f")
+    assert kernels.prepared(mine.root / "kernels") == []
 
 
 def test_rm_and_prune(host):
