@@ -162,3 +162,23 @@ int num_parse_bytes(struct str s, uint64_t *ret_v)
 	*ret_v = whole;
 	return 0;
 }
+
+int num_parse_mac(struct str s, uint8_t ret_mac[static 6])
+{
+	static const char digits[] = "0123456789abcdef";
+	uint8_t mac[6] = {};
+
+	if (s.n != 17)
+		return -EINVAL;
+	for (size_t i = 0; i < 17; i++) {
+		char c = s.p[i] >= 'A' && s.p[i] <= 'F' ? (char) (s.p[i] | 0x20) : s.p[i];
+		const char *at = c ? strchr(digits, c) : NULL;
+
+		if (i % 3 == 2 ? c != ':' : !at)
+			return -EINVAL;
+		if (i % 3 != 2)
+			mac[i / 3] = (uint8_t) (mac[i / 3] << 4 | (at - digits));
+	}
+	memcpy(ret_mac, mac, sizeof(mac));
+	return 0;
+}

@@ -18,6 +18,8 @@
 [[nodiscard]] int num_parse_fixed(struct str s, uint32_t scale, uint64_t max, uint64_t *ret_v);
 /* Bytes with docker's suffixes: b k m g t p, also kb and kib, powers of 1024; fractions allowed. */
 [[nodiscard]] int num_parse_bytes(struct str s, uint64_t *ret_v);
+/* An Ethernet address, "02:00:00:00:aB:01". */
+[[nodiscard]] int num_parse_mac(struct str s, uint8_t ret_mac[static 6]);
 
 [[nodiscard]] static inline bool add_u64(uint64_t a, uint64_t b, uint64_t *ret_v)
 {

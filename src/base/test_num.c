@@ -9,6 +9,23 @@ static int bytes(const char *z, uint64_t *v)
 	return num_parse_bytes(str_of(z), v);
 }
 
+static void test_mac(void)
+{
+	static const char *const bad[] = { "",
+					   "02:00:00:00:ab",
+					   "02:00:00:00:ab:010",
+					   "02-00-00-00-ab-01",
+					   "02:00:00:00:ab:g1",
+					   "2:000:00:00:ab:01" };
+	uint8_t mac[6] = {};
+
+	CHECK(num_parse_mac(STR("02:00:00:00:aB:01"), mac) == 0);
+	CHECK(memcmp(mac, "\x02\0\0\0\xab\x01", sizeof(mac)) == 0);
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		CHECK(num_parse_mac(str_of(bad[i]), mac) == -EINVAL);
+	CHECK(mac[5] == 1);
+}
+
 int main(void)
 {
 	uint64_t v = 0;
@@ -38,5 +55,6 @@ int main(void)
 	CHECK(bytes("m", &v) == -EINVAL);
 	CHECK(bytes("1mm", &v) == -EINVAL);
 	CHECK(bytes("99999999p", &v) == -ERANGE);
+	test_mac();
 	return test_done();
 }

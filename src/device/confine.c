@@ -7,6 +7,7 @@
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -59,10 +60,8 @@ static const unsigned everyones[] = {
 	/* memory */
 	__NR_fstat,
 	__NR_newfstatat, /* as the C library does fstat */
-	__NR_mmap,
 	__NR_munmap,
 	__NR_mremap,
-	__NR_mprotect,
 	__NR_madvise,
 	__NR_brk,
 	__NR_futex,
@@ -169,7 +168,14 @@ static int drop_capabilities(uint64_t keep, struct err *e)
 
 static int filter(const struct confine *c, struct err *e)
 {
-	struct seccomp_rule rules[CALLS_MAX];
+	const struct seccomp_condition same = { 1, SECCOMP_EQ, c->ioctl, 0 };
+	const struct seccomp_condition no_code = { 2, SECCOMP_MASKED_EQ, PROT_EXEC, 0 };
+	const struct seccomp_rule conditional[] = {
+		{ __NR_mmap, SECCOMP_RET_ALLOW, &no_code, 1 },
+		{ __NR_mprotect, SECCOMP_RET_ALLOW, &no_code, 1 },
+		{ __NR_ioctl, SECCOMP_RET_ALLOW, &same, 1 },
+	};
+	struct seccomp_rule rules[CALLS_MAX + ARRAY_SIZE(conditional)];
 	struct seccomp_arch arch = { .audit = OWN_ARCH,
 				     .rules = rules,
 				     .last_known = UINT32_MAX,
@@ -193,6 +199,8 @@ static int filter(const struct confine *c, struct err *e)
 							: c->calls[i - ARRAY_SIZE(everyones)],
 			.action = SECCOMP_RET_ALLOW,
 		};
+	for (size_t i = 0; i < ARRAY_SIZE(conditional) - (c->ioctl ? 0 : 1); i++)
+		rules[arch.rules_n++] = conditional[i];
 	n = seccomp_build(&profile, code, SECCOMP_PROGRAM_MAX);
 	if (n < 0)
 		return err_sys(e, -n, "build the filter of system calls");

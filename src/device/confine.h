@@ -18,6 +18,7 @@ struct confine {
 	uint64_t capabilities;
 	const unsigned *calls; /* besides those of every kind */
 	size_t calls_n;
+	unsigned ioctl; /* the one request that is allowed, 0: none */
 };
 
 /* For good. */

@@ -36,11 +36,12 @@ struct device_kind {
 	uint64_t capabilities; /* kept: bit n is capability n */
 	const unsigned *calls; /* system calls beyond those that every kind makes */
 	size_t calls_n;
+	unsigned ioctl; /* the one request it makes, 0: none */
 	/* Before the process is confined. INVALID: an option it has not, or a bad value. */
 	struct virtio_device *(*make)(struct device_run *run, struct err *e);
 };
 
-extern const struct device_kind device_fs, device_vsock;
+extern const struct device_kind device_fs, device_net, device_vsock;
 
 /* "fd:N": an open descriptor, which stays open. 0, or INVALID. */
 [[nodiscard]] int device_fd(struct device_run *run, const char *value, int *ret_fd, struct err *e);

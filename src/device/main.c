@@ -6,9 +6,11 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/auto.h"
@@ -18,7 +20,7 @@
 #include "device/kind.h"
 #include "vhost/backend.h"
 
-static const struct device_kind *const kinds[] = { &device_fs, &device_vsock };
+static const struct device_kind *const kinds[] = { &device_fs, &device_net, &device_vsock };
 
 enum { EXIT_GOOD, EXIT_FAILED, EXIT_USAGE };
 
@@ -140,18 +142,52 @@ static int confine(struct err *e)
 		.capabilities = options.kind->capabilities,
 		.calls = options.kind->calls,
 		.calls_n = options.kind->calls_n,
+		.ioctl = options.kind->ioctl,
 	};
 
 	run.keep[c.keep_n++] = run.loop.epoll_fd;
 	return confine_enter(&c, e);
 }
 
+/*
+ * A socket that listens becomes the first connection to it: QEMU's network cards want one that they
+ * have connected themselves. 1; 0: whose death ends us has died.
+ */
+static int accept_front_end(struct err *e)
+{
+	struct pollfd p[] = { { .fd = options.socket, .events = POLLIN },
+			      { .fd = options.death_fd, .events = POLLIN } };
+	socklen_t n = sizeof(int);
+	int listens = 0, fd;
+
+	if (getsockopt(options.socket, SOL_SOCKET, SO_ACCEPTCONN, &listens, &n) < 0)
+		return err_set(e, ERR_INVALID, errno, "--socket: no socket");
+	if (!listens)
+		return 1;
+	while (poll(p, ARRAY_SIZE(p), -1) < 0)
+		if (errno != EINTR)
+			return err_sys(e, errno, "wait for the front end");
+	if (p[1].revents)
+		return 0;
+	fd = accept4(options.socket, NULL, NULL, SOCK_CLOEXEC);
+	if (fd < 0)
+		return err_sys(e, errno, "accept the front end");
+	/* In its place, where it is kept open. */
+	if (dup3(fd, options.socket, O_CLOEXEC) < 0)
+		return err_sys(e, errno, "keep the front end");
+	(void) close(fd);
+	return 1;
+}
+
 static int serve(struct err *e)
 {
 	struct loop_source death = { .fd = FD_NONE };
 	struct virtio_device *d;
-	int r = loop_init(&run.loop);
+	int r = accept_front_end(e);
 
+	if (r <= 0)
+		return r;
+	r = loop_init(&run.loop);
 	if (r < 0)
 		return err_sys(e, -r, "make a loop");
 	vhost_backend_init(&backend, &run.loop, options.socket);

@@ -107,31 +107,13 @@ static int add_route(int sock, int index, const struct agent_route *m, struct er
 		       : 0;
 }
 
-/* "02:00:00:00:00:01" */
-static bool parse_mac(const char *z, uint8_t ret[static 6])
-{
-	static const char digits[] = "0123456789abcdef";
-
-	if (strlen(z) != 17)
-		return false;
-	for (size_t i = 0; i < 6; i++, z += 3) {
-		const char *high = memchr(digits, z[0] | 0x20, 16),
-			   *low = memchr(digits, z[1] | 0x20, 16);
-
-		if (!high || !low || (z[2] != ':' && z[2]))
-			return false;
-		ret[i] = (uint8_t) ((high - digits) << 4 | (low - digits));
-	}
-	return true;
-}
-
 static int set_up(int sock, const struct agent_interface *m, struct err *e)
 {
 	struct netlink_link link;
 	uint8_t mac[6];
 	int r;
 
-	if (!parse_mac(m->mac, mac))
+	if (num_parse_mac(str_of(m->mac), mac) < 0)
 		return bad(e, "hardware address", m->mac);
 	r = netlink_link_find(sock, mac, &link);
 	if (r == -ENODEV)

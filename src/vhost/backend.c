@@ -25,8 +25,6 @@
 #include "base/num.h"
 #include "sys/fdpass.h"
 
-#define PROTOCOL_FEATURES (VHOST_PROTOCOL_MQ | VHOST_PROTOCOL_REPLY_ACK | VHOST_PROTOCOL_CONFIG)
-
 static void close_fds(struct vhost_backend *b)
 {
 	for (size_t i = 0; i < b->fds_n; i++)
@@ -321,6 +319,16 @@ static uint64_t offered(const struct vhost_backend *b)
 	       VHOST_F_PROTOCOL_FEATURES;
 }
 
+/* The configuration of a network card and of a file system is the front end's: it has the address,
+ * the tag. */
+static uint64_t protocol_offered(const struct vhost_backend *b)
+{
+	enum virtio_id id = b->device->ops->id;
+	bool config = id != VIRTIO_ID_IS_NET && id != VIRTIO_ID_IS_FS;
+
+	return VHOST_PROTOCOL_MQ | VHOST_PROTOCOL_REPLY_ACK | (config ? VHOST_PROTOCOL_CONFIG : 0);
+}
+
 static int reply(struct vhost_backend *b, const struct vhost_message *m, struct err *e)
 {
 	uint8_t bytes[VHOST_HEADER_SIZE + VHOST_PAYLOAD_MAX];
@@ -461,9 +469,9 @@ static int serve_request(struct vhost_backend *b, struct vhost_message *m, struc
 	case VHOST_SET_FEATURES:
 		return set_features(b, m->number, e);
 	case VHOST_GET_PROTOCOL_FEATURES:
-		return give_number(b, m, PROTOCOL_FEATURES, e);
+		return give_number(b, m, protocol_offered(b), e);
 	case VHOST_SET_PROTOCOL_FEATURES:
-		if (m->number & ~PROTOCOL_FEATURES)
+		if (m->number & ~protocol_offered(b))
 			return wrong(e, "features of the protocol that were not offered");
 		b->protocol_features = m->number;
 		return 0;

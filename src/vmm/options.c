@@ -73,28 +73,6 @@ static bool next_pair(struct str *rest, struct str *ret_key, struct str *ret_val
 	return true;
 }
 
-static int parse_mac(struct str s, uint8_t mac[static 6])
-{
-	static const char digits[] = "0123456789abcdef";
-
-	if (s.n != 17)
-		return -EINVAL;
-	for (size_t i = 0; i < 17; i++) {
-		char c = s.p[i] >= 'A' && s.p[i] <= 'F' ? (char) (s.p[i] | 0x20) : s.p[i];
-		const char *at = i % 3 == 2 || c == '\0' ? NULL : strchr(digits, c);
-
-		if (i % 3 == 2) {
-			if (c != ':')
-				return -EINVAL;
-			continue;
-		}
-		if (!at)
-			return -EINVAL;
-		mac[i / 3] = (uint8_t) (mac[i / 3] << 4 | (at - digits));
-	}
-	return mac[0] & 1 ? -EINVAL : 0; /* a group is nobody's address */
-}
-
 static int parse_disk(struct str v, struct options *o)
 {
 	struct disk_option *d = &o->disks[o->disks_n];
@@ -124,7 +102,8 @@ static int parse_net(struct str v, struct options *o)
 		bool known = false;
 
 		if (str_is(key, "mac")) {
-			if (mac || parse_mac(value, n.mac) < 0)
+			if (mac || num_parse_mac(value, n.mac) < 0 ||
+			    (n.mac[0] & 1)) /* a group is nobody's address */
 				return -EINVAL;
 			mac = true;
 			continue;

@@ -105,11 +105,18 @@ class Machine:
 class Device:
     """
     A running atoll-device of a kind; .socket is for the front end, to be closed once it has it.
-    fds: descriptors that the options name. prefix: a command that starts it.
+    fds: descriptors that the options name. prefix: a command that starts it. listen: a path where the
+    front end is to connect.
     """
 
-    def __init__(self, build, kind, directory, options=(), fds=(), prefix=()):
+    def __init__(self, build, kind, directory, options=(), fds=(), prefix=(),
+                 listen=None):
         self.socket, own = socket.socketpair()
+        if listen:
+            own.close()
+            own = socket.socket(socket.AF_UNIX)
+            own.bind(str(listen))
+            own.listen(1)
         self.errors = Path(directory) / f"{kind}.err"
         with open(self.errors, "wb") as errors:
             self.process = subprocess.Popen(
