@@ -208,17 +208,15 @@ def test_terminal(host, config, id):
     def change(spec):
         spec["process"]["terminal"] = True
 
-    s = host.create(config(["/bin/sh"], change), id, rows=33, cols=101, stdin_open=True).start()
-    s.write(b"stty size; tty; echo e >&2\n")
+    # Not the interactive shell: busybox's loses what is typed before it has asked where its cursor is.
+    script = ("stty size; tty; echo e >&2; read x; echo \"got $x\"; stty size; trap 'exit 9' INT; echo ready; "
+              "while :; do sleep 0.05; done")
+    s = host.create(config(["/bin/sh", "-c", script], change), id, rows=33, cols=101, stdin_open=True).start()
     s.until(lambda s: re.search(rb"33 101\s+/dev/(pts/0|console)\s+e\s", s.output[1]))
     s.send("RESIZE", rows=50, cols=120)
-    s.write(b"stty size\n")
-    s.until(lambda s: b"50 120" in s.output[1])
-    s.write(b"sh -c 'echo ready-$((6*7)); exec cat'\n")
-    s.until(lambda s: b"ready-42" in s.output[1])  # in the foreground by now
+    s.write(b"text\n")
+    s.until(lambda s: re.search(rb"text\s+got text\s+50 120\s+ready", s.output[1]))
     s.write(b"\x03")  # the terminal makes a signal of it
-    s.until(lambda s: b"^C" in s.output[1])
-    s.write(b"exit 9\n")
     assert s.run() == 9 and s.output[2] == b""
     host.ask("DELETE", id=id)
 
