@@ -40,7 +40,15 @@ def native(build, base):
 
 
 @pytest.fixture(scope="module")
-def machine(build, base):
+def shared(base):
+    """Directories of the host that the machine has: root, with a root file system, and changes."""
+    for name in ("upper", "work"):
+        (base / "changes" / name).mkdir(parents=True)
+    return {"root": images.busybox_rootfs(base / "shared"), "changes": base / "changes"}
+
+
+@pytest.fixture(scope="module")
+def machine(build, base, shared):
     (base / "machine").mkdir()
     disk = base / "machine/disk"
     parts.file_system(disk, 64, images.busybox_rootfs(base / "machine/lower"))
@@ -48,7 +56,7 @@ def machine(build, base):
                f"virtio-net-pci,netdev=n,mac={MAC},disable-legacy=on,romfile=", "-drive",
                f"if=none,id=d,file={disk},format=raw,read-only=on", "-device",
                "virtio-blk-pci,drive=d,disable-legacy=on"]
-    with Guest(build, base / "machine", devices, modules=[*Guest.MODULES, "ext4"]) as h:
+    with Guest(build, base / "machine", devices, modules=[*Guest.MODULES, "ext4"], shares=shared) as h:
         assert h.hello["problems"] == []
         h.setup(hostname="machine", realtime_ns=time.time_ns(), entropy=os.urandom(64))
         yield h
@@ -734,6 +742,41 @@ def test_root_of_a_disk_and_what_was_changed(machine, config, id):
     assert s.output[1] == b"new\nnew\nos-release\npasswd\nmore\n", s.output
     assert machine.inside("cat /mnt/upper/etc/new; ls -A /mnt/upper") == "new\netc\n"
     machine.inside("rm -rf /mnt/upper /mnt/work")
+
+
+def test_root_of_a_share(machine, config, id, shared):
+    """The host's files: what is written there is here, and the other way round."""
+    def change(spec):
+        spec["root"]["path"] = "/run/atoll/shares/root"
+        spec["mounts"].append({"destination": "/mnt", "source": "/run/atoll/shares/changes", "type": "bind",
+                               "options": ["bind", "ro"]})
+
+    script = ("echo from the guest > /root/file; chown 1000:1001 /root/file; chmod 640 /root/file; ls /mnt; "
+              "touch /mnt/x 2>&1; read x; cat /root/other")
+    s = machine.create(config(["/bin/sh", "-c", script], change), id, stdin_open=True).start()
+    s.until(lambda s: b"Read-only" in s.output[1])
+    file = shared["root"] / "root/file"
+    st = file.stat()
+    assert file.read_text() == "from the guest\n" and (st.st_uid, st.st_gid, st.st_mode & 0o777) == (1000, 1001, 0o640)
+    (shared["root"] / "root/other").write_text("from the host")
+    s.run(b"go on\n")
+    assert s.exited["code"] == 0 and s.output[1].startswith(b"upper\nwork\n") and s.output[1].endswith(b"from the host")
+    machine.ask("DELETE", id=id)
+
+
+def test_changes_on_a_share_to_a_disk(machine, config, id, shared):
+    """As an image is run: the layers on a disk, what is written on the host."""
+    layers = {"lower": "/dev/vda", "lower_type": "ext4", "upper": "/run/atoll/shares/changes/upper",
+              "work": "/run/atoll/shares/changes/work"}
+    script = ("echo new > /etc/new; echo more >> /etc/passwd; rm /etc/group; mkdir /opt/d; mv /etc/os-release /opt/d; "
+              "chmod 4755 /bin/busybox; ls /etc")
+    s = machine.run(config(["/bin/sh", "-c", script]), id, **layers)
+    assert s.exited["code"] == 0 and s.output == {1: b"new\npasswd\n", 2: b""}, s.output
+    upper = shared["changes"] / "upper"
+    assert (upper / "etc/new").read_text() == "new\n" and (upper / "etc/passwd").read_text().endswith("more\n")
+    assert (upper / "opt/d/os-release").is_file() and (upper / "bin/busybox").stat().st_mode & 0o7777 == 0o4755
+    s = machine.run(config(["/bin/sh", "-c", "ls /etc /opt/d; tail -n1 /etc/passwd"]), id, **layers)
+    assert s.output[1] == b"/etc:\nnew\npasswd\n\n/opt/d:\nos-release\nmore\n", s.output
 
 
 @pytest.mark.parametrize("layers, kind, says", [

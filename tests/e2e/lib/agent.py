@@ -391,17 +391,32 @@ class Guest(Host):
     MODULES = ["virtio_pci", "vmw_vsock_virtio_transport", "virtio_net", "virtio_blk", "virtio-rng", "fuse", "virtiofs",
                "overlay", "erofs"]
 
-    def __init__(self, build, base, devices=(), fds=(), modules=MODULES, files=(), **machine):
+    def __init__(self, build, base, devices=(), modules=MODULES, files=(), shares=None, **machine):
         kernel = guest.kernel(build)
         root = [(f"rootfs/{h.name}", h.mode | (stat.S_IFDIR if h.isdir() else stat.S_IFLNK if h.issym() else
                                                 stat.S_IFREG), data or h.linkname.encode())
                  for h, data in images.busybox_entries()]
         initrd = guest.initramfs(kernel, build / "atoll-agent", modules, base,
                                  [("rootfs", stat.S_IFDIR | 0o755, b""), *root, *files])
+        self.server, fds = self.serve(build, base, shares) if shares else (None, [])
+        devices = [*devices, *(["-chardev", f"socket,id=f,fd={fds[0]}", "-device",
+                                "vhost-user-fs-pci,chardev=f,tag=atoll,queue-size=1024"] if shares else [])]
         self.vsock = guest.Vsock(build, kernel, initrd, base / "vsock", devices, fds, **machine)
+        if self.server:
+            self.server.socket.close()
         self.greeting = Link(self.vsock.forwarded())
         self.hello = self.greeting.expect("HELLO")
         self.spy = None
+
+    @staticmethod
+    def serve(build, base, shares):
+        """The server of shares, {name: path}, and the descriptor that the machine reaches it by."""
+        own = {name: os.open(path, os.O_PATH) for name, path in shares.items()}
+        options = [o for name, fd in own.items() for o in ("--share", f"{name}=fd:{fd}")]
+        server = guest.Device(build, "fs", base, options, own.values())
+        for fd in own.values():
+            os.close(fd)
+        return server, [server.socket.fileno()]
 
     def connect(self):
         sock = self.vsock.connect(1024)
@@ -445,3 +460,5 @@ class Guest(Host):
             self.spy.close()
         self.greeting.close()
         self.vsock.close()
+        if self.server:
+            self.server.kill()
