@@ -14,11 +14,10 @@ import pytest
 
 from lib import guest, wait
 from lib.guest import READY, Vsock, line
+from lib.pattern import PATTERN, everything, send as send_pattern
 
 TIMEOUT_S = 300
 MODULES = ["virtio_pci", "vmw_vsock_virtio_transport"]
-PERIOD = 251
-PATTERN = bytes(i % PERIOD for i in range(PERIOD * 1024))
 
 pytestmark = pytest.mark.timeout(1200)
 
@@ -31,23 +30,6 @@ def parts(build):
 @pytest.fixture(scope="module")
 def initrd(parts, base):
     return guest.initramfs(parts, guest.compiled("guest_vsock.c", base), MODULES, base)
-
-
-def everything(s):
-    """What it reads until the end: the length, and whether all of it was the pattern."""
-    n, good = 0, True
-    while part := s.recv(1 << 16):
-        at = n % PERIOD
-        good = good and part == PATTERN[at:at + len(part)]
-        n += len(part)
-    return n, good
-
-
-def send_pattern(s, n):
-    whole = len(PATTERN)
-    for at in range(0, n, whole):
-        s.sendall(PATTERN[:min(whole, n - at)])
-    s.shutdown(socket.SHUT_WR)
 
 
 def echo(s):

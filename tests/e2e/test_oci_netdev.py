@@ -9,34 +9,9 @@ from itertools import count
 
 import pytest
 
+from lib.net import Net
+
 ids = (f"atoll-netdev-{os.getpid()}-{n}" for n in count())
-
-
-class Net:
-    """A network namespace, held open by a process in it."""
-
-    def __init__(self):
-        self.holder = subprocess.Popen(["unshare", "-n", "sh", "-c", "echo ready; exec sleep 1000"],
-                                       stdout=subprocess.PIPE)
-        self.holder.stdout.readline()
-        self.path = f"/proc/{self.holder.pid}/ns/net"
-
-    def argv(self, *argv):
-        return ["nsenter", f"--net={self.path}", *map(str, argv)]
-
-    def ip(self, *args):
-        r = subprocess.run(self.argv("ip", *args), capture_output=True, text=True, check=False)
-        assert r.returncode == 0, r
-        return r.stdout
-
-    def has(self, name):
-        return subprocess.run(self.argv("ip", "link", "show", name), capture_output=True,
-                              check=False).returncode == 0
-
-    def close(self):
-        self.holder.kill()
-        self.holder.wait()
-        self.holder.stdout.close()
 
 
 @pytest.fixture
