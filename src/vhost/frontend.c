@@ -251,6 +251,13 @@ static void kick(struct virtio_device *d, unsigned queue)
 		return;
 }
 
+static int kick_fd(const struct virtio_device *d, unsigned queue)
+{
+	const struct frontend *f = (const void *) d; /* its first member */
+
+	return f->rings[queue].kick;
+}
+
 /* The back end says that it has let go of each ring. If it does not, it is left. */
 static void reset(struct virtio_device *d)
 {
@@ -395,6 +402,7 @@ struct virtio_device *vhost_frontend_new(struct loop *loop, const struct guest_m
 		.config_write = config_write,
 		.activate = activate,
 		.kick = kick,
+		.kick_fd = kick_fd,
 		.reset = reset,
 		.free = frontend_free,
 	};

@@ -51,6 +51,8 @@ struct virtio_ops {
 	/* DRIVER_OK: `features` are the taken ones, the enabled queues have been started. */
 	int (*activate)(struct virtio_device *d, uint64_t features, struct err *e);
 	void (*kick)(struct virtio_device *d, unsigned queue); /* the driver has added chains */
+	/* Optional: while active, an eventfd that is as good as kick(), borrowed until reset. */
+	int (*kick_fd)(const struct virtio_device *d, unsigned queue);
 	void (*reset)(struct virtio_device *d); /* back to before activate; no chain is held */
 	void (*free)(struct virtio_device *d);	/* reset, then the memory */
 };

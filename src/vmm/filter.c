@@ -47,6 +47,9 @@ static const struct seccomp_condition is_clock[] = {
 static const struct seccomp_condition is_signal_msi[] = {
 	{ .arg = 1, .op = SECCOMP_EQ, .value = KVM_SIGNAL_MSI }
 };
+static const struct seccomp_condition is_doorbell[] = {
+	{ .arg = 1, .op = SECCOMP_EQ, .value = KVM_IOEVENTFD }
+};
 static const struct seccomp_condition is_tap_offload[] = {
 	{ .arg = 1, .op = SECCOMP_EQ, .value = TUNSETOFFLOAD }
 };
@@ -63,6 +66,7 @@ static const struct seccomp_rule vcpu[] = {
 };
 static const struct seccomp_rule loop[] = {
 	ALLOW_IF(ioctl, is_signal_msi),
+	ALLOW_IF(ioctl, is_doorbell),
 	ALLOW_IF(ioctl, is_tap_offload),
 	ALLOW(read),
 	ALLOW(close),

@@ -89,13 +89,13 @@ int hypervisor_slot(const struct hypervisor *h, unsigned slot, uint64_t gpa, uin
 	return 0;
 }
 
-int hypervisor_doorbell(const struct hypervisor *h, uint64_t gpa, int event_fd, struct err *e)
+int hypervisor_doorbell(const struct hypervisor *h, uint64_t gpa, int event_fd, bool on)
 {
-	struct kvm_ioeventfd d = { .addr = gpa, .len = 0, .fd = event_fd };
+	struct kvm_ioeventfd d = {
+		.addr = gpa, .len = 0, .fd = event_fd, .flags = on ? 0 : KVM_IOEVENTFD_FLAG_DEASSIGN
+	};
 
-	if (ioctl(h->vm_fd, KVM_IOEVENTFD, &d) < 0)
-		return err_sys(e, errno, "make a doorbell");
-	return 0;
+	return ioctl(h->vm_fd, KVM_IOEVENTFD, &d) < 0 ? -errno : 0;
 }
 
 void hypervisor_signal(const struct hypervisor *h, uint64_t address, uint32_t data)

@@ -27,9 +27,12 @@ void hypervisor_fini(struct hypervisor *h);
 
 [[nodiscard]] int hypervisor_slot(const struct hypervisor *h, unsigned slot, uint64_t gpa,
 				  uint64_t size, void *hva, bool read_only, struct err *e);
-/* Every write to this address, of any width, adds to event_fd (borrowed) instead of exiting. */
+/*
+ * Every write to this address, of any width, adds to event_fd (borrowed) instead of exiting; or
+ * does so no more. 0 or -errno.
+ */
 [[nodiscard]] int hypervisor_doorbell(const struct hypervisor *h, uint64_t gpa, int event_fd,
-				      struct err *e);
+				      bool on);
 /* Send a message-signalled interrupt. Which the guest made up: what cannot be delivered is not. */
 void hypervisor_signal(const struct hypervisor *h, uint64_t address, uint32_t data);
 /* A virtual processor: gives its descriptor and its shared pages. */

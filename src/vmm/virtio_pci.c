@@ -228,6 +228,49 @@ static void clear_registers(struct virtio_pci *v)
 	show_all(v);
 }
 
+static uint64_t doorbell_of(const struct virtio_pci *v, unsigned queue)
+{
+	uint64_t index = (uint64_t) (v->page - v->pages) / PCI_PAGE;
+
+	return LAYOUT_PCI_WRITE + index * PCI_PAGE + NOTIFY_AT + queue * NOTIFY_STRIDE;
+}
+
+/*
+ * The guest rings a device that is another process without us in between. What cannot be changed
+ * stays: then the loop passes it on, or nobody is rung who could be.
+ */
+static void ring_directly(struct virtio_pci *v)
+{
+	const struct virtio_device *d = v->device;
+
+	for (unsigned i = 0; i < d->queues_n && d->ops->kick_fd && v->hypervisor; i++) {
+		struct virtio_pci_queue *q = &v->queues[i];
+		int fd = q->enabled ? d->ops->kick_fd(d, i) : FD_NONE;
+
+		if (fd < 0 ||
+		    hypervisor_doorbell(v->hypervisor, doorbell_of(v, i), q->event_fd, false) < 0)
+			continue;
+		if (hypervisor_doorbell(v->hypervisor, doorbell_of(v, i), fd, true) == 0)
+			q->direct_fd =
+				fd; /* else every ring exits, and virtio_pci_doorbell() does it */
+	}
+}
+
+static void ring_loop(struct virtio_pci *v)
+{
+	for (unsigned i = 0; i < v->device->queues_n; i++) {
+		struct virtio_pci_queue *q = &v->queues[i];
+
+		if (q->direct_fd < 0)
+			continue;
+		/* A doorbell that cannot be put back is one whose every ring exits. */
+		if (hypervisor_doorbell(v->hypervisor, doorbell_of(v, i), q->direct_fd, false) == 0)
+			(void) hypervisor_doorbell(v->hypervisor, doorbell_of(v, i), q->event_fd,
+						   true);
+		q->direct_fd = FD_NONE;
+	}
+}
+
 static void run_activate(struct errand *d)
 {
 	struct virtio_pci *v = LOOP_OWNER(d, struct virtio_pci, errand);
@@ -246,12 +289,15 @@ static void run_activate(struct errand *d)
 	v->failed = virtio_activate(v->device, v->taken, &e) < 0;
 	if (v->failed)
 		virtio_reset(v->device);
+	else
+		ring_directly(v);
 }
 
 static void run_reset(struct errand *d)
 {
 	struct virtio_pci *v = LOOP_OWNER(d, struct virtio_pci, errand);
 
+	ring_loop(v);
 	virtio_reset(v->device);
 }
 
@@ -582,7 +628,7 @@ static void rung(struct loop_source *s, uint32_t)
 		d->ops->kick(d, q->index);
 }
 
-static int add_queue(struct virtio_pci *v, unsigned i, uint64_t doorbell, struct err *e)
+static int add_queue(struct virtio_pci *v, unsigned i, struct err *e)
 {
 	struct virtio_pci_queue *q = &v->queues[i];
 	int r;
@@ -595,10 +641,9 @@ static int add_queue(struct virtio_pci *v, unsigned i, uint64_t doorbell, struct
 	r = loop_add(v->device->loop, &q->source, q->event_fd, EPOLLIN, rung);
 	if (r < 0)
 		return err_sys(e, -r, "make a doorbell");
-	if (!v->hypervisor)
-		return 0;
-	return hypervisor_doorbell(v->hypervisor, doorbell + NOTIFY_AT + i * NOTIFY_STRIDE,
-				   q->event_fd, e);
+	if (v->hypervisor)
+		r = hypervisor_doorbell(v->hypervisor, doorbell_of(v, i), q->event_fd, true);
+	return r < 0 ? err_sys(e, -r, "make a doorbell") : 0;
 }
 
 void virtio_pci_free(struct virtio_pci *v)
@@ -636,9 +681,9 @@ int virtio_pci_add(struct pci *p, struct virtio_device *d, const struct hypervis
 	(void) pthread_mutex_init(&v->turn, NULL);
 	(void) pthread_mutex_init(&v->lock, NULL);
 	for (unsigned i = 0; i < VIRTIO_QUEUES_MAX; i++)
-		v->queues[i].event_fd = FD_NONE;
+		v->queues[i].event_fd = v->queues[i].direct_fd = FD_NONE;
 	for (unsigned i = 0; i < d->queues_n; i++)
-		if (add_queue(v, i, LAYOUT_PCI_WRITE + index * PCI_PAGE, e) < 0)
+		if (add_queue(v, i, e) < 0)
 			return -1;
 	put_config(v, index);
 	clear_registers(v);

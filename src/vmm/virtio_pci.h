@@ -32,7 +32,8 @@ struct virtio_pci_queue {
 	uint16_t size, vector;
 	bool enabled;
 	struct loop_source source;
-	int event_fd; /* owned: the doorbell */
+	int event_fd;  /* owned: the doorbell */
+	int direct_fd; /* borrowed: what is rung instead while the device is active; FD_NONE */
 	unsigned index;
 	struct virtio_pci *owner;
 };
