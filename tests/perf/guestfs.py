@@ -14,7 +14,7 @@ from pathlib import Path
 
 import measure
 
-sys.path.insert(0, str(str(measure.TOP / "tests/e2e")))
+sys.path.insert(0, str(measure.TOP / "tests/e2e"))
 from lib import guest, shares  # noqa: E402
 
 VIRTIOFSD = "/usr/lib/qemu/virtiofsd"
