@@ -195,10 +195,10 @@ class Session(Link):
 
     def begin(self, name, answer, **values):
         self.credit = {0: WINDOW}
-        self.stdin = b""
+        self.stdin = bytearray()
         self.stdin_ends = False
         self.stdin_closed = False
-        self.output = {1: b"", 2: b""}
+        self.output = {1: bytearray(), 2: bytearray()}
         self.ended = set()
         self.exited = None
         self.sink = None  # called with (stream, bytes) instead of output
@@ -219,8 +219,8 @@ class Session(Link):
 
     def feed(self):
         while self.stdin and self.credit[0] and not self.stdin_closed:
-            piece = self.stdin[:min(self.credit[0], 16 << 10)]
-            self.stdin = self.stdin[len(piece):]
+            piece = bytes(self.stdin[:min(self.credit[0], 16 << 10)])
+            del self.stdin[:len(piece)]
             self.credit[0] -= len(piece)
             self.send("DATA", 0, piece)
         if (not self.stdin or self.stdin_closed) and self.stdin_ends:
