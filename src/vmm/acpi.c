@@ -106,20 +106,22 @@ static void put_port(char *to, uint16_t port)
 	store_le64(to + 4, port);
 }
 
-/* Offsets are the specification's (5.2.9). */
+/* Offsets are the specification's (5.2.9); the header is there already. */
+#define FADT(offset) ((offset) -HEADER_BYTES)
+
 static size_t put_fadt(struct buf *b, uint64_t dsdt)
 {
 	char f[FADT_BYTES - HEADER_BYTES] = { 0 };
 	size_t at = table_begin(b, "FACP", 6);
 
-	store_le16(f + 109 - HEADER_BYTES, NO_VGA | NO_CMOS_RTC);
-	store_le32(f + 112 - HEADER_BYTES, WBINVD | RESET_REG | HEADLESS | HW_REDUCED);
-	put_port(f + 116 - HEADER_BYTES, LAYOUT_PIO_RESET);
-	f[128 - HEADER_BYTES] = LAYOUT_RESET_VALUE;
-	f[131 - HEADER_BYTES] = 5; /* minor version */
-	store_le64(f + 140 - HEADER_BYTES, dsdt);
-	put_port(f + 244 - HEADER_BYTES, LAYOUT_PIO_SLEEP_CONTROL);
-	put_port(f + 256 - HEADER_BYTES, LAYOUT_PIO_SLEEP_STATUS);
+	store_le16(f + FADT(109), NO_VGA | NO_CMOS_RTC);
+	store_le32(f + FADT(112), WBINVD | RESET_REG | HEADLESS | HW_REDUCED);
+	put_port(f + FADT(116), LAYOUT_PIO_RESET);
+	f[FADT(128)] = LAYOUT_RESET_VALUE;
+	f[FADT(131)] = 5; /* minor version */
+	store_le64(f + FADT(140), dsdt);
+	put_port(f + FADT(244), LAYOUT_PIO_SLEEP_CONTROL);
+	put_port(f + FADT(256), LAYOUT_PIO_SLEEP_STATUS);
 	buf_add(b, f, sizeof(f));
 	table_end(b, at);
 	return at;

@@ -19,18 +19,22 @@
 #define MTRR_ENABLE	 (1 << 11)
 #define MTRR_WRITE_BACK	 6
 
-struct table {
-	struct kvm_cpuid2 head;
-	struct kvm_cpuid_entry2 rest[ENTRIES_MAX];
-};
-
-/* What KVM can give of the processor below. */
-static int get_supported(const struct hypervisor *h, struct table *t, struct err *e)
+/* What KVM can give of the processor below, with room for ENTRIES_MAX. Gives. */
+static struct kvm_cpuid2 *get_supported(const struct hypervisor *h, struct err *e)
 {
-	t->head.nent = ENTRIES_MAX;
-	if (ioctl(h->kvm_fd, KVM_GET_SUPPORTED_CPUID, &t->head) < 0)
-		return err_sys(e, errno, "ask for the processor's features");
-	return 0;
+	auto_free struct kvm_cpuid2 *t = calloc(1,
+						sizeof(*t) + ENTRIES_MAX * sizeof(t->entries[0]));
+
+	if (!t) {
+		(void) err_set(e, ERR_EXHAUSTED, ENOMEM, "no memory left");
+		return NULL;
+	}
+	t->nent = ENTRIES_MAX;
+	if (ioctl(h->kvm_fd, KVM_GET_SUPPORTED_CPUID, t) < 0) {
+		(void) err_sys(e, errno, "ask for the processor's features");
+		return NULL;
+	}
+	return TAKE(t);
 }
 
 static unsigned bits_for(unsigned n)
@@ -93,10 +97,10 @@ static void adapt(struct kvm_cpuid_entry2 *c, unsigned id, unsigned cpus, bool d
 	}
 }
 
-static void add(struct table *t, struct kvm_cpuid_entry2 entry)
+static void add(struct kvm_cpuid2 *t, struct kvm_cpuid_entry2 entry)
 {
-	if (t->head.nent < ENTRIES_MAX)
-		t->head.entries[t->head.nent++] = entry;
+	if (t->nent < ENTRIES_MAX)
+		t->entries[t->nent++] = entry;
 }
 
 static bool ours(uint32_t leaf)
@@ -105,7 +109,7 @@ static bool ours(uint32_t leaf)
 }
 
 /* Every processor is a core of its own in one package (leaf 0xb). */
-static void add_topology(struct table *t, unsigned id, unsigned cpus)
+static void add_topology(struct kvm_cpuid2 *t, unsigned id, unsigned cpus)
 {
 	for (uint32_t level = 0; level < 2; level++)
 		add(t, (struct kvm_cpuid_entry2){
@@ -128,50 +132,54 @@ static int set_cpuid(const struct hypervisor *h, int vcpu_fd, unsigned id, unsig
 		     struct err *e)
 {
 	bool deadline = ioctl(h->kvm_fd, KVM_CHECK_EXTENSION, KVM_CAP_TSC_DEADLINE_TIMER) > 0;
-	struct table t = { 0 };
+	auto_free struct kvm_cpuid2 *t = get_supported(h, e);
 	int khz = ioctl(vcpu_fd, KVM_GET_TSC_KHZ, 0UL);
 	uint32_t kept = 0;
 
-	if (get_supported(h, &t, e) < 0)
+	if (!t)
 		return -1;
-	for (uint32_t i = 0; i < t.head.nent; i++) {
-		struct kvm_cpuid_entry2 c = t.head.entries[i];
+	for (uint32_t i = 0; i < t->nent; i++) {
+		struct kvm_cpuid_entry2 c = t->entries[i];
 
 		if (ours(c.function))
 			continue;
 		adapt(&c, id, cpus, deadline);
-		t.head.entries[kept++] = c;
+		t->entries[kept++] = c;
 	}
-	t.head.nent = kept;
-	add_topology(&t, id, cpus);
+	t->nent = kept;
+	add_topology(t, id, cpus);
 	if (khz > 0)
-		add(&t, (struct kvm_cpuid_entry2){ .function = LEAF_FREQUENCIES,
-						   .eax = (uint32_t) khz,
-						   .ebx = APIC_BUS_KHZ });
-	if (ioctl(vcpu_fd, KVM_SET_CPUID2, &t.head) < 0)
+		add(t, (struct kvm_cpuid_entry2){ .function = LEAF_FREQUENCIES,
+						  .eax = (uint32_t) khz,
+						  .ebx = APIC_BUS_KHZ });
+	if (ioctl(vcpu_fd, KVM_SET_CPUID2, t) < 0)
 		return err_sys(e, errno, "set the features of processor %u", id);
+	return 0;
+}
+
+static int set_msrs(int vcpu_fd, unsigned id, struct err *e)
+{
+	static const struct kvm_msr_entry entries[] = {
+		{ .index = MSR_MISC_ENABLE, .data = MISC_FAST_STRING },
+		/* Off, as they are after a reset, Linux would do without PAT too. */
+		{ .index = MSR_MTRR_DEFAULT, .data = MTRR_ENABLE | MTRR_WRITE_BACK },
+	};
+	auto_free struct kvm_msrs *m = calloc(1, sizeof(*m) + sizeof(entries));
+
+	if (!m)
+		return err_set(e, ERR_EXHAUSTED, ENOMEM, "no memory left");
+	m->nmsrs = ARRAY_SIZE(entries);
+	memcpy(m->entries, entries, sizeof(entries));
+	if (ioctl(vcpu_fd, KVM_SET_MSRS, m) != (int) m->nmsrs)
+		return err_sys(e, errno, "set registers of processor %u", id);
 	return 0;
 }
 
 int cpu_setup(const struct hypervisor *h, int vcpu_fd, unsigned id, unsigned cpus, struct err *e)
 {
-	struct {
-		struct kvm_msrs head;
-		struct kvm_msr_entry entries[2];
-	} m = {
-		.head.nmsrs = 2,
-		.entries = {
-			{ .index = MSR_MISC_ENABLE, .data = MISC_FAST_STRING },
-			/* Off, as they are after a reset, Linux would do without PAT too. */
-			{ .index = MSR_MTRR_DEFAULT, .data = MTRR_ENABLE | MTRR_WRITE_BACK },
-		},
-	};
+	int r = set_cpuid(h, vcpu_fd, id, cpus, e);
 
-	if (set_cpuid(h, vcpu_fd, id, cpus, e) < 0)
-		return -1;
-	if (ioctl(vcpu_fd, KVM_SET_MSRS, &m.head) != (int) m.head.nmsrs)
-		return err_sys(e, errno, "set registers of processor %u", id);
-	return 0;
+	return r < 0 ? r : set_msrs(vcpu_fd, id, e);
 }
 
 static struct kvm_segment segment(uint16_t selector, uint8_t type, uint32_t limit)
