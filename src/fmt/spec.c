@@ -13,11 +13,6 @@
 #include "base/auto.h"
 #include "fmt/spec_tables.h"
 
-struct spec_word {
-	const char *word;
-	uint64_t value;
-};
-
 /* The value of a word in a table; INVALID naming what was there. */
 static int word_value(const struct spec_word *t, size_t n, const struct json *v, const char *path,
 		      uint64_t *ret_v, struct err *e)
@@ -198,69 +193,68 @@ static int decode_caps(struct arena *a, const struct json *v, void *to, const ch
 	return 0;
 }
 
+const struct spec_word spec_rlimit_words[] = {
+	{ "RLIMIT_AS", RLIMIT_AS },
+	{ "RLIMIT_CORE", RLIMIT_CORE },
+	{ "RLIMIT_CPU", RLIMIT_CPU },
+	{ "RLIMIT_DATA", RLIMIT_DATA },
+	{ "RLIMIT_FSIZE", RLIMIT_FSIZE },
+	{ "RLIMIT_LOCKS", RLIMIT_LOCKS },
+	{ "RLIMIT_MEMLOCK", RLIMIT_MEMLOCK },
+	{ "RLIMIT_MSGQUEUE", RLIMIT_MSGQUEUE },
+	{ "RLIMIT_NICE", RLIMIT_NICE },
+	{ "RLIMIT_NOFILE", RLIMIT_NOFILE },
+	{ "RLIMIT_NPROC", RLIMIT_NPROC },
+	{ "RLIMIT_RSS", RLIMIT_RSS },
+	{ "RLIMIT_RTPRIO", RLIMIT_RTPRIO },
+	{ "RLIMIT_RTTIME", RLIMIT_RTTIME },
+	{ "RLIMIT_SIGPENDING", RLIMIT_SIGPENDING },
+	{ "RLIMIT_STACK", RLIMIT_STACK },
+};
+
 static int decode_rlimit_type(struct arena *, const struct json *v, void *to, const char *path,
 			      struct err *e)
 {
-	static const struct spec_word words[] = {
-		{ "RLIMIT_AS", RLIMIT_AS },
-		{ "RLIMIT_CORE", RLIMIT_CORE },
-		{ "RLIMIT_CPU", RLIMIT_CPU },
-		{ "RLIMIT_DATA", RLIMIT_DATA },
-		{ "RLIMIT_FSIZE", RLIMIT_FSIZE },
-		{ "RLIMIT_LOCKS", RLIMIT_LOCKS },
-		{ "RLIMIT_MEMLOCK", RLIMIT_MEMLOCK },
-		{ "RLIMIT_MSGQUEUE", RLIMIT_MSGQUEUE },
-		{ "RLIMIT_NICE", RLIMIT_NICE },
-		{ "RLIMIT_NOFILE", RLIMIT_NOFILE },
-		{ "RLIMIT_NPROC", RLIMIT_NPROC },
-		{ "RLIMIT_RSS", RLIMIT_RSS },
-		{ "RLIMIT_RTPRIO", RLIMIT_RTPRIO },
-		{ "RLIMIT_RTTIME", RLIMIT_RTTIME },
-		{ "RLIMIT_SIGPENDING", RLIMIT_SIGPENDING },
-		{ "RLIMIT_STACK", RLIMIT_STACK },
-	};
-
-	return word_value32(words, ARRAY_SIZE(words), v, path, to, e);
+	return word_value32(spec_rlimit_words, ARRAY_SIZE(spec_rlimit_words), v, path, to, e);
 }
+
+const struct spec_word spec_policy_words[] = {
+	{ "SCHED_OTHER", 0 }, { "SCHED_FIFO", 1 }, { "SCHED_RR", 2 },	    { "SCHED_BATCH", 3 },
+	{ "SCHED_ISO", 4 },   { "SCHED_IDLE", 5 }, { "SCHED_DEADLINE", 6 },
+};
 
 static int decode_policy(struct arena *, const struct json *v, void *to, const char *path,
 			 struct err *e)
 {
-	static const struct spec_word words[] = {
-		{ "SCHED_OTHER", 0 },	 { "SCHED_FIFO", 1 }, { "SCHED_RR", 2 },
-		{ "SCHED_BATCH", 3 },	 { "SCHED_ISO", 4 },  { "SCHED_IDLE", 5 },
-		{ "SCHED_DEADLINE", 6 },
-	};
-
-	return word_value32(words, ARRAY_SIZE(words), v, path, to, e);
+	return word_value32(spec_policy_words, ARRAY_SIZE(spec_policy_words), v, path, to, e);
 }
+
+const struct spec_word spec_sched_flag_words[] = {
+	{ "SCHED_FLAG_RESET_ON_FORK", SCHED_FLAG_RESET_ON_FORK },
+	{ "SCHED_FLAG_RECLAIM", SCHED_FLAG_RECLAIM },
+	{ "SCHED_FLAG_DL_OVERRUN", SCHED_FLAG_DL_OVERRUN },
+	{ "SCHED_FLAG_KEEP_POLICY", SCHED_FLAG_KEEP_POLICY },
+	{ "SCHED_FLAG_KEEP_PARAMS", SCHED_FLAG_KEEP_PARAMS },
+	{ "SCHED_FLAG_UTIL_CLAMP_MIN", SCHED_FLAG_UTIL_CLAMP_MIN },
+	{ "SCHED_FLAG_UTIL_CLAMP_MAX", SCHED_FLAG_UTIL_CLAMP_MAX },
+};
 
 static int decode_sched_flags(struct arena *, const struct json *v, void *to, const char *path,
 			      struct err *e)
 {
-	static const struct spec_word words[] = {
-		{ "SCHED_FLAG_RESET_ON_FORK", SCHED_FLAG_RESET_ON_FORK },
-		{ "SCHED_FLAG_RECLAIM", SCHED_FLAG_RECLAIM },
-		{ "SCHED_FLAG_DL_OVERRUN", SCHED_FLAG_DL_OVERRUN },
-		{ "SCHED_FLAG_KEEP_POLICY", SCHED_FLAG_KEEP_POLICY },
-		{ "SCHED_FLAG_KEEP_PARAMS", SCHED_FLAG_KEEP_PARAMS },
-		{ "SCHED_FLAG_UTIL_CLAMP_MIN", SCHED_FLAG_UTIL_CLAMP_MIN },
-		{ "SCHED_FLAG_UTIL_CLAMP_MAX", SCHED_FLAG_UTIL_CLAMP_MAX },
-	};
-
-	return word_flags(words, ARRAY_SIZE(words), v, path, to, e);
+	return word_flags(spec_sched_flag_words, ARRAY_SIZE(spec_sched_flag_words), v, path, to, e);
 }
+
+const struct spec_word spec_io_class_words[] = {
+	{ "IOPRIO_CLASS_RT", 1 },
+	{ "IOPRIO_CLASS_BE", 2 },
+	{ "IOPRIO_CLASS_IDLE", 3 },
+};
 
 static int decode_io_class(struct arena *, const struct json *v, void *to, const char *path,
 			   struct err *e)
 {
-	static const struct spec_word words[] = {
-		{ "IOPRIO_CLASS_RT", 1 },
-		{ "IOPRIO_CLASS_BE", 2 },
-		{ "IOPRIO_CLASS_IDLE", 3 },
-	};
-
-	return word_value32(words, ARRAY_SIZE(words), v, path, to, e);
+	return word_value32(spec_io_class_words, ARRAY_SIZE(spec_io_class_words), v, path, to, e);
 }
 
 static const struct json_field size_fields[] = {

@@ -358,6 +358,8 @@ struct spec {
 /* A process object alone (exec --process). */
 [[nodiscard]] int spec_process_decode(struct arena *a, const struct json *v,
 				      const struct spec_process **ret_p, struct err *e);
+/* The process object again, as spec_process_decode reads it. */
+void spec_process_write(struct json_writer *w, const char *key, const struct spec_process *p);
 /* A resources object alone (update --resources). */
 [[nodiscard]] int spec_resources_decode(struct arena *a, const struct json *v,
 					const struct spec_resources **ret_r, struct err *e);

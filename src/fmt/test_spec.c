@@ -34,6 +34,34 @@ static const char whole[] =
 	"\"syscalls\":[{\"names\":[\"read\"],\"action\":\"SCMP_ACT_ALLOW\","
 	"\"args\":[{\"index\":0,\"value\":18446744073709551615,\"op\":\"SCMP_CMP_EQ\"}]}]}}}";
 
+/* What was decoded, written and decoded again says the same. */
+static void test_process_write(void)
+{
+	auto_arena struct arena a = ARENA_INIT(1 << 20);
+	auto_buf struct buf first = BUF_INIT(1 << 16), again = BUF_INIT(1 << 16);
+	struct json_writer w = JSON_WRITER(&first), v = JSON_WRITER(&again);
+	const struct spec_process *p = NULL;
+	const struct json *root = NULL;
+	const struct spec *s = NULL;
+	struct err e = {};
+
+	CHECK(decode(&a, whole, &s, &e) == 0);
+	if (!s)
+		return;
+	spec_process_write(&w, NULL, s->process);
+	CHECK(json_parse(&a, buf_str(&first), &root, &e) == 0);
+	CHECK(spec_process_decode(&a, root, &p, &e) == 0);
+	if (!p)
+		return;
+	CHECK(p->rlimits_n == 1 && p->rlimits[0].resource == RLIMIT_NOFILE);
+	CHECK(p->caps->bounding == 1 && p->caps->effective == 32 && p->caps->ambient == 0);
+	CHECK(p->user.umask_set && p->user.umask == 077 && p->user.additional_gids.n == 2);
+	CHECK(p->scheduler->policy == 1 && p->scheduler->flags == 1);
+	CHECK(p->oom_score_adj_set && p->oom_score_adj == -5);
+	spec_process_write(&v, NULL, p);
+	CHECK(buf_ok(&first) && str_eq(buf_str(&first), buf_str(&again)));
+}
+
 static void test_whole(void)
 {
 	auto_arena struct arena a = ARENA_INIT(1 << 20);
@@ -120,6 +148,7 @@ int main(void)
 	CHECK(spec_cap_number("CAP_NONE") < 0 && !spec_cap_name(SPEC_CAP_N));
 	CHECK_STR(spec_ns_name(SPEC_NS_TIME), "time");
 	test_whole();
+	test_process_write();
 	test_refused();
 	return test_done();
 }
