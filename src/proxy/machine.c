@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/auto.h"
+#include "proxy/proxy.h"
+#include "sys/fdpass.h"
+#include "sys/unix.h"
+
+/* Users that nobody is: one for each machine's foreign program. */
+#define STRANGER_UID 0x70000000u
+#define CONNECT_LINE 64
+
+/* In the child: only what is needed stays, and it dies with this process. */
+static int child_enter(const struct proxy_message *m)
+{
+	size_t n = m->fds_n - 1;
+	int moved[PROXY_FDS_MAX], null_fd;
+	uid_t uid = STRANGER_UID + (uid_t) getpid();
+
+	null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	if (null_fd < 0 || dup2(null_fd, 0) < 0 || dup2(null_fd, 1) < 0)
+		return errno;
+	for (size_t i = 0; i <= n; i++) { /* out of the way of the numbers to be filled */
+		moved[i] = fcntl(m->fds[i], F_DUPFD_CLOEXEC, PROXY_FDS_MAX + 8);
+		if (moved[i] < 0)
+			return errno;
+	}
+	if (dup2(moved[0], 2) < 0)
+		return errno;
+	for (size_t i = 0; i < n; i++) {
+		if (dup2(moved[i + 1], 3 + (int) i) < 0)
+			return errno;
+	}
+	if (close_range(3 + (unsigned) n, ~0u, CLOSE_RANGE_CLOEXEC) < 0)
+		return errno;
+	if (m->head.strange) {
+		/* Without rights these fail, and there are none to be taken. */
+		(void) unshare(CLONE_NEWNET | CLONE_NEWIPC);
+		if (setresgid(uid, uid, uid) == 0 && setresuid(uid, uid, uid) < 0)
+			return errno;
+		if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+			return errno;
+	}
+	/* After the change of user, which would have taken it away. */
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
+		return errno;
+	return 0;
+}
+
+int machine_spawn(struct proxy *p, const struct proxy_message *m, pid_t *ret_pid, struct err *e)
+{
+	pid_t parent = getpid(), pid;
+	int failed[2], why = 0;
+	ssize_t n;
+	sigset_t none;
+
+	if (m->head.words_n == 0 || m->fds_n == 0 || p->children_n == CHILDREN_MAX)
+		return err_set(e, ERR_INTERNAL, EINVAL, "the engine asks the proxy for nonsense");
+	if (pipe2(failed, O_CLOEXEC) < 0)
+		return err_sys(e, errno, "pipe");
+	pid = fork();
+	if (pid == 0) {
+		why = child_enter(m);
+		if (why == 0 && getppid() != parent)
+			_exit(1);
+		(void) sigemptyset(&none);
+		(void) sigprocmask(SIG_SETMASK, &none, NULL);
+		if (why == 0) {
+			(void) execv(m->words[0], (char *const *) (uintptr_t) m->words);
+			why = errno;
+		}
+		n = write(failed[1], &why, sizeof(why));
+		_exit(n == (ssize_t) sizeof(why) ? 127 : 126);
+	}
+	(void) close(failed[1]);
+	if (pid < 0) {
+		(void) close(failed[0]);
+		return err_sys(e, errno, "fork");
+	}
+	do
+		n = read(failed[0], &why, sizeof(why));
+	while (n < 0 && errno == EINTR);
+	(void) close(failed[0]);
+	if (n != 0) {
+		(void) waitpid(pid, NULL, 0);
+		return err_sys(e, n == (ssize_t) sizeof(why) ? why : EIO, "start '%.200s'",
+			       m->words[0]);
+	}
+	const char *slash = strrchr(m->words[0], '/');
+
+	p->children[p->children_n++] = (struct child){
+		.pid = pid, .name = arena_strdup(&p->arena, slash ? slash + 1 : m->words[0])
+	};
+	*ret_pid = pid;
+	return 0;
+}
+
+void machine_reap(struct proxy *p)
+{
+	int status;
+	pid_t pid;
+
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+		for (size_t i = 0; i < p->children_n; i++) {
+			if (p->children[i].pid == pid) {
+				p->children[i].pid = 0;
+				p->lost = true;
+			}
+		}
+	}
+}
+
+/* ---- the agent --------------------------------------------------------------------------- */
+
+static int receive(struct proxy *p, struct agent_link *l, nsec_t deadline, struct agent_msg *ret_m,
+		   struct err *e)
+{
+	for (;;) {
+		int r = agent_link_next(l, &p->arena, ret_m);
+
+		if (r > 0)
+			return 0;
+		if (r < 0)
+			return err_set(e, ERR_REMOTE, -r, "the machine's agent sends nonsense");
+		r = proxy_wait(p, l->fd, POLLIN, deadline, e);
+		if (r < 0)
+			return r;
+		r = agent_link_read(l);
+		if (r == 0)
+			return err_set(e, ERR_REMOTE, EPIPE, "the machine's agent hung up");
+		if (r < 0 && r != -EAGAIN)
+			return err_sys(e, -r, "reading from the machine's agent");
+	}
+}
+
+int machine_ask(struct proxy *p, const struct agent_msg *m, enum agent_type answer, nsec_t deadline,
+		struct agent_msg *ret_m, struct err *e)
+{
+	int r = agent_link_put(&p->link, m);
+
+	if (r < 0)
+		return err_sys(e, -r, "a message for the machine's agent");
+	while ((r = agent_link_flush(&p->link)) == 0) {
+		r = proxy_wait(p, p->link.fd, POLLOUT, deadline, e);
+		if (r < 0)
+			return r;
+	}
+	if (r < 0)
+		return err_sys(e, -r, "writing to the machine's agent");
+	r = receive(p, &p->link, deadline, ret_m, e);
+	if (r < 0)
+		return r;
+	if (ret_m->type == AGENT_ERROR)
+		return err_set(e, (enum err_kind) ret_m->error.kind, (int) ret_m->error.sys, "%s",
+			       ret_m->error.message);
+	if (ret_m->type != answer)
+		return err_set(e, ERR_REMOTE, EPROTO, "the machine's agent answers nonsense");
+	return 0;
+}
+
+int machine_connect(struct proxy *p, int state_fd, nsec_t deadline, struct err *e)
+{
+	char path[64], line[CONNECT_LINE] = "", c = 0;
+	int n = snprintf(line, sizeof(line), "CONNECT %d\n", AGENT_PORT), r;
+
+	(void) snprintf(path, sizeof(path), "/proc/self/fd/%d/" PROXY_VSOCK, state_fd);
+	auto_fd int fd = unix_connect(path, SOCK_STREAM, 0);
+
+	if (fd < 0)
+		return err_sys(e, -fd, "connect to the machine");
+	if (send(fd, line, (size_t) n, MSG_NOSIGNAL) != n)
+		return err_sys(e, errno, "connect to the machine");
+	/* "OK <port>", and then the agent speaks. */
+	for (size_t k = 0; k < sizeof(line) && c != '\n'; k++) {
+		r = proxy_wait(p, fd, POLLIN, deadline, e);
+		if (r < 0)
+			return r;
+		if (read(fd, &c, 1) != 1)
+			return err_set(e, ERR_REMOTE, ECONNREFUSED,
+				       "the machine's agent does not answer");
+		line[k] = c;
+	}
+	if (strncmp(line, "OK ", 3) != 0)
+		return err_set(e, ERR_REMOTE, EPROTO, "the machine answers nonsense");
+	if (fcntl(fd, F_SETFL, O_RDWR | O_NONBLOCK) < 0)
+		return err_sys(e, errno, "the connection to the machine");
+	agent_link_fini(&p->link);
+	agent_link_init(&p->link, take_fd(&fd));
+	return 0;
+}
+
+static int wait_for_hello(struct proxy *p, int hello, nsec_t deadline, struct err *e)
+{
+	auto_agent_link struct agent_link l = AGENT_LINK_INIT;
+	struct agent_msg m;
+	size_t n = 0;
+	char c;
+	int fd = FD_NONE, r = proxy_wait(p, hello, POLLIN, deadline, e);
+
+	if (r < 0)
+		return r;
+	if (fdpass_recv(hello, &c, 1, &fd, 1, &n) != 1 || n != 1)
+		return err_set(e, ERR_REMOTE, EPIPE, "the machine's vsock device is gone");
+	(void) fcntl(fd, F_SETFL, O_RDWR | O_NONBLOCK);
+	agent_link_init(&l, fd);
+	r = receive(p, &l, deadline, &m, e);
+	if (r < 0)
+		return r;
+	if (m.type != AGENT_HELLO || m.hello.version != AGENT_VERSION)
+		return err_set(e, ERR_REMOTE, EPROTO,
+			       "the machine's agent is of another version of Atoll");
+	return 0;
+}
+
+int machine_boot(struct proxy *p, int state_fd, int hello, nsec_t deadline, struct err *e)
+{
+	struct agent_msg m = agent_msg_of(AGENT_SETUP), answer;
+	char entropy[64];
+	int r = wait_for_hello(p, hello, deadline, e);
+
+	if (r < 0)
+		return err_ctx(e, "the machine does not start");
+	if (getrandom(entropy, sizeof(entropy), 0) != (ssize_t) sizeof(entropy))
+		return err_sys(e, errno, "random bytes for the machine");
+	r = machine_connect(p, state_fd, deadline, e);
+	if (r < 0)
+		return r;
+	m.setup.version = AGENT_VERSION;
+	m.setup.realtime_ns = (uint64_t) clock_wall();
+	m.setup.entropy = (struct str){ entropy, sizeof(entropy) };
+	r = machine_ask(p, &m, AGENT_OK, deadline, &answer, e);
+	explicit_bzero(entropy, sizeof(entropy));
+	return r;
+}
