@@ -116,7 +116,9 @@ static struct prepared_file file_of(struct str content)
 static int write_file(int dirfd, const char *name, struct str content, struct err *e)
 {
 	static const struct timespec never[2] = {};
-	auto_fd int fd = openat(dirfd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0400);
+	/* An emulator without rights opens what it is given anew; the directory keeps others out.
+	 */
+	auto_fd int fd = openat(dirfd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0444);
 	int r = fd < 0 ? -errno : fd_write_all(fd, content.p, content.n);
 
 	if (r == 0 && futimens(fd, never) < 0)

@@ -73,6 +73,8 @@ static struct json *info_row(struct arena *a, const struct system_info *i)
 		row_text(a, engine, "Name", i->engines[k].name);
 		row_value(a, engine, "Usable",
 			  (struct json){ .type = JSON_BOOL, .boolean = i->engines[k].usable });
+		row_value(a, engine, "Emulated",
+			  (struct json){ .type = JSON_BOOL, .boolean = i->engines[k].emulated });
 		row_text(a, engine, "Why", i->engines[k].usable ? "" : i->engines[k].why);
 		if (item && engine)
 			*item = *engine;
@@ -93,7 +95,9 @@ static void info_print(struct cli *c, const struct system_info *i)
 	buf_adds(out, "Engines:\n");
 	for (size_t k = 0; k < i->engines_n; k++)
 		buf_addf(out, " %s: %s\n", i->engines[k].name,
-			 i->engines[k].usable ? "ready" : i->engines[k].why);
+			 !i->engines[k].usable	  ? i->engines[k].why
+			 : i->engines[k].emulated ? "ready (emulated)"
+						  : "ready");
 	buf_addf(out, "Storage Driver: overlay\nCgroup Version: %s\n", i->cgroup);
 	buf_adds(out, "Security Options:");
 	for (size_t k = 0; k < i->security_n; k++)

@@ -59,6 +59,7 @@ struct engine_caps {
 	bool usable;   /* on this machine, by this caller */
 	char why[160]; /* when not: what is missing */
 	unsigned caps; /* enum engine_cap */
+	bool emulated; /* usable, but its processor is a program: slow */
 };
 
 /*
@@ -189,6 +190,7 @@ struct engine_ops {
 	const char *
 		name; /* "container" "sandbox" "microvm" "vm" "unikernel"; on disk, never renamed */
 	size_t instance_size; /* bytes; the first member is struct instance */
+	bool own_kernel; /* its processes are another kernel's: no namespace of theirs is here */
 	/* Pure: change nothing. check() makes every refusal known beforehand. */
 	int (*probe)(const struct host *h, struct engine_caps *ret, struct err *e);
 	int (*check)(const struct engine_caps *caps, const struct spec *s, struct err *e);
@@ -200,6 +202,8 @@ struct engine_ops {
 	int (*create)(struct instance *in, const struct bundle *b, nsec_t deadline, struct err *e);
 	int (*start)(struct instance *in, struct err *e);
 	int (*signal)(struct instance *in, int signo, struct err *e);
+	/* Optional: to all of its processes, where those of its cgroups on the host are others. */
+	int (*signal_all)(struct instance *in, int signo, struct err *e);
 	/* 0: nothing of it can run any more. */
 	int (*kill)(struct instance *in, nsec_t deadline, struct err *e);
 	int (*usage)(struct instance *in, struct usage *ret, struct err *e);

@@ -134,6 +134,8 @@ static int kill_one(struct runtime *rt, const char *id, const void *with, struct
 
 	if (r < 0)
 		return r;
+	if (k->all && c.in && c.in->ops->signal_all && container_pid(&c) != 0)
+		return c.in->ops->signal_all(c.in, signo, e);
 	if (k->all && c.in) {
 		auto_groups struct groups *g = NULL;
 

@@ -15,6 +15,7 @@
 #include "sys/unix.h"
 
 #define NAME	     "atoll-runtime"
+#define MICROVM_NAME "atoll-microvm"
 #define DEFAULT_ROOT "/run/atoll-runtime"
 #define ARENA_MAX    (64u << 20)
 #define SPEC_VERSION "1.3.0"
@@ -219,6 +220,9 @@ static int check_globals(struct runtime *rt, struct err *e)
 
 	if (r < 0)
 		return r;
+	/* What callers that cannot give options choose by name. */
+	if (streq(rt->program, MICROVM_NAME) && !rt->isolation)
+		rt->isolation = "microvm";
 	const char *manager = rt->cgroup_manager;
 
 	if (manager && !streq(manager, "cgroupfs") && !streq(manager, "systemd") &&

@@ -5,6 +5,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -78,6 +79,9 @@ static int pick_engine(struct shim *s, struct err *e)
 
 	if (host_probe(&host, e) < 0)
 		return -1;
+	/* Where engines keep what lasts: the kernels of machines. */
+	if (setenv("ATOLL_ROOT", s->c.root, 1) < 0)
+		return err_sys(e, errno, "setenv");
 	return engine_pick(s->c.isolation, &host, s->spec, &s->ops, &s->caps, e);
 }
 

@@ -10,6 +10,7 @@
 
 #include "base/auto.h"
 #include "base/file.h"
+#include "engine/engine.h"
 #include "svc/bundle_parts.h"
 #include "svc/heal.h"
 #include "svc/program.h"
@@ -39,6 +40,12 @@ static int other_of(struct svc *s, const char *flag, const char *mode, struct ar
 	if (ret->status.pid <= 0)
 		return err_set(e, ERR_CONFLICT, EBUSY, "%s: workload '%s' is not running", flag,
 			       ret->name);
+	const struct engine_ops *ops = engine_find(ret->isolation);
+	if (ops && ops->own_kernel)
+		return err_set(e, ERR_UNSUPPORTED, EOPNOTSUPP,
+			       "%s: workload '%s' is in a machine of its own (%s): its namespaces "
+			       "cannot be shared",
+			       flag, ret->name, ret->isolation);
 	return 0;
 }
 

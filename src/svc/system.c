@@ -70,6 +70,7 @@ static int find_engines(const struct host *h, struct arena *a, struct system_inf
 		else if (!caps.usable)
 			engine->why = arena_strdup(a, caps.why);
 		engine->usable = caps.usable;
+		engine->emulated = caps.emulated;
 	}
 	return 0;
 }

@@ -13,7 +13,7 @@
 
 struct system_engine {
 	const char *name;
-	bool usable;
+	bool usable, emulated;
 	const char *why; /* when not */
 };
 

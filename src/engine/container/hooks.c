@@ -190,6 +190,25 @@ static int run_one(const struct hooks_call *c, size_t i, const struct spec_hook 
 	return wait_hook(c, i, h, pid, pidfd, err_fd, e);
 }
 
+int hooks_load(struct arena *a, const char *bundle, const char *config, const char *id,
+	       const struct spec **ret_s, const char **ret_head, const char **ret_tail,
+	       struct err *e)
+{
+	auto_buf struct buf text = BUF_INIT(JSON_TEXT_MAX);
+	auto_fd int dir = open(bundle, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	const struct json *root = NULL;
+	int r = dir < 0 ? -errno : file_read(dir, config ? config : "config.json", &text);
+
+	if (r == -ENOENT)
+		return 0;
+	if (r < 0)
+		return err_sys(e, -r, "%.200s of '%.200s'", config ? config : "config.json",
+			       bundle);
+	r = json_parse(a, buf_str(&text), &root, e);
+	r = r < 0 ? r : spec_decode(a, root, ret_s, e);
+	return r < 0 ? r : hooks_state_text(a, *ret_s, id, dir, ret_head, ret_tail, e);
+}
+
 int hooks_open_output(const struct spec *s, int ret_fds[static 2], struct err *e)
 {
 	static const char *const keys[2] = { "run.oci.hooks.stdout", "run.oci.hooks.stderr" };

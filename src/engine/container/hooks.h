@@ -20,6 +20,15 @@
 				   int bundle_fd, const char **ret_head, const char **ret_tail,
 				   struct err *e);
 
+/*
+ * Hooks that run after start or stop, in a later process: the spec read again from the bundle (its
+ * file `config`, NULL: config.json) as it was then, and the state's JSON. Without a bundle any
+ * more nothing is set: deleting must still work.
+ */
+[[nodiscard]] int hooks_load(struct arena *a, const char *bundle, const char *config,
+			     const char *id, const struct spec **ret_s, const char **ret_head,
+			     const char **ret_tail, struct err *e);
+
 struct sock_fprog; /* linux/filter.h */
 
 struct hooks_call {

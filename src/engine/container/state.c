@@ -119,26 +119,6 @@ static enum engine_state state_of(const char *name)
 	return ENGINE_FAILED;
 }
 
-/* Hooks that run after start or stop are read again from the bundle, as it was then. */
-static int load_hooks(struct container *c, const char *bundle, const char *config, struct err *e)
-{
-	auto_buf struct buf text = BUF_INIT(JSON_TEXT_MAX);
-	auto_fd int dir = open(bundle, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	const struct json *root = NULL;
-	int r = dir < 0 ? -errno : file_read(dir, config ? config : "config.json", &text);
-
-	if (r == -ENOENT)
-		return 0; /* the bundle is gone, and its hooks with it: deleting must still work */
-	if (r < 0)
-		return err_sys(e, -r, "%.200s of '%.200s'", config ? config : "config.json",
-			       bundle);
-	r = json_parse(&c->arena, buf_str(&text), &root, e);
-	r = r < 0 ? r : spec_decode(&c->arena, root, &c->spec, e);
-	return r < 0 ? r
-		     : hooks_state_text(&c->arena, c->spec, c->id, dir, &c->state_head,
-					&c->state_tail, e);
-}
-
 /* The pidfd of the process that was recorded, or FD_NONE: it ended, and another may have its pid.
  */
 static int find_process(pid_t pid, uint64_t ident)
@@ -221,7 +201,9 @@ int container_load(struct instance *in, int state_fd, struct err *e)
 		if (in->state == ENGINE_RUNNING || in->state == ENGINE_PAUSED)
 			in->state = state_now(in->state, groups_frozen(c->groups));
 	}
-	return rec.bundle ? load_hooks(c, rec.bundle, rec.config, e) : 0;
+	return rec.bundle ? hooks_load(&c->arena, rec.bundle, rec.config, c->id, &c->spec,
+				       &c->state_head, &c->state_tail, e)
+			  : 0;
 }
 
 /* In as few steps as there can be: a list asks it of each. */

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One request to a machine's agent, on a connection of its own. */
+#pragma once
+
+#include "base/arena.h"
+#include "base/clock.h"
+#include "base/err.h"
+#include "proto/agent.h"
+
+/* *ret_m lives in the arena. The agent's ERROR becomes *e. CONFLICT: the machine does not run. */
+[[nodiscard]] int agent_request(int state_fd, const struct agent_msg *m, enum agent_type answer,
+				nsec_t deadline, struct arena *a, struct agent_msg *ret_m,
+				struct err *e);

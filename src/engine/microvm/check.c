@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "engine/microvm/check.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+
+#include "base/auto.h"
+#include "base/str.h"
+#include "engine/container/container.h"
+#include "engine/microvm/guest.h"
+#include "fmt/spec.h"
+
+#ifndef MQUEUE_MAGIC
+#define MQUEUE_MAGIC 0x19800202
+#endif
+
+[[gnu::format(printf, 2, 3)]] static int refuse(struct err *e, const char *fmt, ...)
+{
+	struct err why;
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void) vsnprintf(why.msg, sizeof(why.msg), fmt, ap);
+	va_end(ap);
+	return err_set(e, ERR_UNSUPPORTED, EOPNOTSUPP, "a microvm cannot %s", why.msg);
+}
+
+/* Its own all, in a machine of its own: nothing of the host's or of another's can be joined. */
+static int check_namespaces(const struct spec *s, struct err *e)
+{
+	static const enum spec_ns_type own[] = { SPEC_NS_MOUNT, SPEC_NS_PID, SPEC_NS_IPC,
+						 SPEC_NS_UTS };
+	const struct spec_ns *ns = s->linux_.ns;
+
+	for (size_t i = 0; i < ARRAY_SIZE(own); i++) {
+		if (!ns[own[i]].present)
+			return refuse(e, "share the host's %s namespace", spec_ns_name(own[i]));
+	}
+	if (!ns[SPEC_NS_NETWORK].present)
+		return refuse(e, "share the host's network: use --network none");
+	for (int t = 0; t < SPEC_NS_N_; t++) {
+		if (ns[t].path)
+			return refuse(e, "join the %s namespace '%.100s'",
+				      spec_ns_name((enum spec_ns_type) t), ns[t].path);
+	}
+	return 0;
+}
+
+/* Those of the kernel itself, which the guest's has as well. */
+static bool is_virtual(const struct spec_device *d)
+{
+	static const struct {
+		int64_t major, minor;
+	} known[] = { { 1, 3 }, { 1, 5 }, { 1, 7 }, { 1, 8 },
+		      { 1, 9 }, { 5, 0 }, { 5, 2 }, { 10, 229 } };
+
+	if (d->type == 'p')
+		return true;
+	for (size_t i = 0; i < ARRAY_SIZE(known) && d->type == 'c'; i++) {
+		if (d->major == known[i].major && d->minor == known[i].minor)
+			return true;
+	}
+	return false;
+}
+
+int check_source(int fd, const char *path, struct err *e)
+{
+	static const long kernels[] = { PROC_SUPER_MAGIC,    SYSFS_MAGIC,	 CGROUP_SUPER_MAGIC,
+					CGROUP2_SUPER_MAGIC, DEVPTS_SUPER_MAGIC, MQUEUE_MAGIC,
+					DEBUGFS_MAGIC,	     TRACEFS_MAGIC,	 BPF_FS_MAGIC,
+					SECURITYFS_MAGIC,    NSFS_MAGIC };
+	struct statfs fs;
+	struct stat st;
+
+	if (fstat(fd, &st) < 0 || fstatfs(fd, &fs) < 0)
+		return err_sys(e, errno, "mount source '%.200s'", path);
+	if (S_ISCHR(st.st_mode) || S_ISBLK(st.st_mode))
+		return refuse(e, "have the host's device '%.200s'", path);
+	for (size_t i = 0; i < ARRAY_SIZE(kernels); i++) {
+		if ((long) fs.f_type == kernels[i])
+			return refuse(e, "have '%.200s': that is the host's kernel's", path);
+	}
+	return 0;
+}
+
+static int check_bind(const struct spec_mount *m, struct err *e)
+{
+	static const char *const spreads[] = { "shared", "rshared", "slave", "rslave" };
+	auto_fd int fd = FD_NONE;
+
+	for (size_t i = 0; i < m->options_n; i++) {
+		for (size_t k = 0; k < ARRAY_SIZE(spreads); k++) {
+			if (streq(m->options[i], spreads[k]))
+				return refuse(e, "have mounts come through '%.100s' (%s)",
+					      m->destination, spreads[k]);
+		}
+		if (streq(m->options[i], "idmap") || streq(m->options[i], "ridmap"))
+			return refuse(e, "have an idmapped mount at '%.100s'", m->destination);
+		if (streq(m->options[i], "copy-symlink"))
+			return refuse(e, "have a link of the host's at '%.100s'", m->destination);
+	}
+	if (m->uid_maps_n || m->gid_maps_n)
+		return refuse(e, "have an idmapped mount at '%.100s'", m->destination);
+	if (!m->source || !m->source[0])
+		return err_set(e, ERR_INVALID, EINVAL, "mount at '%.100s': a bind without a source",
+			       m->destination);
+	if (m->source[0] == '/')
+		fd = open(m->source, O_PATH | O_CLOEXEC);
+	return fd < 0 ? 0 : check_source(fd, m->source, e); /* what is missing create finds */
+}
+
+static int check_mounts(const struct spec *s, struct err *e)
+{
+	static const char *const types[] = { "proc",   "sysfs",	 "tmpfs",  "devpts",
+					     "mqueue", "cgroup", "cgroup2" };
+
+	for (size_t i = 0; i < s->mounts_n; i++) {
+		const struct spec_mount *m = &s->mounts[i];
+		bool known = false;
+		int r;
+
+		if (guest_is_bind(m)) {
+			r = check_bind(m, e);
+			if (r < 0)
+				return r;
+			continue;
+		}
+		for (size_t k = 0; k < ARRAY_SIZE(types); k++)
+			known = known || (m->type && streq(m->type, types[k]));
+		if (!known)
+			return refuse(e,
+				      "mount a '%.40s' at '%.100s': mount it on the host and "
+				      "bind it",
+				      m->type ? m->type : "", m->destination);
+	}
+	return 0;
+}
+
+static int check_rest(const struct spec *s, struct err *e)
+{
+	const struct spec_linux *l = &s->linux_;
+
+	for (size_t i = 0; i < l->devices_n; i++) {
+		if (!is_virtual(&l->devices[i]))
+			return refuse(e, "have the host's device '%.200s'", l->devices[i].path);
+	}
+	if (s->hooks[SPEC_HOOK_CREATE_CONTAINER].n || s->hooks[SPEC_HOOK_START_CONTAINER].n)
+		return refuse(e, "run createContainer and startContainer hooks: they would be the "
+				 "host's programs in the machine's namespaces");
+	if (l->seccomp && l->seccomp->listener_path && l->seccomp->listener_path[0])
+		return refuse(e,
+			      "hand its system calls to a listener (linux.seccomp.listenerPath)");
+	for (size_t i = 0; l->seccomp && i < l->seccomp->rules_n; i++) {
+		if (streq(l->seccomp->rules[i].action, "SCMP_ACT_NOTIFY"))
+			return refuse(e, "hand its system calls to a listener (SCMP_ACT_NOTIFY)");
+	}
+	if (l->net_devices_n)
+		return refuse(e, "have network devices of the host (linux.netDevices)");
+	if (l->intel_rdt)
+		return refuse(e, "have a class of cache of its own (linux.intelRdt)");
+	if (l->memory_policy)
+		return refuse(e, "have a memory policy (linux.memoryPolicy)");
+	return 0;
+}
+
+int microvm_check(const struct engine_caps *caps, const struct spec *s, struct err *e)
+{
+	int r = container_check(caps, s, e);
+
+	if (r == 0 && !s->process)
+		r = err_set(e, ERR_INVALID, EINVAL, "process: missing, there is nothing to run");
+	r = r < 0 ? r : check_namespaces(s, e);
+	r = r < 0 ? r : check_mounts(s, e);
+	return r < 0 ? r : check_rest(s, e);
+}

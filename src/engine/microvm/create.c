@@ -1,0 +1,394 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Create, start and exec: what is prepared on the host, and what the proxies are asked for. */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/auto.h"
+#include "base/file.h"
+#include "engine/container/groups.h"
+#include "engine/container/hooks.h"
+#include "engine/kernel.h"
+#include "engine/microvm/guest.h"
+#include "engine/microvm/machine.h"
+#include "engine/microvm/microvm.h"
+#include "engine/microvm/proxied.h"
+#include "fmt/json.h"
+#include "proto/agent.h"
+#include "sys/fdpass.h"
+#include "sys/pidfd.h"
+#include "sys/process.h"
+
+#define ARENA_MAX    (64u << 20)
+#define START_WITHIN (120 * NSEC_PER_SEC)
+#define MACHINE_LOG  "machine.log" /* what its programs say */
+
+static int no_memory(struct err *e)
+{
+	return err_set(e, ERR_EXHAUSTED, ENOMEM, "out of memory");
+}
+
+/* ---- what the host has of it ------------------------------------------------------------- */
+
+/* Limits that nobody would enforce are refused, not forgotten. */
+static int make_groups(struct microvm *m, const struct bundle *b, const struct guest *g,
+		       struct err *e)
+{
+	struct groups_options o = {
+		.id = b->id,
+		.path = b->spec->linux_.cgroups_path,
+		.resources = g->host,
+		.systemd = b->systemd_cgroup,
+		.spec = b->spec,
+		.state_fd = b->state_fd,
+		.rootless = b->rootless,
+	};
+	int r;
+
+	if (b->no_cgroups && groups_needed(g->host))
+		return err_set(e, ERR_INVALID, EINVAL,
+			       "linux.resources: limits need a cgroup, and --cgroup-manager "
+			       "disabled leaves the machine without one");
+	r = b->no_cgroups ? groups_none(&m->groups, e) : groups_make(&o, &m->groups, e);
+	/* Before anything runs in there: whoever cleans up after us finds it. */
+	return r < 0 ? r : groups_save(m->groups, b->state_fd, e);
+}
+
+static int read_config(struct microvm *m, const struct bundle *b, const struct json **ret_root,
+		       struct err *e)
+{
+	auto_buf struct buf text = BUF_INIT(JSON_TEXT_MAX);
+	const char *path = b->config_path ? b->config_path : "config.json";
+	int r = file_read(b->bundle_fd >= 0 ? b->bundle_fd : AT_FDCWD, path, &text);
+
+	return r < 0 ? err_sys(e, -r, "read '%.200s'", path)
+		     : json_parse(&m->arena, buf_str(&text), ret_root, e);
+}
+
+static int text_fd(const struct buf *text, struct err *e)
+{
+	auto_fd int fd = memfd_create("atoll-spec", MFD_CLOEXEC);
+	int r = !buf_ok(text) ? buf_error(text)
+		: fd < 0      ? -errno
+			      : fd_write_all(fd, text->p, text->n);
+
+	return r < 0 ? err_sys(e, -r, "write the machine's specification") : take_fd(&fd);
+}
+
+/* What later verbs and hooks need. */
+static int remember(struct microvm *m, const struct bundle *b, struct err *e)
+{
+	const struct spec_hook_list *h = b->spec->hooks;
+	char link[40], path[4096];
+	ssize_t n;
+
+	m->late_hooks = h[SPEC_HOOK_POSTSTART].n || h[SPEC_HOOK_POSTSTOP].n;
+	(void) snprintf(link, sizeof(link), "/proc/self/fd/%d", b->bundle_fd);
+	n = b->bundle_fd < 0 ? -1 : readlink(link, path, sizeof(path) - 1);
+	if (n >= 0) {
+		path[n] = '\0';
+		m->bundle_path = strdup(path);
+	}
+	if (b->config_path)
+		m->config_path = strdup(b->config_path);
+	if ((n >= 0 && !m->bundle_path) || (b->config_path && !m->config_path))
+		return no_memory(e);
+	return hooks_state_text(&m->arena, b->spec, m->id, b->bundle_fd, &m->state_head,
+				&m->state_tail, e);
+}
+
+int microvm_hooks(struct microvm *m, enum spec_hook_kind kind, const char *status, int cwd_fd,
+		  struct err *e)
+{
+	int output[2], r;
+
+	if (!m->spec || !m->spec->hooks[kind].n || !m->state_head)
+		return 0;
+	r = hooks_open_output(m->spec, output, e);
+	if (r < 0)
+		return r;
+	auto_fd int out = output[0];
+	auto_fd int err = output[1];
+	struct hooks_call call = {
+		.list = &m->spec->hooks[kind],
+		.kind = kind,
+		.head = m->state_head,
+		.tail = m->state_tail,
+		.status = status,
+		.pid = kind == SPEC_HOOK_POSTSTOP ? 0 : m->in.pid,
+		.cwd_fd = cwd_fd,
+		.output = (const int[]){ out, err },
+	};
+
+	return hooks_run(&call, e);
+}
+
+static int write_pid(const struct microvm *m, const char *path, struct err *e)
+{
+	char text[16];
+	int n = snprintf(text, sizeof(text), "%d", (int) m->in.pid), r;
+	auto_fd int fd = path ? open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644)
+			      : FD_NONE;
+
+	if (!path)
+		return 0;
+	r = fd < 0 ? -errno : fd_write_all(fd, text, (size_t) n);
+	return r < 0 ? err_sys(e, -r, "pid file '%.200s'", path) : 0;
+}
+
+/* The pty's master (taken) to the console socket, or kept. */
+static int give_console(int fd, int console_socket, int *ret_kept, struct err *e)
+{
+	static const char name[] = "/dev/ptmx"; /* what console sockets are sent by custom */
+	int r;
+
+	if (console_socket < 0) {
+		*ret_kept = fd;
+		return 0;
+	}
+	r = fdpass_send(console_socket, name, sizeof(name) - 1, &fd, 1);
+	(void) close(fd);
+	return r < 0 ? err_sys(e, -r, "sending the terminal to the console socket") : 0;
+}
+
+static struct proxy_head head_of(enum proxy_type type, const struct spec_process *p,
+				 const int stdio[3])
+{
+	struct proxy_head h = { .type = type, .terminal = p->terminal };
+
+	h.stdin_open = p->terminal || stdio[0] >= 0;
+	if (p->terminal && p->console_size) {
+		h.rows = p->console_size->height;
+		h.cols = p->console_size->width;
+	}
+	return h;
+}
+
+/* ---- create ------------------------------------------------------------------------------ */
+
+struct making {
+	struct microvm *m;
+	const struct bundle *b;
+	struct guest guest;
+	struct machine machine;
+	struct kernel_files files;
+	struct proxied proxy;
+	int config_fd, hello_fd, log_fd; /* owned */
+};
+
+static int prepare(struct making *k, struct err *e)
+{
+	struct microvm *m = k->m;
+	auto_buf struct buf text = BUF_INIT(AGENT_TEXT_MAX);
+	auto_fd int kernels = FD_NONE;
+	const struct json *config = NULL;
+	struct kernel kernel;
+	int r = guest_plan(&m->arena, m->spec, &k->guest, e);
+
+	r = r < 0 ? r : guest_open(&k->guest, k->b, e);
+	r = r < 0 ? r : read_config(m, k->b, &config, e);
+	if (r < 0)
+		return r;
+	guest_config(&text, &k->guest, m->spec, config);
+	r = k->config_fd = text_fd(&text, e);
+	r = r < 0 ? r : kernels_open(NULL, &kernels, e);
+	r = r < 0 ? r : machine_find(&m->arena, kernels, &k->machine, e);
+	r = r < 0 ? r : kernel_pick(kernels, NULL, &kernel, e);
+	r = r < 0 ? r : kernel_prepare(kernels, &kernel, k->proxy.deadline, &k->files, e);
+	if (r < 0)
+		return r;
+	k->machine.kernel = k->files.vmlinux_fd;
+	k->machine.initrd = k->files.initramfs_fd;
+	m->memory = k->guest.memory;
+	m->cpus = k->guest.cpus;
+	m->emulated = k->machine.emulated;
+	(void) unlinkat(m->state_fd, PROXY_ENDED, 0); /* of the start before */
+	k->log_fd = openat(m->state_fd, MACHINE_LOG,
+			   O_RDWR | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
+	return k->log_fd < 0 ? err_sys(e, errno, "open '" MACHINE_LOG "'") : 0;
+}
+
+static int ask_create(struct making *k, const struct proxy_head *h, int *ret_console, struct err *e)
+{
+	const char *words[PROXY_FDS_MAX + 1] = { k->m->id };
+	int fds[PROXY_FDS_MAX] = { k->m->state_fd, k->config_fd, k->hello_fd };
+	size_t n = k->guest.shares_n;
+
+	if (n + 3 > PROXY_FDS_MAX)
+		return err_set(e, ERR_UNSUPPORTED, E2BIG,
+			       "a microvm cannot have more than %d shared directories",
+			       PROXY_FDS_MAX - 8);
+	for (size_t i = 0; i < n; i++) {
+		fds[3 + i] = k->guest.shares[i].fd;
+		if (i)
+			words[i] = k->guest.shares[i].destination;
+	}
+	return proxied_ask(&k->proxy, h, words, fds, 3 + n, PROXY_CREATED, ret_console, e);
+}
+
+static int boot(struct making *k, struct err *e)
+{
+	struct microvm *m = k->m;
+	struct proxied *p = &k->proxy;
+	struct proxy_head h = head_of(PROXY_CREATE, m->spec->process, k->b->stdio);
+	auto_fd int console = FD_NONE;
+	enum process_kind kind = PROCESS_KIND_UNKNOWN;
+	int r = proxied_start(p, m->id, k->b->stdio, m->groups, p->deadline, e);
+
+	if (p->pidfd >= 0) {
+		m->in.pid = p->pid;
+		m->in.pidfd = take_fd(&p->pidfd);
+	}
+	p->log_fd = k->log_fd;
+	r = r < 0 ? r
+		  : machine_start(&k->machine, &m->arena, p, &k->guest, m->state_fd, &k->hello_fd,
+				  e);
+	if (r < 0)
+		return r;
+	if (m->groups)
+		groups_arrived(m->groups);
+	h.bound = k->b->bound;
+	r = ask_create(k, &h, &console, e);
+	if (r < 0)
+		return r;
+	r = process_ident_fd(m->in.pidfd, m->in.pid, &m->ident, &kind);
+	if (r != 1)
+		return err_set(e, ERR_INTERNAL, ESRCH, "the machine's proxy has ended");
+	return console < 0 ? 0
+			   : give_console(take_fd(&console), k->b->console_socket,
+					  &m->in.console_fd, e);
+}
+
+static int make(struct making *k, struct err *e)
+{
+	struct microvm *m = k->m;
+	int r;
+
+	if (k->b->preserve_fds_n)
+		return err_set(e, ERR_UNSUPPORTED, EOPNOTSUPP,
+			       "a microvm cannot take over open descriptors of the host");
+	m->state_fd = k->b->state_fd < 0
+			      ? FD_NONE
+			      : openat(k->b->state_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (m->state_fd < 0)
+		return err_set(e, ERR_INTERNAL, EBADF, "a microvm needs a state directory");
+	r = prepare(k, e);
+	r = r < 0 ? r : make_groups(m, k->b, &k->guest, e);
+	r = r < 0 ? r : remember(m, k->b, e);
+	r = r < 0 ? r : boot(k, e);
+	r = r < 0 ? r : microvm_hooks(m, SPEC_HOOK_PRESTART, "creating", k->b->bundle_fd, e);
+	r = r < 0 ? r : microvm_hooks(m, SPEC_HOOK_CREATE_RUNTIME, "creating", k->b->bundle_fd, e);
+	return r < 0 ? r : write_pid(m, k->b->pid_file, e);
+}
+
+int microvm_create(struct instance *in, const struct bundle *b, nsec_t deadline, struct err *e)
+{
+	struct microvm *m = microvm_of_instance(in);
+	auto_free struct making *k = calloc(1, sizeof(*k));
+	int r;
+
+	m->spec = b->spec;
+	m->arena = ARENA_INIT(ARENA_MAX);
+	m->gate_fd = m->state_fd = FD_NONE;
+	m->id = strdup(b->id);
+	if (!k || !m->id)
+		return no_memory(e);
+	k->m = m;
+	k->b = b;
+	k->proxy = PROXIED_INIT;
+	k->proxy.deadline = deadline;
+	k->files = KERNEL_FILES_INIT;
+	k->config_fd = k->hello_fd = k->log_fd = FD_NONE;
+	r = make(k, e);
+	if (r == 0) {
+		m->gate_fd = take_fd(&k->proxy.sock);
+		m->poststop_due = m->spec->hooks[SPEC_HOOK_POSTSTOP].n != 0;
+	}
+	proxied_fini(&k->proxy);
+	guest_close(&k->guest);
+	kernel_files_fini(&k->files);
+	close_fd(&k->config_fd);
+	close_fd(&k->hello_fd);
+	close_fd(&k->log_fd);
+	return r; /* engine_create destroys what there is */
+}
+
+/* ---- start, exec ------------------------------------------------------------------------- */
+
+int microvm_start(struct instance *in, struct err *e)
+{
+	struct microvm *m = microvm_of_instance(in);
+	struct proxied p = PROXIED_INIT;
+	struct proxy_head h = { .type = PROXY_START };
+	int r;
+
+	if (m->gate_fd < 0) /* another process created it: the proxy has a copy of its end */
+		m->gate_fd = (int) syscall(SYS_pidfd_getfd, in->pidfd, PROXY_GATE, 0);
+	if (m->gate_fd < 0)
+		return err_sys(e, errno, "taking over the gate of the machine's proxy");
+	p.got = calloc(1, sizeof(*p.got));
+	if (!p.got)
+		return no_memory(e);
+	p.sock = take_fd(&m->gate_fd);
+	p.deadline = clock_deadline(START_WITHIN);
+	r = proxied_ask(&p, &h, NULL, NULL, 0, PROXY_STARTED, NULL, e);
+	proxied_fini(&p);
+	if (r < 0)
+		return err_ctx(e, "unable to start container process");
+	return microvm_hooks(m, SPEC_HOOK_POSTSTART, "running", FD_NONE, e);
+}
+
+static int check_exec(const struct instance *in, const struct exec_spec *x, struct err *e)
+{
+	if (in->state == ENGINE_PAUSED)
+		return err_set(e, ERR_CONFLICT, EBUSY,
+			       "cannot exec in a paused microvm: nothing in it runs");
+	if (x->preserve_fds_n)
+		return err_set(e, ERR_UNSUPPORTED, EOPNOTSUPP,
+			       "a microvm cannot take over open descriptors of the host");
+	if (x->cgroups_n)
+		return err_set(e, ERR_UNSUPPORTED, EOPNOTSUPP,
+			       "a microvm cannot start a process in a cgroup below its own");
+	return 0;
+}
+
+int microvm_exec(struct instance *in, const struct exec_spec *x, struct exec *ret, struct err *e)
+{
+	struct microvm *m = microvm_of_instance(in);
+	auto_buf struct buf text = BUF_INIT(AGENT_TEXT_MAX);
+	struct json_writer w = JSON_WRITER(&text);
+	struct proxied p = PROXIED_INIT;
+	struct proxy_head h = head_of(PROXY_EXEC, x->process, x->stdio);
+	struct exec got = { .pidfd = FD_NONE, .console_fd = FD_NONE };
+	auto_fd int process = FD_NONE, console = FD_NONE;
+	int r = check_exec(in, x, e);
+
+	if (r < 0)
+		return r;
+	guest_process(&w, NULL, x->process);
+	r = process = text_fd(&text, e);
+	r = r < 0 ? r
+		  : proxied_start(&p, m->id, x->stdio, m->groups, clock_deadline(START_WITHIN), e);
+	r = r < 0 ? r
+		  : proxied_ask(&p, &h, (const char *const[]){ m->id, NULL },
+				(const int[]){ m->state_fd, process }, 2, PROXY_STARTED, &console,
+				e);
+	if (r == 0 && console >= 0)
+		r = give_console(take_fd(&console), x->console_socket, &got.console_fd, e);
+	if (r < 0) {
+		proxied_kill(&p);
+		proxied_fini(&p);
+		return r;
+	}
+	got.pid = p.pid;
+	got.pidfd = take_fd(&p.pidfd);
+	proxied_fini(&p);
+	*ret = got;
+	return 0;
+}

@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "engine/microvm/guest.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/auto.h"
+#include "base/str.h"
+#include "engine/engine.h"
+#include "engine/microvm/check.h"
+#include "fmt/spec.h"
+#include "sys/mount.h"
+
+#define PAGE_2M (UINT64_C(2) << 20)
+
+static int no_memory(struct err *e)
+{
+	return err_set(e, ERR_EXHAUSTED, ENOMEM, "out of memory");
+}
+
+static bool has_option(const struct spec_mount *m, const char *word)
+{
+	for (size_t i = 0; i < m->options_n; i++) {
+		if (streq(m->options[i], word))
+			return true;
+	}
+	return false;
+}
+
+bool guest_is_bind(const struct spec_mount *m)
+{
+	return (m->type && streq(m->type, "bind")) || has_option(m, "bind") ||
+	       has_option(m, "rbind");
+}
+
+static int plan_shares(struct arena *a, const struct spec *s, struct guest *g, struct err *e)
+{
+	struct guest_share *v = arena_array(a, s->mounts_n + 1, sizeof(*v));
+	size_t n = 1;
+
+	if (!v)
+		return no_memory(e);
+	v[0] = (struct guest_share){ .name = GUEST_ROOT, .destination = "/", .fd = FD_NONE };
+	v[0].recursive = true;
+	for (size_t i = 0; i < s->mounts_n; i++) {
+		const struct spec_mount *m = &s->mounts[i];
+
+		if (!guest_is_bind(m))
+			continue;
+		v[n] = (struct guest_share){ .name = arena_printf(a, "mount%zu", i),
+					     .source = m->source,
+					     .destination = m->destination,
+					     .read_only = has_option(m, "ro") ||
+							  has_option(m, "rro"),
+					     .recursive = has_option(m, "rbind"),
+					     .nofollow = has_option(m, "src-nofollow"),
+					     .fd = FD_NONE };
+		if (!v[n++].name)
+			return no_memory(e);
+	}
+	g->shares = v;
+	g->shares_n = n;
+	return 0;
+}
+
+/*
+ * The host's part of the limits: its processors and disks, and the machine's whole memory. The
+ * number of processes, devices and the workload's own memory are the guest's.
+ */
+static int plan_size(struct arena *a, const struct spec *s, struct guest *g, struct err *e)
+{
+	const struct spec_resources *r = s->linux_.resources;
+	const struct spec_cpu *cpu = r ? r->cpu : NULL;
+	const struct spec_memory *mem = r ? r->memory : NULL;
+	struct spec_resources *host = arena_alloc(a, sizeof(*host));
+	struct spec_memory *limit = arena_alloc(a, sizeof(*limit));
+	uint64_t period = cpu && cpu->period_set && cpu->period ? cpu->period : 100000;
+
+	if (!host || !limit)
+		return no_memory(e);
+	g->cpus = 1;
+	if (cpu && cpu->quota_set && cpu->quota > 0) {
+		uint64_t n = ((uint64_t) cpu->quota + period - 1) / period;
+
+		g->cpus = (uint32_t) (n > GUEST_CPUS_MAX ? GUEST_CPUS_MAX : n);
+	}
+	g->memory = GUEST_MEMORY_DEFAULT;
+	if (mem && mem->limit_set && mem->limit > 0) {
+		g->memory = ((uint64_t) mem->limit + PAGE_2M - 1) & ~(PAGE_2M - 1);
+		g->memory = g->memory < GUEST_MEMORY_LEAST ? GUEST_MEMORY_LEAST : g->memory;
+		*limit = (struct spec_memory){ .limit = (int64_t) (g->memory + GUEST_OVERHEAD),
+					       .limit_set = true };
+		host->memory = limit;
+	}
+	if (r) {
+		host->cpu = r->cpu;
+		host->block_io = r->block_io;
+		host->network = r->network;
+	}
+	g->host = host;
+	return 0;
+}
+
+int guest_plan(struct arena *a, const struct spec *s, struct guest *ret_g, struct err *e)
+{
+	struct guest g = {};
+	int r = plan_shares(a, s, &g, e);
+
+	r = r < 0 ? r : plan_size(a, s, &g, e);
+	if (r == 0)
+		*ret_g = g;
+	return r;
+}
+
+static int open_one(struct guest_share *s, const struct bundle *b, struct err *e)
+{
+	int from = b->bundle_fd >= 0 ? b->bundle_fd : AT_FDCWD;
+	const char *path = s->source ? s->source : b->spec->root->path;
+	auto_fd int at = FD_NONE;
+	struct stat st;
+	int r;
+
+	if (!s->source && b->root_fd >= 0)
+		at = fcntl(b->root_fd, F_DUPFD_CLOEXEC, 3);
+	else
+		at = openat(from, path, O_PATH | O_CLOEXEC | (s->nofollow ? O_NOFOLLOW : 0));
+	if (at < 0 || fstat(at, &st) < 0)
+		return err_sys(e, errno, "%s '%.200s' (for '%.100s')",
+			       s->source ? "mount source" : "root file system", path,
+			       s->destination);
+	if (!s->source && !S_ISDIR(st.st_mode))
+		return err_set(e, ERR_INVALID, ENOTDIR, "root file system '%.200s': no directory",
+			       path);
+	r = s->source ? check_source(at, s->source, e) : 0;
+	if (r < 0)
+		return r;
+	/* With all below it or without: as a bind would have it. A detached mount before Linux 6.15
+	 * and a user without the right to clone: as it is. */
+	r = mount_clone(at, "", s->recursive);
+	s->fd = r < 0 ? take_fd(&at) : r;
+	return 0;
+}
+
+int guest_open(struct guest *g, const struct bundle *b, struct err *e)
+{
+	for (size_t i = 0; i < g->shares_n; i++) {
+		int r = open_one(&g->shares[i], b, e);
+
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+void guest_close(struct guest *g)
+{
+	for (size_t i = 0; i < g->shares_n; i++)
+		close_fd(&g->shares[i].fd);
+}
+
+/* ---- config.json ------------------------------------------------------------------------- */
+
+static void write_mounts(struct json_writer *w, const struct guest *g, const struct spec *s)
+{
+	size_t share = 1;
+
+	json_w_array(w, "mounts");
+	for (size_t i = 0; i < s->mounts_n; i++) {
+		const struct spec_mount *m = &s->mounts[i];
+		char path[64];
+
+		json_w_object(w, NULL);
+		json_w_string(w, "destination", m->destination);
+		if (m->type)
+			json_w_string(w, "type", m->type);
+		if (guest_is_bind(m)) {
+			(void) snprintf(path, sizeof(path), GUEST_SHARES "/%s",
+					g->shares[share++].name);
+			json_w_string(w, "source", path);
+		} else if (m->source) {
+			json_w_string(w, "source", m->source);
+		}
+		json_w_array(w, "options");
+		for (size_t k = 0; k < m->options_n; k++) {
+			if (!streq(m->options[k], "src-nofollow"))
+				json_w_string(w, NULL, m->options[k]);
+		}
+		json_w_end(w);
+		json_w_end(w);
+	}
+	json_w_end(w);
+}
+
+/* Those of the container in the guest. The agent leaves out the network's: the machine's is its. */
+static void write_namespaces(struct json_writer *w, const struct spec *s)
+{
+	json_w_array(w, "namespaces");
+	for (int t = 0; t < SPEC_NS_N_; t++) {
+		if (!s->linux_.ns[t].present && t != SPEC_NS_CGROUP && t != SPEC_NS_NETWORK)
+			continue;
+		json_w_object(w, NULL);
+		json_w_string(w, "type", spec_ns_name((enum spec_ns_type) t));
+		json_w_end(w);
+	}
+	json_w_end(w);
+}
+
+static void write_resources(struct json_writer *w, const struct spec_resources *r,
+			    const struct json *given)
+{
+	static const char *const same[] = { "devices", "pids", "unified" };
+
+	json_w_object(w, "resources");
+	for (size_t i = 0; i < ARRAY_SIZE(same); i++) {
+		const struct json *v = json_get(given, same[i]);
+
+		if (v)
+			json_w_value(w, same[i], v);
+	}
+	if (r->memory && r->memory->limit_set && r->memory->limit > 0) {
+		json_w_object(w, "memory");
+		json_w_i64(w, "limit", r->memory->limit);
+		json_w_end(w);
+	}
+	json_w_end(w);
+}
+
+static void write_linux(struct json_writer *w, const struct spec *s, const struct json *given)
+{
+	static const char *const same[] = { "sysctl",	   "devices",	    "seccomp",
+					    "maskedPaths", "readonlyPaths", "personality",
+					    "timeOffsets", "uidMappings",   "gidMappings" };
+
+	json_w_object(w, "linux");
+	write_namespaces(w, s);
+	if (s->linux_.resources)
+		write_resources(w, s->linux_.resources, json_get(given, "resources"));
+	for (size_t i = 0; i < ARRAY_SIZE(same); i++) {
+		const struct json *v = json_get(given, same[i]);
+
+		if (v)
+			json_w_value(w, same[i], v);
+	}
+	json_w_end(w);
+}
+
+static void write_annotations(struct json_writer *w, const struct spec *s)
+{
+	json_w_object(w, "annotations");
+	for (size_t i = 0; i < s->annotations_n; i++) {
+		/* Of hooks and receivers on the host. */
+		if (strncmp(s->annotations[i].key, "run.oci.hooks.", 14) != 0 &&
+		    !streq(s->annotations[i].key, "run.oci.pidfd_receiver"))
+			json_w_string(w, s->annotations[i].key, s->annotations[i].value);
+	}
+	json_w_end(w);
+}
+
+void guest_process(struct json_writer *w, const char *key, const struct spec_process *p)
+{
+	struct spec_process inside = *p;
+
+	/* The host's security modules know nothing of processes in there. */
+	inside.apparmor_profile = NULL;
+	inside.selinux_label = NULL;
+	spec_process_write(w, key, &inside);
+}
+
+void guest_config(struct buf *out, const struct guest *g, const struct spec *s,
+		  const struct json *config)
+{
+	struct json_writer w = JSON_WRITER(out);
+
+	json_w_object(&w, NULL);
+	json_w_string(&w, "ociVersion", s->oci_version ? s->oci_version : "1.0.0");
+	guest_process(&w, "process", s->process);
+	json_w_object(&w, "root");
+	json_w_string(&w, "path", GUEST_SHARES "/" GUEST_ROOT);
+	json_w_bool(&w, "readonly", s->root->readonly);
+	json_w_end(&w);
+	if (s->hostname)
+		json_w_string(&w, "hostname", s->hostname);
+	if (s->domainname)
+		json_w_string(&w, "domainname", s->domainname);
+	write_mounts(&w, g, s);
+	if (s->annotations_n)
+		write_annotations(&w, s);
+	write_linux(&w, s, json_get(config, "linux"));
+	json_w_end(&w);
+}

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a spec becomes inside of the machine. Paths of the host turn into shares (directories and
+ * files that the device server shows to the guest), what the host does for the workload (control
+ * groups of processors and disks, hooks of the host) is left out, and what is left is a config.json
+ * for the container engine in the guest. Pure but for guest_open, which opens the shares.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/err.h"
+
+struct bundle;
+struct json;
+struct json_writer;
+struct spec;
+struct spec_mount;
+struct spec_process;
+struct spec_resources;
+
+#define GUEST_SHARES "/run/atoll/shares" /* where the agent mounts them */
+#define GUEST_ROOT   "root"		 /* the share of the root file system */
+
+struct guest_share {
+	const char *name;
+	const char *source; /* a path of the host, relative ones from the bundle; NULL: the root */
+	const char *destination;
+	bool read_only; /* enforced by the device server, whatever the guest does */
+	bool recursive, nofollow;
+	int fd; /* owned: a clone of the mount, or O_PATH where that is not allowed */
+};
+
+struct guest {
+	struct guest_share *shares; /* in the arena; the first is the root */
+	size_t shares_n;
+	uint64_t memory; /* bytes of the machine */
+	uint32_t cpus;
+	/* What the host limits: its processes are the machine. In the arena. */
+	struct spec_resources *host;
+};
+
+#define GUEST_MEMORY_DEFAULT (UINT64_C(512) << 20)
+#define GUEST_MEMORY_LEAST   (UINT64_C(128) << 20)
+#define GUEST_CPUS_MAX	     64
+/* Of the machine's processes beside the guest's memory. */
+#define GUEST_OVERHEAD (UINT64_C(256) << 20)
+
+/* What of the spec becomes what; opens nothing. */
+[[nodiscard]] int guest_plan(struct arena *a, const struct spec *s, struct guest *ret_g,
+			     struct err *e);
+/* Open the shares' sources. guest_close also after a failure. */
+[[nodiscard]] int guest_open(struct guest *g, const struct bundle *b, struct err *e);
+void guest_close(struct guest *g);
+
+/*
+ * config.json for the guest: of the spec, and of the document it was decoded from where the guest
+ * gets it as it is.
+ */
+void guest_config(struct buf *out, const struct guest *g, const struct spec *s,
+		  const struct json *config);
+/* A process alone, for an exec. */
+void guest_process(struct json_writer *w, const char *key, const struct spec_process *p);
+
+bool guest_is_bind(const struct spec_mount *m);

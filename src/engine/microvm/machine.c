@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "engine/microvm/machine.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/auto.h"
+#include "engine/microvm/guest.h"
+#include "engine/microvm/kvm.h"
+#include "engine/microvm/proxied.h"
+#include "proto/agent.h"
+#include "sys/self.h"
+#include "sys/spawn.h"
+
+#define WORDS_MAX 256
+#define GUEST_CID 3
+#define QEMU	  "qemu-system-x86_64"
+#define TAG	  "atoll"
+
+/* Nothing of the boot is shown, waited for or tested; a panic ends the machine. */
+#define CMDLINE                                                                                    \
+	"quiet panic=-1 reboot=t cryptomgr.notests no_timer_check tsc=reliable "                   \
+	"rcupdate.rcu_expedited=1 cgroup_no_v1=all"
+
+/* One program's arguments and descriptors: the first becomes 3. */
+struct command {
+	struct arena *a;
+	const char *words[WORDS_MAX + 1];
+	size_t n;
+	int fds[PROXY_FDS_MAX];
+	size_t fds_n;
+	bool failed;
+};
+
+static void add(struct command *c, const char *word)
+{
+	if (c->n == WORDS_MAX || !word)
+		c->failed = true;
+	else
+		c->words[c->n++] = word;
+}
+
+/* Its number in the program. */
+static int add_fd(struct command *c, int fd)
+{
+	if (c->fds_n == ARRAY_SIZE(c->fds)) {
+		c->failed = true;
+		return -1;
+	}
+	c->fds[c->fds_n++] = fd;
+	return 2 + (int) c->fds_n;
+}
+
+#define ADD(c, ...)                                                                                \
+	do {                                                                                       \
+		static const char *const words_[] = { __VA_ARGS__ };                               \
+		for (size_t i_ = 0; i_ < ARRAY_SIZE(words_); i_++)                                 \
+			add((c), words_[i_]);                                                      \
+	} while (0)
+#define ADDF(c, ...) add((c), arena_printf((c)->a, __VA_ARGS__))
+
+static int run(struct command *c, struct proxied *p, bool strange, struct err *e)
+{
+	if (c->failed)
+		return err_set(e, ERR_EXHAUSTED, E2BIG,
+			       "a microvm cannot have so many shared directories");
+	return proxied_spawn(p, c->words, c->fds, c->fds_n, strange, e);
+}
+
+static int sibling(struct command *c, const char *name, struct err *e)
+{
+	char path[PATH_MAX];
+	int r = self_sibling(name, path);
+
+	if (r < 0)
+		return err_set(e, ERR_NOT_FOUND, -r,
+			       "%s is not where this program is: the installation is incomplete",
+			       name);
+	add(c, arena_strdup(c->a, path));
+	return 0;
+}
+
+int machine_find(struct arena *a, int cache_fd, struct machine *ret_m, struct err *e)
+{
+	struct machine m = { .kernel = FD_NONE, .initrd = FD_NONE };
+	char path[SPAWN_PATH_MAX];
+	enum kvm_use use;
+	int r = kvm_probe(cache_fd, &use, e);
+
+	if (r < 0)
+		return r;
+	m.emulated = use != KVM_RUNS;
+	if (m.emulated) {
+		if (spawn_find(QEMU, path) < 0)
+			return err_set(e, ERR_UNSUPPORTED, ENOENT,
+				       "%s, and " QEMU " is not installed, which would emulate a "
+				       "processor",
+				       kvm_why(use));
+		m.qemu = arena_strdup(a, path);
+		if (!m.qemu)
+			return err_set(e, ERR_EXHAUSTED, ENOMEM, "out of memory");
+	}
+	*ret_m = m;
+	return 0;
+}
+
+static int pair_of(int type, int ret[2], struct err *e)
+{
+	return socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, ret) < 0
+		       ? err_sys(e, errno, "socket pair")
+		       : 0;
+}
+
+/* Where proxies come to. Only who may enter the state directory finds it. */
+static int listen_vsock(int state_fd, int *ret_fd, struct err *e)
+{
+	struct sockaddr_un at = { .sun_family = AF_UNIX };
+	auto_fd int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	(void) snprintf(at.sun_path, sizeof(at.sun_path), "/proc/self/fd/%d/" PROXY_VSOCK,
+			state_fd);
+	if (unlinkat(state_fd, PROXY_VSOCK, 0) < 0 && errno != ENOENT)
+		return err_sys(e, errno, "remove an old '" PROXY_VSOCK "'");
+	if (fd < 0 || bind(fd, (const struct sockaddr *) (const void *) &at, sizeof(at)) < 0 ||
+	    listen(fd, 64) < 0)
+		return err_sys(e, errno, "the machine's '" PROXY_VSOCK "'");
+	*ret_fd = take_fd(&fd);
+	return 0;
+}
+
+static int start_fs(struct arena *a, struct proxied *p, const struct guest *g, int sock,
+		    struct err *e)
+{
+	struct command c = { .a = a };
+	int r = sibling(&c, "atoll-device", e);
+
+	if (r < 0)
+		return r;
+	ADD(&c, "fs", "--socket");
+	ADDF(&c, "fd:%d", add_fd(&c, sock));
+	for (size_t i = 0; i < g->shares_n; i++) {
+		add(&c, "--share");
+		ADDF(&c, "%s=fd:%d%s", g->shares[i].name, add_fd(&c, g->shares[i].fd),
+		     g->shares[i].read_only ? ",ro" : "");
+	}
+	return run(&c, p, false, e);
+}
+
+static int start_vsock(struct arena *a, struct proxied *p, int sock, int listen_fd, int forward,
+		       struct err *e)
+{
+	struct command c = { .a = a };
+	int r = sibling(&c, "atoll-device", e);
+
+	if (r < 0)
+		return r;
+	ADD(&c, "vsock", "--socket");
+	ADDF(&c, "fd:%d", add_fd(&c, sock));
+	add(&c, "--cid");
+	ADDF(&c, "%d", GUEST_CID);
+	add(&c, "--listen");
+	ADDF(&c, "fd:%d", add_fd(&c, listen_fd));
+	add(&c, "--forward");
+	ADDF(&c, "%d:fd:%d", AGENT_HELLO_PORT, add_fd(&c, forward));
+	return run(&c, p, false, e);
+}
+
+/* What the guest's kernel says, for whoever looks for why it does not: a file, or NULL. */
+static const char *console_file(void)
+{
+	const char *file = secure_getenv("ATOLL_MICROVM_CONSOLE");
+
+	return file && file[0] == '/' ? file : NULL;
+}
+
+static int start_qemu(const struct machine *m, struct arena *a, struct proxied *p,
+		      const struct guest *g, int fs, int vsock, struct err *e)
+{
+	struct command c = { .a = a };
+	const char *console = console_file();
+
+	add(&c, m->qemu);
+	ADD(&c, "-M", "q35,memory-backend=m,sata=off,smbus=off,usb=off,vmport=off", "-accel",
+	    "tcg,tb-size=128", "-cpu", "max,-cx16", "-nodefaults", "-no-user-config", "-display",
+	    "none", "-no-reboot", "-sandbox",
+	    "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny");
+	add(&c, "-smp");
+	ADDF(&c, "%u", g->cpus);
+	add(&c, "-m");
+	ADDF(&c, "%lluk", (unsigned long long) (g->memory >> 10));
+	add(&c, "-object");
+	ADDF(&c, "memory-backend-memfd,id=m,size=%llu,share=on", (unsigned long long) g->memory);
+	add(&c, "-kernel");
+	ADDF(&c, "/proc/self/fd/%d", add_fd(&c, m->kernel));
+	add(&c, "-initrd");
+	ADDF(&c, "/proc/self/fd/%d", add_fd(&c, m->initrd));
+	add(&c, "-append");
+	add(&c, console ? CMDLINE " console=ttyS0 ignore_loglevel" : CMDLINE " 8250.nr_uarts=0");
+	if (console) {
+		add(&c, "-serial");
+		ADDF(&c, "file:%s", console);
+	}
+	add(&c, "-chardev");
+	ADDF(&c, "socket,id=fs,fd=%d", add_fd(&c, fs));
+	add(&c, "-chardev");
+	ADDF(&c, "socket,id=vsock,fd=%d", add_fd(&c, vsock));
+	ADD(&c, "-device", "vhost-user-fs-pci,chardev=fs,tag=" TAG ",queue-size=1024", "-device",
+	    "vhost-user-vsock-pci,chardev=vsock", "-object", "rng-builtin,id=rng", "-device",
+	    "virtio-rng-pci,rng=rng,disable-legacy=on");
+	return run(&c, p, true, e);
+}
+
+static int start_vmm(const struct machine *m, struct arena *a, struct proxied *p,
+		     const struct guest *g, int fs, int listen_fd, int forward, struct err *e)
+{
+	struct command c = { .a = a };
+	const char *console = console_file();
+	int r = sibling(&c, "atoll-vmm", e);
+
+	if (r < 0)
+		return r;
+	add(&c, "--kernel");
+	ADDF(&c, "fd:%d", add_fd(&c, m->kernel));
+	add(&c, "--initrd");
+	ADDF(&c, "fd:%d", add_fd(&c, m->initrd));
+	add(&c, "--append");
+	add(&c, console ? CMDLINE " console=ttyS0 ignore_loglevel" : CMDLINE " 8250.nr_uarts=0");
+	if (console) {
+		add(&c, "--serial");
+		add(&c, console);
+	}
+	add(&c, "--memory");
+	ADDF(&c, "%llu", (unsigned long long) g->memory);
+	add(&c, "--cpus");
+	ADDF(&c, "%u", g->cpus);
+	add(&c, "--vsock");
+	ADDF(&c, "cid=%d,listen=fd:%d,forward=%d:fd:%d", GUEST_CID, add_fd(&c, listen_fd),
+	     AGENT_HELLO_PORT, add_fd(&c, forward));
+	add(&c, "--fs");
+	ADDF(&c, "tag=" TAG ",socket=fd:%d", add_fd(&c, fs));
+	return run(&c, p, false, e);
+}
+
+int machine_start(const struct machine *m, struct arena *a, struct proxied *p,
+		  const struct guest *g, int state_fd, int *ret_hello, struct err *e)
+{
+	int fs[2] = { FD_NONE, FD_NONE }, vsock[2] = { FD_NONE, FD_NONE };
+	int hello[2] = { FD_NONE, FD_NONE };
+	int r = pair_of(SOCK_STREAM, fs, e);
+
+	r = r < 0 ? r : pair_of(SOCK_STREAM, vsock, e);
+	r = r < 0 ? r : pair_of(SOCK_STREAM, hello, e);
+	auto_fd int fs_ours = fs[0];
+	auto_fd int fs_theirs = fs[1];
+	auto_fd int vsock_ours = vsock[0];
+	auto_fd int vsock_theirs = vsock[1];
+	auto_fd int hello_ours = hello[0];
+	auto_fd int hello_theirs = hello[1];
+	auto_fd int listen_fd = FD_NONE;
+
+	r = r < 0 ? r : listen_vsock(state_fd, &listen_fd, e);
+	r = r < 0 ? r : start_fs(a, p, g, fs_theirs, e);
+	if (r == 0 && m->emulated) {
+		r = start_vsock(a, p, vsock_theirs, listen_fd, hello_theirs, e);
+		r = r < 0 ? r : start_qemu(m, a, p, g, fs_ours, vsock_ours, e);
+	} else if (r == 0) {
+		r = start_vmm(m, a, p, g, fs_ours, listen_fd, hello_theirs, e);
+	}
+	if (r == 0)
+		*ret_hello = take_fd(&hello_ours);
+	return r;
+}

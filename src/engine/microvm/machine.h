@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The machine's processes: which programs, with which arguments and descriptors. */
+#pragma once
+
+#include <stdbool.h>
+
+#include "base/arena.h"
+#include "base/err.h"
+
+struct guest;
+struct proxied;
+
+struct machine {
+	bool emulated;	    /* QEMU's emulation instead of KVM */
+	const char *qemu;   /* its program, where it is needed */
+	int kernel, initrd; /* borrowed */
+};
+
+/* How machines are made here. UNSUPPORTED: neither KVM nor QEMU. cache_fd: kvm.h. */
+[[nodiscard]] int machine_find(struct arena *a, int cache_fd, struct machine *ret_m, struct err *e);
+/*
+ * Start it, as the proxy's children: a monitor, and the devices that are not in it. Its vsock
+ * listens at PROXY_VSOCK in state_fd; what comes to the host's hello port is given in *ret_hello.
+ */
+[[nodiscard]] int machine_start(const struct machine *m, struct arena *a, struct proxied *p,
+				const struct guest *g, int state_fd, int *ret_hello, struct err *e);

@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The engine's ops that need little: probe, signals, figures, freezing, the end. */
+#include "engine/microvm/microvm.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/auto.h"
+#include "base/log.h"
+#include "engine/container/container.h"
+#include "engine/container/groups.h"
+#include "engine/host.h"
+#include "engine/kernel.h"
+#include "engine/microvm/agent.h"
+#include "engine/microvm/check.h"
+#include "engine/microvm/machine.h"
+#include "proto/proxy.h"
+#include "sys/pidfd.h"
+
+#define REMOVE_TIME   (10 * NSEC_PER_SEC)
+#define SIGNAL_WITHIN (60 * NSEC_PER_SEC)
+#define USAGE_WITHIN  (2 * NSEC_PER_SEC)
+
+struct microvm *microvm_of_instance(struct instance *in)
+{
+	assert(in->ops == &microvm_ops);
+	return (struct microvm *) in; /* its first member */
+}
+
+static int probe(const struct host *h, struct engine_caps *ret, struct err *)
+{
+	struct engine_caps c = { .usable = true,
+				 .caps = ENGINE_CAP_EXEC | ENGINE_CAP_UPDATE | ENGINE_CAP_PAUSE };
+	auto_arena struct arena a = ARENA_INIT(1u << 16);
+	auto_fd int kernels = FD_NONE;
+	struct machine machine;
+	struct err why = {};
+
+	if (!streq(h->machine, "x86_64")) {
+		c.usable = false;
+		(void) snprintf(c.why, sizeof(c.why), "machines are made for x86_64, not %s",
+				h->machine);
+	} else if (h->euid != 0) {
+		c.usable = false;
+		(void) snprintf(c.why, sizeof(c.why), "only root can make machines");
+	} else {
+		if (kernels_open(NULL, &kernels, &why) < 0)
+			kernels = FD_NONE; /* nothing was kept; create says what is wrong there */
+		if (machine_find(&a, kernels, &machine, &why) < 0) {
+			c.usable = false;
+			(void) snprintf(c.why, sizeof(c.why), "%s", why.msg);
+		} else {
+			c.emulated = machine.emulated;
+		}
+	}
+	*ret = c;
+	return 0;
+}
+
+static bool runs(const struct microvm *m)
+{
+	return m->in.pidfd >= 0 && pidfd_poll(m->in.pidfd, 0) == 0;
+}
+
+/* To the workload's processes, through the agent: those of the host are the machine. */
+static int ask_signal(struct microvm *m, int signo, bool all, struct err *e)
+{
+	auto_arena struct arena a = ARENA_INIT(1u << 20);
+	struct agent_msg q = agent_msg_of(AGENT_SIGNAL), answer;
+
+	q.signal.id = m->id;
+	q.signal.signo = (uint64_t) signo;
+	q.signal.all = all;
+	return agent_request(m->state_fd, &q, AGENT_OK, clock_deadline(SIGNAL_WITHIN), &a, &answer,
+			     e);
+}
+
+static int signal_init(struct instance *in, int signo, struct err *e)
+{
+	struct microvm *m = microvm_of_instance(in);
+	int r;
+
+	/* The proxy can hand on what it can catch. Its end by SIGKILL is the machine's. */
+	if (signo == SIGSTOP)
+		return ask_signal(m, signo, false, e);
+	r = pidfd_kill(in->pidfd, signo);
+	if (r == -ESRCH)
+		return err_set(e, ERR_CONFLICT, ESRCH, "container not running");
+	return r < 0 ? err_sys(e, -r, "signal %d", signo) : 0;
+}
+
+static int signal_all(struct instance *in, int signo, struct err *e)
+{
+	return signo == SIGKILL ? signal_init(in, signo, e)
+				: ask_signal(microvm_of_instance(in), signo, true, e);
+}
+
+static int kill_all(struct instance *in, nsec_t deadline, struct err *e)
+{
+	struct microvm *m = microvm_of_instance(in);
+	int r = in->pidfd < 0 ? -ESRCH : pidfd_kill(in->pidfd, SIGKILL);
+
+	if (r < 0 && r != -ESRCH)
+		return err_sys(e, -r, "killing the machine's proxy");
+	/* The machine dies with its proxy, unless it is frozen; nothing is left to chance. */
+	if (m->groups && groups_any(m->groups)) {
+		r = groups_kill(m->groups, deadline, e);
+		if (r < 0)
+			return r;
+	}
+	r = in->pidfd < 0 ? 1 : pidfd_poll(in->pidfd, deadline);
+	if (r < 0)
+		return err_sys(e, -r, "waiting for the machine's proxy to end");
+	return r == 0 ? err_set(e, ERR_TIMEOUT, ETIMEDOUT,
+				"the machine's proxy does not end (it may hang in the kernel)")
+		      : 0;
+}
+
+static void take_guests(struct usage *u, const struct usage_fields *g)
+{
+	u->memory_bytes = g->memory_bytes;
+	u->memory_peak_bytes = g->memory_peak_bytes;
+	u->memory_cache_bytes = g->memory_cache_bytes;
+	u->memory_swap_bytes = g->memory_swap_bytes;
+	u->memory_failures = g->memory_failures;
+	u->oom_kills = g->oom_kills;
+	u->pids = g->pids;
+	u->pids_limit = g->pids_limit;
+	u->block_read_bytes = g->block_read_bytes;
+	u->block_write_bytes = g->block_write_bytes;
+	u->net_rx_bytes = g->net_rx_bytes;
+	u->net_tx_bytes = g->net_tx_bytes;
+	u->net_rx_packets = g->net_rx_packets;
+	u->net_tx_packets = g->net_tx_packets;
+}
+
+/*
+ * Processor time is the host's: what the machine costs. Memory and processes are those of the
+ * workload, as the guest counts them; of a machine that does not answer, the host's.
+ */
+static int usage(struct instance *in, struct usage *ret, struct err *)
+{
+	struct microvm *m = microvm_of_instance(in);
+	auto_arena struct arena a = ARENA_INIT(1u << 20);
+	struct agent_msg q = agent_msg_of(AGENT_USAGE), answer;
+	bool frozen = m->groups && groups_any(m->groups) && groups_frozen(m->groups);
+	struct usage u;
+	struct err ignored;
+
+	memset(&u, 0xff, sizeof(u)); /* UINT64_MAX everywhere: unknown */
+	if (m->groups)
+		groups_usage(m->groups, &u);
+	u.oom_kills = 0;
+	if (!runs(m)) {
+		u.oom_kills = microvm_ended_oom(m) ? 1 : 0;
+	} else if (!frozen) {
+		q.id.id = m->id;
+		if (agent_request(m->state_fd, &q, AGENT_USAGE_IS, clock_deadline(USAGE_WITHIN), &a,
+				  &answer, &ignored) == 0)
+			take_guests(&u, &answer.usage);
+	}
+	u.memory_limit_bytes = m->memory;
+	u.at = clock_wall();
+	*ret = u;
+	return 0;
+}
+
+static int processes(struct instance *in, pid_t *ret_pids, size_t max, size_t *ret_n, struct err *e)
+{
+	struct microvm *m = microvm_of_instance(in);
+
+	if (m->groups && groups_any(m->groups))
+		return groups_pids(m->groups, ret_pids, max, ret_n, e);
+	if (in->pid && max)
+		ret_pids[0] = in->pid;
+	*ret_n = in->pid ? 1 : 0;
+	return 0;
+}
+
+static int freeze(struct instance *in, bool frozen, struct err *e)
+{
+	struct microvm *m = microvm_of_instance(in);
+
+	if (!m->groups || !groups_any(m->groups))
+		return err_set(e, ERR_UNSUPPORTED, EOPNOTSUPP,
+			       "pausing needs a cgroup, and this machine has none");
+	return groups_freeze(m->groups, frozen, clock_deadline(10 * NSEC_PER_SEC), e);
+}
+
+static int pause_all(struct instance *in, struct err *e)
+{
+	return freeze(in, true, e);
+}
+
+static int resume(struct instance *in, struct err *e)
+{
+	return freeze(in, false, e);
+}
+
+static void forget(struct instance *in)
+{
+	struct microvm *m = microvm_of_instance(in);
+
+	if (!m->id)
+		return;
+	groups_free(TAKE(m->groups));
+	close_fd(&m->gate_fd);
+	close_fd(&m->state_fd);
+	close_fd(&in->pidfd);
+	close_fd(&in->console_fd);
+	free(TAKE(m->id));
+	free(TAKE(m->bundle_path));
+	free(TAKE(m->config_path));
+	arena_fini(&m->arena);
+}
+
+static void destroy(struct instance *in)
+{
+	struct microvm *m = microvm_of_instance(in);
+	struct err e = {};
+
+	if (!m->id)
+		return; /* never created, or destroyed before */
+	(void) kill_all(in, clock_deadline(REMOVE_TIME), &e);
+	/* Ours or not, reaped before or not; one that hangs in the kernel is not waited for. */
+	if (in->pidfd >= 0 && pidfd_poll(in->pidfd, 0) == 1)
+		(void) pidfd_reap(in->pidfd, NULL);
+	if (m->groups)
+		(void) groups_remove(m->groups, clock_deadline(REMOVE_TIME), &e);
+	if (m->state_fd >= 0)
+		(void) unlinkat(m->state_fd, PROXY_VSOCK, 0);
+	if (m->poststop_due && microvm_hooks(m, SPEC_HOOK_POSTSTOP, "stopped", FD_NONE, &e) < 0)
+		log_warn("a poststop hook failed: %s", e.msg);
+	forget(in);
+}
+
+const struct engine_ops microvm_ops = {
+	.name = "microvm",
+	.instance_size = sizeof(struct microvm),
+	.own_kernel = true,
+	.probe = probe,
+	.check = microvm_check,
+	.create = microvm_create,
+	.start = microvm_start,
+	.signal = signal_init,
+	.signal_all = signal_all,
+	.kill = kill_all,
+	.usage = usage,
+	.destroy = destroy,
+	.processes = processes,
+	.pause = pause_all,
+	.resume = resume,
+	.exec = microvm_exec,
+	.update = microvm_update,
+	.save = microvm_save,
+	.load = microvm_load,
+	.look = container_look,
+	.forget = forget,
+};

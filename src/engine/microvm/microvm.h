@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The microvm engine: the workload in a machine of its own, with a Linux of its own, whose agent
+ * runs it with the container engine. Its processes on the host are a proxy for each process that is
+ * started from here (instance.pid is the first one's), and what the first proxy holds: the virtual
+ * machine monitor and its devices. Its instance, shared by the files of this room.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "engine/engine.h"
+#include "fmt/spec.h"
+
+struct groups;
+
+struct microvm {
+	struct instance in;	 /* first: engine.h */
+	char *id;		 /* owned; NULL: nothing was created */
+	const struct spec *spec; /* the caller's, or in `arena` after a load that needed it */
+	struct arena arena;
+	struct groups *groups; /* owned, NULL: none */
+	int state_fd;	       /* owned: the state directory */
+	int gate_fd;	       /* owned: our end of the proxy's socket; FD_NONE unless CREATED */
+	uint64_t ident;	       /* with the pid: which process it is (sys/process.h) */
+	bool emulated;	       /* the processor is a program: no KVM that runs guests */
+	uint64_t memory;       /* bytes of the machine */
+	uint32_t cpus;
+	bool late_hooks, poststop_due;
+	char *bundle_path;		     /* owned; NULL unless late_hooks */
+	char *config_path;		     /* owned; NULL: config.json of the bundle */
+	const char *state_head, *state_tail; /* for hooks, in `arena` */
+};
+
+extern const struct engine_ops microvm_ops;
+
+struct microvm *microvm_of_instance(struct instance *in); /* the one downcast */
+
+/* create.c */
+[[nodiscard]] int microvm_create(struct instance *in, const struct bundle *b, nsec_t deadline,
+				 struct err *e);
+[[nodiscard]] int microvm_start(struct instance *in, struct err *e);
+[[nodiscard]] int microvm_exec(struct instance *in, const struct exec_spec *x, struct exec *ret,
+			       struct err *e);
+/* Hooks of the host. */
+[[nodiscard]] int microvm_hooks(struct microvm *m, enum spec_hook_kind kind, const char *status,
+				int cwd_fd, struct err *e);
+
+/* update.c */
+[[nodiscard]] int microvm_update(struct instance *in, const struct spec_resources *r,
+				 struct err *e);
+
+/* state.c */
+[[nodiscard]] int microvm_save(struct instance *in, int state_fd, struct err *e);
+[[nodiscard]] int microvm_load(struct instance *in, int state_fd, struct err *e);
+/* Whether the workload ended for lack of memory, once it has. */
+bool microvm_ended_oom(const struct microvm *m);

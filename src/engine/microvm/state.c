@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * An instance on disk: "instance.json", with the container engine's names where they mean the same
+ * (container_look reads both), and the cgroups' own file.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/auto.h"
+#include "base/file.h"
+#include "engine/container/groups.h"
+#include "engine/container/hooks.h"
+#include "engine/container/saved.h"
+#include "engine/microvm/microvm.h"
+#include "proto/proxy.h"
+#include "sys/pidfd.h"
+#include "sys/process.h"
+
+#define STATE_FILE "instance.json"
+#define STATE_MAX  (1u << 16)
+
+struct record {
+	const char *id, *state, *bundle, *config;
+	int64_t pid;
+	uint64_t ident, memory;
+	uint32_t cpus;
+	bool poststop_due, groups, emulated;
+};
+
+static const struct json_field record_fields[] = {
+	JSON_STRING_FIELD(struct record, id, "id", JSON_REQUIRED),
+	JSON_STRING_FIELD(struct record, state, "state", JSON_REQUIRED),
+	JSON_STRING_FIELD(struct record, bundle, "bundle", 0),
+	JSON_STRING_FIELD(struct record, config, "config", 0),
+	JSON_I64_FIELD(struct record, pid, "pid", 0, INT32_MAX, JSON_REQUIRED),
+	JSON_U64_FIELD(struct record, ident, "ident", 0, UINT64_MAX, JSON_REQUIRED),
+	JSON_U64_FIELD(struct record, memory, "memory", 0, UINT64_MAX, JSON_REQUIRED),
+	JSON_U32_FIELD(struct record, cpus, "cpus", 1, UINT32_MAX, JSON_REQUIRED),
+	JSON_BOOL_FIELD(struct record, poststop_due, "poststopDue", 0),
+	JSON_BOOL_FIELD(struct record, groups, "cgroups", 0),
+	JSON_BOOL_FIELD(struct record, emulated, "emulated", 0),
+};
+static const struct json_table record_table = JSON_TABLE(struct record, record_fields,
+							 JSON_UNKNOWN_IGNORE);
+
+int microvm_save(struct instance *in, int state_fd, struct err *e)
+{
+	struct microvm *m = microvm_of_instance(in);
+	auto_buf struct buf text = BUF_INIT(STATE_MAX);
+	struct json_writer w = JSON_WRITER(&text);
+	char path[GROUPS_PATH_MAX];
+	int r;
+
+	json_w_object(&w, NULL);
+	json_w_string(&w, "id", m->id);
+	json_w_string(&w, "state", engine_state_name(in->state));
+	json_w_i64(&w, "pid", in->pid);
+	json_w_u64(&w, "ident", m->ident);
+	json_w_u64(&w, "gate", PROXY_GATE);
+	json_w_u64(&w, "namespaces", 0);
+	json_w_u64(&w, "memory", m->memory);
+	json_w_u64(&w, "cpus", m->cpus);
+	json_w_bool(&w, "emulated", m->emulated);
+	json_w_bool(&w, "poststopDue", m->poststop_due);
+	json_w_bool(&w, "cgroups", m->groups != NULL);
+	if (m->groups && groups_path(m->groups, CGROUP_FREEZER, path))
+		json_w_string(&w, "freezer", path);
+	if (m->groups && groups_path(m->groups, 0, path))
+		json_w_string(&w, "unified", path);
+	if (m->late_hooks && m->bundle_path)
+		json_w_string(&w, "bundle", m->bundle_path);
+	if (m->late_hooks && m->bundle_path && m->config_path)
+		json_w_string(&w, "config", m->config_path);
+	json_w_end(&w);
+	r = saved_write(state_fd, STATE_FILE, &text, e);
+	return r < 0 || !m->groups ? r : groups_save(m->groups, state_fd, e);
+}
+
+static enum engine_state state_of(const char *name)
+{
+	static const enum engine_state all[] = { ENGINE_CREATING, ENGINE_CREATED, ENGINE_RUNNING,
+						 ENGINE_PAUSED, ENGINE_STOPPED };
+
+	for (size_t i = 0; i < ARRAY_SIZE(all); i++) {
+		if (streq(name, engine_state_name(all[i])))
+			return all[i];
+	}
+	return ENGINE_FAILED;
+}
+
+/* The pidfd of the proxy that was recorded, or FD_NONE: it ended. */
+static int find_proxy(pid_t pid, uint64_t ident)
+{
+	enum process_kind kind = PROCESS_KIND_UNKNOWN;
+	auto_fd int fd = pid ? pidfd_of(pid) : FD_NONE;
+	uint64_t now;
+
+	if (fd < 0 || process_ident_fd(fd, pid, &now, &kind) != 1 || now != ident)
+		return FD_NONE;
+	return take_fd(&fd);
+}
+
+static int take_record(struct microvm *m, const struct record *rec, struct err *e)
+{
+	struct instance *in = &m->in;
+
+	m->id = strdup(rec->id);
+	m->bundle_path = rec->bundle ? strdup(rec->bundle) : NULL;
+	m->config_path = rec->config ? strdup(rec->config) : NULL;
+	if (!m->id || (rec->bundle && !m->bundle_path) || (rec->config && !m->config_path))
+		return err_set(e, ERR_EXHAUSTED, ENOMEM, "out of memory");
+	m->ident = rec->ident;
+	m->memory = rec->memory;
+	m->cpus = rec->cpus;
+	m->emulated = rec->emulated;
+	m->late_hooks = rec->bundle != NULL;
+	m->poststop_due = rec->poststop_due;
+	in->state = state_of(rec->state);
+	if (in->state == ENGINE_CREATING)
+		in->state = ENGINE_FAILED; /* its creator crashed: what there is can be destroyed */
+	in->pidfd = find_proxy((pid_t) rec->pid, rec->ident);
+	in->pid = in->pidfd < 0 ? 0 : (pid_t) rec->pid;
+	if (in->pidfd < 0 && in->state != ENGINE_FAILED)
+		in->state = ENGINE_STOPPED;
+	return 0;
+}
+
+int microvm_load(struct instance *in, int state_fd, struct err *e)
+{
+	struct microvm *m = microvm_of_instance(in);
+	struct record rec = {};
+	bool found = false;
+	int r;
+
+	m->arena = ARENA_INIT(64u << 20);
+	m->gate_fd = m->state_fd = FD_NONE;
+	r = saved_read(&m->arena, state_fd, STATE_FILE, STATE_MAX, &record_table, &rec, &found, e);
+	if (r == 0 && !found)
+		r = err_set(e, ERR_NOT_FOUND, ENOENT, "no state of an instance there");
+	r = r < 0 ? r : take_record(m, &rec, e);
+	if (r < 0)
+		return r;
+	m->state_fd = openat(state_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (m->state_fd < 0)
+		return err_sys(e, errno, "open the state directory");
+	if (rec.groups) {
+		r = groups_load(state_fd, &m->groups, e);
+		if (r < 0)
+			return r;
+		if (in->state == ENGINE_RUNNING && groups_frozen(m->groups))
+			in->state = ENGINE_PAUSED;
+		else if (in->state == ENGINE_PAUSED && !groups_frozen(m->groups))
+			in->state = ENGINE_RUNNING;
+	}
+	return rec.bundle ? hooks_load(&m->arena, rec.bundle, rec.config, m->id, &m->spec,
+				       &m->state_head, &m->state_tail, e)
+			  : 0;
+}
+
+bool microvm_ended_oom(const struct microvm *m)
+{
+	auto_buf struct buf text = BUF_INIT(64);
+
+	return m->state_fd >= 0 && file_read(m->state_fd, PROXY_ENDED, &text) == 0 &&
+	       str_ends(str_trim(buf_str(&text)), " oom");
+}

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""
+SIGKILL of each process that a machine consists of, while it runs and while it starts: the workload
+has ended then, and nothing of it is left.
+"""
+import os
+import signal
+
+import pytest
+
+from lib import wait
+
+SLOW_S = 120
+MICROVM = ("--isolation=microvm", "--network", "none")
+
+pytestmark = pytest.mark.timeout(1500)
+
+
+def read(pid, name):
+    try:
+        with open(f"/proc/{pid}/{name}", "rb") as f:
+            return f.read()
+    except OSError:
+        return b""
+
+
+def pids():
+    return [int(p) for p in os.listdir("/proc") if p.isdigit()]
+
+
+def child_of(pid):
+    """The parent's pid; None when it is gone."""
+    fields = read(pid, "stat").rpartition(b")")[2].split()
+    return int(fields[1]) if fields else None
+
+
+def parts(id):
+    """The machine's processes by what they are."""
+    found = {}
+    for p in pids():
+        words = read(p, "cmdline").split(b"\0")
+        name = os.path.basename(words[0]).decode()
+        if name in ("atoll-shim", "atoll-proxy") and id.encode() in words:
+            found[name] = p
+    for p in pids():
+        if child_of(p) == found.get("atoll-proxy", -1):
+            words = read(p, "cmdline").split(b"\0")
+            name = os.path.basename(words[0]).decode()
+            found[words[1].decode() if name == "atoll-device" else name] = p
+    return found
+
+
+def gone(id, known=()):
+    """None of the processes known is there any more, none in its cgroup, none that names it."""
+    return (not any(os.path.exists(f"/proc/{p}") and read(p, "cmdline") for p in known)
+            and not any(id.encode() in read(p, "cgroup") or id.encode() in read(p, "cmdline")
+                        for p in pids()))
+
+
+@pytest.mark.parametrize("victim", ["atoll-proxy", "qemu-system-x86_64", "fs", "vsock"])
+def test_a_part_of_the_machine_is_killed(atoll, busybox, victim):
+    """As when the workload's process is killed: 137, and the rest ends with it."""
+    id = atoll("run", "-d", "--name", "k", *MICROVM, busybox, "sleep", "1000",
+               timeout=SLOW_S).line
+    all_ = parts(id)
+    os.kill(all_[victim], signal.SIGKILL)
+    wait.until(lambda: atoll.inspect("k")["State"]["Status"] == "exited", "its end", SLOW_S)
+    assert atoll.inspect("k")["State"]["ExitCode"] == 137
+    wait.until(lambda: gone(id, all_.values()), "nothing of it is left")
+    atoll("rm", "k")
+
+
+def test_the_shim_is_killed(atoll, busybox):
+    """Whoever looks next ends what runs."""
+    id = atoll("run", "-d", "--name", "k", *MICROVM, busybox, "sleep", "1000",
+               timeout=SLOW_S).line
+    all_ = parts(id)
+    os.kill(all_["atoll-shim"], signal.SIGKILL)
+    wait.until(lambda: not read(all_["atoll-shim"], "cmdline"), "it is gone")
+    atoll("system", "repair")
+    assert atoll.inspect("k")["State"]["Status"] == "exited"
+    wait.until(lambda: gone(id, all_.values()), "nothing of it is left")
+    atoll("rm", "k")
+
+
+@pytest.mark.parametrize("victim, seen", [
+    ("atoll-proxy", "atoll-proxy"), ("atoll-shim", "qemu-system-x86_64"),
+    ("qemu-system-x86_64", "qemu-system-x86_64"), ("fs", "fs"),
+])
+def test_killed_while_it_starts(atoll, busybox, victim, seen):
+    """The start fails with a word about it, and nothing is left."""
+    before = set(atoll.ids())
+    p = atoll.popen("run", "-d", "--name", "k", *MICROVM, busybox, "sleep", "1000")
+    root = atoll.root / "workloads"
+
+    def find():
+        for d in root.iterdir():
+            if d.name not in before and seen in parts(d.name):
+                return d.name
+        return None
+
+    id = wait.until(find, f"{seen} is there", SLOW_S)
+    all_ = parts(id)
+    os.kill(all_[victim], signal.SIGKILL)
+    out, err = p.communicate(timeout=SLOW_S)
+    assert p.returncode != 0 and err, (out, err)
+    atoll.try_("system", "repair")
+    wait.until(lambda: gone(id, all_.values()), "nothing of it is left")
+    atoll.try_("rm", "-f", "k")
