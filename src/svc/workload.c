@@ -359,6 +359,18 @@ static int fill_in(struct svc *s, struct workload_config *c, const struct plan_i
 	return r < 0 ? r : merge_labels(c, image, a, e);
 }
 
+static int no_engine(const char *name, struct err *e)
+{
+	char there[128] = "";
+	size_t n = 0;
+
+	for (size_t i = 0; engine_table[i] && n < sizeof(there); i++)
+		n += (size_t) snprintf(there + n, sizeof(there) - n, "%s%s", i ? ", " : "",
+				       engine_table[i]->name);
+	return err_set(e, ERR_UNSUPPORTED, ENOTSUP,
+		       "--isolation '%s': this build has no such engine; it has: %s", name, there);
+}
+
 /* Everything in `to`'s arena, for a start that follows. */
 static int create(struct svc *s, struct workload_config *c, bool foreground, const char *id,
 		  struct ahead *to, struct err *e)
@@ -394,9 +406,7 @@ static int create(struct svc *s, struct workload_config *c, bool foreground, con
 	if (!w.id || !w.command)
 		return no_memory(e);
 	if (!engine_find(w.isolation))
-		return err_set(e, ERR_UNSUPPORTED, ENOTSUP,
-			       "--isolation '%s': this build has no such engine; it has: container",
-			       w.isolation);
+		return no_engine(w.isolation, e);
 	auto_fd int lock_fd = FD_NONE; /* until the row is there */
 	r = make_directory(s, id, !foreground, &lock_fd, e);
 	if (r >= 0)
