@@ -6,7 +6,6 @@
 #include <linux/seccomp.h>
 #include <sched.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -15,13 +14,12 @@
 
 #include "base/auto.h"
 #include "sys/caps.h"
-#include "sys/mount.h"
+#include "sys/enclose.h"
 #include "sys/ns.h"
 #include "sys/seccomp.h"
 
 #define FILES_MAX 65536
 #define CALLS_MAX 256
-#define ROOT_ATTR (MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC)
 
 #if defined(__SANITIZE_ADDRESS__)
 #define SANITIZED true
@@ -98,47 +96,6 @@ static int own_namespaces(struct err *e)
 	r = r < 0 ? r : own_ids(NS_MAP_UID, uid);
 	r = r < 0 ? r : own_ids(NS_MAP_GID, gid);
 	return r < 0 ? err_sys(e, -r, "map the ids of its namespace") : 0;
-}
-
-/* Absolute names lead nowhere, and there is no way up. */
-static int empty_root(struct err *e)
-{
-	const struct mount_option opts[] = { { .key = "size", .value = "4k", .fd = FD_NONE },
-					     { .key = "mode", .value = "0555", .fd = FD_NONE } };
-	char why[MOUNT_WHY_MAX];
-	auto_fd int fd = mount_new("tmpfs", opts, ARRAY_SIZE(opts), ROOT_ATTR, why);
-
-	if (fd < 0)
-		return err_sys(e, -fd, "make an empty root: %s", why);
-	if (fchdir(fd) < 0 || chroot(".") < 0)
-		return err_sys(e, errno, "enter the empty root");
-	return 0;
-}
-
-static int by_number(const void *a, const void *b)
-{
-	return *(const int *) a < *(const int *) b ? -1 : *(const int *) a > *(const int *) b;
-}
-
-static int close_others(const struct confine *c, struct err *e)
-{
-	auto_free int *fds = calloc(c->keep_n + 1, sizeof(*fds));
-	unsigned from = 0;
-
-	if (!fds)
-		return err_set(e, ERR_EXHAUSTED, ENOMEM, "no memory left");
-	fds[0] = STDERR_FILENO;
-	memcpy(fds + 1, c->keep, c->keep_n * sizeof(*fds));
-	qsort(fds, c->keep_n + 1, sizeof(*fds), by_number);
-	for (size_t i = 0; i < c->keep_n + 1; i++) {
-		if (fds[i] < 0)
-			continue;
-		if (from < (unsigned) fds[i])
-			(void) close_range(from, (unsigned) fds[i] - 1, 0); /* may be none */
-		from = (unsigned) fds[i] + 1;
-	}
-	(void) close_range(from, ~0u, 0);
-	return 0;
 }
 
 static int limit(struct err *e)
@@ -218,13 +175,12 @@ int confine_enter(const struct confine *c, struct err *e)
 	if (prctl(PR_GET_PDEATHSIG, &death_signal) < 0)
 		return err_sys(e, errno, "see what the death of the parent means");
 	r = own_namespaces(e);
-
 	if (r == 0)
-		r = empty_root(e);
-	if (r == 0)
-		r = close_others(c, e);
-	if (r == 0)
-		r = limit(e);
+		r = enclose_root(e);
+	if (r < 0)
+		return r;
+	enclose_fds(0, c->keep, c->keep_n);
+	r = limit(e);
 	if (r == 0)
 		r = drop_capabilities(c->capabilities, e);
 	if (r < 0)

@@ -13,7 +13,7 @@
 #include "base/err.h"
 
 struct confine {
-	const int *keep; /* descriptors, besides standard error */
+	const int *keep; /* descriptors; all others are closed */
 	size_t keep_n;
 	uint64_t capabilities;
 	const unsigned *calls; /* besides those of every kind */

@@ -26,7 +26,7 @@ struct device_run {
 	const struct guest_memory *memory;
 	struct device_word words[DEVICE_WORDS_MAX]; /* those that main does not know */
 	size_t words_n;
-	int keep[DEVICE_WORDS_MAX + 1]; /* descriptors that stay open: see device_fd() */
+	int keep[DEVICE_WORDS_MAX + 2]; /* descriptors that stay open: see device_fd() */
 	size_t keep_n;
 };
 

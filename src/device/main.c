@@ -145,6 +145,7 @@ static int confine(struct err *e)
 		.ioctl = options.kind->ioctl,
 	};
 
+	run.keep[c.keep_n++] = STDERR_FILENO;
 	run.keep[c.keep_n++] = run.loop.epoll_fd;
 	return confine_enter(&c, e);
 }

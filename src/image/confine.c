@@ -6,8 +6,6 @@
 #include <sched.h>
 #include <seccomp.h>
 #include <signal.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -18,6 +16,7 @@
 #include "base/auto.h"
 #include "base/num.h"
 #include "sys/caps.h"
+#include "sys/enclose.h"
 #include "sys/mount.h"
 #include "sys/ns.h"
 
@@ -101,49 +100,6 @@ pid_t confine_fork(struct err *e)
 		return err_sys(e, -r, "map the ids of the unpacker");
 	}
 	return pid;
-}
-
-/* An empty root: absolute names lead nowhere. */
-static int enter_void(struct err *e)
-{
-	const struct mount_option opts[] = { { .key = "size", .value = "4k", .fd = FD_NONE },
-					     { .key = "mode", .value = "0555", .fd = FD_NONE } };
-	char why[MOUNT_WHY_MAX];
-	auto_fd int fd = mount_new(
-		"tmpfs", opts, ARRAY_SIZE(opts),
-		MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC, why);
-
-	if (fd < 0)
-		return err_sys(e, -fd, "make the unpacker's empty root: %s", why);
-	if (fchdir(fd) < 0 || chroot(".") < 0)
-		return err_sys(e, errno, "enter the unpacker's empty root");
-	return 0;
-}
-
-static int by_number(const void *a, const void *b)
-{
-	return *(const int *) a < *(const int *) b ? -1 : *(const int *) a > *(const int *) b;
-}
-
-static int close_others(const int *keep, size_t keep_n, struct err *e)
-{
-	int *fds = calloc(keep_n + 1, sizeof(*fds));
-	unsigned from = 0;
-
-	if (!fds)
-		return err_set(e, ERR_EXHAUSTED, ENOMEM, "no memory left for the unpacker");
-	memcpy(fds, keep, keep_n * sizeof(*fds));
-	qsort(fds, keep_n, sizeof(*fds), by_number);
-	for (size_t i = 0; i < keep_n; i++) {
-		if (fds[i] < 0)
-			continue;
-		if (from < (unsigned) fds[i])
-			(void) close_range(from, (unsigned) fds[i] - 1, 0);
-		from = (unsigned) fds[i] + 1;
-	}
-	(void) close_range(from, ~0u, 0);
-	free(fds);
-	return 0;
 }
 
 static int limit(struct err *e)
@@ -270,11 +226,11 @@ int confine_enter(const int *keep, size_t keep_n, struct err *e)
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || prctl(PR_SET_DUMPABLE, 0) < 0 ||
 	    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return err_sys(e, errno, "confine the unpacker");
-	r = enter_void(e);
-	if (r == 0)
-		r = close_others(keep, keep_n, e);
-	if (r == 0)
-		r = limit(e);
+	r = enclose_root(e);
+	if (r < 0)
+		return err_ctx(e, "confine the unpacker");
+	enclose_fds(0, keep, keep_n);
+	r = limit(e);
 	if (r == 0)
 		r = drop_caps(e);
 	return r < 0 ? r : filter(e);

@@ -7,8 +7,10 @@
  */
 #include <signal.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "base/auto.h"
+#include "sys/enclose.h"
 #include "vmm/jail.h"
 #include "vmm/machine.h"
 #include "vmm/options.h"
@@ -50,7 +52,7 @@ static void close_others(const struct options *o)
 		keep(fds, &n, &o->nets[i].file);
 	for (size_t i = 0; i < o->vsock.forwards_n; i++)
 		keep(fds, &n, &o->vsock.forwards[i].file);
-	jail_close_others(fds, n);
+	enclose_fds(STDERR_FILENO + 1, fds, n);
 }
 
 int main(int argc, char *argv[])

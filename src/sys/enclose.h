@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What every process of ours that reads hostile bytes gives up in the same way: the host's files
+ * by name, and descriptors that are not its own.
+ */
+#pragma once
+
+#include <stddef.h>
+
+#include "base/err.h"
+
+/*
+ * An empty read-only directory becomes root and working directory: absolute names lead nowhere,
+ * and there is no way up. In a mount namespace of the caller's own, while it has CAP_SYS_ADMIN.
+ */
+[[nodiscard]] int enclose_root(struct err *e);
+
+/* Close all descriptors from `from` on but these; keep may hold FD_NONE, in any order. */
+void enclose_fds(unsigned from, const int *keep, size_t keep_n);
