@@ -65,10 +65,14 @@ int agent_link_read(struct agent_link *l)
 
 int agent_link_next(struct agent_link *l, struct arena *a, struct agent_msg *ret_m)
 {
-	struct str bytes = { l->in.p + l->used, l->in.n - l->used };
+	struct str bytes = buf_str(&l->in);
 	size_t len;
-	int r = l->in.n ? agent_frame(bytes, &len) : 0;
+	int r;
 
+	if (l->used == bytes.n)
+		return 0; /* there may be no buffer at all */
+	bytes = (struct str){ bytes.p + l->used, bytes.n - l->used };
+	r = agent_frame(bytes, &len);
 	if (r <= 0)
 		return r;
 	l->used += len;
