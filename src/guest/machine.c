@@ -7,6 +7,7 @@
 #include <linux/random.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,6 +31,7 @@
 #define MODULES_MAX  256
 #define PROBLEMS_MAX 16
 #define FILES_MAX    65536 /* RLIMIT_NOFILE: for many sessions; the kernel gives init 1024 */
+#define SEED_MAX     512   /* bytes of entropy that are taken at once */
 #define OFF_WITHIN   (5 * NSEC_PER_SEC)
 
 static char problem_texts[PROBLEMS_MAX][160];
@@ -206,12 +208,12 @@ static int set_clock(uint64_t realtime_ns, struct err *e)
 
 static int add_entropy(struct str bytes, struct err *e)
 {
-	struct {
+	union {
 		struct rand_pool_info info;
-		char bytes[512];
+		char room[sizeof(struct rand_pool_info) + SEED_MAX];
 	} pool = {};
 	auto_fd int fd = FD_NONE;
-	size_t n = bytes.n < sizeof(pool.bytes) ? bytes.n : sizeof(pool.bytes);
+	size_t n = bytes.n < SEED_MAX ? bytes.n : SEED_MAX;
 	int r = 0;
 
 	if (!n)
@@ -221,7 +223,7 @@ static int add_entropy(struct str bytes, struct err *e)
 		return err_sys(e, errno, "/dev/urandom");
 	pool.info.entropy_count = (int) n * 8;
 	pool.info.buf_size = (int) n;
-	memcpy(pool.info.buf, bytes.p, n);
+	memcpy(pool.room + offsetof(struct rand_pool_info, buf), bytes.p, n);
 	/* The second so that it is used from now on: after a snapshot two machines are the same. */
 	if (ioctl(fd, RNDADDENTROPY, &pool) < 0 || ioctl(fd, RNDRESEEDCRNG) < 0)
 		r = err_sys(e, errno, "feed the random generator");
