@@ -48,6 +48,18 @@ const char *engine_state_name(enum engine_state s)
 	return state_names[s];
 }
 
+enum engine_state engine_state_of(const char *name)
+{
+	static const enum engine_state all[] = { ENGINE_CREATING, ENGINE_CREATED, ENGINE_RUNNING,
+						 ENGINE_PAUSED, ENGINE_STOPPED };
+
+	for (size_t i = 0; i < ARRAY_SIZE(all); i++) {
+		if (streq(name, state_names[all[i]]))
+			return all[i];
+	}
+	return ENGINE_FAILED;
+}
+
 static bool may_enter(const struct instance *in, enum engine_state to)
 {
 	return (enters[to] & IN(in->state)) != 0;

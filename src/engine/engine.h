@@ -307,3 +307,5 @@ void engine_destroy(struct instance *in);
 
 const char *engine_state_name(
 	enum engine_state s); /* OCI's words: creating created running paused stopped */
+/* What a recorded word says; of any other, ENGINE_FAILED: what there is can be destroyed. */
+enum engine_state engine_state_of(const char *name);

@@ -331,29 +331,7 @@ static void on_usage(struct connection *c, const struct agent_msg *m, struct are
 	}
 	answer.usage = (struct usage_fields){
 		.at = (uint64_t) u.at,
-		.cpu_ns = u.cpu_ns,
-		.cpu_user_ns = u.cpu_user_ns,
-		.cpu_system_ns = u.cpu_system_ns,
-		.throttled_periods = u.throttled_periods,
-		.throttled_ns = u.throttled_ns,
-		.periods = u.periods,
-		.memory_bytes = u.memory_bytes,
-		.memory_peak_bytes = u.memory_peak_bytes,
-		.memory_limit_bytes = u.memory_limit_bytes,
-		.memory_cache_bytes = u.memory_cache_bytes,
-		.memory_swap_bytes = u.memory_swap_bytes,
-		.memory_failures = u.memory_failures,
-		.oom_kills = u.oom_kills,
-		.pids = u.pids,
-		.pids_limit = u.pids_limit,
-		.block_read_bytes = u.block_read_bytes,
-		.block_write_bytes = u.block_write_bytes,
-		.block_reads = u.block_reads,
-		.block_writes = u.block_writes,
-		.net_rx_bytes = u.net_rx_bytes,
-		.net_tx_bytes = u.net_tx_bytes,
-		.net_rx_packets = u.net_rx_packets,
-		.net_tx_packets = u.net_tx_packets,
+		USAGE_FIGURES(&u),
 	};
 	connection_finish(c, &answer);
 }

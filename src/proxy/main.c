@@ -39,7 +39,7 @@ int proxy_wait(struct proxy *p, int fd, short events, nsec_t deadline, struct er
 		int r = poll(v, 2, clock_poll_ms(deadline));
 
 		if (r < 0 && errno != EINTR)
-			return err_sys(e, errno, "poll");
+			return err_sys(e, errno, "wait for the machine");
 		if (r > 0 && v[1].revents)
 			proxy_signals(p);
 		if (r > 0 && v[0].revents)
@@ -127,7 +127,7 @@ int proxy_request(struct proxy *p, struct err *e)
 	if (q->head.type != PROXY_START || p->starting || p->started)
 		return err_set(e, ERR_INTERNAL, EPROTO, "the engine asks the proxy for nonsense");
 	if (prctl(PR_SET_PDEATHSIG, 0) < 0) /* from here on it lives by itself */
-		return err_sys(e, errno, "prctl");
+		return err_sys(e, errno, "live on without the engine");
 	p->starting = true;
 	r = agent_link_put(&p->link, &m);
 	return r < 0 ? err_sys(e, -r, "starting the process in the machine") : 0;
@@ -236,7 +236,7 @@ static int create(struct proxy *p, struct proxy_message *q, struct err *e)
 		return r;
 	p->created = true;
 	if (!q->head.bound && prctl(PR_SET_PDEATHSIG, 0) < 0)
-		return err_sys(e, errno, "prctl");
+		return err_sys(e, errno, "live on without the engine");
 	r = answer(p, PROXY_CREATED, (int) got.started.pid);
 	return r < 0 ? err_sys(e, -r, "the engine is gone") : 0;
 }
@@ -264,7 +264,7 @@ static int execute(struct proxy *p, struct proxy_message *q, struct err *e)
 		return r;
 	p->created = p->started = true;
 	if (prctl(PR_SET_PDEATHSIG, 0) < 0)
-		return err_sys(e, errno, "prctl");
+		return err_sys(e, errno, "live on without the engine");
 	(void) answer(p, PROXY_STARTED, (int) got.started.pid);
 	close_gate(p);
 	return 0;

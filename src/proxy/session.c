@@ -320,7 +320,7 @@ int session_run(struct proxy *p, struct err *e)
 		if (poll(v, AT_N, -1) < 0) {
 			if (errno == EINTR)
 				continue;
-			return err_sys(e, errno, "poll");
+			return err_sys(e, errno, "wait for the machine");
 		}
 		r = serve(p, v, e);
 		if (r < 0)

@@ -79,6 +79,17 @@ int process_ident(pid_t pid, uint64_t *ret_ident)
 	return 0;
 }
 
+int process_find(pid_t pid, uint64_t ident)
+{
+	enum process_kind kind = PROCESS_KIND_UNKNOWN;
+	auto_fd int fd = pid > 0 ? (int) syscall(SYS_pidfd_open, pid, 0) : FD_NONE;
+	uint64_t now;
+
+	if (fd < 0 || process_ident_fd(fd, pid, &now, &kind) != 1 || now != ident)
+		return FD_NONE;
+	return take_fd(&fd);
+}
+
 bool process_alive_next(pid_t pid, uint64_t ident, enum process_kind *kind)
 {
 	uint64_t now;

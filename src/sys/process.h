@@ -21,6 +21,10 @@ enum process_kind { PROCESS_KIND_UNKNOWN, PROCESS_KIND_PIDFS, PROCESS_KIND_TICKS
 [[nodiscard]] int process_ident_fd(int pidfd, pid_t pid, uint64_t *ret_ident,
 				   enum process_kind *kind);
 
+/* A pidfd of the process with this pid and this ident, or FD_NONE: it ended (another may have its
+ * pid). The caller closes it. */
+[[nodiscard]] int process_find(pid_t pid, uint64_t ident);
+
 /* Whether the process with this pid and this ident still runs. */
 bool process_alive(pid_t pid, uint64_t ident);
 /* The same for many in a row; *kind is PROCESS_KIND_UNKNOWN before the first. */

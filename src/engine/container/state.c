@@ -107,31 +107,6 @@ int container_save(struct instance *in, int state_fd, struct err *e)
 						  : container_save_as(c, in->state, state_fd, e);
 }
 
-static enum engine_state state_of(const char *name)
-{
-	static const enum engine_state all[] = { ENGINE_CREATING, ENGINE_CREATED, ENGINE_RUNNING,
-						 ENGINE_PAUSED, ENGINE_STOPPED };
-
-	for (size_t i = 0; i < ARRAY_SIZE(all); i++) {
-		if (streq(name, engine_state_name(all[i])))
-			return all[i];
-	}
-	return ENGINE_FAILED;
-}
-
-/* The pidfd of the process that was recorded, or FD_NONE: it ended, and another may have its pid.
- */
-static int find_process(pid_t pid, uint64_t ident)
-{
-	enum process_kind kind = PROCESS_KIND_UNKNOWN;
-	auto_fd int fd = pid ? pidfd_of(pid) : FD_NONE;
-	uint64_t now;
-
-	if (fd < 0 || process_ident_fd(fd, pid, &now, &kind) != 1 || now != ident)
-		return FD_NONE;
-	return take_fd(&fd);
-}
-
 static int read_record(int dir_fd, const char *file, struct arena *a, struct record *ret,
 		       struct err *e)
 {
@@ -173,7 +148,7 @@ int container_load(struct instance *in, int state_fd, struct err *e)
 	if (!c->id || (rec.bundle && !c->bundle_path) || (rec.config && !c->config_path))
 		return err_set(e, ERR_EXHAUSTED, ENOMEM, "out of memory");
 	in->pid = (pid_t) rec.pid;
-	in->state = state_of(rec.state);
+	in->state = engine_state_of(rec.state);
 	c->ident = rec.ident;
 	c->gate_number = (int) rec.gate;
 	c->ns_flags = rec.flags;
@@ -184,7 +159,7 @@ int container_load(struct instance *in, int state_fd, struct err *e)
 		/* Its creator crashed, or is at it: what there is can be destroyed. */
 		in->state = ENGINE_FAILED;
 	} else {
-		in->pidfd = find_process(in->pid, rec.ident);
+		in->pidfd = process_find(in->pid, rec.ident);
 		in->pid = in->pidfd < 0 ? 0 : in->pid;
 		in->state = in->pidfd < 0 ? ENGINE_STOPPED : in->state;
 	}
@@ -261,11 +236,11 @@ int container_look(int parent_fd, const char *name, struct engine_look *ret, str
 	r = read_record(parent_fd, file, &a, &rec, e);
 	if (r < 0)
 		return r;
-	l.state = state_of(rec.state);
+	l.state = engine_state_of(rec.state);
 	if (l.state == ENGINE_CREATING) {
 		l.state = ENGINE_FAILED;
 	} else {
-		auto_fd int fd = find_process((pid_t) rec.pid, rec.ident);
+		auto_fd int fd = process_find((pid_t) rec.pid, rec.ident);
 
 		l.pid = fd < 0 ? 0 : (pid_t) rec.pid;
 		l.state = fd < 0 ? ENGINE_STOPPED : l.state;

@@ -80,30 +80,6 @@ int microvm_save(struct instance *in, int state_fd, struct err *e)
 	return r < 0 || !m->groups ? r : groups_save(m->groups, state_fd, e);
 }
 
-static enum engine_state state_of(const char *name)
-{
-	static const enum engine_state all[] = { ENGINE_CREATING, ENGINE_CREATED, ENGINE_RUNNING,
-						 ENGINE_PAUSED, ENGINE_STOPPED };
-
-	for (size_t i = 0; i < ARRAY_SIZE(all); i++) {
-		if (streq(name, engine_state_name(all[i])))
-			return all[i];
-	}
-	return ENGINE_FAILED;
-}
-
-/* The pidfd of the proxy that was recorded, or FD_NONE: it ended. */
-static int find_proxy(pid_t pid, uint64_t ident)
-{
-	enum process_kind kind = PROCESS_KIND_UNKNOWN;
-	auto_fd int fd = pid ? pidfd_of(pid) : FD_NONE;
-	uint64_t now;
-
-	if (fd < 0 || process_ident_fd(fd, pid, &now, &kind) != 1 || now != ident)
-		return FD_NONE;
-	return take_fd(&fd);
-}
-
 static int take_record(struct microvm *m, const struct record *rec, struct err *e)
 {
 	struct instance *in = &m->in;
@@ -119,10 +95,10 @@ static int take_record(struct microvm *m, const struct record *rec, struct err *
 	m->emulated = rec->emulated;
 	m->late_hooks = rec->bundle != NULL;
 	m->poststop_due = rec->poststop_due;
-	in->state = state_of(rec->state);
+	in->state = engine_state_of(rec->state);
 	if (in->state == ENGINE_CREATING)
 		in->state = ENGINE_FAILED; /* its creator crashed: what there is can be destroyed */
-	in->pidfd = find_proxy((pid_t) rec->pid, rec->ident);
+	in->pidfd = process_find((pid_t) rec->pid, rec->ident);
 	in->pid = in->pidfd < 0 ? 0 : (pid_t) rec->pid;
 	if (in->pidfd < 0 && in->state != ENGINE_FAILED)
 		in->state = ENGINE_STOPPED;
