@@ -24,6 +24,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/num.h"
 #include "guest/network.h"
 #include "sys/mount.h"
 
@@ -33,6 +34,7 @@
 #define FILES_MAX    65536 /* RLIMIT_NOFILE: for many sessions; the kernel gives init 1024 */
 #define SEED_MAX     512   /* bytes of entropy that are taken at once */
 #define OFF_WITHIN   (5 * NSEC_PER_SEC)
+#define FLUSH_WITHIN (10 * NSEC_PER_SEC)
 
 static char problem_texts[PROBLEMS_MAX][160];
 static const char *problems[PROBLEMS_MAX + 1];
@@ -251,6 +253,49 @@ int machine_reseed(const struct agent_reseed *m, struct err *e)
 	int r = set_clock(m->realtime_ns, e);
 
 	return r < 0 ? r : add_entropy(m->entropy, e);
+}
+
+/* The number of a line "name 1234" of /proc/vmstat. */
+static uint64_t vm_count(struct str text, const char *name)
+{
+	while (text.p) {
+		struct str rest, line = str_cut(text, '\n', &text);
+		uint64_t v;
+
+		if (str_is(str_cut(line, ' ', &rest), name) && rest.p &&
+		    num_parse_u64(rest, 0, UINT64_MAX, &v) == 0)
+			return v;
+	}
+	return 0;
+}
+
+/* Pages that files lack on the host. true when that is not known. */
+static bool pages_wait(void)
+{
+	auto_buf struct buf text = BUF_INIT(64u << 10), none = BUF_INIT(4096);
+
+	/* Each processor counts for itself; to read this is to sum them up. */
+	(void) file_read(AT_FDCWD, "/proc/sys/vm/stat_refresh", &none);
+	if (file_read(AT_FDCWD, "/proc/vmstat", &text) < 0)
+		return true;
+	return vm_count(buf_str(&text), "nr_dirty") || vm_count(buf_str(&text), "nr_writeback") ||
+	       vm_count(buf_str(&text), "nr_writeback_temp");
+}
+
+void machine_flush(void)
+{
+	nsec_t deadline = clock_deadline(FLUSH_WITHIN);
+	auto_fd int fd = FD_NONE;
+
+	/* Only then: it has the host write to its disks. Plain writes are there by now. */
+	if (!pages_wait())
+		return;
+	fd = open(MACHINE_SHARES, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0 || syncfs(fd) < 0)
+		log_warn("the shares are not synchronised: %s", strerror(errno));
+	/* Linux before 5.15 does not wait for what is on its way. */
+	while (pages_wait() && clock_mono() < deadline)
+		(void) usleep(1000);
 }
 
 void machine_off(void)

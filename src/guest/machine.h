@@ -19,4 +19,6 @@ struct field_strings machine_problems(void);
 
 [[nodiscard]] int machine_setup(const struct agent_setup *m, struct err *e);
 [[nodiscard]] int machine_reseed(const struct agent_reseed *m, struct err *e);
+/* What was written through mappings of files gets to the shares. */
+void machine_flush(void);
 [[gnu::noreturn]] void machine_off(void);

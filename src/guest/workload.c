@@ -13,6 +13,7 @@
 #include "fmt/json.h"
 #include "fmt/spec.h"
 #include "guest/agent.h"
+#include "guest/machine.h"
 #include "guest/network.h"
 #include "guest/root.h"
 
@@ -340,4 +341,6 @@ void workload_ended(struct workload *w, int code)
 	else if (engine_kill(w->in, clock_deadline(KILL_DEADLINE), &e) < 0)
 		log_warn("what is left of a container does not end: %s id=%s", e.msg, w->id);
 	instance_free(TAKE(w->in));
+	if (w->agent->machine)
+		machine_flush();
 }

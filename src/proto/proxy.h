@@ -31,6 +31,14 @@
 #define PROXY_VSOCK	"vsock" /* the machine's vsock in its state directory */
 #define PROXY_ENDED	"ended" /* there: "CODE oom|-", once the workload ended */
 
+/*
+ * SIGRTMAX queued with this value: the proxy has its process killed in the guest, and what that one
+ * wrote gets to the host; if the guest does not so within PROXY_KILL_TIME, the proxy ends all the
+ * same. SIGKILL is the end of the machine at once.
+ */
+#define PROXY_KILL	0x6b696c6c
+#define PROXY_KILL_TIME (10 * NSEC_PER_SEC)
+
 enum proxy_type {
 	PROXY_NONE,
 	/*

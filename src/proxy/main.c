@@ -52,6 +52,16 @@ int proxy_wait(struct proxy *p, int fd, short events, nsec_t deadline, struct er
 	}
 }
 
+/* There is nothing to save before there is a workload. */
+static void end_soon(struct proxy *p)
+{
+	if (!p->created)
+		_exit(CODE_LOST);
+	if (!p->kill_by)
+		p->kill_by = clock_deadline(PROXY_KILL_TIME);
+	session_signal(p, SIGKILL);
+}
+
 void proxy_signals(struct proxy *p)
 {
 	struct signalfd_siginfo s;
@@ -61,6 +71,9 @@ void proxy_signals(struct proxy *p)
 
 		if (s.ssi_signo == SIGCHLD && !sent)
 			machine_reap(p);
+		else if (s.ssi_signo == (uint32_t) SIGRTMAX && s.ssi_code == SI_QUEUE &&
+			 s.ssi_int == PROXY_KILL)
+			end_soon(p);
 		else if (sent || (s.ssi_signo != SIGPIPE && s.ssi_signo != SIGCHLD))
 			session_signal(p, (int) s.ssi_signo);
 	}

@@ -46,7 +46,8 @@ struct proxy {
 	struct arena arena;
 	struct child children[CHILDREN_MAX];
 	size_t children_n;
-	bool lost; /* a child that the machine cannot do without has ended */
+	nsec_t kill_by; /* it was asked to end: by then it does; 0: it was not */
+	bool lost;	/* a child that the machine cannot do without has ended */
 	bool created, starting, started;
 	struct agent_link link;
 	int state_fd; /* owned: where the end is noted; FD_NONE of an exec */

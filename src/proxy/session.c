@@ -317,7 +317,11 @@ int session_run(struct proxy *p, struct err *e)
 		return err_sys(e, -r, "the connection to the machine");
 	while (!delivered(p)) {
 		watch(p, v);
-		if (poll(v, AT_N, -1) < 0) {
+		if (p->kill_by && clock_mono() >= p->kill_by)
+			return p->exited ? 0
+					 : err_set(e, ERR_TIMEOUT, ETIMEDOUT,
+						   "the machine does not end its process");
+		if (poll(v, AT_N, p->kill_by ? clock_poll_ms(p->kill_by) : -1) < 0) {
 			if (errno == EINTR)
 				continue;
 			return err_sys(e, errno, "wait for the machine");

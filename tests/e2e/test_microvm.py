@@ -9,7 +9,7 @@ import tarfile
 
 import pytest
 
-from lib import wait
+from lib import guest, wait
 
 SLOW_S = 120
 
@@ -176,6 +176,29 @@ def test_stop_start_kill(atoll, busybox):
     assert atoll.inspect("life")["State"]["ExitCode"] == 137
     assert wait.until(lambda: nobody_names(id), "no process is left")
     atoll("rm", "life")
+
+
+def test_nothing_written_is_lost(atoll, busybox, base):
+    """What was written, also through a mapping, is in the host's files at whatever end."""
+    d = base / "dirty"
+    d.mkdir()
+    guest.compiled("guest_dirty.c", d)
+    ends = (("killed", 137, ("kill",)), ("stopped", 3, ("stop", "-t", "120")),
+            ("removed", None, ("rm", "-f")))
+    for word, code, end in ends:
+        (d / "ready").unlink(missing_ok=True)
+        atoll("run", "-d", "--name", word, *MICROVM, "-v", f"{d}:/v", busybox, "/v/guest_dirty",
+              "/v", word, timeout=SLOW_S)
+        wait.until(lambda: (d / "ready").exists(), "all is written", SLOW_S)
+        atoll(*end, word, timeout=SLOW_S)
+        if code:
+            wait.until(lambda: atoll.inspect(word)["State"]["Status"] == "exited", "its end", SLOW_S)
+            assert atoll.inspect(word)["State"]["ExitCode"] == code
+            atoll("rm", word)
+        for name in "mapped", "written":
+            data = (d / name).read_bytes()
+            pages = {data[i:i + len(word)] for i in range(0, len(data), 4096)}
+            assert len(data) > 255 * 4096 and pages == {word.encode()}, (word, name, pages)
 
 
 def test_restart_and_memory(atoll, busybox):

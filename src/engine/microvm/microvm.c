@@ -19,6 +19,7 @@
 #include "engine/microvm/agent.h"
 #include "engine/microvm/check.h"
 #include "engine/microvm/machine.h"
+#include "engine/microvm/proxied.h"
 #include "proto/proxy.h"
 #include "sys/pidfd.h"
 
@@ -88,7 +89,7 @@ static int signal_init(struct instance *in, int signo, struct err *e)
 	/* The proxy can hand on what it can catch. Its end by SIGKILL is the machine's. */
 	if (signo == SIGSTOP)
 		return ask_signal(m, signo, false, e);
-	r = pidfd_kill(in->pidfd, signo);
+	r = signo == SIGKILL ? proxied_end(in->pidfd) : pidfd_kill(in->pidfd, signo);
 	if (r == -ESRCH)
 		return err_set(e, ERR_CONFLICT, ESRCH, "container not running");
 	return r < 0 ? err_sys(e, -r, "signal %d", signo) : 0;
@@ -100,11 +101,27 @@ static int signal_all(struct instance *in, int signo, struct err *e)
 				: ask_signal(microvm_of_instance(in), signo, true, e);
 }
 
+/* The guest ends it, so that all it wrote is here; half of the time is for that. */
+static void end_gently(struct microvm *m, nsec_t deadline)
+{
+	nsec_t now = clock_mono(), half = deadline > now ? now + (deadline - now) / 2 : now;
+	struct err ignored;
+
+	if (!runs(m) || proxied_end(m->in.pidfd) < 0)
+		return;
+	if (m->groups && groups_any(m->groups) && groups_frozen(m->groups) &&
+	    groups_freeze(m->groups, false, half, &ignored) < 0)
+		return;
+	(void) pidfd_poll(m->in.pidfd, half); /* it is killed next if it still runs */
+}
+
 static int kill_all(struct instance *in, nsec_t deadline, struct err *e)
 {
 	struct microvm *m = microvm_of_instance(in);
-	int r = in->pidfd < 0 ? -ESRCH : pidfd_kill(in->pidfd, SIGKILL);
+	int r;
 
+	end_gently(m, deadline);
+	r = in->pidfd < 0 ? -ESRCH : pidfd_kill(in->pidfd, SIGKILL);
 	if (r < 0 && r != -ESRCH)
 		return err_sys(e, -r, "killing the machine's proxy");
 	/* The machine dies with its proxy, unless it is frozen; nothing is left to chance. */

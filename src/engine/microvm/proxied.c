@@ -159,3 +159,11 @@ void proxied_kill(struct proxied *p)
 		(void) pidfd_reap(p->pidfd, NULL);
 	}
 }
+
+int proxied_end(int pidfd)
+{
+	siginfo_t info = { .si_signo = SIGRTMAX, .si_code = SI_QUEUE };
+
+	info.si_int = PROXY_KILL;
+	return pidfd_send_signal(pidfd, SIGRTMAX, &info, 0) < 0 ? -errno : 0;
+}

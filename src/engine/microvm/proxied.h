@@ -40,3 +40,5 @@ struct proxied {
 			      enum proxy_type until, int *ret_console, struct err *e);
 void proxied_fini(struct proxied *p); /* closes; the proxy lives on */
 void proxied_kill(struct proxied *p); /* and reaps */
+/* Ask a proxy that runs to end with its process: PROXY_KILL. -ESRCH: it ended. */
+[[nodiscard]] int proxied_end(int pidfd);
