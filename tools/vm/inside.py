@@ -3,9 +3,10 @@
 """
 In the machine: run files of end-to-end tests, one process each, one after the other.
 
-    inside.py RESULTS BUDGET_S FILE_LIMIT_S TEST_LIMIT_S [NAME=VALUE | FILE]...
+    inside.py RESULTS BUDGET_S FILE_LIMIT_S TEST_LIMIT_S [NAME=VALUE | FILE[:WORD,...]]...
 
-A NAME=VALUE is in the environment of the files after it. All the while RESULTS.pulse is written anew
+A NAME=VALUE is in the environment of the files after it; of FILE:WORD,... run the tests whose names
+have one of the words. All the while RESULTS.pulse is written anew
 every PULSE_S: who looks from outside knows by it that the machine has not come to a standstill.
 
 Python starts slowly here, so pytest is loaded once and forked from. A test that failed is run once
@@ -130,8 +131,10 @@ def main():
             break
         started = time.monotonic()
         limit = min(started + file_limit_s, end)
-        killed = run(results, pulse, limit, test_limit_s, [file], False)
-        failed = [] if killed else worth_another_try(results, file)
+        path, _, words = file.partition(":")
+        chosen = [path, "-k", words.replace(",", " or ")] if words else [path]
+        killed = run(results, pulse, limit, test_limit_s, chosen, False)
+        failed = [] if killed else worth_another_try(results, path)
         if failed and time.monotonic() < limit:
             killed = run(results, pulse, limit, test_limit_s, failed, True)
         with open(results, "a", encoding="utf-8") as out:

@@ -121,7 +121,7 @@ def _criu(build):
                           check=False).returncode == 0
 
 
-def _stage(build, stage, files):
+def _stage(build, cache, stage, files):
     """The programs and the tests, without what either keeps for itself."""
     (stage / "build/test-images").mkdir(parents=True)
     for f in build.iterdir():
@@ -132,12 +132,13 @@ def _stage(build, stage, files):
         shutil.copy2(archive, stage / "build/test-images")
     if _criu(build):  # in there nothing can be fetched
         shutil.copytree(build / "criu-trixie", stage / "build/criu-trixie")
-    shutil.copytree(TOP / "tests/e2e", stage / "tests/e2e",
-                    ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy2(Path(__file__).with_name("inside.py"), stage)
+    for d in ("tests/e2e", "tests/fixtures", "tools/vm"):
+        shutil.copytree(TOP / d, stage / d, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy2(TOP / "tools/deps", stage / "tools")
+    (stage / "build/vm").symlink_to(cache)  # the kernel, for machines in the machine
     (stage / "results").mkdir()
     return [f if "=" in f else f"tests/e2e/{f}" for f in files
-            if "=" in f or (stage / "tests/e2e" / f).exists()]
+            if "=" in f or (stage / "tests/e2e" / f.partition(":")[0]).exists()]
 
 
 def _budget(end):
@@ -166,7 +167,7 @@ def _rest(files, facts):
 
 
 def _run(what, suite, build, cache, stage, end):
-    files = _stage(build, stage, what.files)
+    files = _stage(build, cache, stage, what.files)
     results = stage / "results/results"
     host = "/host" if what.systemd else ""  # where the machine has the host's files
     home = "/tmp/atoll-vm"  # on its own disk: 9p is slow, and no overlay can be put on it
@@ -181,8 +182,8 @@ def _run(what, suite, build, cache, stage, end):
         if budget_s is None:
             break
         results.write_text("")
-        script = (f"{kvm}mkdir {home} && cd {host}{stage} && cp -a build tests inside.py {home} && "
-                  f": >{results}.pulse && cd {home} && /usr/bin/python3 inside.py {results} "
+        script = (f"{kvm}mkdir {home} && cd {host}{stage} && cp -a build tests tools {home} && "
+                  f": >{results}.pulse && cd {home} && /usr/bin/python3 tools/vm/inside.py {results} "
                   f"{budget_s} {FILE_LIMIT_S} {TEST_LIMIT_S} {' '.join(_rest(files, done))}")
         r = m.run(["/bin/sh", "-c", script], budget_s + TAIL_S, env=env,
                   pulse=f"{results}.pulse")
