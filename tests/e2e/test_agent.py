@@ -29,7 +29,7 @@ MAC = "02:00:00:00:00:01"
 MIB = 1 << 20
 
 
-pytestmark = pytest.mark.timeout(1800)
+pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from lib.shares import Shares
 
 TIMEOUT_S = 300
 
-pytestmark = pytest.mark.timeout(1800)
+pytestmark = pytest.mark.timeout(420)
 
 
 @pytest.fixture(scope="module")

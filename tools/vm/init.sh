@@ -24,8 +24,10 @@ if [ $$ = 1 ]; then
 	ulimit -Sn 1024
 fi
 if [ -n "$modules" ] && [ -d "$modules" ]; then
-	$b mkdir -p /lib/modules
-	$b mount -o bind "$modules" /lib/modules
+	# Beside those of the host's kernels, of which machines in this machine may have one.
+	release=$($b uname -r)
+	$b mkdir -p "/lib/modules/$release"
+	$b mount -o bind "$modules/$release" "/lib/modules/$release"
 fi
 cd "$directory" || cd /
 if [ "$terminal" = yes ]; then
