@@ -16,6 +16,7 @@
 #include "engine/container/hooks.h"
 #include "engine/kernel.h"
 #include "engine/microvm/guest.h"
+#include "engine/microvm/kvm.h"
 #include "engine/microvm/machine.h"
 #include "engine/microvm/microvm.h"
 #include "engine/microvm/proxied.h"
@@ -179,7 +180,7 @@ struct making {
 	struct machine machine;
 	struct kernel_files files;
 	struct proxied proxy;
-	int config_fd, hello_fd, log_fd; /* owned */
+	int config_fd, hello_fd, log_fd, kvm_fd; /* owned */
 };
 
 static int prepare(struct making *k, struct err *e)
@@ -199,10 +200,12 @@ static int prepare(struct making *k, struct err *e)
 	r = k->config_fd = text_fd(&text, e);
 	r = r < 0 ? r : kernels_open(NULL, &kernels, e);
 	r = r < 0 ? r : machine_find(&m->arena, kernels, &k->machine, e);
+	r = r < 0 || k->machine.emulated ? r : kvm_open(&k->kvm_fd, e);
 	r = r < 0 ? r : kernel_pick(kernels, NULL, &kernel, e);
 	r = r < 0 ? r : kernel_prepare(kernels, &kernel, k->proxy.deadline, &k->files, e);
 	if (r < 0)
 		return r;
+	k->machine.kvm = k->kvm_fd;
 	k->machine.kernel = k->files.vmlinux_fd;
 	k->machine.initrd = k->files.initramfs_fd;
 	m->memory = k->guest.memory;
@@ -304,7 +307,7 @@ int microvm_create(struct instance *in, const struct bundle *b, nsec_t deadline,
 	k->proxy = PROXIED_INIT;
 	k->proxy.deadline = deadline;
 	k->files = KERNEL_FILES_INIT;
-	k->config_fd = k->hello_fd = k->log_fd = FD_NONE;
+	k->config_fd = k->hello_fd = k->log_fd = k->kvm_fd = FD_NONE;
 	r = make(k, e);
 	if (r == 0) {
 		m->gate_fd = take_fd(&k->proxy.sock);
@@ -316,6 +319,7 @@ int microvm_create(struct instance *in, const struct bundle *b, nsec_t deadline,
 	close_fd(&k->config_fd);
 	close_fd(&k->hello_fd);
 	close_fd(&k->log_fd);
+	close_fd(&k->kvm_fd);
 	return r; /* engine_create destroys what there is */
 }
 

@@ -199,3 +199,13 @@ int kvm_probe(int cache_fd, enum kvm_use *ret_use, struct err *e)
 		write_cache(cache_fd, boot, *ret_use);
 	return r;
 }
+
+int kvm_open(int *ret_fd, struct err *e)
+{
+	int fd = open(DEVICE, O_RDWR | O_CLOEXEC);
+
+	if (fd < 0)
+		return err_sys(e, errno, "open '" DEVICE "'");
+	*ret_fd = fd;
+	return 0;
+}

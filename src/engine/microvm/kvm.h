@@ -17,4 +17,5 @@ enum kvm_use { KVM_RUNS, KVM_MISSING, KVM_DENIED, KVM_SLOW };
  * directory for what was found, or FD_NONE: found anew, in a few milliseconds.
  */
 [[nodiscard]] int kvm_probe(int cache_fd, enum kvm_use *ret_use, struct err *e);
+[[nodiscard]] int kvm_open(int *ret_fd, struct err *e);
 const char *kvm_why(enum kvm_use use); /* for people: "" when it runs */

@@ -89,7 +89,7 @@ static int sibling(struct command *c, const char *name, struct err *e)
 
 int machine_find(struct arena *a, int cache_fd, struct machine *ret_m, struct err *e)
 {
-	struct machine m = { .kernel = FD_NONE, .initrd = FD_NONE };
+	struct machine m = { .kernel = FD_NONE, .initrd = FD_NONE, .kvm = FD_NONE };
 	char path[SPAWN_PATH_MAX];
 	enum kvm_use use;
 	int r = kvm_probe(cache_fd, &use, e);
@@ -226,12 +226,16 @@ static int start_vmm(const struct machine *m, struct arena *a, struct proxied *p
 
 	if (r < 0)
 		return r;
+	add(&c, "--kvm");
+	ADDF(&c, "fd:%d", add_fd(&c, m->kvm));
 	add(&c, "--kernel");
 	ADDF(&c, "fd:%d", add_fd(&c, m->kernel));
 	add(&c, "--initrd");
 	ADDF(&c, "fd:%d", add_fd(&c, m->initrd));
 	add(&c, "--append");
-	add(&c, console ? CMDLINE " console=ttyS0 ignore_loglevel" : CMDLINE " 8250.nr_uarts=0");
+	/* Without noearly an AMD kernel looks for an AGP bridge, in thousands of exits. */
+	add(&c, console ? CMDLINE " pci=noearly console=ttyS0 ignore_loglevel"
+			: CMDLINE " pci=noearly 8250.nr_uarts=0");
 	if (console) {
 		add(&c, "--serial");
 		add(&c, console);

@@ -14,6 +14,7 @@ struct machine {
 	bool emulated;	    /* QEMU's emulation instead of KVM */
 	const char *qemu;   /* its program, where it is needed */
 	int kernel, initrd; /* borrowed */
+	int kvm; /* borrowed, unless emulated: below a cgroup it may be forbidden to open it */
 };
 
 /* How machines are made here. UNSUPPORTED: neither KVM nor QEMU. cache_fd: kvm.h. */
