@@ -61,6 +61,7 @@ static void add_bar(const struct report *r, size_t row, enum figure_id id, uint6
 	figure_text(id, f, false, value);
 	buf_addf(out, "<text x=\"0\" y=\"%u\">", y + 15);
 	add_escaped(out, r->rows[row].name);
+	buf_adds(out, report_row_mark(&r->rows[row]));
 	buf_adds(out, "</text>");
 	buf_addf(out, "<rect x=\"%d\" y=\"%u\" width=\"%u\" height=\"%d\" rx=\"2\" fill=\"%s\"/>",
 		 NAME_WIDTH, y + 3, f->known && width < 2 ? 2 : width, BAR_HEIGHT - 6,
@@ -145,6 +146,7 @@ static void add_table(const struct report *r, struct buf *out)
 	for (size_t i = 0; i < r->rows_n; i++) {
 		buf_adds(out, "<th>");
 		add_escaped(out, r->rows[i].name);
+		buf_adds(out, report_row_mark(&r->rows[i]));
 		buf_adds(out, "</th>");
 	}
 	buf_adds(out, "</tr>\n");

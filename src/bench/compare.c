@@ -11,7 +11,9 @@
 #include "base/auto.h"
 #include "base/file.h"
 #include "base/num.h"
+#include "base/str.h"
 #include "bench/subject.h"
+#include "engine/engine.h"
 #include "fmt/json.h"
 #include "svc/image.h"
 #include "svc/program.h"
@@ -29,6 +31,7 @@ struct task {
 	struct compare *compare;
 	struct subject subject;
 	struct report_row *row;
+	bool own_kernel; /* not the host's */
 	bool cancelled;
 	unsigned done, total; /* steps told to the user */
 };
@@ -277,6 +280,10 @@ static int measure_all(struct task *t, struct err *e)
 		return -1;
 	if (measure_stop(t, e) < 0 || measure_inside(t, "costs", costs, 2, e) < 0)
 		return -1;
+	/* What a workload reaches in a kernel of its own is not the host's: not known from inside.
+	 */
+	if (t->own_kernel)
+		return 0;
 	t->row->figures[FIGURE_DEVICES] = (struct figure){ .n = 1 };
 	if (measure_inside(t, "reach", surface, 1, e) < 0)
 		return -1;
@@ -284,15 +291,17 @@ static int measure_all(struct task *t, struct err *e)
 	return 0;
 }
 
-static int measure_row(struct compare *c, const char *isolation, const char *probe,
+static int measure_row(struct compare *c, const struct engine_ops *engine, const char *probe,
 		       struct report_row *row, bool *ret_cancelled)
 {
 	uint32_t stops = c->runs < STOP_RUNS_MAX ? c->runs : STOP_RUNS_MAX;
+	const char *isolation = engine ? engine->name : NULL;
 	struct task t = {
 		.compare = c,
 		.subject = { .compare = c, .isolation = isolation, .probe = probe },
 		.row = row,
-		.total = c->runs + stops + 2,
+		.own_kernel = engine && engine->own_kernel,
+		.total = c->runs + stops + (engine && engine->own_kernel ? 1 : 2),
 	};
 	struct err e;
 	int r;
@@ -343,6 +352,24 @@ static void join_command(const struct compare *c, struct report *r)
 					  i ? " " : "", c->command[i]);
 }
 
+static bool is_wanted(const struct compare *c, const char *engine)
+{
+	for (size_t i = 0; i < c->walls_n; i++)
+		if (streq(c->walls[i], engine))
+			return true;
+	return c->walls_n == 0;
+}
+
+static int check_walls(const struct compare *c, struct err *e)
+{
+	for (size_t i = 0; i < c->walls_n; i++)
+		if (!engine_find(c->walls[i]))
+			return err_set(e, ERR_NOT_FOUND, ENOENT,
+				       "--isolation '%s': no such isolation in this build",
+				       c->walls[i]);
+	return 0;
+}
+
 int compare_run(struct compare *c, struct report *ret, bool *ret_cancelled, struct err *e)
 {
 	auto_arena struct arena a = ARENA_INIT(4u << 20);
@@ -352,8 +379,8 @@ int compare_run(struct compare *c, struct report *ret, bool *ret_cancelled, stru
 
 	*ret = (struct report){ .image = c->image, .runs = c->runs, .when = clock_wall() };
 	*ret_cancelled = false;
-	if (program_path("atoll-probe", probe, e) < 0 || image_size(c, &disk, e) < 0 ||
-	    system_info(c->svc, &a, &info, e) < 0)
+	if (check_walls(c, e) < 0 || program_path("atoll-probe", probe, e) < 0 ||
+	    image_size(c, &disk, e) < 0 || system_info(c->svc, &a, &info, e) < 0)
 		return -1;
 	describe_host(ret->host, sizeof(ret->host));
 	join_command(c, ret);
@@ -362,9 +389,13 @@ int compare_run(struct compare *c, struct report *ret, bool *ret_cancelled, stru
 	if (measure_row(c, NULL, probe, &ret->rows[0], ret_cancelled) < 0)
 		return err_set(e, ERR_INTERNAL, 0, "%s", ret->rows[0].why);
 	for (size_t i = 0; i < info.engines_n && ret->rows_n < REPORT_ROWS_MAX; i++) {
-		struct report_row *row = &ret->rows[ret->rows_n++];
 		const struct engine_ops *ops = engine_find(info.engines[i].name);
+		struct report_row *row = &ret->rows[ret->rows_n];
 
+		if (!is_wanted(c, info.engines[i].name))
+			continue;
+		ret->rows_n++;
+		row->emulated = info.engines[i].emulated;
 		/* The name must outlive the arena. */
 		row->name = ops ? ops->name : "";
 		if (!info.engines[i].usable) {
@@ -374,7 +405,7 @@ int compare_run(struct compare *c, struct report *ret, bool *ret_cancelled, stru
 		}
 		row->figures[FIGURE_DISK] = disk;
 		if (!*ret_cancelled)
-			(void) measure_row(c, row->name, probe, row, ret_cancelled);
+			(void) measure_row(c, ops, probe, row, ret_cancelled);
 	}
 	return 0;
 }

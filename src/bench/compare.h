@@ -19,6 +19,8 @@ struct compare {
 	const char *image;
 	const char *const *command; /* timed beside the probe; n 0: none */
 	size_t command_n;
+	const char *const *walls; /* only these engines are measured; n 0: all there are */
+	size_t walls_n;
 	uint32_t runs;	 /* 1..COMPARE_RUNS_MAX */
 	const char *dir; /* for bare metal's files: on the file system of the workloads' roots */
 	int cancel_fd;	 /* readable: stop and clean up (a signalfd); or FD_NONE. Borrowed. */
@@ -32,7 +34,7 @@ enum { COMPARE_RUNS_MAX = 1000, COMPARE_RUNS_DEFAULT = 20 };
 /*
  * Fill the report. An engine that cannot serve here has a row that says why. Nothing stays behind,
  * also when cancelled: *ret_cancelled, and the report is what was measured until then.
- * Fails: NOT_FOUND no such image, or the probe is not installed; as the verbs it uses.
+ * Fails: NOT_FOUND no such image or engine, or the probe is not installed; as the verbs it uses.
  */
 [[nodiscard]] int compare_run(struct compare *c, struct report *ret, bool *ret_cancelled,
 			      struct err *e);

@@ -164,15 +164,28 @@ static size_t column_width(const struct report *r, const struct column *c)
 	return width;
 }
 
+const char *report_row_mark(const struct report_row *row)
+{
+	return row->emulated ? " (emulated)" : "";
+}
+
+/* The name of a line, and its length. */
+static size_t row_title(const struct report_row *row, char ret_name[static CELL_MAX])
+{
+	(void) snprintf(ret_name, CELL_MAX, "%s%s", row->name, report_row_mark(row));
+	return strlen(ret_name);
+}
+
 /* One block: a title, then a line per row. Lines do not end in blanks. */
 static void add_block(const struct report *r, const char *title, const struct column *columns,
 		      size_t n, struct buf *out)
 {
 	size_t name_width = strlen(title), widths[FIGURE_COUNT] = { 0 }, last = n;
+	char name[CELL_MAX];
 
 	for (size_t i = 0; i < r->rows_n; i++)
-		if (strlen(r->rows[i].name) > name_width)
-			name_width = strlen(r->rows[i].name);
+		if (row_title(&r->rows[i], name) > name_width)
+			name_width = strlen(name);
 	for (size_t c = 0; c < n; c++) {
 		widths[c] = column_width(r, &columns[c]);
 		if (!column_is_empty(r, columns[c].id))
@@ -181,7 +194,9 @@ static void add_block(const struct report *r, const char *title, const struct co
 	if (last == n) /* nothing of it was measured */
 		return;
 	for (size_t line = 0; line <= r->rows_n; line++) {
-		add_padded(out, line ? r->rows[line - 1].name : title, name_width);
+		if (line)
+			(void) row_title(&r->rows[line - 1], name);
+		add_padded(out, line ? name : title, name_width);
 		for (size_t c = 0; c < n; c++) {
 			char cell[CELL_MAX];
 
@@ -274,6 +289,7 @@ void report_json(const struct report *r, struct buf *out)
 	for (size_t i = 0; i < r->rows_n; i++) {
 		json_w_object(&w, NULL);
 		json_w_string(&w, "name", r->rows[i].name);
+		json_w_bool(&w, "emulated", r->rows[i].emulated);
 		json_w_string(&w, "why_not", r->rows[i].why[0] ? r->rows[i].why : NULL);
 		json_w_object(&w, "figures");
 		for (unsigned id = 0; id < FIGURE_COUNT; id++)

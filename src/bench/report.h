@@ -18,7 +18,7 @@ enum figure_id {
 	FIGURE_EXIT,	   /* ns: from the request to the end of a workload that ends at once */
 	FIGURE_COMMAND,	   /* ns: the same with the user's own command */
 	FIGURE_STOP,	   /* ns: from the stop request to its end */
-	FIGURE_MEMORY,	   /* bytes: of ours beyond the workload's own, idle */
+	FIGURE_MEMORY,	   /* bytes: of ours beyond the workload's own, idle; of a machine all */
 	FIGURE_DISK,	   /* bytes: the image, unpacked */
 	FIGURE_SYSCALL,	   /* ns per system call */
 	FIGURE_FORK_EXEC,  /* ns per fork, exec, exit, wait */
@@ -51,6 +51,7 @@ enum { REPORT_ROWS_MAX = 8, REPORT_WHY_MAX = 160 };
 
 struct report_row {
 	const char *name;	  /* "bare metal", "container", ... */
+	bool emulated;		  /* its processor is a program; texts say so beside the name */
 	char why[REPORT_WHY_MAX]; /* not measured, or not wholly: the reason; "" otherwise */
 	struct figure figures[FIGURE_COUNT];
 };
@@ -64,6 +65,9 @@ struct report {
 	struct report_row rows[REPORT_ROWS_MAX]; /* rows[0] is bare metal */
 	size_t rows_n;
 };
+
+/* What stands after the name where people read it: " (emulated)" or "". */
+const char *report_row_mark(const struct report_row *row);
 
 /* The row's figure as a multiple of bare metal's, in hundredths; false: not known. */
 bool report_ratio(const struct report *r, size_t row, enum figure_id id, uint64_t *ret_hundredths);

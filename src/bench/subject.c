@@ -13,6 +13,7 @@
 #include "base/auto.h"
 #include "base/file.h"
 #include "base/num.h"
+#include "engine/engine.h"
 #include "svc/ahead.h"
 #include "svc/attach.h"
 #include "svc/workload.h"
@@ -236,6 +237,7 @@ int subject_overhead(const struct subject_run *r, uint64_t *ret_bytes, struct er
 {
 	auto_arena struct arena a = ARENA_INIT(4u << 20);
 	struct workload_detail detail;
+	const struct engine_ops *engine;
 	pid_t pids[PROCESSES_MAX];
 	size_t n = 0;
 	uint64_t bytes = 0;
@@ -248,10 +250,12 @@ int subject_overhead(const struct subject_run *r, uint64_t *ret_bytes, struct er
 		return -1;
 	if (detail.info.record.status.shim_pid <= 0)
 		return err_set(e, ERR_CONFLICT, 0, "compare: the workload has no shim");
-	/* The shim and what it runs beside the workload: a virtual machine's monitor, a sentry. */
+	/* The shim and what it runs beside the workload; a machine is ours as a whole, with the
+	 * memory that its guest has touched. */
+	engine = engine_find(r->subject->isolation);
 	pids[n++] = detail.info.record.status.shim_pid;
 	for (size_t i = 0; i < n; i++) {
-		if (pids[i] == detail.info.record.status.pid)
+		if (pids[i] == detail.info.record.status.pid && !(engine && engine->own_kernel))
 			continue;
 		bytes += process_pss(pids[i]);
 		n += process_children(pids[i], pids + n, PROCESSES_MAX - n);

@@ -17,6 +17,7 @@
 struct options {
 	int64_t runs;
 	const char *format, *output;
+	struct option_list isolation;
 	bool quiet;
 };
 
@@ -25,6 +26,9 @@ static const struct options defaults = { .runs = COMPARE_RUNS_DEFAULT };
 static const struct option table[] = {
 	{ OPTION_ITEM_(struct options, format, OPTION_STRING, "format", 0), .value = "string",
 	  .help = "Format output: table or json", .words = "table json" },
+	{ OPTION_ITEM_(struct options, isolation, OPTION_LIST, "isolation", 0), .value = "name",
+	  .help = "Only this wall; may be repeated (default all there are)",
+	  .words = "container microvm" },
 	{ OPTION_ITEM_(struct options, output, OPTION_STRING, "output", 'o'),
 	  .complete = OPTION_COMPLETE_FILE, .value = "file",
 	  .help = "Also write charts to a file: .svg or .html; or the figures: .json" },
@@ -135,6 +139,8 @@ static int run(struct cli *c, const void *options, struct option_args args)
 				   .image = args.argv[0],
 				   .command = args.argv + 1,
 				   .command_n = args.n - 1,
+				   .walls = o->isolation.items,
+				   .walls_n = o->isolation.n,
 				   .runs = (uint32_t) o->runs };
 	enum chart chart = CHART_NONE;
 	bool cancelled = false;

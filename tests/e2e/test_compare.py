@@ -45,6 +45,22 @@ def test_command_is_timed_in_the_engines(atoll, busybox):
     assert report["rows"][1]["figures"]["command_exit"]["samples"] == 2
 
 
+def test_only_the_walls_that_are_asked_for(atoll, busybox):
+    report = atoll("compare", "--format", "json", "--runs", "1", "--isolation", "container", busybox,
+                   timeout=300).json
+    assert [r["name"] for r in report["rows"]] == ["bare metal", "container"]
+    atoll.fails("compare", "--isolation", "cardboard", busybox, says="cardboard")
+
+
+def test_a_machine_that_is_emulated_says_so(atoll, busybox):
+    p = atoll("compare", "--runs", "1", "--isolation", "microvm", busybox, timeout=400,
+              env={"ATOLL_MICROVM": "tcg"})
+    assert "\nmicrovm (emulated)" in p.out
+    reach = p.out[p.out.index("\nREACH"):]
+    # What is reached in a kernel of its own is not of the host's.
+    assert [w for w in reach.splitlines() if w.startswith("microvm")][0].split()[2:] == ["-", "-", "-"]
+
+
 def test_table_and_charts(atoll, busybox, base):
     svg, html, js = (base / f"walls.{x}" for x in ("svg", "html", "json"))
     table = atoll("compare", "--runs", "1", "-o", svg, busybox, timeout=300, env=NO_MACHINES).out
