@@ -77,9 +77,11 @@ struct bundle {
 	const char *id;		 /* 1..128 bytes of [A-Za-z0-9_.+-] */
 	const struct spec *spec; /* must outlive the instance */
 	int bundle_fd;		 /* the bundle's directory: relative paths of the spec start here */
-	int root_fd;	    /* the root file system: O_PATH directory or detached mount (fsmount,
-			     * open_tree); FD_NONE: spec->root.path below bundle_fd */
-	int stdio[3];	    /* given to the workload; with a terminal FD_NONE */
+	int root_fd;	  /* the root file system: O_PATH directory or detached mount (fsmount,
+			   * open_tree); FD_NONE: spec->root.path below bundle_fd */
+	int root_disk_fd; /* 0 or FD_NONE: none. The files of root_fd, to which nobody writes, as a
+			   * disk of EROFS; only where spec->root->readonly */
+	int stdio[3];	  /* given to the workload; with a terminal FD_NONE */
 	int console_socket; /* terminal: receives the pty's master (SCM_RIGHTS); or FD_NONE, then
 			     * the instance keeps it: in->console_fd */
 	const int *preserve_fds; /* passed on as 3, 4, ... */
@@ -191,6 +193,7 @@ struct engine_ops {
 		name; /* "container" "sandbox" "microvm" "vm" "unikernel"; on disk, never renamed */
 	size_t instance_size; /* bytes; the first member is struct instance */
 	bool own_kernel; /* its processes are another kernel's: no namespace of theirs is here */
+	bool root_disk;	 /* it can use bundle.root_disk_fd */
 	/* Pure: change nothing. check() makes every refusal known beforehand. */
 	int (*probe)(const struct host *h, struct engine_caps *ret, struct err *e);
 	int (*check)(const struct engine_caps *caps, const struct spec *s, struct err *e);

@@ -7,8 +7,8 @@
 #include "proto/agent.h"
 
 /*
- * As struct agent_create says: `lower`, or an overlay of upper and work on it. Gives the mount's
- * descriptor. It is made through `dir`, a directory of the caller's, and nothing stays there.
+ * As struct agent_create says: `lower`, or an overlay on it. Gives the mount's descriptor. It is
+ * made through `dir`, a directory of the caller's, and nothing stays there.
  */
 [[nodiscard]] int root_make(const struct agent_create *m, const char *dir, int *ret_fd,
 			    struct err *e);

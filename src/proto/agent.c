@@ -57,6 +57,7 @@ static const struct field create_fields[] = {
 	FIELD(agent_create, lower_type, FIELD_STRING),
 	FIELD(agent_create, upper, FIELD_STRING),
 	FIELD(agent_create, work, FIELD_STRING),
+	FIELD(agent_create, scratch, FIELD_BOOL),
 };
 static const struct field exec_fields[] = {
 	FIELD(agent_exec, id, FIELD_STRING),

@@ -141,7 +141,9 @@ struct agent_setup {
 /*
  * config: a config.json whose root.path and mount sources are the guest's paths, such as
  * /run/atoll/shares/NAME. With `lower` the root is made here: that file system, read-only, and
- * where `upper` and `work` are given (directories of one share) an overlay of upper on lower.
+ * where `upper` and `work` are given (directories of one share) an overlay of upper on lower; with
+ * `scratch` one of a file system in the guest's memory: for mount points that a read-only root
+ * lacks.
  */
 struct agent_create {
 	const char *id, *config;
@@ -150,6 +152,7 @@ struct agent_create {
 	const char *lower;	/* a block device, "/dev/vda"; "": root.path is the root */
 	const char *lower_type; /* its file system; "": erofs */
 	const char *upper, *work;
+	bool scratch;
 };
 struct agent_exec {
 	const char *id;

@@ -68,6 +68,7 @@ struct proxy_head { /* the datagram's front, as it lies in memory */
 	uint32_t words_n;
 	bool terminal, stdin_open;
 	bool bound;	 /* CREATE: it dies with its creator until START */
+	bool root_disk;	 /* CREATE: the root is the machine's first disk, not the first share */
 	bool strange;	 /* SPAWN: foreign code: as a user of its own, without rights */
 	nsec_t deadline; /* CREATE, EXEC: CLOCK_MONOTONIC */
 	struct err err;

@@ -243,6 +243,10 @@ static int create(struct proxy *p, struct proxy_message *q, struct err *e)
 	m.create.rows = q->head.rows;
 	m.create.cols = q->head.cols;
 	m.create.stdin_open = q->head.stdin_open;
+	if (q->head.root_disk) {
+		m.create.lower = "/dev/vda";
+		m.create.scratch = true;
+	}
 	r = machine_ask(p, &m, AGENT_CREATED, q->head.deadline, &got, e);
 	r = r < 0 ? r : confine(q->fds + 3, q->fds_n - 3, q->words + 1, e);
 	if (r < 0)

@@ -180,6 +180,7 @@ int main(void)
 		.lock_fd = FD_NONE,
 		.c = { .bundle_fd = FD_NONE,
 		       .root_fd = FD_NONE,
+		       .root_disk_fd = FD_NONE,
 		       .sink = { FD_NONE, FD_NONE, FD_NONE } },
 	};
 	int r = init(&s);

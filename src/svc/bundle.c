@@ -10,19 +10,23 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "engine/engine.h"
 #include "fmt/oci_image.h"
 #include "image/resolve.h"
 #include "svc/bundle_parts.h"
+#include "svc/image_disk.h"
 #include "svc/overlay.h"
 #include "sys/mount.h"
 #include "sys/ns.h"
 #include "sys/path.h"
 
-#define PLAN_MAX (4u << 20) /* bytes of a config.json */
+#define PLAN_MAX    (4u << 20) /* bytes of a config.json */
+#define DISK_WITHIN (60 * NSEC_PER_SEC)
 
 void bundle_set_fini(struct bundle_set *b)
 {
 	close_fd(&b->root_fd);
+	close_fd(&b->root_disk_fd);
 	close_fd(&b->bundle_fd);
 }
 
@@ -155,6 +159,30 @@ static int make_workdir(int root_fd, const char *cwd, struct err *e)
 			: 0;
 }
 
+/*
+ * A root that the workload cannot change, and that nobody has changed: the image's files, which a
+ * machine reads from a disk sooner than from the host's directories. Without one it goes too.
+ */
+static int root_disk(struct svc *s, const struct workload_config *c, const struct image *im,
+		     int bundle_fd)
+{
+	const struct engine_ops *ops = engine_find(c->isolation ? c->isolation : "container");
+	int fd = FD_NONE;
+	struct err why;
+
+	if (!ops || !ops->root_disk || !c->read_only)
+		return FD_NONE;
+	auto_dir DIR *upper = dir_open(bundle_fd, "upper");
+	if (!upper || dir_next(upper))
+		return FD_NONE;
+	if (image_disk(s, im, clock_deadline(DISK_WITHIN), &fd, &why) < 0) {
+		if (why.kind != ERR_UNSUPPORTED)
+			svc_notice(s, "%s; going on without", why.msg);
+		return FD_NONE;
+	}
+	return fd;
+}
+
 int bundle_open(struct svc *s, const struct workload_record *w, const struct workload_config *c,
 		const struct image *im, struct bundle_set *ret, struct err *e)
 {
@@ -183,6 +211,7 @@ int bundle_open(struct svc *s, const struct workload_record *w, const struct wor
 				 e);
 	if (r < 0)
 		goto close_set;
+	b.root_disk_fd = root_disk(s, c, im, b.bundle_fd);
 	in.mounts = parts.mounts;
 	in.mounts_n = parts.mounts_n;
 	r = plan_write(s, &in, &a, &text, e);

@@ -21,10 +21,12 @@ struct image; /* image/resolve.h */
 
 struct bundle_set {
 	int root_fd;	       /* owned: the detached overlay */
+	int root_disk_fd;      /* owned: the same for a machine (struct bundle), or FD_NONE */
 	int bundle_fd;	       /* owned: ROOT/workloads/ID */
 	struct path_text path; /* of the bundle directory */
 };
-#define BUNDLE_SET_INIT ((struct bundle_set){ .root_fd = FD_NONE, .bundle_fd = FD_NONE })
+#define BUNDLE_SET_INIT                                                                            \
+	((struct bundle_set){ .root_fd = FD_NONE, .root_disk_fd = FD_NONE, .bundle_fd = FD_NONE })
 void bundle_set_fini(struct bundle_set *b);
 
 /*

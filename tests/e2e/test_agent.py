@@ -730,6 +730,22 @@ def test_root_of_a_disk(machine, config, id):
     assert "Read-only file system" in text and "ID=busybox" in text and " ext4 /dev/vda ro" in text
 
 
+def test_root_of_a_disk_and_mount_points_that_it_lacks(machine, config, id):
+    """They are made in the machine's memory; the root is as writable as the config has it."""
+    def change(spec):
+        spec["root"]["readonly"] = True
+        spec["mounts"].append({"destination": "/lacking/there", "type": "tmpfs", "source": "tmpfs"})
+
+    script = "touch /x 2>&1; touch /lacking/there/x && cat /etc/os-release; grep ' / ' /proc/self/mountinfo"
+    for readonly in True, False:
+        s = machine.run(config(["/bin/sh", "-c", script], change if readonly else None), id,
+                        lower="/dev/vda", lower_type="ext4", scratch=True)
+        text = s.output[1].decode()
+        assert ("Read-only file system" in text) == readonly, text
+        assert ("ID=busybox" in text) == readonly and " - overlay overlay rw" in text, text
+    assert machine.inside("ls -A /run/atoll | grep lower || echo none") == "none\n"
+
+
 def test_root_of_a_disk_and_what_was_changed(machine, config, id):
     """An overlay; what was written stays in the upper directory, for the next container on it."""
     machine.inside("mkdir -p /mnt/upper /mnt/work")  # below the root file system that the spy has

@@ -23,6 +23,7 @@
 #include "fmt/json.h"
 #include "proto/agent.h"
 #include "sys/fdpass.h"
+#include "sys/mount.h"
 #include "sys/pidfd.h"
 #include "sys/process.h"
 
@@ -183,6 +184,43 @@ struct making {
 	int config_fd, hello_fd, log_fd, kvm_fd; /* owned */
 };
 
+/* Whether the kernel has what a root on a disk needs. */
+static bool reads_disks(const struct prepared *p)
+{
+	static const char *const needed[] = { "virtio_blk", "erofs", "overlay" };
+	struct str rest = str_of(p->lacks);
+
+	while (rest.p) {
+		struct str one = str_cut(rest, ' ', &rest);
+
+		for (size_t i = 0; i < ARRAY_SIZE(needed); i++) {
+			if (str_eq(one, str_of(needed[i])))
+				return false;
+		}
+	}
+	return true;
+}
+
+/*
+ * The root is read by the guest from a disk, which is one exit for many blocks and one cache for
+ * many machines. Whoever looks into it from the host sees the same files, and cannot change them
+ * either: the guest would not see it.
+ */
+static int use_disk(struct making *k, struct err *e)
+{
+	const struct mount_change change = { .set = MOUNT_ATTR_RDONLY, .userns_fd = FD_NONE };
+	const struct bundle *b = k->b;
+	int r;
+
+	if (b->root_disk_fd <= 0 || !b->spec->root->readonly || !reads_disks(&k->files.record))
+		return 0;
+	r = mount_change(k->guest.shares[0].fd, "", false, &change);
+	if (r < 0)
+		return err_sys(e, -r, "make the root file system read-only");
+	k->guest.disk_fd = b->root_disk_fd;
+	return 0;
+}
+
 static int prepare(struct making *k, struct err *e)
 {
 	struct microvm *m = k->m;
@@ -203,6 +241,7 @@ static int prepare(struct making *k, struct err *e)
 	r = r < 0 || k->machine.emulated ? r : kvm_open(&k->kvm_fd, e);
 	r = r < 0 ? r : kernel_pick(kernels, NULL, &kernel, e);
 	r = r < 0 ? r : kernel_prepare(kernels, &kernel, k->proxy.deadline, &k->files, e);
+	r = r < 0 ? r : use_disk(k, e);
 	if (r < 0)
 		return r;
 	k->machine.kvm = k->kvm_fd;
@@ -257,6 +296,7 @@ static int boot(struct making *k, struct err *e)
 	if (m->groups)
 		groups_arrived(m->groups);
 	h.bound = k->b->bound;
+	h.root_disk = k->guest.disk_fd >= 0;
 	r = ask_create(k, &h, &console, e);
 	if (r < 0)
 		return r;

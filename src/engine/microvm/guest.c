@@ -105,7 +105,7 @@ static int plan_size(struct arena *a, const struct spec *s, struct guest *g, str
 
 int guest_plan(struct arena *a, const struct spec *s, struct guest *ret_g, struct err *e)
 {
-	struct guest g = {};
+	struct guest g = { .disk_fd = FD_NONE };
 	int r = plan_shares(a, s, &g, e);
 
 	r = r < 0 ? r : plan_size(a, s, &g, e);

@@ -38,6 +38,7 @@ struct guest_share {
 struct guest {
 	struct guest_share *shares; /* in the arena; the first is the root */
 	size_t shares_n;
+	int disk_fd;	 /* borrowed: the root instead of the first share; FD_NONE: none */
 	uint64_t memory; /* bytes of the machine */
 	uint32_t cpus;
 	/* What the host limits: its processes are the machine. In the arena. */

@@ -145,7 +145,7 @@ static int start_fs(struct arena *a, struct proxied *p, const struct guest *g, i
 		return r;
 	ADD(&c, "fs", "--socket");
 	ADDF(&c, "fd:%d", add_fd(&c, sock));
-	for (size_t i = 0; i < g->shares_n; i++) {
+	for (size_t i = g->disk_fd >= 0 ? 1 : 0; i < g->shares_n; i++) {
 		add(&c, "--share");
 		ADDF(&c, "%s=fd:%d%s", g->shares[i].name, add_fd(&c, g->shares[i].fd),
 		     g->shares[i].read_only ? ",ro" : "");
@@ -207,6 +207,13 @@ static int start_qemu(const struct machine *m, struct arena *a, struct proxied *
 		add(&c, "-serial");
 		ADDF(&c, "file:%s", console);
 	}
+	if (g->disk_fd >= 0) { /* the descriptor itself: its user may not open the file again */
+		add(&c, "-add-fd");
+		ADDF(&c, "fd=%d,set=1", add_fd(&c, g->disk_fd));
+		ADD(&c, "-blockdev",
+		    "driver=file,node-name=root,filename=/dev/fdset/1,read-only=on,locking=off",
+		    "-device", "virtio-blk-pci,drive=root,disable-legacy=on");
+	}
 	add(&c, "-chardev");
 	ADDF(&c, "socket,id=fs,fd=%d", add_fd(&c, fs));
 	add(&c, "-chardev");
@@ -247,6 +254,10 @@ static int start_vmm(const struct machine *m, struct arena *a, struct proxied *p
 	add(&c, "--vsock");
 	ADDF(&c, "cid=%d,listen=fd:%d,forward=%d:fd:%d", GUEST_CID, add_fd(&c, listen_fd),
 	     AGENT_HELLO_PORT, add_fd(&c, forward));
+	if (g->disk_fd >= 0) {
+		add(&c, "--disk");
+		ADDF(&c, "fd:%d,ro", add_fd(&c, g->disk_fd));
+	}
 	add(&c, "--fs");
 	ADDF(&c, "tag=" TAG ",socket=fd:%d", add_fd(&c, fs));
 	return run(&c, p, false, e);

@@ -260,6 +260,7 @@ const struct engine_ops microvm_ops = {
 	.name = "microvm",
 	.instance_size = sizeof(struct microvm),
 	.own_kernel = true,
+	.root_disk = true,
 	.probe = probe,
 	.check = microvm_check,
 	.create = microvm_create,

@@ -36,7 +36,7 @@ TYPES = (
     ("HELLO", (("version", U), ("build", S), ("kernel", S), ("boot_ns", U), ("problems", L))),
     ("SETUP", (("version", U), ("hostname", S), ("realtime_ns", U), ("entropy", D), ("interfaces", INTERFACE))),
     ("CREATE", (("id", S), ("config", S), ("rows", U), ("cols", U), ("stdin_open", B), ("lower", S),
-                ("lower_type", S), ("upper", S), ("work", S))),
+                ("lower_type", S), ("upper", S), ("work", S), ("scratch", B))),
     ("START", ()),
     ("EXEC", (("id", S), ("process", S), ("rows", U), ("cols", U), ("stdin_open", B),
               ("cgroups", L))),
