@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * One epoll loop per process. Sources are embedded in their owners; a callback finds its owner
- * with LOOP_OWNER(). Callbacks never block. A source may be removed in any callback, its own
- * included. No threads.
+ * One epoll loop per process, or per thread that has one. Sources are embedded in their owners; a
+ * callback finds its owner with LOOP_OWNER(). Callbacks never block. A source may be removed in any
+ * callback, its own included. A loop and what is in it belong to one thread.
  */
 #pragma once
 

@@ -73,8 +73,8 @@ static uint8_t read_sectors(struct block *b, const struct chain *c, struct reque
 			return VIRTIO_BLK_S_IOERR;
 		r->done += (size_t) n;
 	}
-	b->d.stats.reads++;
-	b->d.stats.read_bytes += r->data_n;
+	virtio_count(&b->d.stats.reads, 1);
+	virtio_count(&b->d.stats.read_bytes, r->data_n);
 	return VIRTIO_BLK_S_OK;
 }
 
@@ -97,8 +97,8 @@ static uint8_t write_sectors(struct block *b, const struct chain *c, const struc
 			return VIRTIO_BLK_S_IOERR;
 		done += (size_t) n;
 	}
-	b->d.stats.writes++;
-	b->d.stats.write_bytes += r->data_n;
+	virtio_count(&b->d.stats.writes, 1);
+	virtio_count(&b->d.stats.write_bytes, r->data_n);
 	return VIRTIO_BLK_S_OK;
 }
 
@@ -178,7 +178,7 @@ static uint8_t change_ranges(struct block *b, const struct chain *c, const struc
 	(void) chain_read(c, sizeof(struct virtio_blk_outhdr), ranges, r->data_n);
 	for (size_t i = 0; i < n && status == VIRTIO_BLK_S_OK; i++)
 		status = change_range(b, r->type, &ranges[i]);
-	b->d.stats.writes++;
+	virtio_count(&b->d.stats.writes, 1);
 	return status;
 }
 
@@ -229,7 +229,7 @@ static bool serve(struct virtio_device *d, unsigned queue, struct chain *c)
 			r.done++;
 	}
 	if (status != VIRTIO_BLK_S_OK)
-		d->stats.errors++;
+		virtio_count(&d->stats.errors, 1);
 	queue_push(&d->queues[queue], c->head, (uint32_t) r.done);
 	return true;
 }

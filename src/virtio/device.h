@@ -68,7 +68,7 @@ struct virtio_device {
 	struct loop *loop;		   /* borrowed: of the thread that serves it */
 	const struct guest_memory *memory; /* borrowed */
 	bool active;
-	struct virtio_stats stats; /* written by its thread alone */
+	struct virtio_stats stats; /* written by its thread alone: virtio_count() */
 	struct queue queues[VIRTIO_QUEUES_MAX];
 	struct chain chain; /* what virtio_serve() works on */
 	struct loop_timer again;
@@ -97,6 +97,11 @@ void virtio_config_copy(const void *config, size_t size, uint32_t at, void *to, 
 /* For a device without configuration, and for one whose configuration is only read. */
 void virtio_config_none(const struct virtio_device *d, uint32_t at, void *to, uint32_t n);
 void virtio_config_ignore(struct virtio_device *d, uint32_t at, const void *from, uint32_t n);
+/* To one of d->stats, which another thread may read meanwhile. */
+static inline void virtio_count(uint64_t *counter, uint64_t n)
+{
+	__atomic_store_n(counter, *counter + n, __ATOMIC_RELAXED);
+}
 /* Interrupt the driver if it wants one for what was pushed. */
 void virtio_signal(struct virtio_device *d, unsigned queue);
 /* The driver has written what makes no sense: the queue gives nothing more until a reset. */

@@ -64,11 +64,11 @@ static void answer_stats(struct control_client *c)
 
 		r.stats.devices[r.stats.devices_n++] = (struct vmm_device_stats){
 			.virtio_id = p->device->ops->id,
-			.read_bytes = s->read_bytes,
-			.write_bytes = s->write_bytes,
-			.reads = s->reads,
-			.writes = s->writes,
-			.errors = s->errors,
+			.read_bytes = __atomic_load_n(&s->read_bytes, __ATOMIC_RELAXED),
+			.write_bytes = __atomic_load_n(&s->write_bytes, __ATOMIC_RELAXED),
+			.reads = __atomic_load_n(&s->reads, __ATOMIC_RELAXED),
+			.writes = __atomic_load_n(&s->writes, __ATOMIC_RELAXED),
+			.errors = __atomic_load_n(&s->errors, __ATOMIC_RELAXED),
 			.interrupts = __atomic_load_n(&p->interrupts, __ATOMIC_RELAXED),
 		};
 	}
@@ -116,6 +116,7 @@ static void serve_request(struct control_client *c, const struct vmm_request *q)
 				answer_error(&m->control.clients[i], VMM_PAUSE, ECANCELED);
 			}
 		m->paused = false;
+		workers_resume(&m->workers);
 		vcpus_resume(&m->vcpus);
 		answer_error(c, VMM_RESUME, 0);
 		break;

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <string.h>
 
+#include "base/auto.h"
 #include "base/le.h"
 #include "vhost/frontend.h"
 #include "virtio/balloon.h"
@@ -25,16 +26,26 @@ static int add(struct machine *m, struct virtio_device *d, const char *option, s
 	return virtio_pci_add(&m->pci, d, &m->hypervisor, &m->errands, e);
 }
 
+/* Each on a thread of its own. */
 static int add_disks(struct machine *m, const struct options *o, struct err *e)
 {
 	for (size_t i = 0; i < o->disks_n; i++) {
 		const struct disk_option *d = &o->disks[i];
 		int fd = open_file(&d->file, d->read_only ? O_RDONLY : O_RDWR, "--disk", e);
+		struct virtio_device *b;
+		struct worker *w;
 
 		if (fd < 0)
 			return -1;
-		if (add(m, block_new(&m->loop, &m->ram.memory, fd, d->read_only, e), "--disk", e) <
-		    0)
+		w = workers_add(&m->workers, e);
+		if (!w) {
+			close_fd(&fd);
+			return -1;
+		}
+		b = block_new(&w->loop, &m->ram.memory, fd, d->read_only, e);
+		if (!b)
+			return err_ctx(e, "--disk");
+		if (virtio_pci_add(&m->pci, b, &m->hypervisor, &w->errands, e) < 0)
 			return -1;
 	}
 	return 0;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * How the threads of virtual processors have things done on the loop's thread, which alone may
- * touch devices: an errand is queued, the loop woken, and who needs the outcome waits.
+ * How a thread has things done on a loop's thread, which alone may touch the devices of that loop
+ * (processors reset them, workers tell that they stand): an errand is queued, the loop woken, and
+ * who needs the outcome waits.
  */
 #pragma once
 

@@ -64,6 +64,19 @@ static const struct seccomp_rule vcpu[] = {
 	ALLOW_IF(ioctl, is_run),
 	ALLOW_IF(ioctl, is_clock),
 };
+static const struct seccomp_rule disk[] = {
+	ALLOW_IF(ioctl, is_signal_msi),
+	ALLOW(read),
+	ALLOW(epoll_wait),
+	ALLOW(epoll_pwait),
+	ALLOW(pread64),
+	ALLOW(pwrite64),
+	ALLOW(preadv),
+	ALLOW(pwritev),
+	ALLOW(pwritev2),
+	ALLOW(fdatasync),
+	ALLOW(fallocate),
+};
 static const struct seccomp_rule loop[] = {
 	ALLOW_IF(ioctl, is_signal_msi),
 	ALLOW_IF(ioctl, is_doorbell),
@@ -73,15 +86,6 @@ static const struct seccomp_rule loop[] = {
 	ALLOW(epoll_wait),
 	ALLOW(epoll_pwait),
 	ALLOW(epoll_ctl),
-	/* disks */
-	ALLOW(pread64),
-	ALLOW(pwrite64),
-	ALLOW(preadv),
-	ALLOW(pwritev),
-	ALLOW(pwritev2),
-	ALLOW(fdatasync),
-	ALLOW(fsync),
-	ALLOW(fallocate),
 	/* streams, sockets, entropy */
 	ALLOW(readv),
 	ALLOW(writev),
@@ -98,6 +102,7 @@ static const struct seccomp_rule loop[] = {
 	ALLOW(getrandom),
 	ALLOW(eventfd2),
 	/* the balloon, the heap */
+	ALLOW(fallocate),
 	ALLOW(madvise),
 	ALLOW(munmap),
 	ALLOW(mremap),
@@ -138,8 +143,17 @@ int filter_enter(enum filter_kind kind, bool on, struct err *e)
 	if (!on)
 		return 0;
 	arch.rules_n = add(rules, 0, every, ARRAY_SIZE(every));
-	arch.rules_n = kind == FILTER_VCPU ? add(rules, arch.rules_n, vcpu, ARRAY_SIZE(vcpu))
-					   : add(rules, arch.rules_n, loop, ARRAY_SIZE(loop));
+	switch (kind) {
+	case FILTER_VCPU:
+		arch.rules_n = add(rules, arch.rules_n, vcpu, ARRAY_SIZE(vcpu));
+		break;
+	case FILTER_DISK:
+		arch.rules_n = add(rules, arch.rules_n, disk, ARRAY_SIZE(disk));
+		break;
+	case FILTER_LOOP:
+		arch.rules_n = add(rules, arch.rules_n, loop, ARRAY_SIZE(loop));
+		break;
+	}
 	n = seccomp_build(&profile, code, PROGRAM_MAX);
 	if (n < 0)
 		return err_sys(e, -n, "make the filter of system calls");

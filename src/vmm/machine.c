@@ -12,11 +12,26 @@
 #include "vmm/layout.h"
 #include "vmm/open.h"
 
-static void paused(struct vcpus *all)
+/* None of the processors waits for a disk any more: these can be held, too. */
+static void vcpus_paused(struct vcpus *all)
 {
 	struct machine *m = LOOP_OWNER(all, struct machine, vcpus);
 
+	workers_pause(&m->workers);
+}
+
+static void workers_paused(struct workers *all)
+{
+	struct machine *m = LOOP_OWNER(all, struct machine, workers);
+
 	control_paused(&m->control);
+}
+
+static void workers_over(struct workers *all)
+{
+	struct machine *m = LOOP_OWNER(all, struct machine, workers);
+
+	loop_stop(&m->loop);
 }
 
 static void over(struct vcpus *all)
@@ -91,7 +106,10 @@ int machine_init(struct machine *m, const struct options *o, struct err *e)
 	uint32_t entry;
 	int fd, r;
 
-	*m = (struct machine){ .vcpus.paused = paused, .vcpus.over = over };
+	*m = (struct machine){
+		.vcpus = { .paused = vcpus_paused, .over = over },
+		.workers = { .paused = workers_paused, .over = workers_over },
+	};
 	m->vcpus.pci = &m->pci;
 	m->vcpus.serial = &m->serial;
 	m->vcpus.errands = &m->errands;
@@ -100,6 +118,7 @@ int machine_init(struct machine *m, const struct options *o, struct err *e)
 		r = errands_init(&m->errands, &m->loop);
 	if (r < 0)
 		return err_sys(e, -r, "make an event loop");
+	workers_init(&m->workers, &m->errands);
 	fd = open_file(&o->kvm, O_RDWR, "--kvm", e);
 	if (fd < 0 || hypervisor_init(&m->hypervisor, fd, e) < 0)
 		return -1;
@@ -118,15 +137,16 @@ int machine_run(struct machine *m, bool filtered, struct err *e)
 {
 	int r;
 
-	m->vcpus.filtered = filtered;
-	if (vcpus_start(&m->vcpus, e) < 0 || filter_enter(FILTER_LOOP, filtered, e) < 0)
+	m->vcpus.filtered = m->workers.filtered = filtered;
+	if (workers_start(&m->workers, e) < 0 || vcpus_start(&m->vcpus, e) < 0 ||
+	    filter_enter(FILTER_LOOP, filtered, e) < 0)
 		return -1;
 	vcpus_resume(&m->vcpus);
 	r = loop_run(&m->loop);
 	if (r < 0)
 		return err_sys(e, -r, "wait for events");
-	if (m->vcpus.end == VCPUS_FAILED) {
-		*e = m->vcpus.why;
+	if (m->vcpus.end == VCPUS_FAILED || m->workers.failed) {
+		*e = m->vcpus.end == VCPUS_FAILED ? m->vcpus.why : m->workers.why;
 		return -1;
 	}
 	return 0;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The whole machine: memory, processors, bus and devices, made of options, run to its end on the
- * calling thread's loop.
+ * calling thread's loop, and on those of the disks.
  */
 #pragma once
 
@@ -17,6 +17,7 @@
 #include "vmm/ram.h"
 #include "vmm/serial.h"
 #include "vmm/vcpu.h"
+#include "vmm/worker.h"
 
 struct machine {
 	struct loop loop;
@@ -26,6 +27,7 @@ struct machine {
 	struct pci pci;
 	struct serial serial;
 	struct vcpus vcpus;
+	struct workers workers; /* of the disks, in their order */
 	struct control control;
 	struct virtio_device *balloon; /* borrowed of pci; NULL: none */
 	bool paused;
@@ -33,5 +35,5 @@ struct machine {
 
 /* Opens what the options name; takes the descriptors they name. Nothing runs yet. */
 [[nodiscard]] int machine_init(struct machine *m, const struct options *o, struct err *e);
-/* From here on one thread per processor; filtered: with filters of system calls. */
+/* From here on a thread per processor and disk; filtered: with filters of system calls. */
 [[nodiscard]] int machine_run(struct machine *m, bool filtered, struct err *e);

@@ -5,9 +5,9 @@
  * the device's own, MSI-X), and a page where every access exits, but for the doorbells, which are
  * KVM's. The window by which firmware without ECAM reaches the others (4.1.4.9) is left out.
  *
- * Threads: processors come in one at a time per device (`turn`); the loop's thread never waits for
- * them. What the two share (the page, MSI-X) is under `lock`. Status changes that start or reset
- * the device run on the loop's thread, and the processor waits for them.
+ * Threads: processors come in one at a time per device (`turn`); the thread of the device's loop
+ * never waits for them. What the two share (the page, MSI-X) is under `lock`. Status changes that
+ * start or reset the device run on that thread, and the processor waits for them.
  *
  *    registers --DRIVER_OK--> active: queues and features are frozen --0--> registers
  *                             nonsense --> NEEDS_RESET: quiet until 0 is written
@@ -41,8 +41,8 @@ struct virtio_pci_queue {
 struct virtio_pci {
 	struct virtio_device *device;	     /* owned */
 	const struct hypervisor *hypervisor; /* borrowed; NULL: in tests */
-	struct errands *errands;	     /* borrowed; NULL: errands run at once, in tests */
-	uint8_t *config, *page, *pages;	     /* borrowed: of struct pci */
+	struct errands *errands; /* borrowed: of the device's loop; NULL: run at once, in tests */
+	uint8_t *config, *page, *pages; /* borrowed: of struct pci */
 	uint64_t offered, taken;
 	uint32_t device_select, driver_select;
 	uint16_t queue_select, config_vector, vectors_n;

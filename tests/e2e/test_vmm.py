@@ -131,6 +131,57 @@ def test_pause_of_a_halted_one(run):
     assert m.ended() == (0, "")
 
 
+@pytest.fixture
+def disk(base):
+    path = base / "disk"
+    path.write_bytes(bytes(1 << 20))
+    return path
+
+
+def test_pause_waits_for_disks(run, disk):
+    m = run("--disk", disk, "--disk", f"{disk},ro", code=vmm.SPIN)
+    for round_ in range(3):
+        with vmm.Stopped(m.thread(f"disk{round_ % 2}")) as stopped, m.connect() as s:
+            s.sendall(struct.pack("<HHIQ", 1, vmm.TYPES["pause"], 0, 0))
+            for _ in range(20):  # all else goes on
+                assert m.ask("info")[1][3] == 0
+                assert m.ask("stats")[0] == 0
+            stopped.goes_on()
+            assert vmm.answer(s, "pause") == (0, ())
+        assert m.ask("info")[1][3] == 1
+        assert m.ask("resume") == (0, ())
+        assert m.ask("info")[1][3] == 0
+    for _ in range(50):
+        assert m.ask("pause") == m.ask("resume") == (0, ())
+    assert m.ask("quit") == (0, ())
+    assert m.ended() == (0, "")
+
+
+def test_resume_of_a_pause_that_waits(run, disk):
+    m = run("--disk", disk, code=vmm.SPIN)
+    with vmm.Stopped(m.thread("disk0")) as stopped, m.connect() as s, m.connect() as t:
+        for c, error in ((s, errno.ECANCELED), (t, 0)):
+            c.sendall(struct.pack("<HHIQ", 1, vmm.TYPES["pause"], 0, 0))
+            assert m.ask("info")[1][3] == 0
+            if error:
+                assert m.ask("resume") == (0, ())
+            else:
+                stopped.goes_on()
+            assert vmm.answer(c, "pause") == (error, ())
+    assert m.ask("info")[1][3] == 1
+    assert m.ask("resume") == (0, ())
+    assert m.ask("quit") == (0, ())
+    assert m.ended() == (0, "")
+
+
+def test_quit_while_a_disk_waits(run, disk):
+    m = run("--disk", disk, code=vmm.SPIN)
+    with vmm.Stopped(m.thread("disk0")) as stopped:
+        assert m.ask("quit") == (0, ())
+        assert not os.WIFSTOPPED(stopped.ended())
+    assert m.ended() == (0, "")
+
+
 def test_nonsense_on_the_control_socket(run):
     m = run(code=vmm.SPIN)
     for words in (b"GET / HTTP/1.1\r\n\r\n", struct.pack("<HHIQ", 1, 99, 0, 0),
@@ -158,10 +209,10 @@ def served(m):
             return False
 
 
-def test_jail(run):
+def test_jail(run, disk):
     r, w = os.pipe()  # nobody's business
     os.set_inheritable(r, True)
-    m = run("--cpus", "2", code=vmm.SPIN, uid=NOBODY, fds=(r,))
+    m = run("--cpus", "2", "--disk", disk, code=vmm.SPIN, uid=NOBODY, fds=(r,))
     os.close(r)
     assert m.ask("info")[0] == 0
     proc = f"/proc/{m.process.pid}"
@@ -170,8 +221,8 @@ def test_jail(run):
         # But KVM's own, since Linux 6.14.
         every = [m.status(t) for t in m.threads()]
         return [s for s in every if not s["Name"].startswith("kvm-")]
-    # Each processor's thread does it before it runs the guest.
-    wait.until(lambda: [s["Seccomp"] for s in threads()] == ["2"] * 3, "filters")
+    # Each processor's thread does it before it runs the guest, a disk's before it serves.
+    wait.until(lambda: [s["Seccomp"] for s in threads()] == ["2"] * 4, "filters")
     for s in threads():
         assert s["NoNewPrivs"] == "1"
         assert all(int(s[c], 16) == 0 for c in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"))

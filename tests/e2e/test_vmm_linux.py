@@ -5,6 +5,7 @@ machine is tests/fixtures/guest_words.c.
 """
 import os
 import socket
+import struct
 
 import pytest
 
@@ -95,6 +96,43 @@ def test_devices(boot, build, base):
     assert "send eth0" in said
     frames = everything(wire)  # others may come before
     assert b"\0\0\0\x3c" + b"\xff" * 6 + bytes(6) + b"\x88\xb5from_the_guest" in frames
+    wire.close()
+
+
+def test_slow_disk(boot, base):
+    """Its thread gets nowhere: a processor writes to it, and all else goes on."""
+    disk = base / "slow"
+    disk.write_bytes(b"first".ljust(1 << 20, b"\0"))
+    (console, their_console), (wire, their_wire) = socket.socketpair(), socket.socketpair()
+    fds = [s.fileno() for s in (their_console, their_wire)]
+    m = boot("cat:/dev/vda,cat:/dev/hvc0,later:put:/dev/vda=changed,send:eth0=from_the_guest,"
+             "cat:/dev/hvc0,hold", "--disk", disk, "--console", f"fd:{fds[0]}",
+             "--net", f"stream=fd:{fds[1]},mac={MAC}", fds=fds)
+    for s in (their_console, their_wire):
+        s.close()
+    m.wait_for(b"/dev/vda: first", DEADLINE_S)
+    wire.settimeout(DEADLINE_S)
+    with vmm.Stopped(m.thread("disk0")) as stopped:
+        console.sendall(b"one\n")
+        frames = b""
+        while b"from_the_guest" not in frames:
+            frames += wire.recv(65536)
+        console.sendall(b"two\n")
+        m.wait_for(b"holds", DEADLINE_S)
+        assert b"/dev/hvc0: one\n" in m.said() and b"/dev/hvc0: two\n" in m.said()
+        assert m.ask("stats")[0] == 0
+        with m.connect() as s:
+            s.sendall(struct.pack("<HHIQ", 1, vmm.TYPES["pause"], 0, 0))
+            assert m.ask("info")[1][3] == 0
+            assert disk.read_bytes()[:5] == b"first" and b"put /dev/vda" not in m.said()
+            stopped.goes_on()
+            assert vmm.answer(s, "pause") == (0, ())
+    assert m.ask("resume") == (0, ())
+    m.wait_for(b"put /dev/vda\n", DEADLINE_S)
+    assert disk.read_bytes()[:8] == b"changed\0"
+    assert m.ask("quit") == (0, ())
+    assert m.ended() == (0, "")
+    console.close()
     wire.close()
 
 

@@ -3,6 +3,7 @@
 atoll-vmm under test: kernels of a few instructions, which any KVM runs, and what is asked of it on
 its control socket.
 """
+import ctypes
 import os
 import socket
 import struct
@@ -117,6 +118,13 @@ class Vmm:
     def threads(self):
         return [int(t) for t in os.listdir(f"/proc/{self.process.pid}/task")]
 
+    def thread(self, name):
+        """The one of that name; it gives it to itself."""
+        def of_that_name():
+            return [t for t in self.threads() if self.status(t)["Name"] == name]
+        wait.until(of_that_name, f"a thread {name!r}")
+        return of_that_name()[0]
+
     def resident_kib(self, but_larger_than_kib):
         """What it holds in memory besides its guest's."""
         total, size = 0, 0
@@ -136,6 +144,42 @@ class Vmm:
 
     def __exit__(self, *_):
         self.kill()
+
+
+class Stopped:
+    """A thread that gets nowhere, as if what it waits for did not come; the others go on."""
+
+    SEIZE, INTERRUPT, DETACH = 0x4206, 0x4207, 17
+    ANY_CHILD = 0x40000000  # __WALL: threads are waited for, too
+
+    def __init__(self, thread):
+        self.thread = thread
+        self._trace(self.SEIZE)
+        self._trace(self.INTERRUPT)
+        _, status = os.waitpid(thread, self.ANY_CHILD)
+        assert os.WIFSTOPPED(status)
+        self.stopped = True
+
+    def _trace(self, request):
+        libc = ctypes.CDLL(None, use_errno=True)
+        if libc.ptrace(ctypes.c_long(request), ctypes.c_int(self.thread), None, None) < 0:
+            raise OSError(ctypes.get_errno(), f"ptrace {request:#x}")
+
+    def goes_on(self):
+        self._trace(self.DETACH)
+        self.stopped = False
+
+    def ended(self):
+        """With its process: wait status."""
+        self.stopped = False
+        return os.waitpid(self.thread, self.ANY_CHILD)[1]
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.stopped:
+            self.goes_on()
 
 
 def answer(s, what):
