@@ -16,10 +16,13 @@
 #include "base/num.h"
 #include "base/str.h"
 
+#define PF_KTHREAD  0x00200000 /* linux/sched.h; /proc/PID/stat shows it */
 #define PIDFS_MAGIC 0x50494446 /* linux/magic.h: PID_FS_MAGIC, Linux 6.9 */
 
-/* Field 22 of /proc/PID/stat; the second is a name in brackets that may hold anything. */
-static int start_time(pid_t pid, uint64_t *ret_ticks)
+/* From 3 on; the second field of /proc/PID/stat is a name in brackets that may hold anything. */
+enum { FIELD_FLAGS = 9, FIELD_START = 22 };
+
+static int number_in_stat(pid_t pid, int which, uint64_t *ret_v)
 {
 	char path[32], text[1024];
 
@@ -33,9 +36,16 @@ static int start_time(pid_t pid, uint64_t *ret_ticks)
 	if (!bracket)
 		return -EIO;
 	struct str field, rest = str_of(bracket + 2);
-	for (int i = 3; i <= 22; i++)
+	for (int i = 3; i <= which; i++)
 		field = str_cut(rest, ' ', &rest);
-	return num_parse_u64(field, 0, UINT64_MAX, ret_ticks);
+	return num_parse_u64(field, 0, UINT64_MAX, ret_v);
+}
+
+bool process_is_kernels(pid_t pid)
+{
+	uint64_t flags;
+
+	return number_in_stat(pid, FIELD_FLAGS, &flags) == 0 && (flags & PF_KTHREAD);
 }
 
 int process_ident_fd(int fd, pid_t pid, uint64_t *ret_ident, enum process_kind *kind)
@@ -54,7 +64,7 @@ int process_ident_fd(int fd, pid_t pid, uint64_t *ret_ident, enum process_kind *
 		*ret_ident = st.st_ino;
 		return runs;
 	}
-	int r = start_time(pid, ret_ident);
+	int r = number_in_stat(pid, FIELD_START, ret_ident);
 	return r < 0 ? r : runs;
 }
 

@@ -35,6 +35,8 @@ bool process_alive_next(pid_t pid, uint64_t ident, enum process_kind *kind);
  * zombies excluded. It may be another one that has got the pid since.
  */
 bool process_pid_runs(pid_t pid);
+/* A thread of the kernel. */
+bool process_is_kernels(pid_t pid);
 
 /* What the list of processes shows of the caller instead of its arguments, which are gone. */
 void process_retitle(const char *title);

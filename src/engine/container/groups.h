@@ -140,6 +140,11 @@ unsigned groups_needed(const struct spec_resources *r);
 [[nodiscard]] int groups_update(const struct groups *g, const struct spec_resources *r,
 				struct err *e);
 
+/*
+ * A thread of the kernel that works for a process of a cgroup is in it as well (KVM's, before Linux
+ * 6.13). It cannot be frozen, so the cgroup never would be, with it: it goes to the root cgroup.
+ */
+void groups_dismiss_kernel_threads(const struct groups *g);
 [[nodiscard]] int groups_freeze(const struct groups *g, bool frozen, nsec_t deadline,
 				struct err *e);
 bool groups_frozen(const struct groups *g);

@@ -14,9 +14,12 @@
 #include "base/file.h"
 #include "engine/container/groups.h"
 #include "engine/container/groups_limits.h"
+#include "sys/process.h"
 
 /* Signalling goes by lists of at most so many processes. */
 #define SWEEP_MAX 65536
+/* Processes among which threads of the kernel are looked for: those of a machine. */
+#define DISMISS_MAX 256
 
 /* The place whose list of processes counts: the one a process can leave least easily. */
 static const struct groups_place *census(const struct groups *g)
@@ -71,6 +74,26 @@ int groups_pids(const struct groups *g, pid_t *ret_pids, size_t max, size_t *ret
 
 	return r < 0 ? err_sys(e, -r, "list the processes of /sys/fs/cgroup/%s/%s", p->dir, p->path)
 		     : 0;
+}
+
+void groups_dismiss_kernel_threads(const struct groups *g)
+{
+	const struct groups_place *p = groups_unified(g);
+	pid_t pids[DISMISS_MAX];
+	size_t n = 0;
+
+	if (!p || cgroup_pids(p->dir_fd, true, pids, ARRAY_SIZE(pids), &n) < 0)
+		return;
+	for (size_t i = 0; i < n && i < ARRAY_SIZE(pids); i++) {
+		if (!process_is_kernels(pids[i]))
+			continue;
+		for (size_t k = 0; k < g->layout.n; k++) {
+			/* Without the right to it the freezing says what it comes to. */
+			if (g->layout.at[k].unified)
+				(void) cgroup_write_u64(g->layout.at[k].root_fd, "cgroup.procs",
+							(uint64_t) pids[i]);
+		}
+	}
 }
 
 int groups_freeze(const struct groups *g, bool frozen, nsec_t deadline, struct err *e)

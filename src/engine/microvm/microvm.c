@@ -206,6 +206,8 @@ static int freeze(struct instance *in, bool frozen, struct err *e)
 	if (!m->groups || !groups_any(m->groups))
 		return err_set(e, ERR_UNSUPPORTED, EOPNOTSUPP,
 			       "pausing needs a cgroup, and this machine has none");
+	if (frozen)
+		groups_dismiss_kernel_threads(m->groups);
 	return groups_freeze(m->groups, frozen, clock_deadline(10 * NSEC_PER_SEC), e);
 }
 
