@@ -100,7 +100,9 @@ static void add_rest(struct arena *a, const struct workload_info *w, bool trunc,
 	const struct json *labels = row_labels(a, r->labels);
 
 	row_text(a, row, "CreatedAt", arena_strdup(a, human_time(r->created).z));
-	row_text(a, row, "Isolation", r->isolation);
+	row_text(a, row, "Isolation",
+		 r->status.emulated ? arena_printf(a, "%s (emulated)", r->isolation)
+				    : r->isolation);
 	row_text(a, row, "Labels", labels_text(a, labels));
 	add_mounts(a, row, r->mounts, trunc);
 	row_text(a, row, "Networks", r->network);

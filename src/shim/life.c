@@ -367,6 +367,7 @@ int life_create(struct shim *s, int *ret_exit_code, struct err *e)
 		return -1; /* another's: touch nothing */
 	if (clients_listen(s, e) < 0 || read_plan(s, e) < 0 || pick_engine(s, e) < 0)
 		goto fail;
+	st->emulated = s->caps.emulated;
 	if (output_open(&s->log, &s->c, s->c.bundle_fd, e) < 0)
 		goto fail;
 	s->log_open = true;

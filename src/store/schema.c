@@ -110,11 +110,16 @@ static const char step_images[] =
 	" PRIMARY KEY (owner, image)) WITHOUT ROWID;"
 	"CREATE INDEX image_pins_by_image ON image_pins(image);";
 
+/* Whether the processor of the last start's machine is a program: the shim's half. */
+static const char step_emulated[] =
+	"ALTER TABLE workloads ADD COLUMN emulated INTEGER NOT NULL DEFAULT 0;";
+
 /* To be appended to, never edited. */
 static const char *const steps[] = {
 	step_workloads,
 	step_volumes,
 	step_images,
+	step_emulated,
 };
 
 const unsigned schema_version = ARRAY_SIZE(steps);

@@ -160,7 +160,8 @@ int store_workload_set_status(struct store *s, const char *id, const struct work
 	r = store_run(s,
 		      "UPDATE workloads SET boot_id=?2,state=?3,health=?4,pid=?5,pid_ident=?6,"
 		      "shim_pid=?7,shim_ident=?8,exit_code=?9,oom_killed=?10,stopped_by_user=?11,"
-		      "restarts=?12,started=?13,finished=?14,error=?15,health_log=?16 WHERE id=?1",
+		      "restarts=?12,started=?13,finished=?14,error=?15,health_log=?16,"
+		      "emulated=?17 WHERE id=?1",
 		      STORE_ARGS(STORE_TEXT(id), STORE_TEXT(boot), STORE_INT(st->state),
 				 STORE_INT(st->health), STORE_INT(st->pid),
 				 STORE_INT(st->pid_ident), STORE_INT(st->shim_pid),
@@ -168,7 +169,7 @@ int store_workload_set_status(struct store *s, const char *id, const struct work
 				 STORE_INT(st->oom_killed), STORE_INT(st->stopped_by_user),
 				 STORE_INT(st->restarts), STORE_INT(st->started),
 				 STORE_INT(st->finished), STORE_TEXT(st->error),
-				 STORE_TEXT(st->health_log)),
+				 STORE_TEXT(st->health_log), STORE_INT(st->emulated)),
 		      &changed, e);
 	r = changed_or_gone(r, changed, id, e);
 	if (r < 0 || !action)
@@ -183,7 +184,7 @@ int store_workload_set_status(struct store *s, const char *id, const struct work
 #define COLUMNS                                                                                    \
 	"seq,id,name,image,image_id,isolation,command,network,labels,mounts,created,auto_remove,"  \
 	"boot_id,state,health,pid,pid_ident,shim_pid,shim_ident,exit_code,oom_killed,"             \
-	"stopped_by_user,restarts,started,finished,error,health_log"
+	"stopped_by_user,restarts,started,finished,error,health_log,emulated"
 
 static int record_of(struct arena *a, struct sqlite3_stmt *st, struct workload_record *ret,
 		     struct err *e)
@@ -219,6 +220,7 @@ static int record_of(struct arena *a, struct sqlite3_stmt *st, struct workload_r
 			.finished = store_int(st, 24),
 			.error = store_text(a, st, 25),
 			.health_log = store_text(a, st, 26),
+			.emulated = store_int(st, 27) != 0,
 		},
 	};
 	if (!ret->id || !ret->name || !ret->image || !ret->image_id || !ret->isolation ||

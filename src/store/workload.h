@@ -49,6 +49,7 @@ struct workload_status {
 	uint64_t shim_ident;
 	int exit_code;
 	bool oom_killed;
+	bool emulated;	      /* the last start's machine: its processor is a program */
 	bool stopped_by_user; /* unless-stopped: not started again by repair */
 	uint32_t restarts;
 	nsec_t started, finished; /* wall; 0: never */

@@ -549,6 +549,7 @@ int workload_inspect(struct svc *s, const char *ref, bool size, struct buf *ret_
 	network_write(s, &w, &d.info.record, &a);
 	json_w_object(&w, "Atoll");
 	json_w_string(&w, "Isolation", d.info.record.isolation);
+	json_w_bool(&w, "Emulated", d.info.record.status.emulated);
 	json_w_i64(&w, "ShimPid", d.info.record.status.shim_pid);
 	json_w_string(&w, "Bundle", dir.z);
 	json_w_string(&w, "RunDirectory", paths_run(&s->paths, d.info.record.id).z);

@@ -136,14 +136,19 @@ def test_the_host_sees_its_files(atoll, machine, volume):
 
 def test_lists_and_figures(atoll, machine):
     assert atoll("ps", "--filter", "isolation=microvm", "--format", "{{.Names}}").line == machine
-    assert atoll.inspect(machine)["HostConfig"]["Isolation"] == "microvm"
-    assert "started" in atoll("logs", machine).out
+    seen = atoll.inspect(machine)
+    assert seen["HostConfig"]["Isolation"] == seen["Atoll"]["Isolation"] == "microvm"
+    wait.until(lambda: "started" in atoll("logs", machine).out, "its output", SLOW_S)
     stats = atoll("stats", "--no-stream", "--format", "{{.MemUsage}} {{.PIDs}}", machine,
                   timeout=SLOW_S).line
     assert stats.split()[2] == "256MiB" and int(stats.split()[3]) >= 1, stats
     assert "atoll-proxy" in atoll("top", machine).out
     info = {e["Name"]: e for e in atoll("system", "info", "--format", "json").json["Engines"]}
-    assert info["microvm"]["Usable"] and "Emulated" in info["microvm"], info
+    assert info["microvm"]["Usable"], info
+    emulated = info["microvm"]["Emulated"]
+    assert seen["Atoll"]["Emulated"] == emulated
+    assert atoll("ps", "--filter", f"name={machine}", "--format", "{{.Isolation}}").line == \
+        ("microvm (emulated)" if emulated else "microvm")
 
 
 def test_pause_and_update(atoll, machine):
@@ -173,6 +178,12 @@ def test_stop_start_kill(atoll, busybox):
     assert atoll.inspect("life")["State"]["ExitCode"] == 3
     assert wait.until(lambda: nobody_names(id), "no process is left")
     assert "A /count" in atoll("diff", "life").out.splitlines()
+    tar = tarfile.open(fileobj=io.BytesIO(atoll("cp", "life:/count", "-").raw))
+    assert tar.extractfile("count").read() == b"x\n"
+    assert "count" in tarfile.open(fileobj=io.BytesIO(atoll("export", "life").raw)).getnames()
+    atoll("commit", "life", "kept")
+    assert atoll("run", "--rm", "--network", "none", "kept", "cat", "/count").out == "x\n"
+    atoll("image", "rm", "-f", "kept")
     atoll("start", "life", timeout=SLOW_S)
     wait.until(lambda: atoll.try_("exec", "life", "cat", "/count", timeout=SLOW_S).out == "x\nx\n",
                "the second start", SLOW_S)
