@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/auto.h"
+#include "base/file.h"
 #include "proxy/proxy.h"
 #include "sys/fdpass.h"
 #include "sys/unix.h"
@@ -223,6 +224,25 @@ static int wait_for_hello(struct proxy *p, int hello, nsec_t deadline, struct er
 	return 0;
 }
 
+/* The interfaces, as the engine has noted them. They live in the arena. */
+static int read_network(struct proxy *p, int state_fd, struct agent_setup *s, struct err *e)
+{
+	auto_buf struct buf text = BUF_INIT(AGENT_HEADER + AGENT_TEXT_MAX);
+	struct agent_msg m;
+	int r = file_read(state_fd, PROXY_NETWORK, &text);
+	const char *kept = r < 0 ? NULL : arena_dup(&p->arena, buf_str(&text));
+
+	if (r == -ENOENT)
+		return 0;
+	if (r == 0)
+		r = kept ? agent_decode(&p->arena, (struct str){ kept, text.n }, &m) : -ENOMEM;
+	if (r < 0 || m.type != AGENT_SETUP)
+		return err_sys(e, r < 0 ? -r : EBADMSG, "read '" PROXY_NETWORK "'");
+	s->interfaces.v = m.setup.interfaces.v;
+	s->interfaces.n = m.setup.interfaces.n;
+	return 0;
+}
+
 int machine_boot(struct proxy *p, int state_fd, int hello, nsec_t deadline, struct err *e)
 {
 	struct agent_msg m = agent_msg_of(AGENT_SETUP), answer;
@@ -234,6 +254,9 @@ int machine_boot(struct proxy *p, int state_fd, int hello, nsec_t deadline, stru
 	if (getrandom(entropy, sizeof(entropy), 0) != (ssize_t) sizeof(entropy))
 		return err_sys(e, errno, "random bytes for the machine");
 	r = machine_connect(p, state_fd, deadline, e);
+	if (r < 0)
+		return r;
+	r = read_network(p, state_fd, &m.setup, e);
 	if (r < 0)
 		return r;
 	m.setup.version = AGENT_VERSION;

@@ -24,7 +24,6 @@
 #include "proxy/proxy.h"
 #include "sys/caps.h"
 #include "sys/mount.h"
-#include "sys/ns.h"
 #include "sys/path.h"
 
 #define ARENA_MAX (32u << 20)
@@ -151,20 +150,21 @@ int proxy_request(struct proxy *p, struct err *e)
 /*
  * Its root is the workload's, so that who looks into it (/proc/PID/root) sees the workload's files
  * as they are beside a container's process: the root file system and what is bound into it. The
- * namespaces are of its own, and nothing else is in them.
+ * namespaces are of its own, and nothing else is in them; that of the network it was born in.
  */
-static int take_view(const int *shares, size_t n, const char *const *places)
+static int take_view(const int *shares, size_t n, const char *const *places, int more)
 {
 	int r;
 
-	if (unshare(CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS) < 0 ||
+	if (unshare(CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS | more) < 0 ||
 	    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
 		return -errno;
 	r = mount_attach(shares[0], AT_FDCWD, "/proc"); /* a directory every host has */
 	if (r < 0)
 		return r;
-	if (fchdir(shares[0]) < 0 || syscall(SYS_pivot_root, ".", ".") < 0 ||
-	    umount2(".", MNT_DETACH) < 0 || chdir("/") < 0)
+	/* A clone of a shared mount is shared: such a one cannot become the root. */
+	if (fchdir(shares[0]) < 0 || mount(NULL, ".", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+	    syscall(SYS_pivot_root, ".", ".") < 0 || umount2(".", MNT_DETACH) < 0 || chdir("/") < 0)
 		return -errno;
 	for (size_t i = 1; i < n && places[i - 1]; i++) {
 		auto_fd int at = path_open_in(shares[0], places[i - 1], O_PATH, 0);
@@ -172,7 +172,7 @@ static int take_view(const int *shares, size_t n, const char *const *places)
 		if (at >= 0) /* else covered by another mount of the guest's */
 			(void) mount_attach(shares[i], at, "");
 	}
-	return ns_loopback_up();
+	return 0;
 }
 
 /* An exec's proxy has nothing to show. */
@@ -180,7 +180,7 @@ static int empty_root(void)
 {
 	auto_fd int root = mount_new("tmpfs", NULL, 0, MOUNT_ATTR_RDONLY, NULL);
 
-	return root < 0 ? root : take_view(&root, 1, NULL);
+	return root < 0 ? root : take_view(&root, 1, NULL, CLONE_NEWNET);
 }
 
 /*
@@ -191,7 +191,7 @@ static int confine(const int *shares, size_t n, const char *const *places, struc
 {
 	struct caps none = {};
 	int r = !caps_effective(CAP_SYS_ADMIN) ? 0
-		: n			       ? take_view(shares, n, places)
+		: n			       ? take_view(shares, n, places, 0)
 					       : empty_root();
 
 	r = r < 0 ? r : caps_ambient(0);

@@ -167,8 +167,43 @@ static int take_link(const struct nlmsghdr *h, void *to)
 			memcpy(l->mac, attribute_data(a), n);
 			l->has_mac = true;
 		}
+		if (a->rta_type == IFLA_IFALIAS) {
+			size_t kept = n < sizeof(l->alias) ? n : sizeof(l->alias) - 1;
+
+			memcpy(l->alias, attribute_data(a), kept);
+			l->alias[kept] = '\0';
+		}
 	}
 	return 1;
+}
+
+struct links {
+	struct netlink_link *v;
+	size_t n, max;
+};
+
+static int take_links(const struct nlmsghdr *h, void *to)
+{
+	struct links *all = to;
+
+	if (all->n == all->max)
+		return -E2BIG;
+	all->v[all->n] = (struct netlink_link){};
+	return take_link(h, &all->v[all->n++]);
+}
+
+int netlink_links(int sock, struct netlink_link *ret, size_t max, size_t *ret_n)
+{
+	struct links all = { .v = ret, .max = max };
+	struct request q;
+	int r;
+
+	(void) begin(&q, RTM_GETLINK, NLM_F_DUMP, sizeof(struct ifinfomsg));
+	r = talk(sock, &q, take_links, &all);
+	if (r < 0)
+		return r;
+	*ret_n = all.n;
+	return 0;
 }
 
 struct finding {
@@ -259,6 +294,18 @@ int netlink_link_up(int sock, int index)
 	return act(sock, &q);
 }
 
+int netlink_link_alias(int sock, int index, const char *alias)
+{
+	size_t n = strlen(alias);
+	struct request q;
+
+	if (n >= sizeof(((struct netlink_link *) NULL)->alias))
+		return -EINVAL;
+	(void) begin_link(&q, index);
+	put(&q, IFLA_IFALIAS, alias, n);
+	return act(sock, &q);
+}
+
 int netlink_link_mtu(int sock, int index, uint32_t mtu)
 {
 	struct request q;
@@ -327,21 +374,38 @@ int netlink_addresses(int sock, int index, struct netlink_address *ret, size_t m
 	return 0;
 }
 
+static struct ifaddrmsg *begin_address(struct request *q, uint16_t type, uint16_t flags, int index,
+				       const struct netlink_address *a)
+{
+	struct ifaddrmsg *info = begin(q, type, flags, sizeof(*info));
+
+	info->ifa_family = a->family;
+	info->ifa_prefixlen = a->prefix;
+	info->ifa_index = (unsigned) index;
+	if (a->present & 1u << IFA_LOCAL)
+		put(q, IFA_LOCAL, a->local, a->n);
+	if (a->present & 1u << IFA_ADDRESS)
+		put(q, IFA_ADDRESS, a->address, a->n);
+	return info;
+}
+
+int netlink_address_remove(int sock, int index, const struct netlink_address *a)
+{
+	struct request q;
+
+	(void) begin_address(&q, RTM_DELADDR, 0, index, a);
+	return act(sock, &q);
+}
+
 int netlink_address_add(int sock, int index, const struct netlink_address *a)
 {
 	uint32_t flags = a->flags & (IFA_F_NODAD | IFA_F_HOMEADDRESS | IFA_F_MANAGETEMPADDR |
 				     IFA_F_NOPREFIXROUTE | IFA_F_MCAUTOJOIN);
 	struct request q;
-	struct ifaddrmsg *info = begin(&q, RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, sizeof(*info));
+	struct ifaddrmsg *info = begin_address(&q, RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL, index,
+					       a);
 
-	info->ifa_family = a->family;
-	info->ifa_prefixlen = a->prefix;
 	info->ifa_scope = a->scope;
-	info->ifa_index = (unsigned) index;
-	if (a->present & 1u << IFA_LOCAL)
-		put(&q, IFA_LOCAL, a->local, a->n);
-	if (a->present & 1u << IFA_ADDRESS)
-		put(&q, IFA_ADDRESS, a->address, a->n);
 	if (a->present & 1u << IFA_BROADCAST)
 		put(&q, IFA_BROADCAST, a->broadcast, a->n);
 	put(&q, IFA_FLAGS, &flags, sizeof(flags));

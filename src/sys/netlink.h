@@ -17,7 +17,8 @@ struct netlink_link {
 	char name[IFNAMSIZ];
 	uint32_t mtu;
 	uint8_t mac[6];
-	bool has_mac; /* of Ethernet's length */
+	bool has_mac;	/* of Ethernet's length */
+	char alias[64]; /* what somebody noted about it; cut */
 };
 
 struct netlink_address {
@@ -40,6 +41,8 @@ struct netlink_route { /* of the main table, unicast */
 
 [[nodiscard]] int netlink_open(void); /* gives */
 
+/* All of them; -E2BIG: more than max. */
+[[nodiscard]] int netlink_links(int sock, struct netlink_link *ret, size_t max, size_t *ret_n);
 /* -ENODEV: none of that name. */
 [[nodiscard]] int netlink_link_get(int sock, const char *name, struct netlink_link *ret);
 /* The first with this hardware address, the loopback left aside. -ENODEV. */
@@ -51,11 +54,14 @@ struct netlink_route { /* of the main table, unicast */
 /* "eth%d": the lowest number that is free. */
 [[nodiscard]] int netlink_link_rename(int sock, int index, const char *name);
 [[nodiscard]] int netlink_link_up(int sock, int index);
+[[nodiscard]] int netlink_link_alias(int sock, int index, const char *alias); /* "": none */
 
 /* All of the interface; -E2BIG: more than max. */
 [[nodiscard]] int netlink_addresses(int sock, int index, struct netlink_address *ret, size_t max,
 				    size_t *ret_n);
 [[nodiscard]] int netlink_address_add(int sock, int index, const struct netlink_address *a);
+/* -EADDRNOTAVAIL: it has no such address. */
+[[nodiscard]] int netlink_address_remove(int sock, int index, const struct netlink_address *a);
 
 /* All that leave by the interface but what the kernel makes of addresses; -E2BIG: more than max. */
 [[nodiscard]] int netlink_routes(int sock, int index, struct netlink_route *ret, size_t max,

@@ -42,8 +42,9 @@ static int check_namespaces(const struct spec *s, struct err *e)
 	}
 	if (!ns[SPEC_NS_NETWORK].present)
 		return refuse(e, "share the host's network: use --network none");
+	/* That of the network is not joined, but its interfaces are taken (network.h). */
 	for (int t = 0; t < SPEC_NS_N_; t++) {
-		if (ns[t].path)
+		if (ns[t].path && t != SPEC_NS_NETWORK)
 			return refuse(e, "join the %s namespace '%.100s'",
 				      spec_ns_name((enum spec_ns_type) t), ns[t].path);
 	}

@@ -19,6 +19,7 @@
 #include "engine/microvm/kvm.h"
 #include "engine/microvm/machine.h"
 #include "engine/microvm/microvm.h"
+#include "engine/microvm/network.h"
 #include "engine/microvm/proxied.h"
 #include "fmt/json.h"
 #include "proto/agent.h"
@@ -181,6 +182,7 @@ struct making {
 	struct machine machine;
 	struct kernel_files files;
 	struct proxied proxy;
+	struct network network;
 	int config_fd, hello_fd, log_fd, kvm_fd; /* owned */
 };
 
@@ -274,6 +276,25 @@ static int ask_create(struct making *k, const struct proxy_head *h, int *ret_con
 	return proxied_ask(&k->proxy, h, words, fds, 3 + n, PROXY_CREATED, ret_console, e);
 }
 
+/* The namespace, with the proxy in it; then those who fill it have their turn. */
+static int find_network(struct making *k, struct err *e)
+{
+	struct microvm *m = k->m;
+	struct proxied *p = &k->proxy;
+	int r = network_open(&k->network, m, e);
+
+	r = r < 0 ? r
+		  : proxied_start(p, m->id, k->b->stdio, m->groups, k->network.netns, p->deadline,
+				  e);
+	if (p->pidfd >= 0) {
+		m->in.pid = p->pid;
+		m->in.pidfd = take_fd(&p->pidfd);
+	}
+	r = r < 0 ? r : microvm_hooks(m, SPEC_HOOK_PRESTART, "creating", k->b->bundle_fd, e);
+	r = r < 0 ? r : microvm_hooks(m, SPEC_HOOK_CREATE_RUNTIME, "creating", k->b->bundle_fd, e);
+	return r < 0 ? r : network_take(&k->network, m, &m->arena, e);
+}
+
 static int boot(struct making *k, struct err *e)
 {
 	struct microvm *m = k->m;
@@ -281,16 +302,11 @@ static int boot(struct making *k, struct err *e)
 	struct proxy_head h = head_of(PROXY_CREATE, m->spec->process, k->b->stdio);
 	auto_fd int console = FD_NONE;
 	enum process_kind kind = PROCESS_KIND_UNKNOWN;
-	int r = proxied_start(p, m->id, k->b->stdio, m->groups, p->deadline, e);
+	int r;
 
-	if (p->pidfd >= 0) {
-		m->in.pid = p->pid;
-		m->in.pidfd = take_fd(&p->pidfd);
-	}
 	p->log_fd = k->log_fd;
-	r = r < 0 ? r
-		  : machine_start(&k->machine, &m->arena, p, &k->guest, m->state_fd, &k->hello_fd,
-				  e);
+	r = machine_start(&k->machine, &m->arena, p, &k->guest, &k->network, m->state_fd,
+			  &k->hello_fd, e);
 	if (r < 0)
 		return r;
 	if (m->groups)
@@ -324,9 +340,8 @@ static int make(struct making *k, struct err *e)
 	r = prepare(k, e);
 	r = r < 0 ? r : make_groups(m, k->b, &k->guest, e);
 	r = r < 0 ? r : remember(m, k->b, e);
+	r = r < 0 ? r : find_network(k, e);
 	r = r < 0 ? r : boot(k, e);
-	r = r < 0 ? r : microvm_hooks(m, SPEC_HOOK_PRESTART, "creating", k->b->bundle_fd, e);
-	r = r < 0 ? r : microvm_hooks(m, SPEC_HOOK_CREATE_RUNTIME, "creating", k->b->bundle_fd, e);
 	return r < 0 ? r : write_pid(m, k->b->pid_file, e);
 }
 
@@ -345,6 +360,7 @@ int microvm_create(struct instance *in, const struct bundle *b, nsec_t deadline,
 	k->m = m;
 	k->b = b;
 	k->proxy = PROXIED_INIT;
+	k->network = NETWORK_INIT;
 	k->proxy.deadline = deadline;
 	k->files = KERNEL_FILES_INIT;
 	k->config_fd = k->hello_fd = k->log_fd = k->kvm_fd = FD_NONE;
@@ -354,6 +370,7 @@ int microvm_create(struct instance *in, const struct bundle *b, nsec_t deadline,
 		m->poststop_due = m->spec->hooks[SPEC_HOOK_POSTSTOP].n != 0;
 	}
 	proxied_fini(&k->proxy);
+	network_fini(&k->network);
 	guest_close(&k->guest);
 	kernel_files_fini(&k->files);
 	close_fd(&k->config_fd);
@@ -418,7 +435,8 @@ int microvm_exec(struct instance *in, const struct exec_spec *x, struct exec *re
 	guest_process(&w, NULL, x->process);
 	r = process = text_fd(&text, e);
 	r = r < 0 ? r
-		  : proxied_start(&p, m->id, x->stdio, m->groups, clock_deadline(START_WITHIN), e);
+		  : proxied_start(&p, m->id, x->stdio, m->groups, FD_NONE,
+				  clock_deadline(START_WITHIN), e);
 	r = r < 0 ? r
 		  : proxied_ask(&p, &h, (const char *const[]){ m->id, NULL },
 				(const int[]){ m->state_fd, process }, 2, PROXY_STARTED, &console,

@@ -2,6 +2,7 @@
 #include "engine/microvm/machine.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +15,7 @@
 #include "base/auto.h"
 #include "engine/microvm/guest.h"
 #include "engine/microvm/kvm.h"
+#include "engine/microvm/network.h"
 #include "engine/microvm/proxied.h"
 #include "proto/agent.h"
 #include "sys/self.h"
@@ -118,19 +120,17 @@ static int pair_of(int type, int ret[2], struct err *e)
 		       : 0;
 }
 
-/* Where proxies come to. Only who may enter the state directory finds it. */
-static int listen_vsock(int state_fd, int *ret_fd, struct err *e)
+static int listen_at(int state_fd, const char *name, int *ret_fd, struct err *e)
 {
 	struct sockaddr_un at = { .sun_family = AF_UNIX };
 	auto_fd int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
-	(void) snprintf(at.sun_path, sizeof(at.sun_path), "/proc/self/fd/%d/" PROXY_VSOCK,
-			state_fd);
-	if (unlinkat(state_fd, PROXY_VSOCK, 0) < 0 && errno != ENOENT)
-		return err_sys(e, errno, "remove an old '" PROXY_VSOCK "'");
+	(void) snprintf(at.sun_path, sizeof(at.sun_path), "/proc/self/fd/%d/%s", state_fd, name);
+	if (unlinkat(state_fd, name, 0) < 0 && errno != ENOENT)
+		return err_sys(e, errno, "remove an old '%s'", name);
 	if (fd < 0 || bind(fd, (const struct sockaddr *) (const void *) &at, sizeof(at)) < 0 ||
 	    listen(fd, 64) < 0)
-		return err_sys(e, errno, "the machine's '" PROXY_VSOCK "'");
+		return err_sys(e, errno, "the machine's '%s'", name);
 	*ret_fd = take_fd(&fd);
 	return 0;
 }
@@ -172,6 +172,52 @@ static int start_vsock(struct arena *a, struct proxied *p, int sock, int listen_
 	return run(&c, p, false, e);
 }
 
+/*
+ * A network card for QEMU, which passes descriptors only over what it has connected to itself. It
+ * gets the socket without a way to it, so that nobody else can come to it: *ret_fd is that.
+ */
+static int start_net(struct arena *a, struct proxied *p, const struct network_card *card,
+		     int state_fd, int *ret_fd, struct err *e)
+{
+	static const char name[] = "card";
+	struct command c = { .a = a };
+	auto_fd int listen_fd = FD_NONE, path_fd = FD_NONE;
+	int r = listen_at(state_fd, name, &listen_fd, e);
+
+	if (r < 0)
+		return r;
+	/* QEMU has no rights; but for it nobody can enter the directory. */
+	if (fchmodat(state_fd, name, 0666, 0) < 0 ||
+	    (path_fd = openat(state_fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC)) < 0 ||
+	    unlinkat(state_fd, name, 0) < 0)
+		return err_sys(e, errno, "the socket of a network card");
+	r = sibling(&c, "atoll-device", e);
+	if (r < 0)
+		return r;
+	ADD(&c, "net", "--socket");
+	ADDF(&c, "fd:%d", add_fd(&c, listen_fd));
+	add(&c, "--packet");
+	ADDF(&c, "fd:%d", add_fd(&c, card->fd));
+	ADD(&c, "--mac");
+	add(&c, card->mac);
+	add(&c, "--mtu");
+	ADDF(&c, "%u", card->mtu);
+	*ret_fd = take_fd(&path_fd);
+	return run(&c, p, false, e);
+}
+
+/* QEMU 7.2 without KVM dies of interrupts as messages from these cards: vectors=0. */
+static void add_qemu_card(struct command *c, const struct network_card *card, size_t i, int socket)
+{
+	add(c, "-chardev");
+	ADDF(c, "socket,id=net%zu,path=/proc/self/fd/%d", i, add_fd(c, socket));
+	add(c, "-netdev");
+	ADDF(c, "vhost-user,id=card%zu,chardev=net%zu", i, i);
+	add(c, "-device");
+	ADDF(c, "virtio-net-pci,netdev=card%zu,mac=%s,disable-legacy=on,romfile=,vectors=0", i,
+	     card->mac);
+}
+
 /* What the guest's kernel says, for whoever looks for why it does not: a file, or NULL. */
 static const char *console_file(void)
 {
@@ -181,7 +227,8 @@ static const char *console_file(void)
 }
 
 static int start_qemu(const struct machine *m, struct arena *a, struct proxied *p,
-		      const struct guest *g, int fs, int vsock, struct err *e)
+		      const struct guest *g, const struct network *net, const int *cards, int fs,
+		      int vsock, struct err *e)
 {
 	struct command c = { .a = a };
 	const char *console = console_file();
@@ -221,11 +268,14 @@ static int start_qemu(const struct machine *m, struct arena *a, struct proxied *
 	ADD(&c, "-device", "vhost-user-fs-pci,chardev=fs,tag=" TAG ",queue-size=1024", "-device",
 	    "vhost-user-vsock-pci,chardev=vsock", "-object", "rng-builtin,id=rng", "-device",
 	    "virtio-rng-pci,rng=rng,disable-legacy=on");
+	for (size_t i = 0; i < net->cards_n; i++)
+		add_qemu_card(&c, &net->cards[i], i, cards[i]);
 	return run(&c, p, true, e);
 }
 
 static int start_vmm(const struct machine *m, struct arena *a, struct proxied *p,
-		     const struct guest *g, int fs, int listen_fd, int forward, struct err *e)
+		     const struct guest *g, const struct network *net, int fs, int listen_fd,
+		     int forward, struct err *e)
 {
 	struct command c = { .a = a };
 	const char *console = console_file();
@@ -260,34 +310,56 @@ static int start_vmm(const struct machine *m, struct arena *a, struct proxied *p
 	}
 	add(&c, "--fs");
 	ADDF(&c, "tag=" TAG ",socket=fd:%d", add_fd(&c, fs));
+	for (size_t i = 0; i < net->cards_n; i++) {
+		add(&c, "--net");
+		ADDF(&c, "packet=fd:%d,mac=%s,mtu=%u", add_fd(&c, net->cards[i].fd),
+		     net->cards[i].mac, net->cards[i].mtu);
+	}
 	return run(&c, p, false, e);
 }
 
-int machine_start(const struct machine *m, struct arena *a, struct proxied *p,
-		  const struct guest *g, int state_fd, int *ret_hello, struct err *e)
+/* The devices that QEMU leaves to others, and QEMU. */
+static int start_emulated(const struct machine *m, struct arena *a, struct proxied *p,
+			  const struct guest *g, const struct network *net, int state_fd, int fs,
+			  int listen_fd, int forward, struct err *e)
 {
-	int fs[2] = { FD_NONE, FD_NONE }, vsock[2] = { FD_NONE, FD_NONE };
-	int hello[2] = { FD_NONE, FD_NONE };
+	int cards[NETWORK_CARDS_MAX] = {}, vsock[2] = { FD_NONE, FD_NONE };
+	int r = pair_of(SOCK_STREAM, vsock, e);
+	auto_fd int vsock_ours = vsock[0];
+	auto_fd int vsock_theirs = vsock[1];
+	size_t n = 0;
+
+	r = r < 0 ? r : start_vsock(a, p, vsock_theirs, listen_fd, forward, e);
+	for (; r == 0 && n < net->cards_n; n++) {
+		cards[n] = FD_NONE;
+		r = start_net(a, p, &net->cards[n], state_fd, &cards[n], e);
+	}
+	r = r < 0 ? r : start_qemu(m, a, p, g, net, cards, fs, vsock_ours, e);
+	while (n > 0)
+		close_fd(&cards[--n]);
+	return r;
+}
+
+int machine_start(const struct machine *m, struct arena *a, struct proxied *p,
+		  const struct guest *g, const struct network *net, int state_fd, int *ret_hello,
+		  struct err *e)
+{
+	int fs[2] = { FD_NONE, FD_NONE }, hello[2] = { FD_NONE, FD_NONE };
 	int r = pair_of(SOCK_STREAM, fs, e);
 
-	r = r < 0 ? r : pair_of(SOCK_STREAM, vsock, e);
 	r = r < 0 ? r : pair_of(SOCK_STREAM, hello, e);
 	auto_fd int fs_ours = fs[0];
 	auto_fd int fs_theirs = fs[1];
-	auto_fd int vsock_ours = vsock[0];
-	auto_fd int vsock_theirs = vsock[1];
 	auto_fd int hello_ours = hello[0];
 	auto_fd int hello_theirs = hello[1];
 	auto_fd int listen_fd = FD_NONE;
 
-	r = r < 0 ? r : listen_vsock(state_fd, &listen_fd, e);
+	r = r < 0 ? r : listen_at(state_fd, PROXY_VSOCK, &listen_fd, e);
 	r = r < 0 ? r : start_fs(a, p, g, fs_theirs, e);
-	if (r == 0 && m->emulated) {
-		r = start_vsock(a, p, vsock_theirs, listen_fd, hello_theirs, e);
-		r = r < 0 ? r : start_qemu(m, a, p, g, fs_ours, vsock_ours, e);
-	} else if (r == 0) {
-		r = start_vmm(m, a, p, g, fs_ours, listen_fd, hello_theirs, e);
-	}
+	if (r == 0)
+		r = m->emulated ? start_emulated(m, a, p, g, net, state_fd, fs_ours, listen_fd,
+						 hello_theirs, e)
+				: start_vmm(m, a, p, g, net, fs_ours, listen_fd, hello_theirs, e);
 	if (r == 0)
 		*ret_hello = take_fd(&hello_ours);
 	return r;

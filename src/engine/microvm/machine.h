@@ -8,6 +8,7 @@
 #include "base/err.h"
 
 struct guest;
+struct network;
 struct proxied;
 
 struct machine {
@@ -24,4 +25,5 @@ struct machine {
  * listens at PROXY_VSOCK in state_fd; what comes to the host's hello port is given in *ret_hello.
  */
 [[nodiscard]] int machine_start(const struct machine *m, struct arena *a, struct proxied *p,
-				const struct guest *g, int state_fd, int *ret_hello, struct err *e);
+				const struct guest *g, const struct network *net, int state_fd,
+				int *ret_hello, struct err *e);

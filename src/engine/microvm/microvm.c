@@ -19,6 +19,7 @@
 #include "engine/microvm/agent.h"
 #include "engine/microvm/check.h"
 #include "engine/microvm/machine.h"
+#include "engine/microvm/network.h"
 #include "engine/microvm/proxied.h"
 #include "proto/proxy.h"
 #include "sys/pidfd.h"
@@ -233,6 +234,7 @@ static void forget(struct instance *in)
 	close_fd(&in->pidfd);
 	close_fd(&in->console_fd);
 	free(TAKE(m->id));
+	free(TAKE(m->netns_path));
 	free(TAKE(m->bundle_path));
 	free(TAKE(m->config_path));
 	arena_fini(&m->arena);
@@ -251,6 +253,7 @@ static void destroy(struct instance *in)
 		(void) pidfd_reap(in->pidfd, NULL);
 	if (m->groups)
 		(void) groups_remove(m->groups, clock_deadline(REMOVE_TIME), &e);
+	network_return(m);
 	if (m->state_fd >= 0)
 		(void) unlinkat(m->state_fd, PROXY_VSOCK, 0);
 	if (m->poststop_due && microvm_hooks(m, SPEC_HOOK_POSTSTOP, "stopped", FD_NONE, &e) < 0)

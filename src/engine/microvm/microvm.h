@@ -29,8 +29,11 @@ struct microvm {
 	uint64_t memory;       /* bytes of the machine */
 	uint32_t cpus;
 	bool late_hooks, poststop_due;
-	char *bundle_path;		     /* owned; NULL unless late_hooks */
-	char *config_path;		     /* owned; NULL: config.json of the bundle */
+	char *netns_path;   /* owned; NULL: no interface of a namespace of others is taken */
+	uint64_t netns_ino; /* which one it was */
+	uint32_t ipv6_off;  /* bits: interfaces that had IPv6 before */
+	char *bundle_path;  /* owned; NULL unless late_hooks */
+	char *config_path;  /* owned; NULL: config.json of the bundle */
 	const char *state_head, *state_tail; /* for hooks, in `arena` */
 };
 

@@ -2,7 +2,9 @@
 #include "engine/microvm/proxied.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,8 +20,22 @@
 
 #define PROGRAM "atoll-proxy"
 
+/* Born in the namespace: what it starts is there too. */
+static int spawn_there(const struct spawn *s, int netns, struct proxied *p)
+{
+	auto_fd int own = netns < 0 ? FD_NONE : open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+	int r;
+
+	if (netns >= 0 && (own < 0 || setns(netns, CLONE_NEWNET) < 0))
+		return -errno;
+	r = spawn_process(s, &p->pid, &p->pidfd);
+	if (own >= 0 && setns(own, CLONE_NEWNET) < 0 && r >= 0)
+		r = -errno;
+	return r;
+}
+
 int proxied_start(struct proxied *p, const char *id, const int stdio[3], const struct groups *g,
-		  nsec_t deadline, struct err *e)
+		  int netns, nsec_t deadline, struct err *e)
 {
 	char path[PATH_MAX];
 	char *argv[] = { (char *) (uintptr_t) PROGRAM, (char *) (uintptr_t) id, NULL };
@@ -44,7 +60,7 @@ int proxied_start(struct proxied *p, const char *id, const int stdio[3], const s
 	s.fds_n = 2;
 	s.new_session = true;
 	s.death_signal = SIGKILL;
-	r = spawn_process(&s, &p->pid, &p->pidfd);
+	r = spawn_there(&s, netns, p);
 	(void) close(pair[1]);
 	p->sock = pair[0];
 	p->groups = g;

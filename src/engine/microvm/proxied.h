@@ -24,10 +24,11 @@ struct proxied {
 
 /*
  * Start one with these streams (borrowed; FD_NONE: /dev/null) in the control groups, which may be
- * NULL. It dies with the caller until it is told otherwise.
+ * NULL, and in the network namespace, or with FD_NONE the caller's. It dies with the caller until
+ * it is told otherwise.
  */
 [[nodiscard]] int proxied_start(struct proxied *p, const char *id, const int stdio[3],
-				const struct groups *g, nsec_t deadline, struct err *e);
+				const struct groups *g, int netns, nsec_t deadline, struct err *e);
 /* A process of the machine: words[0] is its program; fds become 3, 4, ... */
 [[nodiscard]] int proxied_spawn(struct proxied *p, const char *const *words, const int *fds,
 				size_t fds_n, bool strange, struct err *e);

@@ -24,10 +24,10 @@
 #define STATE_MAX  (1u << 16)
 
 struct record {
-	const char *id, *state, *bundle, *config;
+	const char *id, *state, *bundle, *config, *netns;
 	int64_t pid;
-	uint64_t ident, memory;
-	uint32_t cpus;
+	uint64_t ident, memory, netns_ino;
+	uint32_t cpus, ipv6_off;
 	bool poststop_due, groups, emulated;
 };
 
@@ -40,6 +40,9 @@ static const struct json_field record_fields[] = {
 	JSON_U64_FIELD(struct record, ident, "ident", 0, UINT64_MAX, JSON_REQUIRED),
 	JSON_U64_FIELD(struct record, memory, "memory", 0, UINT64_MAX, JSON_REQUIRED),
 	JSON_U32_FIELD(struct record, cpus, "cpus", 1, UINT32_MAX, JSON_REQUIRED),
+	JSON_STRING_FIELD(struct record, netns, "netns", 0),
+	JSON_U64_FIELD(struct record, netns_ino, "netnsInode", 0, UINT64_MAX, 0),
+	JSON_U32_FIELD(struct record, ipv6_off, "netnsIPv6", 0, UINT32_MAX, 0),
 	JSON_BOOL_FIELD(struct record, poststop_due, "poststopDue", 0),
 	JSON_BOOL_FIELD(struct record, groups, "cgroups", 0),
 	JSON_BOOL_FIELD(struct record, emulated, "emulated", 0),
@@ -66,6 +69,11 @@ int microvm_save(struct instance *in, int state_fd, struct err *e)
 	json_w_u64(&w, "cpus", m->cpus);
 	json_w_bool(&w, "emulated", m->emulated);
 	json_w_bool(&w, "poststopDue", m->poststop_due);
+	if (m->netns_path) {
+		json_w_string(&w, "netns", m->netns_path);
+		json_w_u64(&w, "netnsInode", m->netns_ino);
+		json_w_u64(&w, "netnsIPv6", m->ipv6_off);
+	}
 	json_w_bool(&w, "cgroups", m->groups != NULL);
 	if (m->groups && groups_path(m->groups, CGROUP_FREEZER, path))
 		json_w_string(&w, "freezer", path);
@@ -87,7 +95,11 @@ static int take_record(struct microvm *m, const struct record *rec, struct err *
 	m->id = strdup(rec->id);
 	m->bundle_path = rec->bundle ? strdup(rec->bundle) : NULL;
 	m->config_path = rec->config ? strdup(rec->config) : NULL;
-	if (!m->id || (rec->bundle && !m->bundle_path) || (rec->config && !m->config_path))
+	m->netns_path = rec->netns ? strdup(rec->netns) : NULL;
+	m->netns_ino = rec->netns_ino;
+	m->ipv6_off = rec->ipv6_off;
+	if (!m->id || (rec->netns && !m->netns_path) || (rec->bundle && !m->bundle_path) ||
+	    (rec->config && !m->config_path))
 		return err_set(e, ERR_EXHAUSTED, ENOMEM, "out of memory");
 	m->ident = rec->ident;
 	m->memory = rec->memory;
