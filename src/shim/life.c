@@ -241,7 +241,9 @@ static int create_instance(struct shim *s, const struct ends *ends, struct err *
 
 	if (clone_root(s, &root, e) < 0)
 		return -1;
-	b.root_fd = root;
+	/* A machine wants clones of its own, which a detached one does not give before Linux 6.15.
+	 */
+	b.root_fd = s->ops->own_kernel && s->root_kept ? s->c.root_fd : root;
 	if (s->in && s->in->ops == s->ops) { /* prepared */
 		s->in->caps = s->caps;
 	} else {

@@ -4,6 +4,8 @@ import os
 
 import pytest
 
+from lib import wait
+
 
 def inside(atoll, image, *flags, script):
     return atoll("run", "--rm", *flags, image, "sh", "-c", script).out
@@ -179,7 +181,8 @@ def test_init_reaps_and_passes_on(build, atoll, busybox):
     assert atoll.try_("run", "--rm", "--init", busybox, "sh", "-c", "exit 7").rc == 7
     atoll.fails("run", "--rm", "--init", busybox, "/no/such", rc=127)
     name = atoll("run", "-d", "--init", busybox, "sh", "-c",
-                 "trap 'exit 3' TERM; (sleep 0.1 &) ; while :; do sleep 0.1; done").line
+                 "trap 'exit 3' TERM; echo ready; (sleep 0.1 &) ; while :; do sleep 0.1; done").line
+    wait.until(lambda: "ready" in atoll("logs", name).out, "its trap is set")
     atoll("stop", "-t", "60", name)
     assert atoll.inspect(name)["State"]["ExitCode"] == 3
     atoll("rm", name)

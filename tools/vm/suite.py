@@ -35,7 +35,7 @@ SYSTEMD_FILES = ["test_runtime_systemd.py", "test_machine.py", "ATOLL_CGROUP_MAN
                  "test_rootless.py"]
 # With KVM, which an emulated processor with SVM gives: microVMs on our own monitor. Below their tests
 # a second kernel is emulated by the first, so a boot takes half a minute: a few files alone.
-KVM_FILES = ["test_microvm.py:foreground,guest_sees,streams_and_codes",
+KVM_FILES = ["test_microvm.py:foreground,guest_sees,streams_and_codes,volumes",
              "test_vmm.py", "test_vmm_linux.py", "test_microvm.py:stop_start_kill"]
 BUDGET_S = 450
 FILE_LIMIT_S = 180

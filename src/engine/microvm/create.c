@@ -214,9 +214,10 @@ static int use_disk(struct making *k, struct err *e)
 	const struct bundle *b = k->b;
 	int r;
 
-	if (b->root_disk_fd <= 0 || !b->spec->root->readonly || !reads_disks(&k->files.record))
+	if (b->root_disk_fd <= 0 || !b->spec->root->readonly || k->guest.shares[0].view_fd < 0 ||
+	    !reads_disks(&k->files.record))
 		return 0;
-	r = mount_change(k->guest.shares[0].fd, "", false, &change);
+	r = mount_change(k->guest.shares[0].view_fd, "", false, &change);
 	if (r < 0)
 		return err_sys(e, -r, "make the root file system read-only");
 	k->guest.disk_fd = b->root_disk_fd;
@@ -269,10 +270,16 @@ static int ask_create(struct making *k, const struct proxy_head *h, int *ret_con
 			       "a microvm cannot have more than %d shared directories",
 			       PROXY_FDS_MAX - 8);
 	for (size_t i = 0; i < n; i++) {
-		fds[3 + i] = k->guest.shares[i].fd;
-		if (i)
+		fds[3 + i] = k->guest.shares[i].view_fd;
+		/* Where one cannot be cloned the view is the root alone. */
+		if (fds[3 + i] < 0) {
+			fds[3] = k->guest.shares[0].fd;
+			n = 1;
+		} else if (i) {
 			words[i] = k->guest.shares[i].destination;
+		}
 	}
+	words[n] = NULL;
 	return proxied_ask(&k->proxy, h, words, fds, 3 + n, PROXY_CREATED, ret_console, e);
 }
 

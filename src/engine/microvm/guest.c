@@ -42,7 +42,9 @@ static int plan_shares(struct arena *a, const struct spec *s, struct guest *g, s
 
 	if (!v)
 		return no_memory(e);
-	v[0] = (struct guest_share){ .name = GUEST_ROOT, .destination = "/", .fd = FD_NONE };
+	v[0] = (struct guest_share){
+		.name = GUEST_ROOT, .destination = "/", .fd = FD_NONE, .view_fd = FD_NONE
+	};
 	v[0].recursive = true;
 	for (size_t i = 0; i < s->mounts_n; i++) {
 		const struct spec_mount *m = &s->mounts[i];
@@ -56,7 +58,8 @@ static int plan_shares(struct arena *a, const struct spec *s, struct guest *g, s
 							  has_option(m, "rro"),
 					     .recursive = has_option(m, "rbind"),
 					     .nofollow = has_option(m, "src-nofollow"),
-					     .fd = FD_NONE };
+					     .fd = FD_NONE,
+					     .view_fd = FD_NONE };
 		if (!v[n++].name)
 			return no_memory(e);
 	}
@@ -136,6 +139,8 @@ static int open_one(struct guest_share *s, const struct bundle *b, struct err *e
 	r = s->source ? check_source(at, s->source, e) : 0;
 	if (r < 0)
 		return r;
+	r = mount_clone(at, "", s->recursive);
+	s->view_fd = r < 0 ? FD_NONE : r;
 	/* With all below it or without: as a bind would have it. A detached mount before Linux 6.15
 	 * and a user without the right to clone: as it is. */
 	r = mount_clone(at, "", s->recursive);
@@ -156,8 +161,10 @@ int guest_open(struct guest *g, const struct bundle *b, struct err *e)
 
 void guest_close(struct guest *g)
 {
-	for (size_t i = 0; i < g->shares_n; i++)
+	for (size_t i = 0; i < g->shares_n; i++) {
 		close_fd(&g->shares[i].fd);
+		close_fd(&g->shares[i].view_fd);
+	}
 }
 
 /* ---- config.json ------------------------------------------------------------------------- */

@@ -33,6 +33,10 @@ struct guest_share {
 	bool read_only; /* enforced by the device server, whatever the guest does */
 	bool recursive, nofollow;
 	int fd; /* owned: a clone of the mount, or O_PATH where that is not allowed */
+	/* Owned: another clone, for the host's view of the workload. What is attached on it must
+	 * not be on the server's: to a guest the directories below would become other ones, and
+	 * its own mounts on them would fall off. FD_NONE: none could be had. */
+	int view_fd;
 };
 
 struct guest {
