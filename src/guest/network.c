@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <net/if.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -19,6 +20,9 @@ static int make_way(int sock, const struct agent_interface *m, struct err *e)
 	uint8_t mac[6];
 	int r;
 
+	if (strlen(m->name) >= IFNAMSIZ)
+		return err_set(e, ERR_INVALID, EINVAL, "interface %s: the name '%.64s' is too long",
+			       m->mac, m->name);
 	if (!*m->name || num_parse_mac(str_of(m->mac), mac) < 0 ||
 	    netlink_link_find(sock, mac, &link) < 0 || streq(link.name, m->name))
 		return 0; /* set_up() says what is wrong */

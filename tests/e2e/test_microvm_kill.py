@@ -28,7 +28,7 @@ def pids():
     return [int(p) for p in os.listdir("/proc") if p.isdigit()]
 
 
-def child_of(pid):
+def parent_of(pid):
     """The parent's pid; None when it is gone."""
     fields = read(pid, "stat").rpartition(b")")[2].split()
     return int(fields[1]) if fields else None
@@ -37,13 +37,17 @@ def child_of(pid):
 def parts(id):
     """The machine's processes by what they are."""
     found = {}
+    ours = {}
     for p in pids():
         words = read(p, "cmdline").split(b"\0")
-        name = os.path.basename(words[0]).decode()
-        if name in ("atoll-shim", "atoll-proxy") and id.encode() in words:
+        if id.encode() in words:
+            ours[p] = os.path.basename(words[0]).decode()
+    for p, name in ours.items():
+        # A child that a shim has for a moment, to write its record, is not the shim.
+        if name == "atoll-proxy" or name == "atoll-shim" and ours.get(parent_of(p)) != name:
             found[name] = p
     for p in pids():
-        if child_of(p) == found.get("atoll-proxy", -1):
+        if parent_of(p) == found.get("atoll-proxy", -1):
             words = read(p, "cmdline").split(b"\0")
             name = os.path.basename(words[0]).decode()
             found[words[1].decode() if name == "atoll-device" else name] = p
