@@ -14,6 +14,20 @@ static void test_request(void)
 	vmm_encode_request(&out, bytes);
 	CHECK(vmm_decode_request(bytes, &in) == 0);
 	CHECK(in.type == VMM_BALLOON && in.value == UINT64_C(1) << 40);
+	out = (struct vmm_request){ .type = VMM_LIMIT,
+				    .which = vmm_limit_which(VMM_DEVICES_MAX - 1, VMM_WRITE_OPS),
+				    .value = 5 };
+	vmm_encode_request(&out, bytes);
+	CHECK(vmm_decode_request(bytes, &in) == 0);
+	CHECK(vmm_limit_device(in.which) == VMM_DEVICES_MAX - 1);
+	CHECK(vmm_limit_what(in.which) == VMM_WRITE_OPS && in.value == 5);
+	bytes[4]++; /* of no device */
+	CHECK(vmm_decode_request(bytes, &in) == -EBADMSG);
+	out = (struct vmm_request){ .type = VMM_BALLOON };
+	vmm_encode_request(&out, bytes);
+	bytes[4] = 1; /* means nothing there */
+	CHECK(vmm_decode_request(bytes, &in) == -EBADMSG);
+	bytes[4] = 0;
 	bytes[2] = 99;
 	CHECK(vmm_decode_request(bytes, &in) == -EBADMSG);
 	bytes[0] = 2;

@@ -10,7 +10,7 @@
 #include "base/le.h"
 
 /*
- * request = version:u16 type:u16 zero:u32 value:u64
+ * request = version:u16 type:u16 which:u32 value:u64
  * reply   = version:u16 type:u16 error:u32 words:u32 zero:u32, then words of u64
  */
 #define WIRE_VERSION	1
@@ -26,7 +26,7 @@ static_assert(STATS_WORDS_ALL <= WORDS_MAX, "a reply has room for all devices");
 
 static bool known(uint16_t type)
 {
-	return type >= VMM_INFO && type <= VMM_QUIT;
+	return type >= VMM_INFO && type <= VMM_BALLOON_WAIT;
 }
 
 void vmm_encode_request(const struct vmm_request *r, uint8_t ret_bytes[static VMM_REQUEST_BYTES])
@@ -34,6 +34,7 @@ void vmm_encode_request(const struct vmm_request *r, uint8_t ret_bytes[static VM
 	memset(ret_bytes, 0, VMM_REQUEST_BYTES);
 	store_le16(ret_bytes, WIRE_VERSION);
 	store_le16(ret_bytes + 2, (uint16_t) r->type);
+	store_le32(ret_bytes + 4, r->which);
 	store_le64(ret_bytes + 8, r->value);
 }
 
@@ -41,9 +42,12 @@ int vmm_decode_request(const uint8_t bytes[static VMM_REQUEST_BYTES], struct vmm
 {
 	if (load_le16(bytes) != WIRE_VERSION)
 		return -EPROTO;
-	if (!known(load_le16(bytes + 2)) || load_le32(bytes + 4))
+	if (!known(load_le16(bytes + 2)) ||
+	    load_le32(bytes + 4) >=
+		    (load_le16(bytes + 2) == VMM_LIMIT ? VMM_DEVICES_MAX * VMM_LIMITS_N : 1u))
 		return -EBADMSG;
 	*ret_r = (struct vmm_request){ .type = (enum vmm_type) load_le16(bytes + 2),
+				       .which = load_le32(bytes + 4),
 				       .value = load_le64(bytes + 8) };
 	return 0;
 }

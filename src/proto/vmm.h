@@ -23,12 +23,34 @@ enum vmm_type {
 	VMM_RESUME,  /* also of a machine that runs: nothing */
 	VMM_BALLOON, /* value: bytes the guest shall give up, all in all */
 	VMM_QUIT,    /* answered, then the process ends with 0 */
+	/*
+	 * value: from now on so much per second, 0: no limit; of device vmm_limit_device() of what
+	 * STATS lists, and of its vmm_limit_what().
+	 */
+	VMM_LIMIT,
+	VMM_BALLOON_WAIT, /* answered when the guest has given up what BALLOON asked for */
 };
 
 struct vmm_request {
 	enum vmm_type type;
-	uint64_t value; /* BALLOON's, else 0 */
+	uint32_t which; /* LIMIT's, else 0 */
+	uint64_t value; /* BALLOON's, LIMIT's, else 0 */
 };
+
+enum vmm_limit { VMM_READ_BYTES, VMM_READ_OPS, VMM_WRITE_BYTES, VMM_WRITE_OPS, VMM_LIMITS_N };
+/* Of a LIMIT's `which`. A card's reads are what it receives. */
+static inline uint32_t vmm_limit_which(size_t device, enum vmm_limit what)
+{
+	return (uint32_t) device * VMM_LIMITS_N + (uint32_t) what;
+}
+static inline size_t vmm_limit_device(uint32_t which)
+{
+	return which / VMM_LIMITS_N;
+}
+static inline enum vmm_limit vmm_limit_what(uint32_t which)
+{
+	return (enum vmm_limit)(which % VMM_LIMITS_N);
+}
 
 struct vmm_info {
 	uint64_t pid, cpus, memory_bytes;

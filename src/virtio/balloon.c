@@ -22,6 +22,8 @@ struct balloon {
 	struct virtio_device d;
 	uint32_t target, actual; /* pages of 4 KiB; atomic: configuration, read on any thread */
 	bool reporting;
+	void (*changed)(void *context);
+	void *context;
 	uint64_t released;
 };
 
@@ -130,7 +132,9 @@ static void balloon_kick(struct virtio_device *d, unsigned queue)
 static uint64_t balloon_features(const struct virtio_device *d)
 {
 	(void) d;
-	return FEATURE(VIRTIO_BALLOON_F_DEFLATE_ON_OOM) | FEATURE(VIRTIO_BALLOON_F_REPORTING);
+	/* Without DEFLATE_ON_OOM what was taken counts as memory that is not there: MemTotal of
+	 * Linux says so, and a guest that needs more than the rest is short of memory. */
+	return FEATURE(VIRTIO_BALLOON_F_REPORTING);
 }
 
 static void balloon_config_read(const struct virtio_device *d, uint32_t at, void *to, uint32_t n)
@@ -154,6 +158,8 @@ static void balloon_config_write(struct virtio_device *d, uint32_t at, const voi
 		return;
 	memcpy(&actual, from, sizeof(actual));
 	__atomic_store_n(&b->actual, actual, __ATOMIC_RELAXED);
+	if (b->changed)
+		b->changed(b->context);
 }
 
 static int balloon_activate(struct virtio_device *d, uint64_t features, struct err *e)
@@ -213,6 +219,19 @@ void balloon_set_target(struct virtio_device *d, uint64_t bytes)
 			 __ATOMIC_RELAXED);
 	if (d->active)
 		d->config_changed(d);
+}
+
+uint64_t balloon_target(const struct virtio_device *d)
+{
+	const struct balloon *b = const_balloon_of(d);
+
+	return (uint64_t) __atomic_load_n(&b->target, __ATOMIC_RELAXED) << VIRTIO_BALLOON_PFN_SHIFT;
+}
+
+void balloon_watch(struct virtio_device *d, void (*changed)(void *context), void *context)
+{
+	balloon_of(d)->changed = changed;
+	balloon_of(d)->context = context;
 }
 
 uint64_t balloon_actual(const struct virtio_device *d)

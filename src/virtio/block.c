@@ -31,6 +31,8 @@ struct block {
 	uint64_t sectors; /* capacity */
 	char id[VIRTIO_BLK_ID_BYTES + 1];
 	struct virtio_blk_config config;
+	struct rate read_rate, write_rate;
+	struct loop_timer wait; /* for the rates */
 	struct iovec slice[CHAIN_PARTS_MAX];
 };
 
@@ -212,6 +214,38 @@ static uint8_t perform(struct block *b, const struct chain *c, struct request *r
 	return VIRTIO_BLK_S_UNSUPP;
 }
 
+static void serve_waiting(struct loop_timer *t)
+{
+	struct block *b = LOOP_OWNER(t, struct block, wait);
+
+	b->d.ops->kick(&b->d, 0);
+}
+
+/*
+ * Whether the request may begin. One that may not keeps its place, and those behind it wait too:
+ * requests are served in order.
+ */
+static bool may_begin(struct block *b, const struct chain *c, uint32_t type)
+{
+	bool out = type == VIRTIO_BLK_T_OUT || type == VIRTIO_BLK_T_DISCARD ||
+		   type == VIRTIO_BLK_T_WRITE_ZEROES;
+	struct rate *rate = out ? &b->write_rate : &b->read_rate;
+	size_t bytes = type == VIRTIO_BLK_T_OUT ? c->out_bytes - sizeof(struct virtio_blk_outhdr)
+		       : out			? 0
+						: c->in_bytes - 1;
+	nsec_t now, until;
+
+	if (!rate_limits(rate) || (!out && type != VIRTIO_BLK_T_IN))
+		return true;
+	now = clock_mono();
+	until = rate_wait(rate, now);
+	if (until == 0)
+		rate_take(rate, now, bytes);
+	else
+		loop_timer_set(b->d.loop, &b->wait, until, serve_waiting);
+	return until == 0;
+}
+
 static bool serve(struct virtio_device *d, unsigned queue, struct chain *c)
 {
 	struct block *b = block_of(d);
@@ -222,6 +256,8 @@ static bool serve(struct virtio_device *d, unsigned queue, struct chain *c)
 	if (chain_read(c, 0, &header, sizeof(header)) == sizeof(header) && c->in_bytes > 0) {
 		r.type = header.type;
 		r.sector = header.sector;
+		if (!may_begin(b, c, r.type))
+			return false;
 		status = perform(b, c, &r);
 		/* The status is the last byte; what is said to be written has no gap (2.7.8.2). */
 		(void) chain_write(c, c->in_bytes - 1, &status, 1);
@@ -264,9 +300,20 @@ static int block_activate(struct virtio_device *d, uint64_t features, struct err
 	return 0;
 }
 
+static void block_limit(struct virtio_device *d, struct rate_limit read, struct rate_limit write)
+{
+	struct block *b = block_of(d);
+
+	rate_set(&b->read_rate, read);
+	rate_set(&b->write_rate, write);
+	loop_timer_cancel(&b->wait);
+	if (d->active)
+		block_kick(d, 0);
+}
+
 static void block_reset(struct virtio_device *d)
 {
-	(void) d; /* no request outlives its callback */
+	loop_timer_cancel(&block_of(d)->wait); /* no request outlives its callback */
 }
 
 static void block_free(struct virtio_device *d)
@@ -286,6 +333,7 @@ static const struct virtio_ops block_ops = {
 	.config_write = virtio_config_ignore,
 	.activate = block_activate,
 	.kick = block_kick,
+	.limit = block_limit,
 	.reset = block_reset,
 	.free = block_free,
 };

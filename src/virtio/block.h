@@ -2,7 +2,9 @@
 /*
  * A disk (virtio 1.2, 5.2): the bytes of a file or of a block device, as they are. No format is
  * looked for in them. Requests are served in order, one at a time, with plain reads and writes: the
- * device's loop waits for the storage, so a disk belongs on a loop (and thread) of its own.
+ * device's loop waits for the storage, so a disk belongs on a loop (and thread) of its own. A limit
+ * of writes counts discards and writes of zeros as operations without bytes, and none counts
+ * flushes.
  */
 #pragma once
 

@@ -16,6 +16,7 @@
 #include "base/err.h"
 #include "base/loop.h"
 #include "virtio/queue.h"
+#include "virtio/rate.h"
 
 #define VIRTIO_QUEUES_MAX 8
 
@@ -53,6 +54,8 @@ struct virtio_ops {
 	void (*kick)(struct virtio_device *d, unsigned queue); /* the driver has added chains */
 	/* Optional: while active, an eventfd that is as good as kick(), borrowed until reset. */
 	int (*kick_fd)(const struct virtio_device *d, unsigned queue);
+	/* Optional: how fast the driver may read (net: receive) and write from now on. */
+	void (*limit)(struct virtio_device *d, struct rate_limit read, struct rate_limit write);
 	void (*reset)(struct virtio_device *d); /* back to before activate; no chain is held */
 	void (*free)(struct virtio_device *d);	/* reset, then the memory */
 };

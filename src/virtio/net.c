@@ -48,6 +48,9 @@ struct net {
 	struct loop_source source;
 	uint32_t events; /* what the source waits for; 0: it is not in the loop */
 	bool merge, guest_csum, gone, tx_blocked, rx_blocked;
+	struct rate tx_rate, rx_rate;
+	struct loop_timer tx_wait, rx_wait; /* for the rates */
+	bool tx_waits, rx_waits;
 	uint64_t guest_gso;	  /* gso_types that the driver takes, as bits */
 	uint16_t status;	  /* atomic: VIRTIO_NET_S_LINK_UP, or 0 */
 	struct net_config config; /* fd: not here any more */
@@ -61,6 +64,7 @@ static struct net *net_of(struct virtio_device *d)
 }
 
 static void source_ready(struct loop_source *s, uint32_t events);
+static void net_kick(struct virtio_device *d, unsigned queue);
 
 /* The link is gone: no carrier. */
 static void lose_link(struct net *n)
@@ -77,7 +81,7 @@ static void lose_link(struct net *n)
 static void update_events(struct net *n)
 {
 	uint32_t want = n->gone ? 0
-				: (n->rx_blocked ? 0 : (uint32_t) EPOLLIN) |
+				: (n->rx_blocked || n->rx_waits ? 0 : (uint32_t) EPOLLIN) |
 					  (n->tx_blocked ? (uint32_t) EPOLLOUT : 0);
 	int r = 0;
 
@@ -96,6 +100,26 @@ static void update_events(struct net *n)
 
 /* ---- transmit ---- */
 
+static void tx_again(struct loop_timer *t)
+{
+	struct net *n = LOOP_OWNER(t, struct net, tx_wait);
+
+	n->tx_waits = false;
+	net_kick(&n->d, TRANSMIT);
+}
+
+static bool tx_must_wait(struct net *n)
+{
+	nsec_t until = rate_limits(&n->tx_rate) && !n->gone ? rate_wait(&n->tx_rate, clock_mono())
+							    : 0;
+
+	if (until == 0)
+		return false;
+	n->tx_waits = true;
+	loop_timer_set(n->d.loop, &n->tx_wait, until, tx_again);
+	return true;
+}
+
 static bool transmit(struct virtio_device *d, unsigned queue, struct chain *c)
 {
 	struct net *n = net_of(d);
@@ -103,6 +127,8 @@ static bool transmit(struct virtio_device *d, unsigned queue, struct chain *c)
 	size_t bytes = c->out_bytes > HEADER ? c->out_bytes - HEADER : 0;
 	int r = -EINVAL;
 
+	if (tx_must_wait(n))
+		return false;
 	if (!n->gone && bytes >= LINK_FRAME_MIN && bytes <= LINK_FRAME_MAX) {
 		size_t pieces = iovec_slice(c->out, c->out_n, HEADER, bytes, n->slice + 1);
 
@@ -122,6 +148,8 @@ static bool transmit(struct virtio_device *d, unsigned queue, struct chain *c)
 	} else {
 		d->stats.writes++;
 		d->stats.write_bytes += bytes;
+		if (rate_limits(&n->tx_rate))
+			rate_take(&n->tx_rate, clock_mono(), bytes);
 	}
 	queue_push(&d->queues[queue], c->head, 0);
 	return true;
@@ -267,6 +295,8 @@ static bool deliver(struct net *n)
 	(void) iovec_write(room->pieces, room->pieces_n, 0, &room->header, HEADER);
 	n->d.stats.reads++;
 	n->d.stats.read_bytes += total - HEADER;
+	if (rate_limits(&n->rx_rate))
+		rate_take(&n->rx_rate, clock_mono(), total - HEADER);
 	hand_over(n, chains, total);
 	return true;
 }
@@ -315,6 +345,26 @@ static bool have_room(struct net *n)
 	return true;
 }
 
+static void rx_again(struct loop_timer *t)
+{
+	struct net *n = LOOP_OWNER(t, struct net, rx_wait);
+
+	n->rx_waits = false;
+	net_kick(&n->d, RECEIVE);
+}
+
+/* What comes meanwhile waits at the host's side of the link, as far as there is room. */
+static bool rx_must_wait(struct net *n)
+{
+	nsec_t until = rate_limits(&n->rx_rate) ? rate_wait(&n->rx_rate, clock_mono()) : 0;
+
+	if (until == 0)
+		return false;
+	n->rx_waits = true;
+	loop_timer_set(n->d.loop, &n->rx_wait, until, rx_again);
+	return true;
+}
+
 static void receive_all(struct net *n)
 {
 	unsigned left = FRAMES_MAX;
@@ -331,8 +381,11 @@ static void receive_all(struct net *n)
 			virtio_again(&n->d, RECEIVE);
 			break;
 		}
-		if (n->room.waiting == 0)
+		if (n->room.waiting == 0) {
+			if (rx_must_wait(n))
+				break;
 			r = receive(n);
+		}
 		if (r == -EPIPE)
 			lose_link(n);
 		else if (r < 0)
@@ -349,7 +402,7 @@ static void source_ready(struct loop_source *s, uint32_t events)
 {
 	struct net *n = LOOP_OWNER(s, struct net, source);
 
-	if (events & (EPOLLIN | EPOLLERR | EPOLLHUP) && !n->rx_blocked)
+	if (events & (EPOLLIN | EPOLLERR | EPOLLHUP) && !n->rx_blocked && !n->rx_waits)
 		receive_all(n);
 	if (events & (EPOLLOUT | EPOLLERR | EPOLLHUP) && n->tx_blocked && !n->gone)
 		transmit_all(n);
@@ -360,9 +413,9 @@ static void net_kick(struct virtio_device *d, unsigned queue)
 {
 	struct net *n = net_of(d);
 
-	if (queue == RECEIVE && !n->gone)
+	if (queue == RECEIVE && !n->gone && !n->rx_waits)
 		receive_all(n);
-	else if (queue == TRANSMIT && (n->gone || !n->tx_blocked))
+	else if (queue == TRANSMIT && (n->gone || (!n->tx_blocked && !n->tx_waits)))
 		transmit_all(n);
 	update_events(n);
 }
@@ -417,10 +470,32 @@ static int net_activate(struct virtio_device *d, uint64_t features, struct err *
 	return 0;
 }
 
+/* Nothing waits for a rate any more. */
+static void end_waiting(struct net *n)
+{
+	loop_timer_cancel(&n->rx_wait);
+	loop_timer_cancel(&n->tx_wait);
+	n->rx_waits = n->tx_waits = false;
+}
+
+static void net_limit(struct virtio_device *d, struct rate_limit read, struct rate_limit write)
+{
+	struct net *n = net_of(d);
+
+	rate_set(&n->rx_rate, read);
+	rate_set(&n->tx_rate, write);
+	end_waiting(n);
+	if (!d->active)
+		return;
+	net_kick(d, RECEIVE);
+	net_kick(d, TRANSMIT);
+}
+
 static void net_reset(struct virtio_device *d)
 {
 	struct net *n = net_of(d);
 
+	end_waiting(n);
 	leave_room(n);
 	loop_remove(&n->source);
 	n->events = 0;
@@ -444,6 +519,7 @@ static const struct virtio_ops net_ops = {
 	.config_write = virtio_config_ignore,
 	.activate = net_activate,
 	.kick = net_kick,
+	.limit = net_limit,
 	.reset = net_reset,
 	.free = net_free,
 };

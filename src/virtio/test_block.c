@@ -288,6 +288,67 @@ static void test_refusals(void)
 	CHECK(e.kind == ERR_INVALID && e.sys == EACCES);
 }
 
+/* One request offered, and not served: a read of a sector. */
+static void offer_read(void)
+{
+	struct virtio_blk_outhdr header = { .type = VIRTIO_BLK_T_IN };
+	uint64_t at = guest_gpa(&guest, 0);
+	uint16_t head;
+
+	memcpy(guest_at(&guest, at), &header, sizeof(header));
+	head = guest_desc(&v, at, sizeof(header), QUEUE_DESC_NEXT);
+	(void) guest_desc(&v, guest_gpa(&guest, 4096), 512, QUEUE_DESC_NEXT | QUEUE_DESC_WRITE);
+	(void) guest_desc(&v, guest_gpa(&guest, 3u << 20), 1, QUEUE_DESC_WRITE);
+	guest_offer(&v, head);
+}
+
+static unsigned reap_all(void)
+{
+	unsigned n = 0;
+	uint16_t head;
+
+	while (guest_reap(&v, &head, &written))
+		n++;
+	return n;
+}
+
+static void test_rates(void)
+{
+	struct rate_limit slow = { .ops = 50 }, none = {};
+	nsec_t begun;
+	unsigned done;
+
+	open_disk(disk_fd(DISK_BYTES), false, FLUSH);
+	disk->ops->limit(disk, slow, none);
+	CHECK(request(VIRTIO_BLK_T_OUT, 0, 512, 0) == VIRTIO_BLK_S_OK); /* the other direction */
+	for (unsigned i = 0; i < 15; i++)
+		offer_read();
+	begun = clock_mono();
+	disk->ops->kick(disk, 0);
+	done = reap_all();
+	CHECK(done >= 5 && done < 15); /* a tenth of a second's, and one */
+	while (done < 15) {
+		CHECK(loop_once(&loop) == 0);
+		done += reap_all();
+	}
+	CHECK(clock_mono() - begun >= NSEC_PER_SEC / 6);
+	/* What waits does not wait any more once there is no limit. */
+	for (unsigned i = 0; i < 20; i++)
+		offer_read();
+	disk->ops->kick(disk, 0);
+	done = reap_all();
+	CHECK(done < 20);
+	disk->ops->limit(disk, none, none);
+	CHECK(done + reap_all() == 20);
+	/* Bytes; and a reset while something waits. */
+	disk->ops->limit(disk, (struct rate_limit){ .bytes = 5000 }, none);
+	for (unsigned i = 0; i < 5; i++)
+		offer_read();
+	disk->ops->kick(disk, 0);
+	CHECK(reap_all() < 5);
+	disk->ops->free(disk);
+}
+
 int main(void)
 {
 	CHECK(loop_init(&loop) == 0);
@@ -300,6 +361,7 @@ int main(void)
 	test_short_file();
 	test_id();
 	test_refusals();
+	test_rates();
 	guest_fini(&guest);
 	loop_fini(&loop);
 	return test_done();

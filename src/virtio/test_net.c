@@ -300,6 +300,57 @@ static void test_slow_peer(uint32_t length, unsigned count)
 	stop_stream();
 }
 
+/* Frames sent and received no faster than they may be. */
+static void test_limits(void)
+{
+	struct rate_limit slow = { .ops = 50 }, none = {};
+	static uint8_t got[65536];
+	size_t n = 0, frames = 0;
+	nsec_t begun = clock_mono();
+
+	start_stream(0, 128);
+	a.card->ops->limit(a.card, none, slow);
+	for (int i = 0; i < 15; i++)
+		send_frame(&a, &header, 1, 100);
+	while (n < 15 * (4 + 100)) {
+		ssize_t r = recv(peer, got, sizeof(got), MSG_DONTWAIT);
+
+		if (r > 0) {
+			n += (size_t) r;
+			continue;
+		}
+		CHECK(n >= 5 * 104); /* a tenth of a second's */
+		CHECK(loop_once(&loop) == 0);
+	}
+	CHECK(clock_mono() - begun >= NSEC_PER_SEC / 6);
+	begun = clock_mono();
+	a.card->ops->limit(a.card, slow, none);
+	offer(&a, 64, 1600);
+	kick(&a, RX);
+	for (int i = 0; i < 15; i++)
+		say_frame(1, 100);
+	while (frames < 15) {
+		CHECK(loop_once(&loop) == 0);
+		while (take_frame(&a, &header, bytes) > 0)
+			frames++;
+	}
+	CHECK(clock_mono() - begun >= NSEC_PER_SEC / 6);
+	/* One that waits goes at once when there is no limit any more, and a reset ends the wait.
+	 */
+	for (int i = 0; i < 15; i++)
+		say_frame(1, 100);
+	while (!loop.timers)
+		CHECK(loop_once(&loop) == 0);
+	a.card->ops->limit(a.card, none, none);
+	CHECK(!loop.timers);
+	a.card->ops->limit(a.card, slow, slow);
+	for (int i = 0; i < 15; i++)
+		send_frame(&a, &header, 1, 100);
+	CHECK(loop.timers != NULL);
+	memset(&header, 0, sizeof(header));
+	stop_stream();
+}
+
 static void test_end(void)
 {
 	uint16_t head, status = 9;
@@ -550,6 +601,7 @@ int main(void)
 	test_unmerged();
 	test_slow_peer(60000, 60);
 	test_slow_peer(16000, 60); /* these are gathered */
+	test_limits();
 	test_end();
 	test_reset();
 	test_refusals();

@@ -2,6 +2,7 @@
 #include "vmm/control.h"
 
 #include <errno.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -16,7 +17,7 @@ static void hang_up(struct control_client *c)
 	loop_remove(&c->source);
 	close_fd(&c->fd);
 	c->n = 0;
-	c->waits = false;
+	c->waits = 0;
 }
 
 static void answer(struct control_client *c, const struct vmm_reply *r)
@@ -89,6 +90,65 @@ static void serve_balloon(struct control_client *c, uint64_t bytes)
 	answer_error(c, VMM_BALLOON, 0);
 }
 
+static bool balloon_reached(const struct machine *m)
+{
+	return balloon_actual(m->balloon) == balloon_target(m->balloon);
+}
+
+static void serve_balloon_wait(struct control_client *c)
+{
+	const struct machine *m = c->control->machine;
+
+	if (!m->balloon)
+		answer_error(c, VMM_BALLOON_WAIT, ENODEV);
+	else if (balloon_reached(m))
+		answer_error(c, VMM_BALLOON_WAIT, 0);
+	else
+		c->waits = VMM_BALLOON_WAIT;
+}
+
+/* On the thread of the device's loop. */
+static void set_limit(struct errand *d)
+{
+	struct control_limit *l = LOOP_OWNER(d, struct control_limit, errand);
+	struct rate_limit wanted[2];
+
+	(void) pthread_mutex_lock(&l->lock);
+	memcpy(wanted, l->wanted, sizeof(wanted));
+	(void) pthread_mutex_unlock(&l->lock);
+	l->device->ops->limit(l->device, wanted[0], wanted[1]);
+}
+
+void control_limits(struct control *c, size_t device, const struct rate_limit limits[2])
+{
+	memcpy(c->limits[device].wanted, limits, sizeof(c->limits[device].wanted));
+}
+
+/* Not waited for: a disk's thread may be waiting for its storage, or stand at the gate. */
+static void serve_limit(struct control_client *c, const struct vmm_request *q)
+{
+	const struct machine *m = c->control->machine;
+	size_t i = vmm_limit_device(q->which);
+	enum vmm_limit what = vmm_limit_what(q->which);
+	struct control_limit *l = &c->control->limits[i];
+	struct rate_limit *wanted = &l->wanted[what == VMM_WRITE_BYTES || what == VMM_WRITE_OPS];
+	struct virtio_pci *p = i < m->pci.devices_n ? m->pci.devices[i] : NULL;
+
+	if (!p || !p->device->ops->limit) {
+		answer_error(c, VMM_LIMIT, p ? ENOTSUP : ENODEV);
+		return;
+	}
+	(void) pthread_mutex_lock(&l->lock);
+	if (what == VMM_READ_BYTES || what == VMM_WRITE_BYTES)
+		wanted->bytes = q->value;
+	else
+		wanted->ops = q->value;
+	(void) pthread_mutex_unlock(&l->lock);
+	l->device = p->device;
+	errand_post(p->errands, &l->errand);
+	answer_error(c, VMM_LIMIT, 0);
+}
+
 static void serve_request(struct control_client *c, const struct vmm_request *q)
 {
 	struct machine *m = c->control->machine;
@@ -101,7 +161,7 @@ static void serve_request(struct control_client *c, const struct vmm_request *q)
 		answer_stats(c);
 		break;
 	case VMM_PAUSE:
-		c->waits = true;
+		c->waits = VMM_PAUSE;
 		if (m->paused) {
 			control_paused(c->control);
 		} else {
@@ -111,8 +171,8 @@ static void serve_request(struct control_client *c, const struct vmm_request *q)
 	case VMM_RESUME:
 		/* A pause that is not complete yet is over for who waits for it, too. */
 		for (size_t i = 0; i < CONTROL_CLIENTS_MAX; i++)
-			if (m->control.clients[i].waits) {
-				m->control.clients[i].waits = false;
+			if (m->control.clients[i].waits == VMM_PAUSE) {
+				m->control.clients[i].waits = 0;
 				answer_error(&m->control.clients[i], VMM_PAUSE, ECANCELED);
 			}
 		m->paused = false;
@@ -122,6 +182,12 @@ static void serve_request(struct control_client *c, const struct vmm_request *q)
 		break;
 	case VMM_BALLOON:
 		serve_balloon(c, q->value);
+		break;
+	case VMM_BALLOON_WAIT:
+		serve_balloon_wait(c);
+		break;
+	case VMM_LIMIT:
+		serve_limit(c, q);
 		break;
 	case VMM_QUIT:
 		answer_error(c, VMM_QUIT, 0);
@@ -172,14 +238,26 @@ static void serve_listener(struct loop_source *s, uint32_t)
 	(void) close(fd); /* too many: it sees the end at once */
 }
 
+/* To all who wait for it. */
+static void answer_waiting(struct control *c, enum vmm_type what)
+{
+	for (size_t i = 0; i < CONTROL_CLIENTS_MAX; i++)
+		if (c->clients[i].waits == what) {
+			c->clients[i].waits = 0;
+			answer_error(&c->clients[i], what, 0);
+		}
+}
+
 void control_paused(struct control *c)
 {
 	c->machine->paused = true;
-	for (size_t i = 0; i < CONTROL_CLIENTS_MAX; i++)
-		if (c->clients[i].waits) {
-			c->clients[i].waits = false;
-			answer_error(&c->clients[i], VMM_PAUSE, 0);
-		}
+	answer_waiting(c, VMM_PAUSE);
+}
+
+void control_balloon_changed(struct control *c)
+{
+	if (balloon_reached(c->machine))
+		answer_waiting(c, VMM_BALLOON_WAIT);
 }
 
 int control_init(struct control *c, struct machine *m, int fd, struct err *e)
@@ -190,6 +268,10 @@ int control_init(struct control *c, struct machine *m, int fd, struct err *e)
 	c->fd = fd;
 	for (size_t i = 0; i < CONTROL_CLIENTS_MAX; i++)
 		c->clients[i] = (struct control_client){ .control = c, .fd = FD_NONE };
+	for (size_t i = 0; i < VMM_DEVICES_MAX; i++) {
+		(void) pthread_mutex_init(&c->limits[i].lock, NULL); /* cannot fail */
+		c->limits[i].errand.run = set_limit;
+	}
 	if (fd < 0)
 		return 0;
 	r = loop_add(&m->loop, &c->listener, fd, EPOLLIN, serve_listener);

@@ -12,10 +12,13 @@
 #include "base/err.h"
 #include "base/loop.h"
 #include "proto/vmm.h"
+#include "virtio/rate.h"
+#include "vmm/errand.h"
 
 #define CONTROL_CLIENTS_MAX 8
 
 struct machine;
+struct virtio_device;
 struct control;
 
 struct control_client {
@@ -24,7 +27,15 @@ struct control_client {
 	int fd; /* owned; FD_NONE: free */
 	uint8_t request[VMM_REQUEST_BYTES];
 	size_t n;
-	bool waits; /* for the pause it asked for */
+	enum vmm_type waits; /* PAUSE, BALLOON_WAIT: it asked for what is not so yet; 0: none */
+};
+
+/* What a device shall be limited to: told on the thread of its loop. */
+struct control_limit {
+	struct errand errand;
+	struct virtio_device *device; /* borrowed; NULL: never asked for */
+	pthread_mutex_t lock;	      /* `wanted`; a leaf */
+	struct rate_limit wanted[2];  /* read, write */
 };
 
 struct control {
@@ -32,9 +43,14 @@ struct control {
 	struct loop_source listener;
 	int fd; /* owned; FD_NONE: none */
 	struct control_client clients[CONTROL_CLIENTS_MAX];
+	struct control_limit limits[VMM_DEVICES_MAX];
 };
 
 /* Takes fd, a listening socket; FD_NONE: nobody can ask anything. */
 [[nodiscard]] int control_init(struct control *c, struct machine *m, int fd, struct err *e);
 /* No processor runs any more: who waits for that hears of it. */
 void control_paused(struct control *c);
+/* The guest has changed its balloon. */
+void control_balloon_changed(struct control *c);
+/* What the device was limited to when it was made: read, write. */
+void control_limits(struct control *c, size_t device, const struct rate_limit limits[2]);

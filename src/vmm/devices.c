@@ -18,6 +18,13 @@
 #include "vmm/open.h"
 #include "vmm/virtio_pci.h"
 
+/* Of the device that was added last, and before anything runs. */
+static void limit(struct machine *m, struct virtio_device *d, const struct rate_limit limits[2])
+{
+	d->ops->limit(d, limits[0], limits[1]);
+	control_limits(&m->control, m->pci.devices_n - 1, limits);
+}
+
 /* Takes d; NULL: it could not be made, and *e says why. */
 static int add(struct machine *m, struct virtio_device *d, const char *option, struct err *e)
 {
@@ -47,6 +54,7 @@ static int add_disks(struct machine *m, const struct options *o, struct err *e)
 			return err_ctx(e, "--disk");
 		if (virtio_pci_add(&m->pci, b, &m->hypervisor, &w->errands, e) < 0)
 			return -1;
+		limit(m, b, d->limits);
 	}
 	return 0;
 }
@@ -88,12 +96,23 @@ static int add_console(struct machine *m, const struct options *o, struct err *e
 	return add(m, console_new(&m->loop, &m->ram.memory, fd, fd, e), "--console", e);
 }
 
+static void balloon_changed(void *context)
+{
+	struct machine *m = context;
+
+	control_balloon_changed(&m->control);
+}
+
 static int add_balloon(struct machine *m, const struct options *o, struct err *e)
 {
 	if (!o->balloon)
 		return 0;
 	m->balloon = balloon_new(&m->loop, &m->ram.memory, e);
-	return add(m, m->balloon, "--balloon", e);
+	if (add(m, m->balloon, "--balloon", e) < 0)
+		return -1;
+	balloon_set_target(m->balloon, o->inflate_bytes);
+	balloon_watch(m->balloon, balloon_changed, m);
+	return 0;
 }
 
 static int add_nets(struct machine *m, const struct options *o, struct err *e)
@@ -101,14 +120,17 @@ static int add_nets(struct machine *m, const struct options *o, struct err *e)
 	for (size_t i = 0; i < o->nets_n; i++) {
 		const struct net_option *n = &o->nets[i];
 		struct net_config c = { .kind = n->kind, .mtu = n->mtu };
+		struct virtio_device *d;
 
 		memcpy(c.mac, n->mac, sizeof(c.mac));
 		c.fd = n->kind == LINK_STREAM ? open_connected(&n->file, "--net", e)
 					      : open_file(&n->file, O_RDWR, "--net", e);
 		if (c.fd < 0)
 			return -1;
-		if (add(m, net_new(&m->loop, &m->ram.memory, &c, e), "--net", e) < 0)
+		d = net_new(&m->loop, &m->ram.memory, &c, e);
+		if (add(m, d, "--net", e) < 0)
 			return -1;
+		limit(m, d, n->limits);
 	}
 	return 0;
 }

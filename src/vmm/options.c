@@ -22,9 +22,13 @@ const char options_help[] =
 	"  --append TEXT          its command line\n"
 	"  --memory BYTES[K|M|G]  memory (default 512M)\n"
 	"  --cpus N               processors, 1 to 16 (default 1)\n"
-	"  --disk FILE[,ro]       a disk of raw bytes; may be repeated: vda, vdb, ...\n"
-	"  --net KIND=FILE,mac=AA:BB:CC:DD:EE:FF[,mtu=N]\n"
-	"                         a network device; KIND: tap, packet or stream; may be repeated\n"
+	"  --disk FILE[,ro][,LIMIT=N]...\n"
+	"                         a disk of raw bytes; may be repeated: vda, vdb, ...; N per "
+	"second:\n"
+	"                         LIMIT: read-bps, read-iops, write-bps, write-iops\n"
+	"  --net KIND=FILE,mac=AA:BB:CC:DD:EE:FF[,mtu=N][,LIMIT=N]...\n"
+	"                         a network device; KIND: tap, packet or stream; may be repeated;\n"
+	"                         LIMIT: rx-bps, rx-pps, tx-bps, tx-pps, N per second\n"
 	"  --vsock cid=N,listen=FILE[,forward=PORT:FILE]...\n"
 	"                         sockets between host and guest\n"
 	"  --fs tag=NAME,socket=FILE\n"
@@ -32,6 +36,7 @@ const char options_help[] =
 	"  --serial FILE          a serial port whose output goes there\n"
 	"  --console FILE         a virtio console\n"
 	"  --balloon              a memory balloon\n"
+	"  --inflate BYTES        a memory balloon that takes so much of the memory at once\n"
 	"  --control FILE         a listening socket for requests: pause, resume, stats, ...\n"
 	"  --kvm FILE             KVM's device (default /dev/kvm)\n"
 	"  --uid N, --gid N       who to be, once all is open\n"
@@ -73,17 +78,50 @@ static bool next_pair(struct str *rest, struct str *ret_key, struct str *ret_val
 	return true;
 }
 
+/* A limit by name, in the order of both directions' bytes and operations. 0: it is none. */
+static int parse_limit(const char *const names[4], struct str key, struct str value,
+		       struct rate_limit limits[2])
+{
+	uint64_t *const at[] = { &limits[0].bytes, &limits[0].ops, &limits[1].bytes,
+				 &limits[1].ops };
+
+	for (size_t i = 0; i < ARRAY_SIZE(at); i++)
+		if (str_is(key, names[i]))
+			return num_parse_u64(value, 0, UINT64_MAX, at[i]) < 0 ? -EINVAL : 1;
+	return 0;
+}
+
+/* What follows a file's name, which may have commas itself: the last word if it is one of ours. */
+static int parse_disk_word(struct str *v, struct disk_option *d)
+{
+	static const char *const limits[] = { "read-bps", "read-iops", "write-bps", "write-iops" };
+	const char *comma = v->n ? memrchr(v->p, ',', v->n) : NULL;
+	struct str key, value;
+	int r;
+
+	if (!comma)
+		return 0;
+	key = str_cut((struct str){ comma + 1, v->n - (size_t) (comma + 1 - v->p) }, '=', &value);
+	r = str_is(key, "ro") && !value.p ? 1
+	    : value.p			  ? parse_limit(limits, key, value, d->limits)
+					  : 0;
+	d->read_only = d->read_only || (r == 1 && !value.p);
+	if (r == 1)
+		v->n = (size_t) (comma - v->p);
+	return r;
+}
+
 static int parse_disk(struct str v, struct options *o)
 {
 	struct disk_option *d = &o->disks[o->disks_n];
+	int r;
 
 	if (o->disks_n == OPTION_DISKS_MAX)
 		return -E2BIG;
-	d->read_only = str_ends(v, ",ro");
-	if (d->read_only)
-		v.n -= 3;
+	while ((r = parse_disk_word(&v, d)) > 0)
+		;
 	o->disks_n++;
-	return parse_file(v, &d->file);
+	return r < 0 ? r : parse_file(v, &d->file);
 }
 
 static int parse_net(struct str v, struct options *o)
@@ -91,10 +129,12 @@ static int parse_net(struct str v, struct options *o)
 	static const char *const kinds[] = {
 		[LINK_TAP] = "tap", [LINK_PACKET] = "packet", [LINK_STREAM] = "stream"
 	};
+	static const char *const limits[] = { "rx-bps", "rx-pps", "tx-bps", "tx-pps" };
 	struct net_option n = { .file.fd = FD_NONE };
 	struct str key, value;
 	bool mac = false;
 	uint32_t mtu;
+	int r;
 
 	if (o->nets_n == OPTION_NETS_MAX)
 		return -E2BIG;
@@ -114,6 +154,11 @@ static int parse_net(struct str v, struct options *o)
 			n.mtu = (uint16_t) mtu;
 			continue;
 		}
+		r = parse_limit(limits, key, value, n.limits);
+		if (r > 0)
+			continue;
+		if (r < 0)
+			return r;
 		for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
 			if (str_is(key, kinds[i])) {
 				known = true;
@@ -238,6 +283,12 @@ static int parse_balloon(struct str, struct options *o)
 	return 0;
 }
 
+static int parse_inflate(struct str v, struct options *o)
+{
+	o->balloon = true;
+	return num_parse_bytes(v, &o->inflate_bytes);
+}
+
 static int parse_help(struct str, struct options *o)
 {
 	o->help = true;
@@ -269,6 +320,7 @@ static const struct {
 	{ "serial", false, NULL, offsetof(struct options, serial) },
 	{ "console", false, NULL, offsetof(struct options, console) },
 	{ "balloon", true, parse_balloon, 0 },
+	{ "inflate", false, parse_inflate, 0 },
 	{ "control", false, NULL, offsetof(struct options, control) },
 	{ "uid", false, parse_uid, 0 },
 	{ "gid", false, parse_gid, 0 },
@@ -338,6 +390,8 @@ int options_parse(int argc, char *const *argv, struct options *ret_o, struct err
 	for (int i = 0; i < argc; i++)
 		if (parse_word(argc, argv, &i, &o, e) < 0)
 			return -1;
+	if (o.inflate_bytes >= o.memory_bytes)
+		return err_set(e, ERR_INVALID, EINVAL, "--inflate: that is all of the memory");
 	if (!o.help && !o.version && !file_option_given(&o.kernel))
 		return err_set(e, ERR_INVALID, EINVAL, "--kernel is missing; see --help");
 	*ret_o = o;

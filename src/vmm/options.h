@@ -12,6 +12,7 @@
 #include "base/err.h"
 #include "base/str.h"
 #include "virtio/link.h"
+#include "virtio/rate.h"
 
 #define OPTION_DISKS_MAX    8
 #define OPTION_NETS_MAX	    8
@@ -28,12 +29,14 @@ struct net_option {
 	enum link_kind kind;
 	struct file_option file;
 	uint8_t mac[6];
-	uint16_t mtu; /* 0: not given */
+	uint16_t mtu;		     /* 0: not given */
+	struct rate_limit limits[2]; /* receive, send */
 };
 
 struct disk_option {
 	struct file_option file;
 	bool read_only;
+	struct rate_limit limits[2]; /* read, write */
 };
 
 struct vsock_option {
@@ -55,6 +58,7 @@ struct options {
 	struct file_option kernel, initrd, kvm, serial, console, control;
 	const char *append;
 	uint64_t memory_bytes;
+	uint64_t inflate_bytes; /* that the balloon asks for from the beginning */
 	uint32_t cpus;
 	struct disk_option disks[OPTION_DISKS_MAX];
 	size_t disks_n;

@@ -36,12 +36,33 @@ static void test_all(void)
 	CHECK(PARSE("--kernel", "k", "--net", "packet=fd:3,mac=02:00:00:00:aB:01,mtu=1400",
 		    "--vsock", "cid=3,listen=fd:0,forward=1025:fd:9,forward=5:/p", "--fs",
 		    "tag=atoll,socket=/s") == 0);
+	CHECK(o.nets[0].limits[0].bytes == 0 && o.nets[0].limits[1].ops == 0);
 	CHECK(o.jail && o.nets_n == 1 && o.nets[0].kind == LINK_PACKET && o.nets[0].mtu == 1400);
 	CHECK(memcmp(o.nets[0].mac, "\x02\0\0\0\xab\x01", 6) == 0);
 	CHECK(o.vsock.cid == 3 && o.vsock.listen.fd == 0 && o.vsock.forwards_n == 2);
 	CHECK(o.vsock.forwards[0].port == 1025 && o.vsock.forwards[0].file.fd == 9);
 	CHECK(str_is(o.vsock.forwards[1].file.path, "/p"));
 	CHECK(str_is(o.fs.tag, "atoll") && str_is(o.fs.socket.path, "/s"));
+}
+
+static void test_limits(void)
+{
+	CHECK(PARSE("--kernel", "k", "--disk", "a,b,read-bps=5,ro,write-iops=7", "--disk",
+		    "x,read-iops=1,write-bps=2", "--net",
+		    "packet=fd:3,mac=02:00:00:00:00:01,rx-bps=1,rx-pps=2,tx-bps=3,tx-pps=4",
+		    "--memory", "1G", "--inflate", "512M") == 0);
+	CHECK(str_is(o.disks[0].file.path, "a,b") && o.disks[0].read_only);
+	CHECK(o.disks[0].limits[0].bytes == 5 && o.disks[0].limits[1].ops == 7);
+	CHECK(o.disks[0].limits[0].ops == 0 && o.disks[0].limits[1].bytes == 0);
+	CHECK(o.disks[1].limits[0].ops == 1 && o.disks[1].limits[1].bytes == 2);
+	CHECK(o.nets[0].limits[0].bytes == 1 && o.nets[0].limits[0].ops == 2);
+	CHECK(o.nets[0].limits[1].bytes == 3 && o.nets[0].limits[1].ops == 4);
+	CHECK(o.balloon && o.inflate_bytes == 512u << 20);
+	CHECK(PARSE("--kernel", "k", "--disk", "x,read-bps=") < 0);
+	CHECK(PARSE("--kernel", "k", "--disk", "x,read-bps=-1") < 0);
+	CHECK(PARSE("--kernel", "k", "--disk", ",ro") < 0);
+	CHECK(PARSE("--kernel", "k", "--net", "tap=fd:3,mac=02:00:00:00:00:01,rx-bps=x") < 0);
+	CHECK(PARSE("--kernel", "k", "--memory", "64M", "--inflate", "64M") < 0);
 }
 
 static void test_refused(void)
@@ -77,6 +98,7 @@ static void test_refused(void)
 int main(void)
 {
 	test_all();
+	test_limits();
 	test_refused();
 	return test_done();
 }

@@ -182,6 +182,24 @@ def test_quit_while_a_disk_waits(run, disk):
     assert m.ended() == (0, "")
 
 
+def test_limits_and_a_balloon_that_waits(run, disk):
+    m = run("--disk", f"{disk},read-bps=4096,write-iops=7", "--inflate", "16M", code=vmm.SPIN)
+    assert m.ask("limit", 1 << 20, which=0) == (0, ())  # of the disk's reads
+    assert m.ask("limit", 0, which=3) == (0, ())
+    assert m.ask("limit", 5, which=4) == (errno.ENOTSUP, ())  # the balloon
+    assert m.ask("limit", 5, which=4 * 20) == (errno.ENODEV, ())
+    with vmm.Stopped(m.thread("disk0")) as stopped:  # it is told when it has time
+        assert m.ask("limit", 9, which=1) == (0, ())
+        stopped.goes_on()
+    with m.connect() as s:  # nobody inflates it
+        s.sendall(struct.pack("<HHIQ", 1, vmm.TYPES["balloon-wait"], 0, 0))
+        assert m.ask("pause") == m.ask("resume") == (0, ())
+        assert m.ask("balloon", 0) == (0, ())
+        assert m.ask("balloon-wait") == (0, ())
+    assert m.ask("quit") == (0, ())
+    assert m.ended() == (0, "")
+
+
 def test_nonsense_on_the_control_socket(run):
     m = run(code=vmm.SPIN)
     for words in (b"GET / HTTP/1.1\r\n\r\n", struct.pack("<HHIQ", 1, 99, 0, 0),

@@ -2,7 +2,8 @@
 /*
  * A hostile driver for the fuzz targets of virtio devices. The input is a list of what it does:
  * chains with any addresses, lengths and flags, writes into its own memory (rings included), kicks,
- * accesses to the configuration, resets, and what the device's backend hears meanwhile.
+ * accesses to the configuration, resets, limits of its rate, and what the device's backend hears
+ * meanwhile.
  */
 #pragma once
 
@@ -159,7 +160,14 @@ static inline void driver_step(struct driver *v)
 	case OP_CONFIG_WRITE:
 		driver_config(v, true);
 		break;
-	case OP_RESET:
+	case OP_RESET: /* with the high bit: rates that hold it up, or none */
+		if (op & 0x80 && v->device->ops->limit) {
+			struct rate_limit read = { driver_u8(v) * 1024u, driver_u8(v) };
+			struct rate_limit write = { driver_u8(v) * 1024u, driver_u8(v) };
+
+			v->device->ops->limit(v->device, read, write);
+			break;
+		}
 		virtio_reset(v->device);
 		guest_drive(&v->guest, v->device, v->features, v->queue_size, v->queues);
 		break;

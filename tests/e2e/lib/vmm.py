@@ -17,7 +17,8 @@ from . import wait
 NO_KVM = "needs KVM that runs guests"
 PROBE_S = 15  # beside other suites; an interpreter of guests would take minutes
 
-TYPES = {"info": 1, "stats": 2, "pause": 3, "resume": 4, "balloon": 5, "quit": 6}
+TYPES = {"info": 1, "stats": 2, "pause": 3, "resume": 4, "balloon": 5, "quit": 6,
+         "limit": 7, "balloon-wait": 8}
 AT = 0x100000  # where a kernel of ours is loaded
 
 # 32-bit code; ports: 0x3f8 the serial one, 0x600 sleep, 0x602 reset.
@@ -104,10 +105,10 @@ class Vmm:
         wait.until(connected, "the control socket")
         return s
 
-    def ask(self, what, value=0):
+    def ask(self, what, value=0, which=0):
         """(errno, numbers) of one request on a connection of its own."""
         with self.connect() as s:
-            s.sendall(struct.pack("<HHIQ", 1, TYPES[what], 0, value))
+            s.sendall(struct.pack("<HHIQ", 1, TYPES[what], which, value))
             return answer(s, what)
 
     def status(self, thread=None):
