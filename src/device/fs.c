@@ -6,6 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "device/fs_control.h"
+
 #define QUEUE_SIZE 1024
 
 enum { QUEUE_HIPRIO, QUEUE_REQUESTS, QUEUES_N };
@@ -19,6 +21,7 @@ struct fs {
 	struct virtio_device d;
 	struct fs_config config;
 	struct fs_session *session;
+	struct fs_control control;
 };
 
 static bool serve(struct virtio_device *d, unsigned queue, struct chain *c)
@@ -69,6 +72,7 @@ static void fs_free(struct virtio_device *d)
 {
 	struct fs *f = LOOP_OWNER(d, struct fs, d);
 
+	fs_control_fini(&f->control);
 	virtio_reset(d);
 	fs_session_free(f->session);
 	free(f);
@@ -105,4 +109,11 @@ struct virtio_device *fs_new(struct loop *loop, const struct guest_memory *memor
 	f->config.num_request_queues = QUEUES_N - QUEUE_REQUESTS;
 	virtio_init(&f->d, &fs_ops, loop, memory, QUEUES_N, QUEUE_SIZE);
 	return &f->d;
+}
+
+int fs_control(struct virtio_device *d, int listen_fd, struct err *e)
+{
+	struct fs *f = LOOP_OWNER(d, struct fs, d);
+
+	return fs_control_start(&f->control, d->loop, f->session, listen_fd, e);
 }

@@ -20,3 +20,5 @@
 struct virtio_device *fs_new(struct loop *loop, const struct guest_memory *memory, const char *tag,
 			     int proc_fd, const struct fs_share *shares, size_t n, size_t fds_max,
 			     struct err *e);
+/* Serve requests for more and fewer shares (proto/shares.h) on a listening socket (borrowed). */
+[[nodiscard]] int fs_control(struct virtio_device *d, int listen_fd, struct err *e);

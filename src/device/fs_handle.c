@@ -65,6 +65,16 @@ void fs_handle_close(struct fs_ids *t, struct fs_inodes *inodes, struct fs_handl
 	fs_inode_settle(inodes, inode);
 }
 
+void fs_handles_unshare(struct fs_ids *t, struct fs_inodes *inodes, uint32_t share)
+{
+	struct fs_handle *h;
+	size_t at = 0;
+
+	while ((h = fs_ids_next(t, at, &at)))
+		if (h->inode->is.share == share)
+			fs_handle_close(t, inodes, h);
+}
+
 void fs_handles_clear(struct fs_ids *t, struct fs_inodes *inodes)
 {
 	struct fs_handle *h;

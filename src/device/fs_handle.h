@@ -28,4 +28,6 @@ void fs_handles_init(struct fs_ids *t);
 struct fs_handle *fs_handle_get(const struct fs_ids *t, uint64_t fh, const struct fs_inode *inode,
 				bool directory);
 void fs_handle_close(struct fs_ids *t, struct fs_inodes *inodes, struct fs_handle *h);
+/* All of a share's. */
+void fs_handles_unshare(struct fs_ids *t, struct fs_inodes *inodes, uint32_t share);
 void fs_handles_clear(struct fs_ids *t, struct fs_inodes *inodes);

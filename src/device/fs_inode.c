@@ -609,6 +609,24 @@ void fs_inodes_clear(struct fs_inodes *t)
 			enter_place(t, i);
 }
 
+void fs_inodes_unshare(struct fs_inodes *t, uint32_t share)
+{
+	struct fs_inode *i;
+	size_t at = 0;
+
+	/* All places first, as above: none of them stays for its children. */
+	while ((i = fs_ids_next(&t->ids, at, &at))) {
+		if (i->is.share != share)
+			continue;
+		i->lookups++; /* until the second round */
+		place_clear(t, i);
+	}
+	at = 0;
+	while ((i = fs_ids_next(&t->ids, at, &at)))
+		if (i->is.share == share)
+			inode_free(t, i);
+}
+
 void fs_inodes_fini(struct fs_inodes *t)
 {
 	struct fs_inode *i;

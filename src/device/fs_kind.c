@@ -54,6 +54,8 @@ static const unsigned calls[] = {
 	__NR_fsync,
 	__NR_fdatasync,
 	__NR_syncfs,
+	/* who asks for other shares */
+	__NR_accept4,
 	/* on whose behalf */
 	__NR_setfsuid,
 	__NR_setfsgid,
@@ -115,14 +117,17 @@ static int parse_share(struct device_run *run, const char *value, struct fs_shar
 	return confine_share(ret_share, e);
 }
 
-static int parse(struct device_run *run, const char **tag, struct fs_share *shares, size_t *n,
-		 struct err *e)
+static int parse(struct device_run *run, const char **tag, int *control, struct fs_share *shares,
+		 size_t *n, struct err *e)
 {
 	for (size_t i = 0; i < run->words_n; i++) {
 		const struct device_word *w = &run->words[i];
 
 		if (streq(w->name, "tag")) {
 			*tag = w->value;
+		} else if (streq(w->name, "control")) {
+			if (device_fd(run, w->value, control, e) < 0)
+				return -EINVAL;
 		} else if (streq(w->name, "share")) {
 			if (parse_share(run, w->value, &shares[(*n)++], e) < 0)
 				return -EINVAL;
@@ -155,11 +160,11 @@ static struct virtio_device *make(struct device_run *run, struct err *e)
 	struct sigaction ignore = { .sa_handler = SIG_IGN };
 	struct virtio_device *d = NULL;
 	const char *tag = "atoll";
-	int proc = FD_NONE;
+	int proc = FD_NONE, control = FD_NONE;
 	size_t n = 0;
 
 	(void) sigaction(SIGXFSZ, &ignore, NULL); /* EFBIG instead, for the guest */
-	if (parse(run, &tag, shares, &n, e) == 0)
+	if (parse(run, &tag, &control, shares, &n, e) == 0)
 		proc = fs_session_proc(e);
 	if (proc >= 0 && run->keep_n == DEVICE_WORDS_MAX) {
 		close_fd(&proc);
@@ -171,12 +176,16 @@ static struct virtio_device *make(struct device_run *run, struct err *e)
 	}
 	for (size_t i = 0; i < n; i++)
 		free((char *) (uintptr_t) shares[i].name);
+	if (d && control >= 0 && fs_control(d, control, e) < 0) {
+		d->ops->free(d);
+		return NULL;
+	}
 	return d;
 }
 
 const struct device_kind device_fs = {
 	.name = "fs",
-	.usage = "[--tag TAG] --share NAME=fd:N[,ro]...",
+	.usage = "[--tag TAG] [--share NAME=fd:N[,ro]]... [--control fd:N]",
 	.capabilities = CAP(CHOWN) | CAP(DAC_OVERRIDE) | CAP(FOWNER) | CAP(FSETID) | CAP(SETUID) |
 			CAP(SETGID) | CAP(MKNOD) | CAP(SETFCAP),
 	.calls = calls,

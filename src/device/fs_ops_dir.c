@@ -120,13 +120,13 @@ static int list_root(struct listing *l, uint64_t offset)
 	fs_root_stat(s, &root);
 	for (uint64_t at = offset; at < 2 + s->shares_n; at++) {
 		struct fs_inode *i = at < 2 ? s->inodes.root : s->shares[at - 2].inode;
-		struct entry d = { .name = at == 0   ? "."
-					   : at == 1 ? ".."
-						     : i->name,
-				   .next = at + 1 };
+		struct entry d = { .next = at + 1 };
 		struct fuse_entry_out node = {};
 		struct statx st;
 
+		if (!i)
+			continue; /* a share that went */
+		d.name = at == 0 ? "." : at == 1 ? ".." : i->name;
 		d.name_n = strlen(d.name);
 		d.ino = at < 2 ? root.stx_ino : fs_ino(s, i->is.dev, i->is.ino);
 		d.type = (uint8_t) (i->type >> 12); /* DT_* are these bits */

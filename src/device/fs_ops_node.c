@@ -230,10 +230,11 @@ int fs_do_syncfs(struct fs_request *r)
 		struct fs_top *top = &s->shares[i];
 		bool again = false;
 
-		if (top->read_only || (r->inode != s->inodes.root && r->inode->is.share != i))
+		if (!top->inode || top->read_only ||
+		    (r->inode != s->inodes.root && r->inode->is.share != i))
 			continue;
 		for (size_t j = 0; j < i && !again; j++)
-			again = !s->shares[j].read_only &&
+			again = s->shares[j].inode && !s->shares[j].read_only &&
 				s->shares[j].inode->is.dev == top->inode->is.dev;
 		if (!again || r->inode != s->inodes.root) {
 			int m = sync_share(s, top->inode);

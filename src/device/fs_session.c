@@ -387,6 +387,50 @@ static int add_shares(struct fs_session *s, const struct fs_share *shares, size_
 	return r < 0 ? err_sys(e, -r, "serve the shares") : 0;
 }
 
+int fs_session_add(struct fs_session *s, const char *name, int fd, bool read_only)
+{
+	auto_fd int owned = fd;
+	size_t at = 0;
+	int r;
+
+	while (at < s->shares_n && s->shares[at].inode)
+		at++;
+	if (fs_inode_named(&s->inodes, s->inodes.root, name))
+		return -EEXIST;
+	if (at == FS_SHARES_MAX)
+		return -ENOSPC;
+	if (at == s->shares_n) {
+		struct fs_top *more = reallocarray(s->shares, at + 1, sizeof(*more));
+
+		if (!more)
+			return -ENOMEM;
+		s->shares = more;
+	}
+	s->shares[at] = (struct fs_top){ .read_only = read_only };
+	r = fs_inodes_share(&s->inodes, (uint32_t) at, name, take_fd(&owned), &s->shares[at].inode);
+	if (r < 0)
+		fs_inodes_unshare(&s->inodes, (uint32_t) at);
+	else if (at == s->shares_n)
+		s->shares_n++;
+	return r;
+}
+
+int fs_session_remove(struct fs_session *s, const char *name)
+{
+	const struct fs_inode *top = fs_inode_named(&s->inodes, s->inodes.root, name);
+	uint32_t share;
+
+	if (!top)
+		return -ENOENT;
+	share = top->is.share;
+	s->dir_fh = 0;
+	s->dir_at = s->dir_n = 0;
+	fs_handles_unshare(&s->handles, &s->inodes, share);
+	fs_inodes_unshare(&s->inodes, share);
+	s->shares[share] = (struct fs_top){ .read_only = true };
+	return 0;
+}
+
 struct fs_session *fs_session_new(int proc_fd, const struct fs_share *shares, size_t n,
 				  size_t fds_max, struct err *e)
 {

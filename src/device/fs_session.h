@@ -43,7 +43,7 @@ struct fs_session {
 	size_t shares_n;
 	struct fs_top {
 		bool read_only;
-		struct fs_inode *inode; /* pinned */
+		struct fs_inode *inode; /* pinned; NULL: a free place */
 	} * shares;
 	bool started;	/* INIT came */
 	uint32_t minor; /* the guest's */
@@ -75,6 +75,10 @@ struct fs_session {
 struct fs_session *fs_session_new(int proc_fd, const struct fs_share *shares, size_t n,
 				  size_t fds_max, struct err *e);
 void fs_session_free(struct fs_session *s);
+/* A share more, and one less with all that the guest has of it. add takes fd. -EEXIST, -ENOENT, ...
+ */
+[[nodiscard]] int fs_session_add(struct fs_session *s, const char *name, int fd, bool read_only);
+[[nodiscard]] int fs_session_remove(struct fs_session *s, const char *name);
 /* As before INIT: what the guest had open or known is gone. */
 void fs_session_reset(struct fs_session *s);
 /* Serve one request: how many bytes of c->in were written. */

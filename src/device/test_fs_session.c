@@ -426,6 +426,44 @@ static void test_ring(void)
 	CHECK(client_getattr(&c, b, &attr) == -ESTALE);
 }
 
+/* A share that comes while others are used, and goes with all that is open in it. */
+static void test_shares_come_and_go(void)
+{
+	uint64_t late, dir, node, fh = 0, dir_fh = 0, names_fh = 0;
+	size_t before = open_fds();
+	struct fuse_attr a;
+
+	CHECK(mkdir(at("late"), 0755) == 0);
+	CHECK(fs_session_add(c.session, "late", client_dir(at("late")), false) == 0);
+	CHECK(fs_session_add(c.session, "late", client_dir(at("late")), true) == -EEXIST);
+	late = client_lookup(&c, 1, "late", NULL);
+	CHECK(late != 0);
+	CHECK(client_ask(&c, FUSE_MKDIR, late, &(struct fuse_mkdir_in){ .mode = 0755 },
+			 sizeof(struct fuse_mkdir_in), "d", 2) == 0);
+	dir = client_entry(&c).nodeid;
+	node = client_create(&c, dir, "f", 0644, &fh);
+	CHECK(node != 0 && client_write(&c, node, fh, 0, "text", 0, O_RDWR) == 0);
+	CHECK(client_open(&c, FUSE_OPENDIR, dir, O_RDONLY, &dir_fh) == 0);
+	CHECK(client_open(&c, FUSE_OPENDIR, 1, O_RDONLY, &names_fh) == 0);
+	CHECK(fs_session_remove(c.session, "late") == 0);
+	CHECK(fs_session_remove(c.session, "late") == -ENOENT);
+	CHECK(open_fds() == before);
+	CHECK(client_getattr(&c, late, &a) == -ESTALE && client_getattr(&c, dir, &a) == -ESTALE);
+	CHECK(client_read(&c, FUSE_READ, node, fh, 0, 10) == -ESTALE);
+	CHECK(client_read(&c, FUSE_READDIR, dir, dir_fh, 0, 4096) == -ESTALE);
+	CHECK(client_lookup(&c, 1, "late", NULL) == 0);
+	/* Its place is another's now; the listing goes on over it. */
+	CHECK(client_read(&c, FUSE_READDIRPLUS, 1, names_fh, 0, 4096) == 0);
+	CHECK(client_release(&c, FUSE_RELEASEDIR, 1, names_fh) == 0);
+	CHECK(fs_session_add(c.session, "next", client_dir(at("late")), true) == 0);
+	late = client_lookup(&c, 1, "next", NULL);
+	CHECK(late && client_name(&c, FUSE_RMDIR, late, "d") == -EROFS);
+	CHECK(client_lookup(&c, late, "d", NULL) != 0);
+	CHECK(fs_session_remove(c.session, "next") == 0);
+	CHECK(client_lookup(&c, rw, "none", NULL) == 0 && client_getattr(&c, rw, &a) == 0);
+	CHECK(open_fds() == before);
+}
+
 int main(void)
 {
 	size_t before;
@@ -448,6 +486,7 @@ int main(void)
 	test_xattr();
 	test_listing();
 	test_ring();
+	test_shares_come_and_go();
 	stop();
 	CHECK(open_fds() == before);
 	test_eviction();
