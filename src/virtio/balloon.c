@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/pack.h"
+
 #define QUEUE_SIZE   128
 #define PFNS_MAX     256   /* looked at at once */
 #define LIST_MAX     65536 /* bytes of one list that are looked at; Linux sends 1024 */
@@ -169,6 +171,29 @@ static int balloon_activate(struct virtio_device *d, uint64_t features, struct e
 	return 0;
 }
 
+static int balloon_save(const struct virtio_device *d, struct buf *to, struct err *)
+{
+	const struct balloon *b = const_balloon_of(d);
+
+	pack_u32(to, __atomic_load_n(&b->target, __ATOMIC_RELAXED));
+	pack_u32(to, __atomic_load_n(&b->actual, __ATOMIC_RELAXED));
+	return 0;
+}
+
+static int balloon_restore(struct virtio_device *d, uint64_t features, struct str state,
+			   struct err *e)
+{
+	struct balloon *b = balloon_of(d);
+	struct unpack u = unpack_of(state);
+	uint32_t target = unpack_u32(&u), actual = unpack_u32(&u);
+
+	if (!unpack_done(&u))
+		return virtio_bad_state(d, e);
+	__atomic_store_n(&b->target, target, __ATOMIC_RELAXED);
+	__atomic_store_n(&b->actual, actual, __ATOMIC_RELAXED);
+	return balloon_activate(d, features, e);
+}
+
 static void balloon_reset(struct virtio_device *d)
 {
 	__atomic_store_n(&balloon_of(d)->actual, 0, __ATOMIC_RELAXED);
@@ -190,6 +215,8 @@ static const struct virtio_ops balloon_ops = {
 	.kick = balloon_kick,
 	.reset = balloon_reset,
 	.free = balloon_free,
+	.save = balloon_save,
+	.restore = balloon_restore,
 };
 
 struct virtio_device *balloon_new(struct loop *loop, const struct guest_memory *memory,

@@ -15,6 +15,7 @@
 
 #include "base/auto.h"
 #include "base/num.h"
+#include "base/pack.h"
 
 #define SECTOR	     512u
 #define QUEUE_SIZE   256
@@ -311,6 +312,28 @@ static void block_limit(struct virtio_device *d, struct rate_limit read, struct 
 		block_kick(d, 0);
 }
 
+static int block_save(const struct virtio_device *d, struct buf *to, struct err *)
+{
+	pack_u64(to, VIRTIO_OWNER_CONST(d, struct block)->sectors);
+	return 0;
+}
+
+static int block_restore(struct virtio_device *d, uint64_t features, struct str state,
+			 struct err *e)
+{
+	const struct block *b = block_of(d);
+	struct unpack u = unpack_of(state);
+	uint64_t sectors = unpack_u64(&u);
+
+	if (!unpack_done(&u))
+		return virtio_bad_state(d, e);
+	if (sectors != b->sectors)
+		return err_set(e, ERR_INVALID, EINVAL,
+			       "the disk has %llu sectors; the one of the snapshot had %llu",
+			       (unsigned long long) b->sectors, (unsigned long long) sectors);
+	return block_activate(d, features, e);
+}
+
 static void block_reset(struct virtio_device *d)
 {
 	loop_timer_cancel(&block_of(d)->wait); /* no request outlives its callback */
@@ -336,6 +359,8 @@ static const struct virtio_ops block_ops = {
 	.limit = block_limit,
 	.reset = block_reset,
 	.free = block_free,
+	.save = block_save,
+	.restore = block_restore,
 };
 
 /* Size and kind of what is open; INVALID for what is no disk, or cannot be written though it is to.

@@ -8,6 +8,7 @@
 #include <sys/uio.h>
 
 #include "base/auto.h"
+#include "base/pack.h"
 
 #define QUEUE_SIZE 64
 
@@ -145,6 +146,24 @@ static int console_activate(struct virtio_device *d, uint64_t features, struct e
 	return 0;
 }
 
+static int console_save(const struct virtio_device *d, struct buf *to, struct err *)
+{
+	pack_u64(to, VIRTIO_OWNER_CONST(d, struct console)->sent);
+	return 0;
+}
+
+static int console_restore(struct virtio_device *d, uint64_t features, struct str state,
+			   struct err *e)
+{
+	struct unpack u = unpack_of(state);
+	uint64_t sent = unpack_u64(&u);
+
+	if (!unpack_done(&u) || sent > CHAIN_BYTES_MAX)
+		return virtio_bad_state(d, e);
+	console_of(d)->sent = (size_t) sent;
+	return console_activate(d, features, e);
+}
+
 static void console_reset(struct virtio_device *d)
 {
 	struct console *c = console_of(d);
@@ -174,6 +193,8 @@ static const struct virtio_ops console_ops = {
 	.kick = console_kick,
 	.reset = console_reset,
 	.free = console_free,
+	.save = console_save,
+	.restore = console_restore,
 };
 
 static int prepare(int fd)

@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/pack.h"
+
 /* Chains of one queue before the loop's other sources are looked at. */
 #define SERVE_MAX 256
 
@@ -19,7 +21,7 @@ void virtio_init(struct virtio_device *d, const struct virtio_ops *ops, struct l
 		d->queues[i].memory = memory;
 }
 
-int virtio_activate(struct virtio_device *d, uint64_t features, struct err *e)
+static int start_queues(struct virtio_device *d, uint64_t features, struct err *e)
 {
 	for (unsigned i = 0; i < d->queues_n; i++) {
 		struct queue *q = &d->queues[i];
@@ -31,6 +33,13 @@ int virtio_activate(struct virtio_device *d, uint64_t features, struct err *e)
 				       "%s: queue %u of %u entries is not where the driver says",
 				       d->ops->name, i, q->size);
 	}
+	return 0;
+}
+
+int virtio_activate(struct virtio_device *d, uint64_t features, struct err *e)
+{
+	if (start_queues(d, features, e) < 0)
+		return -EINVAL;
 	d->active = true;
 	if (d->ops->activate(d, features, e) < 0) {
 		d->active = false;
@@ -48,6 +57,93 @@ void virtio_reset(struct virtio_device *d)
 	d->active = false;
 	for (unsigned i = 0; i < d->queues_n; i++)
 		queue_reset(&d->queues[i]);
+}
+
+int virtio_pause(struct virtio_device *d, struct err *e)
+{
+	return d->active && d->ops->pause ? d->ops->pause(d, e) : 0;
+}
+
+int virtio_save(const struct virtio_device *d, struct buf *to, struct err *e)
+{
+	size_t at;
+
+	if (!d->ops->save)
+		return err_set(e, ERR_UNSUPPORTED, ENOTSUP, "the device '%s' cannot be saved",
+			       d->ops->name);
+	if (!d->active)
+		return 0;
+	for (unsigned i = 0; i < d->queues_n; i++) {
+		pack_u16(to, d->queues[i].next_avail);
+		pack_u8(to, d->queues[i].broken);
+	}
+	at = to->n;
+	pack_u32(to, 0);
+	if (d->ops->save(d, to, e) < 0)
+		return -EIO;
+	if (buf_ok(to))
+		store_le32(to->p + at, (uint32_t) (to->n - at - 4));
+	return 0;
+}
+
+void virtio_resume(struct virtio_device *d)
+{
+	if (!d->active)
+		return;
+	if (d->ops->resume) {
+		d->ops->resume(d);
+		return;
+	}
+	for (unsigned i = 0; i < d->queues_n && d->active; i++)
+		if (d->queues[i].enabled)
+			d->ops->kick(d, i);
+}
+
+int virtio_restore(struct virtio_device *d, uint64_t features, struct str state, struct err *e)
+{
+	struct unpack u = unpack_of(state);
+	struct str own;
+
+	if (!d->ops->save)
+		return err_set(e, ERR_UNSUPPORTED, ENOTSUP, "the device '%s' cannot be restored",
+			       d->ops->name);
+	if (start_queues(d, features, e) < 0)
+		return -EINVAL;
+	for (unsigned i = 0; i < d->queues_n; i++) {
+		struct queue *q = &d->queues[i];
+		uint16_t next_avail = unpack_u16(&u);
+
+		if (q->descs)
+			queue_resume(q, next_avail);
+		q->broken = unpack_u8(&u) != 0;
+	}
+	own = unpack_bytes(&u);
+	if (!unpack_done(&u))
+		return virtio_bad_state(d, e);
+	d->active = true;
+	if (d->ops->restore(d, features, own, e) < 0) {
+		d->active = false;
+		return -EINVAL;
+	}
+	return 0;
+}
+
+void virtio_mark_rings(const struct virtio_device *d)
+{
+	for (unsigned i = 0; i < d->queues_n; i++)
+		if (d->queues[i].used_ring)
+			queue_mark_used(&d->queues[i]);
+}
+
+int virtio_save_nothing(const struct virtio_device *, struct buf *, struct err *)
+{
+	return 0;
+}
+
+int virtio_bad_state(const struct virtio_device *d, struct err *e)
+{
+	return err_set(e, ERR_INVALID, EBADMSG, "%s: its state is none of such a device",
+		       d->ops->name);
 }
 
 void virtio_config_copy(const void *config, size_t size, uint32_t at, void *to, uint32_t n)

@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/buf.h"
 #include "base/err.h"
 #include "base/loop.h"
 #include "virtio/queue.h"
@@ -58,6 +59,24 @@ struct virtio_ops {
 	void (*limit)(struct virtio_device *d, struct rate_limit read, struct rate_limit write);
 	void (*reset)(struct virtio_device *d); /* back to before activate; no chain is held */
 	void (*free)(struct virtio_device *d);	/* reset, then the memory */
+	/*
+	 * For snapshots of an active device, while no processor runs and its own thread stands, or
+	 * runs this. The order: pause, save, resume; or restore in place of activate, resume.
+	 *
+	 * pause: give every chain back; next_avail of the queues tells where it stands, and nothing
+	 * of the guest is touched until resume. NULL: it holds none between callbacks.
+	 */
+	int (*pause)(struct virtio_device *d, struct err *e);
+	/* Append what it knows besides its queues and features. NULL: it cannot be saved. */
+	int (*save)(const struct virtio_device *d, struct buf *to, struct err *e);
+	/*
+	 * As activate, from what save() wrote, in this or another process: `state` has been
+	 * somebody else's. The queues have been started where they stood.
+	 */
+	int (*restore)(struct virtio_device *d, uint64_t features, struct str state,
+		       struct err *e);
+	/* Go on. NULL: all its enabled queues are kicked, no more. */
+	void (*resume)(struct virtio_device *d);
 };
 
 struct virtio_stats {
@@ -95,8 +114,31 @@ void virtio_init(struct virtio_device *d, const struct virtio_ops *ops, struct l
 [[nodiscard]] int virtio_activate(struct virtio_device *d, uint64_t features, struct err *e);
 void virtio_reset(struct virtio_device *d); /* the device and its queues; at any time */
 
+/*
+ * For transports: the device and its active queues as bytes (a device that is not active has
+ * none), between virtio_pause() and virtio_resume(), which do nothing for a device that is not
+ * active. After a failed pause or save, too, the device is to be resumed. UNSUPPORTED: this kind
+ * cannot be saved.
+ */
+[[nodiscard]] int virtio_pause(struct virtio_device *d, struct err *e);
+[[nodiscard]] int virtio_save(const struct virtio_device *d, struct buf *to, struct err *e);
+void virtio_resume(struct virtio_device *d);
+/*
+ * As virtio_activate(), from what virtio_save() wrote; the queues' sizes and places are the
+ * transport's to fill in. It is quiet until virtio_resume(). Fails INVALID.
+ */
+[[nodiscard]] int virtio_restore(struct virtio_device *d, uint64_t features, struct str state,
+				 struct err *e);
+/* Its rings count as changed by the device, in memory that keeps account of that. */
+void virtio_mark_rings(const struct virtio_device *d);
+
 /* For devices. Configuration of `size` bytes read at `at`; zeros past its end. */
 void virtio_config_copy(const void *config, size_t size, uint32_t at, void *to, uint32_t n);
+/* For a device whose queues and features are all there is to know of it. */
+[[nodiscard]] int virtio_save_nothing(const struct virtio_device *d, struct buf *to,
+				      struct err *e);
+/* What a restore() says of a state that is none. */
+int virtio_bad_state(const struct virtio_device *d, struct err *e);
 /* For a device without configuration, and for one whose configuration is only read. */
 void virtio_config_none(const struct virtio_device *d, uint32_t at, void *to, uint32_t n);
 void virtio_config_ignore(struct virtio_device *d, uint32_t at, const void *from, uint32_t n);

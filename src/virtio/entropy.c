@@ -70,6 +70,12 @@ static int entropy_activate(struct virtio_device *d, uint64_t features, struct e
 	return 0;
 }
 
+static int entropy_restore(struct virtio_device *d, uint64_t features, struct str state,
+			   struct err *e)
+{
+	return state.n ? virtio_bad_state(d, e) : entropy_activate(d, features, e);
+}
+
 static void entropy_reset(struct virtio_device *d)
 {
 	(void) d; /* no request outlives its callback */
@@ -91,6 +97,8 @@ static const struct virtio_ops entropy_ops = {
 	.kick = entropy_kick,
 	.reset = entropy_reset,
 	.free = entropy_free,
+	.save = virtio_save_nothing,
+	.restore = entropy_restore,
 };
 
 struct virtio_device *entropy_new(struct loop *loop, const struct guest_memory *memory,

@@ -8,6 +8,19 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+void guest_memory_mark(const struct guest_memory *m, uint64_t gpa, uint64_t n)
+{
+	if (!m->changed || n == 0)
+		return;
+	for (uint64_t page = gpa / GUEST_PAGE; page <= (gpa + n - 1) / GUEST_PAGE; page++) {
+		uint8_t *byte = &m->changed[page / 8], bit = (uint8_t) (1u << page % 8);
+
+		/* Mostly it is set already: no other processor's line is taken for that. */
+		if (!(__atomic_load_n(byte, __ATOMIC_RELAXED) & bit))
+			(void) __atomic_fetch_or(byte, bit, __ATOMIC_RELAXED);
+	}
+}
+
 const struct guest_region *guest_memory_region(const struct guest_memory *m, uint64_t gpa)
 {
 	for (size_t i = 0; i < m->regions_n; i++)
@@ -71,6 +84,7 @@ int guest_memory_write(const struct guest_memory *m, uint64_t gpa, const void *f
 		size_t there = n - done;
 		void *p = guest_memory_span(m, gpa + done, &there);
 
+		guest_memory_mark(m, gpa + done, there);
 		memcpy(p, (const uint8_t *) from + done, there);
 		done += there;
 	}
@@ -91,6 +105,7 @@ int guest_memory_release(const struct guest_memory *m, void *p, size_t n)
 
 		if (from < base || to - base > r->size)
 			continue;
+		guest_memory_mark(m, r->gpa + (from - base), to - from);
 		/* A page of a file stays where it is, however few map it, until the file lets go.
 		 */
 		if (r->fd >= 0)

@@ -25,7 +25,18 @@ struct guest_memory {
 	/* By gpa, not overlapping, none past 2^64: who fills this checks it. */
 	struct guest_region regions[GUEST_REGIONS_MAX];
 	size_t regions_n;
+	/*
+	 * Which pages this process has changed, or is about to: a bit per GUEST_PAGE from address 0
+	 * on, the first in the lowest bit of the first byte (so vhost-user has it too). Set by any
+	 * thread. Borrowed; covers all regions; NULL: nobody wants to know.
+	 */
+	uint8_t *changed;
 };
+
+#define GUEST_PAGE UINT64_C(4096)
+
+/* The pages of [gpa, gpa + n) are changed; it is within a region. */
+void guest_memory_mark(const struct guest_memory *m, uint64_t gpa, uint64_t n);
 
 /* The region that holds gpa, or NULL. */
 const struct guest_region *guest_memory_region(const struct guest_memory *m, uint64_t gpa);
@@ -40,6 +51,7 @@ void *guest_memory_at(const struct guest_memory *m, uint64_t gpa, size_t n);
 
 /*
  * Give the host back what lies in [p, p + n) of a region's mapping, whole pages only: it reads as
- * zeros from then on. 0, or -errno with nothing changed.
+ * zeros from then on, or as a private mapping of a file does where nothing was written. 0, or
+ * -errno with nothing changed.
  */
 [[nodiscard]] int guest_memory_release(const struct guest_memory *m, void *p, size_t n);

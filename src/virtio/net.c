@@ -491,6 +491,22 @@ static void net_limit(struct virtio_device *d, struct rate_limit read, struct ra
 	net_kick(d, TRANSMIT);
 }
 
+/* A frame that is on its way to the guest is lost, as on any wire. */
+static int net_pause(struct virtio_device *d, struct err *)
+{
+	struct net *n = net_of(d);
+
+	if (n->room.waiting)
+		n->d.stats.errors++;
+	leave_room(n);
+	return 0;
+}
+
+static int net_restore(struct virtio_device *d, uint64_t features, struct str state, struct err *e)
+{
+	return state.n ? virtio_bad_state(d, e) : net_activate(d, features, e);
+}
+
 static void net_reset(struct virtio_device *d)
 {
 	struct net *n = net_of(d);
@@ -522,6 +538,9 @@ static const struct virtio_ops net_ops = {
 	.limit = net_limit,
 	.reset = net_reset,
 	.free = net_free,
+	.pause = net_pause,
+	.save = virtio_save_nothing,
+	.restore = net_restore,
 };
 
 struct virtio_device *net_new(struct loop *loop, const struct guest_memory *memory,

@@ -69,6 +69,11 @@ void queue_resume(struct queue *q, uint16_t next_avail)
 	q->signalled = q->next_used;
 }
 
+void queue_mark_used(const struct queue *q)
+{
+	guest_memory_mark(q->memory, q->used, 6 + 8 * (uint64_t) q->size);
+}
+
 void queue_reset(struct queue *q)
 {
 	*q = (struct queue){ .memory = q->memory };
@@ -104,6 +109,7 @@ static bool add_buffer(const struct queue *q, struct chain *c, const struct queu
 			return false;
 		c->parts[parts] = (struct iovec){ p, n };
 		if (in) {
+			guest_memory_mark(q->memory, gpa, n);
 			c->in_n++;
 			c->in_bytes += n;
 		} else {
@@ -254,6 +260,22 @@ bool queue_enable_kicks(struct queue *q)
 		__atomic_store_n(&q->used_ring[RING_FLAGS], 0, __ATOMIC_RELAXED);
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	return avail_idx(q) != q->next_avail;
+}
+
+uint16_t queue_waiting(const struct queue *q)
+{
+	return q->descs ? (uint16_t) (avail_idx(q) - q->next_avail) : 0;
+}
+
+void queue_await_kick(struct queue *q)
+{
+	if (!q->descs || q->broken)
+		return;
+	if (q->event_idx)
+		__atomic_store_n(avail_event(q), avail_idx(q), __ATOMIC_RELAXED);
+	else
+		__atomic_store_n(&q->used_ring[RING_FLAGS], 0, __ATOMIC_RELAXED);
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 }
 
 void queue_disable_kicks(struct queue *q)

@@ -64,6 +64,8 @@ struct chain {
 /* Go on in a started queue where another device has left it (vhost-user's base). */
 void queue_resume(struct queue *q, uint16_t next_avail);
 void queue_reset(struct queue *q); /* all zero but `memory` */
+/* The ring that the device writes counts as changed (guest_memory_mark()); the queue is started. */
+void queue_mark_used(const struct queue *q);
 
 /* The next chain. 1; 0: none; -EPROTO: the queue is broken now. */
 [[nodiscard]] int queue_pop(struct queue *q, struct chain *c);
@@ -78,6 +80,10 @@ void queue_publish(struct queue *q);
 bool queue_wants_interrupt(struct queue *q);
 /* Ask for kicks, or not. After asking, look once more: true: something came in between. */
 bool queue_enable_kicks(struct queue *q);
+/* The same, but what is there already is known: only what comes later is asked for. */
+void queue_await_kick(struct queue *q);
+/* How many chains wait, as the driver says. */
+uint16_t queue_waiting(const struct queue *q);
 void queue_disable_kicks(struct queue *q);
 
 /* Bytes between a chain's parts and memory of ours, from byte `at` of that side on: how many. */

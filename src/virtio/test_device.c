@@ -48,6 +48,18 @@ static void sink_reset(struct virtio_device *d)
 	LOOP_OWNER(d, struct sink, d)->resets++;
 }
 
+static int sink_save(const struct virtio_device *d, struct buf *to, struct err *)
+{
+	buf_adds(to, VIRTIO_OWNER_CONST(d, struct sink)->stuck ? "stuck" : "");
+	return 0;
+}
+
+static int sink_restore(struct virtio_device *d, uint64_t features, struct str state, struct err *e)
+{
+	LOOP_OWNER(d, struct sink, d)->stuck = str_is(state, "stuck");
+	return sink_activate(d, features, e);
+}
+
 static const struct virtio_ops sink_ops = {
 	.id = VIRTIO_ID_IS_ENTROPY,
 	.name = "sink",
@@ -55,6 +67,8 @@ static const struct virtio_ops sink_ops = {
 	.activate = sink_activate,
 	.kick = sink_kick,
 	.reset = sink_reset,
+	.save = sink_save,
+	.restore = sink_restore,
 };
 
 static void start(uint16_t size, uint64_t features)
@@ -155,6 +169,65 @@ static void test_activate(void)
 	CHECK(!sink.d.queues[0].event_idx && !sink.d.queues[0].indirect);
 }
 
+static void test_move(void)
+{
+	static struct sink other, unsaved;
+	static const struct virtio_ops no_save = { .name = "unsaved" };
+	auto_buf struct buf state = BUF_INIT(100);
+	struct err e = {};
+	uint16_t head;
+	uint32_t len;
+
+	start(64, VIRTIO_RING_EVENT_IDX);
+	virtio_init(&other.d, &sink_ops, &loop, &guest.memory, 2, 512);
+	offer(0, 50);
+	sink.d.ops->kick(&sink.d, 0);
+	offer(0, 5); /* nobody has kicked */
+	offer(1, 1);
+	guest_offer(&queues[1], 64);
+	sink.d.ops->kick(&sink.d, 1);
+	sink.stuck = true;
+	CHECK(guest_move(&sink.d, &other.d, 1 | VIRTIO_RING_EVENT_IDX, 100, &e) == 0);
+	CHECK(other.d.active && !sink.d.active && other.stuck && other.d.queues[1].broken);
+	virtio_resume(&other.d);
+	CHECK(other.served == 0);
+	other.stuck = false;
+	virtio_resume(&other.d);
+	CHECK(other.served == 5 && other.d.queues[0].next_used == 55);
+	for (unsigned i = 0; i < 55; i++)
+		CHECK(guest_reap(&queues[0], &head, &len) == 1);
+	CHECK(guest_reap(&queues[0], &head, &len) == 0);
+	for (size_t n = 0; n < 10; n++) /* of two queues and a length */
+		CHECK(guest_move(&other.d, &other.d, 1, n, &e) < 0 || n == 10);
+	virtio_reset(&other.d);
+	CHECK(virtio_save(&other.d, &state, &e) == 0 && state.n == 0);
+	virtio_resume(&other.d);
+
+	virtio_init(&unsaved.d, &no_save, &loop, &guest.memory, 1, 512);
+	CHECK(virtio_save(&unsaved.d, &state, &e) < 0 && e.kind == ERR_UNSUPPORTED);
+	CHECK(strstr(e.msg, "'unsaved'"));
+}
+
+static void test_changed(void)
+{
+	static uint8_t changed[(GUEST_BASE + GUEST_SIZE) / GUEST_PAGE / 8];
+	const unsigned rings = GUEST_BASE / GUEST_PAGE / 8, data = rings + GUEST_RINGS / 32768;
+
+	guest.memory.changed = changed;
+	start(64, 0);
+	(void) guest_request(&queues[0], guest_gpa(&guest, 0), 4096, guest_gpa(&guest, 8191), 2);
+	sink.d.ops->kick(&sink.d, 0);
+	CHECK(changed[data] == 6 && changed[rings] == 0); /* of what it reads: nothing */
+	virtio_mark_rings(&sink.d);
+	CHECK(changed[rings] == 1);
+	CHECK(guest_memory_write(&guest.memory, guest_gpa(&guest, 16384), "x", 1) == 0);
+	CHECK(changed[data] == 0x16);
+	CHECK(guest_memory_release(&guest.memory, guest_at(&guest, guest_gpa(&guest, 28000)),
+				   16384) == 0);
+	CHECK(changed[data] == 0x96 && changed[data + 1] == 3);
+	guest.memory.changed = NULL;
+}
+
 static void test_config(void)
 {
 	static const uint8_t config[6] = { 1, 2, 3, 4, 5, 6 };
@@ -179,6 +252,8 @@ int main(void)
 	test_broken();
 	test_activate();
 	test_config();
+	test_move();
+	test_changed();
 	virtio_reset(&sink.d);
 	guest_fini(&guest);
 	loop_fini(&loop);

@@ -175,3 +175,31 @@ static inline void guest_drive(struct guest *g, struct virtio_device *d, uint64_
 		abort();
 	}
 }
+
+/*
+ * `to` goes on where `from`, which may be the same, was saved: as virtio_restore(), which gets the
+ * first n bytes of the state. `from` is reset.
+ */
+static inline int guest_move(struct virtio_device *from, struct virtio_device *to,
+			     uint64_t features, size_t n, struct err *e)
+{
+	auto_buf struct buf state = BUF_INIT(1 << 20);
+	struct queue places[VIRTIO_QUEUES_MAX];
+
+	if (virtio_pause(from, e) < 0 || virtio_save(from, &state, e) < 0 || !buf_ok(&state))
+		abort();
+	memcpy(places, from->queues, sizeof(places));
+	virtio_reset(from);
+	for (unsigned i = 0; i < to->queues_n; i++) {
+		to->queues[i].size = places[i].size;
+		to->queues[i].desc = places[i].desc;
+		to->queues[i].avail = places[i].avail;
+		to->queues[i].used = places[i].used;
+		to->queues[i].enabled = places[i].enabled;
+	}
+	to->transport = from->transport;
+	to->interrupt = guest_interrupt;
+	to->config_changed = guest_config_changed;
+	to->needs_reset = guest_needs_reset;
+	return virtio_restore(to, features, (struct str){ state.p, n < state.n ? n : state.n }, e);
+}

@@ -21,7 +21,7 @@
 #define FORWARD	    1025
 #define TRANSMIT_AT (ENTRIES * BUFFER)
 
-enum { RECEIVE, TRANSMIT };
+enum { RECEIVE, TRANSMIT, EVENTS };
 
 static struct guest guest;
 static struct guest_queue queues[VIRTIO_QUEUES_MAX];
@@ -476,6 +476,43 @@ static struct virtio_device *make(void)
 	return vsock_new(&loop, &guest.memory, CID, listener, &f, 1, &e);
 }
 
+/* What was restored has no connections: the guest hears of that before of anything else. */
+static void test_restored(void)
+{
+	struct virtio_device *from = device;
+	uint64_t event = guest_gpa(&guest, 0x200000);
+	struct err e;
+	uint16_t head;
+	uint32_t len, id = 1;
+	int fd;
+
+	(void) close(forward);
+	device = make();
+	if (!device)
+		abort();
+	(void) guest_request(&queues[EVENTS], 0, 0, event, 4);
+	(void) guest_request(&queues[EVENTS], 0, 0, event, 4);
+	memcpy(guest_at(&guest, event), &id, sizeof(id));
+	CHECK(guest_move(from, device, VIRTIO_RING_FEATURES, SIZE_MAX, &e) == 0);
+	from->ops->free(from);
+	for (unsigned i = 0; i < 3; i++)
+		queues[i].queue = &device->queues[i];
+	virtio_resume(device);
+	CHECK(guest.interrupts[EVENTS] == 1 && guest_reap(&queues[EVENTS], &head, &len) && len == 4);
+	memcpy(&id, guest_at(&guest, event), sizeof(id));
+	CHECK(id == VIRTIO_VSOCK_EVENT_TRANSPORT_RESET);
+	fd = client("CONNECT 52\n");
+	packet(VIRTIO_VSOCK_OP_RW, FORWARD, 77); /* of a connection that was */
+	CHECK(receive(NULL).op == VIRTIO_VSOCK_OP_INVALID);
+	(void) guest_request(&queues[EVENTS], 0, 0, event, 4); /* it is done with it */
+	device->ops->kick(device, EVENTS);
+	CHECK(receives(VIRTIO_VSOCK_OP_RST, FORWARD, 77));
+	CHECK(receive(NULL).op == VIRTIO_VSOCK_OP_REQUEST);
+	CHECK(!guest_reap(&queues[EVENTS], &head, &len)); /* once */
+	(void) close(fd);
+	turn();
+}
+
 int main(void)
 {
 	struct rlimit files = { 4096, 4096 };
@@ -501,6 +538,7 @@ int main(void)
 	test_credit_of_host();
 	test_no_buffers();
 	test_limit();
+	test_restored();
 	CHECK(guest.resets_needed == 0);
 	loop_timer_cancel(&wake);
 	device->ops->free(device);

@@ -58,6 +58,12 @@ struct vsock {
 	size_t forwards_n;
 	struct reset resets[RESETS_MAX];
 	unsigned resets_at, resets_n;
+	/*
+	 * After a restore the driver has to be told that its connections are gone, and what it hears
+	 * before it has given that event's buffer back would be taken for one of them.
+	 */
+	bool gone_due, mute;
+	uint16_t events_left; /* buffers for events, without that one */
 	struct iovec parts[CHAIN_PARTS_MAX];
 };
 
@@ -272,7 +278,7 @@ static bool one_received(struct virtio_device *d, unsigned queue, struct chain *
 
 static void serve_receive(struct vsock *v)
 {
-	if (v->base.active && (v->flows.due || v->resets_n))
+	if (v->base.active && !v->mute && (v->flows.due || v->resets_n))
 		virtio_serve(&v->base, RECEIVE, one_received);
 }
 
@@ -643,6 +649,36 @@ static bool one_sent(struct virtio_device *d, unsigned queue, struct chain *c)
 	return true;
 }
 
+/* --- events --- */
+
+static void send_gone(struct vsock *v)
+{
+	const struct virtio_vsock_event gone = { .id = VIRTIO_VSOCK_EVENT_TRANSPORT_RESET };
+	struct queue *q = &v->base.queues[EVENTS];
+	struct chain *c = &v->base.chain;
+
+	if (!virtio_pop(&v->base, EVENTS, c))
+		return; /* once there is a buffer */
+	if (chain_write(c, 0, &gone, sizeof(gone)) != sizeof(gone)) {
+		virtio_broken(&v->base, EVENTS, "a buffer for an event has no room");
+		return;
+	}
+	v->gone_due = false;
+	v->mute = true;
+	v->events_left = queue_waiting(q);
+	queue_await_kick(q);
+	queue_push(q, c->head, sizeof(gone));
+	virtio_signal(&v->base, EVENTS);
+}
+
+static void serve_events(struct vsock *v)
+{
+	if (v->mute && queue_waiting(&v->base.queues[EVENTS]) != v->events_left)
+		v->mute = false;
+	if (v->gone_due)
+		send_gone(v);
+}
+
 /* --- the device --- */
 
 static uint64_t features(const struct virtio_device *d)
@@ -676,8 +712,23 @@ static void kick(struct virtio_device *d, unsigned queue)
 
 	if (queue == TRANSMIT)
 		virtio_serve(d, TRANSMIT, one_sent);
-	if (queue == TRANSMIT || queue == RECEIVE)
-		serve_receive(v);
+	else if (queue == EVENTS)
+		serve_events(v);
+	serve_receive(v);
+}
+
+/* Its connections end with this process's sockets: nothing of them is kept. */
+static int restore(struct virtio_device *d, uint64_t taken, struct str state, struct err *e)
+{
+	vsock_of(d)->gone_due = true;
+	return state.n ? virtio_bad_state(d, e) : activate(d, taken, e);
+}
+
+static void resume(struct virtio_device *d)
+{
+	/* The event first: what else the guest is told waits for it. */
+	kick(d, EVENTS);
+	kick(d, TRANSMIT);
 }
 
 static void reset(struct virtio_device *d)
@@ -688,6 +739,7 @@ static void reset(struct virtio_device *d)
 		if (v->flows.all[i].state != VSOCK_FREE)
 			vsock_flow_free(&v->flows.all[i]);
 	v->resets_n = 0;
+	v->gone_due = v->mute = false;
 }
 
 static void vsock_free(struct virtio_device *d)
@@ -714,6 +766,9 @@ static const struct virtio_ops ops = {
 	.kick = kick,
 	.reset = reset,
 	.free = vsock_free,
+	.save = virtio_save_nothing,
+	.restore = restore,
+	.resume = resume,
 };
 
 static int unblock(int fd)

@@ -135,6 +135,7 @@ static inline void driver_step(struct driver *v)
 {
 	uint8_t op = driver_u8(v);
 	const uint8_t *p;
+	struct err e;
 	uint16_t at;
 	size_t n;
 
@@ -166,6 +167,12 @@ static inline void driver_step(struct driver *v)
 			struct rate_limit write = { driver_u8(v) * 1024u, driver_u8(v) };
 
 			v->device->ops->limit(v->device, read, write);
+			break;
+		}
+		/* With the next: a snapshot that is gone on from at once. */
+		if (op & 0x40 && v->device->ops->save && v->device->active &&
+		    guest_move(v->device, v->device, v->features, SIZE_MAX, &e) == 0) {
+			virtio_resume(v->device);
 			break;
 		}
 		virtio_reset(v->device);
