@@ -11,6 +11,7 @@
  *	connection.c  requests and their answers
  *	workload.c    containers; root.c: their root file systems made here
  *	session.c     a process and its streams, on one connection
+ *	hold.c        all of it held still for a snapshot, and taken up again from one
  *	look.c        what runs, and what it takes
  *
  *	            CREATE            START            its end         DELETE, or hung up
@@ -47,6 +48,7 @@ struct agent {
 	size_t connections_n;
 	struct session *sessions;
 	struct workload *workloads;
+	struct connection *holder; /* HOLD's; NULL: none, or the machine was restored */
 };
 
 /* ---- connection.c ------------------------------------------------------------------------ */
@@ -57,6 +59,7 @@ void connection_send(struct connection *c, const struct agent_msg *m);
 void connection_finish(struct connection *c, const struct agent_msg *last);
 /* Bytes the peer has not taken; as many as can be when it has gone. */
 size_t connection_waiting(const struct connection *c);
+void connection_held(struct connection *c); /* HOLD's: all is still */
 
 /* ---- workload.c -------------------------------------------------------------------------- */
 struct workload {
@@ -69,6 +72,7 @@ struct workload {
 	size_t net_sysctls_n;
 	struct instance *in; /* owned; NULL once it has ended */
 	bool ended, oom;
+	bool held; /* paused by hold_begin() */
 	int code;
 };
 struct workload *workload_find(struct agent *a, const char *id, struct err *e); /* NOT_FOUND */
@@ -85,6 +89,9 @@ struct workload *workload_find(struct agent *a, const char *id, struct err *e); 
 [[nodiscard]] int workload_update(struct workload *w, const char *resources, struct err *e);
 void workload_ended(struct workload *w, int code); /* its init was reaped */
 void workload_remove(struct workload *w);	   /* kill what runs of it */
+/* Another id, if it is not ""; and another name of its host. */
+[[nodiscard]] int workload_rename(struct workload *w, const char *id, const char *hostname,
+				  struct err *e);
 /* ---- session.c --------------------------------------------------------------------------- */
 struct stream {
 	struct loop_source ls;
@@ -100,10 +107,12 @@ struct stream {
 struct session {
 	struct agent *agent;
 	struct session *next;
-	struct connection *connection;
+	struct connection *connection; /* NULL: lost while it is held */
 	struct workload *workload; /* NULL: it was removed */
 	bool is_init;
 	bool tty, ended;
+	bool held;  /* sends no DATA and does not end, and needs no connection */
+	bool quiet; /* held: nothing comes from the host any more */
 	pid_t pid;
 	int pidfd; /* owned; of an exec's process */
 	struct agent_exited how;
@@ -123,3 +132,16 @@ void session_resume(struct session *s); /* the connection takes more again */
 bool session_child_ended(struct agent *a, pid_t pid, int code);
 void session_forget_workload(struct workload *w);
 void session_free(struct session *s); /* the host hung up: what runs is killed */
+/* The session goes on, with another host at its other end: c, which begins with the answer. */
+void session_attach(struct session *s, struct connection *c, const struct agent_attach *m);
+void session_check_done(struct session *s); /* EXITED, if that is due */
+
+/* ---- hold.c ------------------------------------------------------------------------------ */
+/* CONFLICT: it is held already, or something has not started yet. Undone on failure. */
+[[nodiscard]] int hold_begin(struct agent *a, struct connection *holder, struct err *e);
+void hold_quiet(struct session *s); /* HELD came, or its connection went */
+/* All goes on, but sessions without a connection, which end. Nothing if nothing is held. */
+void hold_end(struct agent *a);
+/* The session of ATTACH, made ready for session_attach(). */
+[[nodiscard]] int hold_attach(struct agent *a, const struct agent_attach *m,
+			      struct session **ret_s, struct err *e);

@@ -23,6 +23,7 @@
 #define ANSWER_WITHIN	(60 * NSEC_PER_SEC) /* it takes an answer */
 #define ACCEPT_AGAIN	(50 * NSEC_PER_MSEC)
 #define OFF_WITHIN	(2 * NSEC_PER_SEC) /* the same, of the last */
+#define HOLD_WITHIN	(10 * NSEC_PER_SEC) /* each session's host stops sending */
 #define ARENA_MAX	(64u << 20)	   /* of one message's lists */
 #define PROCESSES_MAX	4000
 
@@ -30,6 +31,8 @@ enum phase {
 	PHASE_REQUEST, /* its first frame is to come */
 	PHASE_CREATED, /* START may come, and what belongs to a session */
 	PHASE_SESSION,
+	PHASE_HOLDING, /* HOLD, to be answered when all is still */
+	PHASE_HELD,    /* RELEASE may come */
 	PHASE_CLOSING, /* all is said, not all is sent, or the host has not hung up yet */
 };
 
@@ -63,8 +66,16 @@ static void connection_free(struct connection *c)
 	c->agent->connections_n--;
 	loop_timer_cancel(&c->timer);
 	loop_remove(&c->ls);
-	if (c->session)
+	if (c->session && c->session->held) {
+		c->session->connection = NULL;
+		hold_quiet(TAKE(c->session));
+	} else if (c->session) {
 		session_free(TAKE(c->session));
+	}
+	if (c->agent->holder == c && c->link.reset && c->phase == PHASE_HELD)
+		c->agent->holder = NULL; /* this is the snapshot, restored: ATTACH comes */
+	else if (c->agent->holder == c)
+		hold_end(c->agent);
 	agent_link_fini(&c->link);
 	free(c);
 	if (last)
@@ -120,7 +131,7 @@ static void watch(struct connection *c)
 
 void connection_send(struct connection *c, const struct agent_msg *m)
 {
-	if (c->broken)
+	if (!c || c->broken)
 		return;
 	if (agent_link_put(&c->link, m) < 0)
 		break_off(c);
@@ -130,7 +141,7 @@ void connection_send(struct connection *c, const struct agent_msg *m)
 
 size_t connection_waiting(const struct connection *c)
 {
-	return c->broken ? SIZE_MAX : agent_link_waiting(&c->link);
+	return !c || c->broken ? SIZE_MAX : agent_link_waiting(&c->link);
 }
 
 void connection_finish(struct connection *c, const struct agent_msg *last)
@@ -246,6 +257,62 @@ static void on_exec(struct connection *c, const struct agent_msg *m, struct aren
 	c->phase = PHASE_SESSION;
 	send_started(c, AGENT_STARTED);
 }
+
+/* ---- around a snapshot ------------------------------------------------------------------- */
+
+static void hold_overdue(struct loop_timer *t)
+{
+	struct connection *c = LOOP_OWNER(t, struct connection, timer);
+	struct err e = {};
+
+	(void) err_set(&e, ERR_TIMEOUT, ETIMEDOUT,
+		       "a host of one of the machine's processes does not hold still");
+	hold_end(c->agent);
+	finish_error(c, &e);
+}
+
+static void on_hold(struct connection *c, const struct agent_msg *, struct arena *)
+{
+	struct err e = {};
+
+	c->phase = PHASE_HOLDING;
+	loop_timer_set(&c->agent->loop, &c->timer, clock_deadline(HOLD_WITHIN), hold_overdue);
+	if (hold_begin(c->agent, c, &e) < 0)
+		finish_error(c, &e);
+}
+
+void connection_held(struct connection *c)
+{
+	struct agent_msg m = agent_msg_of(AGENT_OK);
+
+	loop_timer_cancel(&c->timer);
+	c->phase = PHASE_HELD;
+	connection_send(c, &m);
+}
+
+static void on_release(struct connection *c)
+{
+	struct err none = {};
+
+	hold_end(c->agent);
+	finish_result(c, 0, &none);
+}
+
+static void on_attach(struct connection *c, const struct agent_msg *m, struct arena *)
+{
+	struct err e = {};
+	struct session *s;
+
+	if (hold_attach(c->agent, &m->attach, &s, &e) < 0) {
+		finish_error(c, &e);
+		return;
+	}
+	c->session = s;
+	c->phase = PHASE_SESSION;
+	session_attach(s, c, &m->attach);
+}
+
+/* ---- more requests ----------------------------------------------------------------------- */
 
 static void on_signal(struct connection *c, const struct agent_msg *m, struct arena *)
 {
@@ -393,6 +460,7 @@ static const request_fn requests[AGENT_TYPES_N] = {
 	[AGENT_USAGE] = on_usage,   [AGENT_PROCESSES] = on_processes,
 	[AGENT_DELETE] = on_delete, [AGENT_MACHINE_USAGE] = on_machine_usage,
 	[AGENT_RESEED] = on_reseed, [AGENT_POWER_OFF] = on_power_off,
+	[AGENT_HOLD] = on_hold,	    [AGENT_ATTACH] = on_attach,
 };
 
 /* ---- what comes -------------------------------------------------------------------------- */
@@ -412,6 +480,15 @@ static void serve(struct connection *c, const struct agent_msg *m, struct arena 
 		if (m->type == AGENT_START)
 			on_start(c);
 		else if (session_take(c->session, m) < 0)
+			break_off(c);
+		return;
+	case PHASE_HOLDING:
+		break_off(c);
+		return;
+	case PHASE_HELD:
+		if (m->type == AGENT_RELEASE)
+			on_release(c);
+		else
 			break_off(c);
 		return;
 	case PHASE_CLOSING:

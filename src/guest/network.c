@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <net/if.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/auto.h"
@@ -12,6 +13,35 @@
 #include "base/num.h"
 #include "proto/interface.h"
 #include "sys/netlink.h"
+
+#define ADDRESSES_MAX 64
+
+/* What it was in the snapshot is another machine's now: its addresses, routes, its own address. */
+static int become(int sock, const struct agent_interface *m, struct err *e)
+{
+	auto_free struct netlink_address *v = calloc(ADDRESSES_MAX, sizeof(*v));
+	struct netlink_link link;
+	uint8_t was[6], mac[6];
+	size_t n = 0;
+	int r;
+
+	if (!v)
+		return err_set(e, ERR_EXHAUSTED, ENOMEM, "out of memory");
+	if (num_parse_mac(str_of(m->was), was) < 0 || num_parse_mac(str_of(m->mac), mac) < 0)
+		return err_set(e, ERR_INVALID, EINVAL, "'%.60s' is no hardware address", m->was);
+	r = netlink_link_find(sock, was, &link);
+	if (r == -ENODEV)
+		return err_set(e, ERR_NOT_FOUND, ENODEV, "no interface has the address %s", m->was);
+	r = r < 0 ? r : netlink_link_down(sock, link.index);
+	r = r < 0 ? r : netlink_addresses(sock, link.index, v, ADDRESSES_MAX, &n);
+	for (size_t i = 0; r == 0 && i < n; i++) {
+		r = netlink_address_remove(sock, link.index, &v[i]);
+		if (r == -EADDRNOTAVAIL) /* went with another */
+			r = 0;
+	}
+	r = r < 0 ? r : netlink_link_mac(sock, link.index, mac);
+	return r < 0 ? err_sys(e, -r, "interface %s", m->was) : 0;
+}
 
 /* One may have the name that another shall have. */
 static int make_way(int sock, const struct agent_interface *m, struct err *e)
@@ -61,6 +91,11 @@ int network_setup(const struct agent_setup *m, struct err *e)
 	r = r < 0 ? r : netlink_link_up(sock, lo.index);
 	if (r < 0)
 		return err_sys(e, -r, "the loopback interface");
+	for (size_t i = 0; i < m->interfaces.n; i++) {
+		r = *m->interfaces.v[i].was ? become(sock, &m->interfaces.v[i], e) : 0;
+		if (r < 0)
+			return r;
+	}
 	for (size_t i = 0; i < m->interfaces.n; i++) {
 		r = make_way(sock, &m->interfaces.v[i], e);
 		if (r < 0)

@@ -143,6 +143,8 @@ static void done(struct loop_timer *t)
 	struct session *s = LOOP_OWNER(t, struct session, done_timer);
 	struct agent_msg m = agent_msg_of(AGENT_EXITED);
 
+	if (s->held)
+		return;
 	m.exited = s->how;
 	connection_finish(s->connection, &m);
 }
@@ -152,7 +154,7 @@ static bool output_open(const struct session *s)
 	return s->streams[AGENT_STDOUT].fd >= 0 || s->streams[AGENT_STDERR].fd >= 0;
 }
 
-static void check_done(struct session *s)
+void session_check_done(struct session *s)
 {
 	/* From the loop, never from within: it may be the session's end. */
 	if (s->ended && !output_open(s))
@@ -169,7 +171,7 @@ static void end_output(struct stream *st)
 		m.stream = st->number;
 		connection_send(st->session->connection, &m);
 	}
-	check_done(st->session);
+	session_check_done(st->session);
 }
 
 /* One piece of it to the host, no more than there is credit for. False: nothing is there now. */
@@ -195,7 +197,7 @@ static bool pass_on(struct stream *st)
 
 static bool may_read(const struct stream *st)
 {
-	return st->fd >= 0 && st->credit > 0 &&
+	return st->fd >= 0 && st->credit > 0 && !st->session->held &&
 	       connection_waiting(st->session->connection) < BACKLOG_MAX;
 }
 
@@ -413,6 +415,10 @@ int session_take(struct session *s, const struct agent_msg *m)
 		return more_window(s, m);
 	if (m->type == AGENT_SIGNAL)
 		return signal_it(s, m);
+	if (m->type == AGENT_HELD && s->held && !s->quiet) {
+		hold_quiet(s);
+		return 0;
+	}
 	if (m->type == AGENT_RESIZE) {
 		if (s->tty && in->fd >= 0)
 			(void) pty_resize(in->fd, (unsigned) m->resize.rows,
@@ -527,6 +533,32 @@ int session_exec(struct agent *a, struct connection *c, const struct agent_exec 
 	return 0;
 }
 
+void session_attach(struct session *s, struct connection *c, const struct agent_attach *m)
+{
+	struct agent_msg answer = agent_msg_of(AGENT_ATTACHED), eof = agent_msg_of(AGENT_EOF);
+	struct stream *in = &s->streams[AGENT_STDIN];
+
+	s->connection = c;
+	if (s->tty && in->fd >= 0 && m->rows)
+		(void) pty_resize(in->fd, (unsigned) m->rows, (unsigned) m->cols);
+	in->credit = AGENT_WINDOW - in->held.n;
+	answer.attached = (struct agent_attached){ .pid = (uint64_t) s->pid,
+						   .stdin_credit = in->credit,
+						   .stdin_open = in->fd >= 0 && !in->ends };
+	connection_send(c, &answer);
+	for (int i = AGENT_STDOUT; i < AGENT_STREAMS; i++) {
+		struct stream *st = &s->streams[i];
+
+		st->credit = AGENT_WINDOW;
+		st->told = st->fd < 0;
+		eof.stream = st->number;
+		if (st->told)
+			connection_send(c, &eof);
+	}
+	session_resume(s);
+	session_check_done(s);
+}
+
 static void process_ended(struct session *s, int code, bool oom)
 {
 	s->ended = true;
@@ -535,7 +567,7 @@ static void process_ended(struct session *s, int code, bool oom)
 	for (int i = AGENT_STDOUT; i < AGENT_STREAMS; i++)
 		s->streams[i].left = FINISH_BYTES;
 	session_resume(s);
-	check_done(s);
+	session_check_done(s);
 }
 
 bool session_child_ended(struct agent *a, pid_t pid, int code)

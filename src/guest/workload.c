@@ -2,10 +2,12 @@
 /* Containers of the guest: see the diagram in agent.h. */
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/auto.h"
 #include "base/log.h"
@@ -170,6 +172,41 @@ static void forget(struct workload *w)
 	instance_free(w->in);
 	arena_fini(&w->arena);
 	free(w);
+}
+
+/* Of the namespace that its init is in: the caller is there meanwhile. */
+static int set_hostname(const struct workload *w, const char *hostname, struct err *e)
+{
+	auto_fd int own = open("/proc/self/ns/uts", O_RDONLY | O_CLOEXEC), theirs = FD_NONE;
+	char path[64];
+	int r = 0;
+
+	(void) snprintf(path, sizeof(path), "/proc/%d/ns/uts", (int) w->in->pid);
+	theirs = open(path, O_RDONLY | O_CLOEXEC);
+	if (own < 0 || theirs < 0 || setns(theirs, CLONE_NEWUTS) < 0)
+		return err_sys(e, errno, "enter the container's UTS namespace");
+	if (sethostname(hostname, strlen(hostname)) < 0)
+		r = err_sys(e, errno, "hostname '%.100s'", hostname);
+	if (setns(own, CLONE_NEWUTS) < 0)
+		r = err_sys(e, errno, "return to the own UTS namespace");
+	return r;
+}
+
+int workload_rename(struct workload *w, const char *id, const char *hostname, struct err *e)
+{
+	const struct spec_ns *uts = &w->spec->linux_.ns[SPEC_NS_UTS];
+	int r = 0;
+
+	if (*id && !streq(id, w->id) && !id_good(id))
+		return err_set(e, ERR_INVALID, EINVAL, "'%.128s' is no id of a container", id);
+	if (*id && !streq(id, w->id) && look_for(w->agent, id))
+		return err_set(e, ERR_CONFLICT, EEXIST, "there is a container '%s' already", id);
+	/* Without a namespace of its own it has the machine's name, which SETUP changes. */
+	if (*hostname && w->in && w->in->pid > 0 && uts->present && !uts->path)
+		r = set_hostname(w, hostname, e);
+	if (r == 0 && *id)
+		(void) snprintf(w->id, sizeof(w->id), "%s", id);
+	return r;
 }
 
 void workload_remove(struct workload *w)

@@ -38,6 +38,7 @@ static const struct field interface_fields[] = {
 	FIELD_NUMBER_MAX(agent_interface, mtu, UINT32_MAX),
 	FIELD_LIST_OF(agent_interface, addresses, &address_layout),
 	FIELD_LIST_OF(agent_interface, routes, &route_layout),
+	FIELD(agent_interface, was, FIELD_STRING),
 };
 static const struct field_layout interface_layout = FIELD_LAYOUT(agent_interface, interface_fields);
 static const struct field setup_fields[] = {
@@ -129,6 +130,18 @@ static const struct field exited_fields[] = {
 	FIELD_NUMBER_MAX(agent_exited, code, 255),
 	FIELD(agent_exited, oom, FIELD_BOOL),
 };
+static const struct field attach_fields[] = {
+	FIELD(agent_attach, id, FIELD_STRING),
+	FIELD(agent_attach, as, FIELD_STRING),
+	FIELD(agent_attach, hostname, FIELD_STRING),
+	FIELD_NUMBER_MAX(agent_attach, rows, TERMINAL_MAX),
+	FIELD_NUMBER_MAX(agent_attach, cols, TERMINAL_MAX),
+};
+static const struct field attached_fields[] = {
+	FIELD_NUMBER_MAX(agent_attached, pid, INT32_MAX),
+	FIELD_NUMBER_MAX(agent_attached, stdin_credit, AGENT_WINDOW),
+	FIELD(agent_attached, stdin_open, FIELD_BOOL),
+};
 
 static const struct field_layout none = {}, id_layout = FIELD_LAYOUT(agent_id, id_fields),
 				 started_layout = FIELD_LAYOUT(agent_started, started_fields),
@@ -145,7 +158,9 @@ static const struct field_layout none = {}, id_layout = FIELD_LAYOUT(agent_id, i
 				 machine_layout = FIELD_LAYOUT(agent_machine_usage,
 							       machine_usage_fields),
 				 resize_layout = FIELD_LAYOUT(agent_resize, resize_fields),
-				 exited_layout = FIELD_LAYOUT(agent_exited, exited_fields);
+				 exited_layout = FIELD_LAYOUT(agent_exited, exited_fields),
+				 attach_layout = FIELD_LAYOUT(agent_attach, attach_fields),
+				 attached_layout = FIELD_LAYOUT(agent_attached, attached_fields);
 
 /* NULL: DATA, EOF and WINDOW_MORE, which have no fields. */
 static const struct field_layout *const layouts[AGENT_TYPES_N] = {
@@ -175,6 +190,11 @@ static const struct field_layout *const layouts[AGENT_TYPES_N] = {
 	[AGENT_MACHINE_USAGE_IS] = &machine_layout,
 	[AGENT_RESIZE] = &resize_layout,
 	[AGENT_EXITED] = &exited_layout,
+	[AGENT_HOLD] = &none,
+	[AGENT_HELD] = &none,
+	[AGENT_RELEASE] = &none,
+	[AGENT_ATTACH] = &attach_layout,
+	[AGENT_ATTACHED] = &attached_layout,
 };
 
 static size_t payload_max(unsigned type)

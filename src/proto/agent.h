@@ -24,6 +24,25 @@
  * past it is an error, and the end of the connection. EOF from a stream's sender: nothing more
  * comes; from its receiver: nothing more is wanted (nobody reads, as EPIPE says).
  *
+ * HOLD is for a snapshot of the machine: its connection stays, and from OK on nothing of any
+ * container runs, no DATA is on its way in any session, and the loss of a connection ends no
+ * session. Each session is told to (HOLD), and answers HELD after its last DATA. RELEASE on that
+ * connection, or its end, undoes it all; sessions whose connection was lost meanwhile end then.
+ *
+ *	host:   HOLD				within each session, agent: HOLD, later RELEASE
+ *	agent:  OK | ERROR					    host:  HELD
+ *	host:   RELEASE
+ *	agent:  OK
+ *
+ * A machine that was restored from the snapshot has lost all connections, which it learns from the
+ * kernel as their failure, and not as their end. It says HELLO again, and stays held; ATTACH on a
+ * new connection takes over the session of a container's first process, kills the processes of
+ * its other sessions, and lets it go on. Windows are as the answer says: whole for what it writes.
+ *
+ *	host:   ATTACH{id, as, hostname}
+ *	agent:  ATTACHED{pid, stdin_open, stdin_credit} | ERROR
+ *	both:   as in a session after STARTED
+ *
  * The network of the machine is its containers': a network namespace in a config is left out.
  * SIGNAL within a session has no id and no answer.
  *
@@ -90,6 +109,12 @@ enum agent_type {
 	AGENT_WINDOW_MORE, /* window, of stream: so many bytes more may come */
 	AGENT_RESIZE,	   /* struct agent_resize */
 	AGENT_EXITED,	   /* struct agent_exited */
+	/* around a snapshot */
+	AGENT_HOLD,	/* a request, and within a session */
+	AGENT_HELD,	/* the answer within a session */
+	AGENT_RELEASE,	/* the end of both */
+	AGENT_ATTACH,	/* struct agent_attach; ATTACHED */
+	AGENT_ATTACHED, /* struct agent_attached */
 	AGENT_TYPES_N
 };
 
@@ -113,7 +138,7 @@ struct agent_route {
 	bool on_link;	/* the gateway is reached without a route to it */
 };
 struct agent_interface {
-	const char *mac;  /* which one: "02:00:00:00:00:01" */
+	const char *mac;  /* which one, or what it shall be: "02:00:00:00:00:01" */
 	const char *name; /* that it shall have; "": the kernel's */
 	uint64_t mtu;	  /* 0: as it is */
 	struct {
@@ -124,6 +149,9 @@ struct agent_interface {
 		struct agent_route *v;
 		size_t n;
 	} routes;
+	/* Which one it was in the snapshot, whose addresses and routes are not its any more; "":
+	 * it is new. */
+	const char *was;
 };
 
 /* May come again: what is absent stays as it is. */
@@ -178,12 +206,24 @@ struct agent_reseed {
 	uint64_t realtime_ns; /* 0: the clock is right */
 };
 
+struct agent_attach {
+	const char *id;	      /* that it had in the snapshot */
+	const char *as;	      /* that it has from now on; "": the same */
+	const char *hostname; /* "": as it was */
+	uint64_t rows, cols;  /* of its terminal; 0: as they were */
+};
+
 struct agent_error {
 	uint64_t kind, sys; /* enum err_kind, errno */
 	const char *message;
 };
 struct agent_started {
 	uint64_t pid; /* the guest's */
+};
+struct agent_attached {
+	uint64_t pid;	       /* the guest's */
+	uint64_t stdin_credit; /* bytes that may be sent */
+	bool stdin_open;
 };
 struct agent_state {
 	uint64_t state; /* enum engine_state */
@@ -239,6 +279,8 @@ struct agent_msg {
 		struct agent_machine_usage machine_usage;
 		struct agent_resize resize;
 		struct agent_exited exited;
+		struct agent_attach attach;
+		struct agent_attached attached;
 		struct str data;
 		uint32_t window;
 	};

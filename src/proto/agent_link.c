@@ -58,9 +58,11 @@ int agent_link_read(struct agent_link *l)
 		return 1;
 	}
 	r = n < 0 ? -errno : 0;
+	/* The latter is what vsock says after its transport was reset. */
+	l->reset = r == -ECONNRESET || r == -ENOTCONN;
 	if (!l->in.n)
 		release(&l->in);
-	return r == -ECONNRESET ? 0 : r;
+	return l->reset ? 0 : r;
 }
 
 int agent_link_next(struct agent_link *l, struct arena *a, struct agent_msg *ret_m)

@@ -21,6 +21,7 @@ struct agent_link {
 	int fd; /* owned */
 	struct buf in, out;
 	size_t used; /* bytes of `in` that agent_link_next() has given */
+	bool reset;  /* it was found broken: no word of the peer's ended it */
 };
 #define AGENT_LINK_INIT                                                                            \
 	((struct agent_link){ .fd = FD_NONE,                                                       \

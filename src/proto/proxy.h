@@ -11,6 +11,8 @@
  *
  *	engine: EXEC		proxy: CONSOLE? STARTED | FAILED
  *
+ *	engine: SPAWN* RESTORE	proxy: (OK | FAILED)*  CONSOLE? STARTED | FAILED
+ *
  * PROXY_GATE is a copy of the engine's end, so that another process may come back for START
  * (pidfd_getfd). After FAILED the proxy ends.
  */
@@ -52,6 +54,12 @@ enum proxy_type {
 	 * state directory, config.json, the machine's hello socket, and the shares
 	 */
 	PROXY_CREATE,
+	/*
+	 * In place of CREATE and START, of a machine that goes on from a snapshot. words: id, the
+	 * id in the snapshot, host name, and the places as of CREATE; descriptors: state directory,
+	 * hello socket, shares
+	 */
+	PROXY_RESTORE,
 	/* words: id; descriptors: state directory, process.json */
 	PROXY_EXEC,
 	PROXY_START,

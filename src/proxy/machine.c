@@ -203,7 +203,6 @@ int machine_connect(struct proxy *p, int state_fd, nsec_t deadline, struct err *
 
 static int wait_for_hello(struct proxy *p, int hello, nsec_t deadline, struct err *e)
 {
-	auto_agent_link struct agent_link l = AGENT_LINK_INIT;
 	struct agent_msg m;
 	size_t n = 0;
 	char c;
@@ -214,8 +213,9 @@ static int wait_for_hello(struct proxy *p, int hello, nsec_t deadline, struct er
 	if (fdpass_recv(hello, &c, 1, &fd, 1, &n) != 1 || n != 1)
 		return err_set(e, ERR_REMOTE, EPIPE, "the machine's vsock device is gone");
 	(void) fcntl(fd, F_SETFL, O_RDWR | O_NONBLOCK);
-	agent_link_init(&l, fd);
-	r = receive(p, &l, deadline, &m, e);
+	agent_link_fini(&p->hello);
+	agent_link_init(&p->hello, fd);
+	r = receive(p, &p->hello, deadline, &m, e);
 	if (r < 0)
 		return r;
 	if (m.type != AGENT_HELLO || m.hello.version != AGENT_VERSION)
@@ -243,7 +243,8 @@ static int read_network(struct proxy *p, int state_fd, struct agent_setup *s, st
 	return 0;
 }
 
-int machine_boot(struct proxy *p, int state_fd, int hello, nsec_t deadline, struct err *e)
+int machine_boot(struct proxy *p, int state_fd, int hello, const char *hostname, nsec_t deadline,
+		 struct err *e)
 {
 	struct agent_msg m = agent_msg_of(AGENT_SETUP), answer;
 	char entropy[64];
@@ -260,6 +261,7 @@ int machine_boot(struct proxy *p, int state_fd, int hello, nsec_t deadline, stru
 	if (r < 0)
 		return r;
 	m.setup.version = AGENT_VERSION;
+	m.setup.hostname = hostname;
 	m.setup.realtime_ns = (uint64_t) clock_wall();
 	m.setup.entropy = (struct str){ entropy, sizeof(entropy) };
 	r = machine_ask(p, &m, AGENT_OK, deadline, &answer, e);

@@ -27,7 +27,6 @@
 #include "sys/path.h"
 
 #define ARENA_MAX (32u << 20)
-#define CODE_LOST (128 + SIGKILL) /* the machine ended under its process */
 #define CODE_FAIL 125
 
 int proxy_wait(struct proxy *p, int fd, short events, nsec_t deadline, struct err *e)
@@ -234,7 +233,7 @@ static int create(struct proxy *p, struct proxy_message *q, struct err *e)
 	p->state_fd = q->fds[0];
 	q->fds[0] = FD_NONE;
 	r = read_text(p, q->fds[1], &m.create.config, e);
-	r = r < 0 ? r : machine_boot(p, p->state_fd, q->fds[2], q->head.deadline, e);
+	r = r < 0 ? r : machine_boot(p, p->state_fd, q->fds[2], "", q->head.deadline, e);
 	r = r < 0 ? r : machine_connect(p, p->state_fd, q->head.deadline, e);
 	r = r < 0 ? r : open_session(p, q, e);
 	if (r < 0)
@@ -255,6 +254,50 @@ static int create(struct proxy *p, struct proxy_message *q, struct err *e)
 	if (!q->head.bound && prctl(PR_SET_PDEATHSIG, 0) < 0)
 		return err_sys(e, errno, "live on without the engine");
 	r = answer(p, PROXY_CREATED, (int) got.started.pid);
+	return r < 0 ? err_sys(e, -r, "the engine is gone") : 0;
+}
+
+/* The session of its first process, with its streams as they were but for what they lead to. */
+static int attach(struct proxy *p, const struct proxy_message *q, struct err *e)
+{
+	struct agent_msg m = agent_msg_of(AGENT_ATTACH), got;
+	int r;
+
+	m.attach.id = q->words[1];
+	m.attach.as = q->words[0];
+	m.attach.hostname = q->words[2];
+	m.attach.rows = q->head.rows;
+	m.attach.cols = q->head.cols;
+	r = machine_ask(p, &m, AGENT_ATTACHED, q->head.deadline, &got, e);
+	if (r < 0)
+		return r;
+	p->credit = got.attached.stdin_credit < AGENT_WINDOW ? got.attached.stdin_credit
+							     : AGENT_WINDOW;
+	if (!got.attached.stdin_open)
+		close_fd(&p->in.fd);
+	return (int) got.attached.pid;
+}
+
+static int restore(struct proxy *p, struct proxy_message *q, struct err *e)
+{
+	int pid, r;
+
+	if (q->head.words_n < 3 || q->fds_n < 2 || q->fds_n - 2 != q->head.words_n - 2)
+		return err_set(e, ERR_INTERNAL, EPROTO, "the engine asks the proxy for nonsense");
+	p->state_fd = q->fds[0];
+	q->fds[0] = FD_NONE;
+	r = machine_boot(p, p->state_fd, q->fds[1], q->words[2], q->head.deadline, e);
+	r = r < 0 ? r : machine_connect(p, p->state_fd, q->head.deadline, e);
+	r = r < 0 ? r : open_session(p, q, e);
+	r = pid = r < 0 ? r : attach(p, q, e);
+	r = r < 0 ? r : confine(q->fds + 2, q->fds_n - 2, q->words + 3, e);
+	if (r < 0)
+		return r;
+	p->created = p->started = true;
+	if (prctl(PR_SET_PDEATHSIG, 0) < 0) /* from here on it lives by itself */
+		return err_sys(e, errno, "live on without the engine");
+	r = answer(p, PROXY_STARTED, pid);
+	close_gate(p);
 	return r < 0 ? err_sys(e, -r, "the engine is gone") : 0;
 }
 
@@ -311,6 +354,9 @@ static int prepare(struct proxy *p, struct err *e)
 			break;
 		case PROXY_CREATE:
 			r = create(p, q, e);
+			break;
+		case PROXY_RESTORE:
+			r = restore(p, q, e);
 			break;
 		case PROXY_EXEC:
 			r = execute(p, q, e);
@@ -372,7 +418,7 @@ int main(void)
 	struct err e = {};
 	int r = init(&p, &e);
 
-	p.link = AGENT_LINK_INIT;
+	p.link = p.hello = AGENT_LINK_INIT;
 	if (r < 0) {
 		(void) fprintf(stderr, "%s\n", e.msg);
 		return CODE_FAIL;

@@ -14,6 +14,7 @@
  */
 #pragma once
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -27,6 +28,7 @@
 #include "proto/proxy.h"
 
 #define CHILDREN_MAX 8
+#define CODE_LOST    (128 + SIGKILL) /* the machine ended under its process */
 
 struct child {
 	pid_t pid;
@@ -49,7 +51,9 @@ struct proxy {
 	nsec_t kill_by; /* it was asked to end: by then it does; 0: it was not */
 	bool lost;	/* a child that the machine cannot do without has ended */
 	bool created, starting, started;
+	struct agent_link hello; /* stays: while the agent has it, it has a host */
 	struct agent_link link;
+	bool held; /* the agent: no DATA for now */
 	int state_fd; /* owned: where the end is noted; FD_NONE of an exec */
 
 	/* the session */
@@ -74,9 +78,12 @@ void proxy_signals(struct proxy *p);
 /* ---- machine.c ---- */
 [[nodiscard]] int machine_spawn(struct proxy *p, const struct proxy_message *m, pid_t *ret_pid,
 				struct err *e);
-/* Until the agent has said HELLO over `hello` and taken SETUP, on a connection of its own. */
-[[nodiscard]] int machine_boot(struct proxy *p, int state_fd, int hello, nsec_t deadline,
-			       struct err *e);
+/*
+ * Until the agent has said HELLO over `hello` and taken SETUP, on a connection of its own.
+ * hostname: of the machine, "" leaves it.
+ */
+[[nodiscard]] int machine_boot(struct proxy *p, int state_fd, int hello, const char *hostname,
+			       nsec_t deadline, struct err *e);
 /* A connection to the agent becomes p->link. */
 [[nodiscard]] int machine_connect(struct proxy *p, int state_fd, nsec_t deadline, struct err *e);
 /* A request on p->link, and its answer, which borrows from the link. ERROR becomes *e. */

@@ -152,6 +152,7 @@ static int take_data(struct proxy *p, const struct agent_msg *m)
 
 static int take_message(struct proxy *p, const struct agent_msg *m)
 {
+	const struct agent_msg held = agent_msg_of(AGENT_HELD);
 	struct stream *s;
 
 	switch (m->type) {
@@ -177,6 +178,12 @@ static int take_message(struct proxy *p, const struct agent_msg *m)
 		return proxy_started(p, m);
 	case AGENT_ERROR:
 		return proxy_refused(p, m);
+	case AGENT_HOLD:
+		p->held = true;
+		return tell(p, &held);
+	case AGENT_RELEASE:
+		p->held = false;
+		return 0;
 	case AGENT_OK: /* of a request that had none */
 	case AGENT_NONE:
 	case AGENT_HELLO:
@@ -201,6 +208,9 @@ static int take_message(struct proxy *p, const struct agent_msg *m)
 	case AGENT_PROCESSES_ARE:
 	case AGENT_MACHINE_USAGE_IS:
 	case AGENT_RESIZE:
+	case AGENT_HELD:
+	case AGENT_ATTACH:
+	case AGENT_ATTACHED:
 	case AGENT_TYPES_N:
 		break;
 	}
@@ -276,13 +286,29 @@ static void watch(struct proxy *p, struct pollfd v[static AT_N])
 	v[AT_LINK] = (struct pollfd){ .fd = p->exited ? FD_NONE : p->link.fd, .events = POLLIN };
 	if (agent_link_waiting(&p->link))
 		v[AT_LINK].events |= POLLOUT;
-	v[AT_IN] = (struct pollfd){ .fd = p->started && p->credit && !p->exited ? p->in.fd
-										: FD_NONE,
+	v[AT_IN] = (struct pollfd){ .fd = p->started && p->credit && !p->exited && !p->held
+						  ? p->in.fd
+						  : FD_NONE,
 				    .events = POLLIN };
 	v[AT_OUT] = (struct pollfd){ .fd = p->out.pending.n ? p->out.fd : FD_NONE,
 				     .events = POLLOUT };
 	v[AT_ERR] = (struct pollfd){ .fd = p->err.pending.n ? p->err.fd : FD_NONE,
 				     .events = POLLOUT };
+}
+
+/*
+ * Without a word of the process: of what it wrote, all that came is delivered. As after a snapshot,
+ * from which it goes on elsewhere.
+ */
+static void machine_gone(struct proxy *p)
+{
+	(void) read_agent(p); /* what is there: it may end in the midst of a message */
+	if (p->exited)
+		return;
+	p->exited = true;
+	p->code = CODE_LOST;
+	if (!p->kill_by)
+		p->kill_by = clock_deadline(PROXY_KILL_TIME);
 }
 
 static int serve(struct proxy *p, const struct pollfd v[static AT_N], struct err *e)
@@ -291,14 +317,21 @@ static int serve(struct proxy *p, const struct pollfd v[static AT_N], struct err
 
 	if (v[AT_SIGNAL].revents)
 		proxy_signals(p);
-	if (p->lost && !p->exited)
-		return err_set(e, ERR_REMOTE, EPIPE, "the machine has ended");
+	if (p->lost && !p->exited) {
+		if (!p->started)
+			return err_set(e, ERR_REMOTE, EPIPE, "the machine has ended");
+		machine_gone(p);
+	}
 	if (v[AT_SYNC].revents && proxy_request(p, e) < 0)
 		return -1;
 	if (v[AT_LINK].revents & POLLOUT)
 		r = agent_link_flush(&p->link);
 	if (r >= 0 && v[AT_LINK].revents & (POLLIN | POLLHUP | POLLERR))
 		r = read_agent(p);
+	if (r == -EPIPE && p->started && !p->exited) {
+		machine_gone(p);
+		r = 0;
+	}
 	if (r >= 0 && v[AT_IN].revents && p->in.fd >= 0)
 		r = read_stdin(p);
 	if (r >= 0 && v[AT_OUT].revents)

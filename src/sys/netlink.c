@@ -294,6 +294,24 @@ int netlink_link_up(int sock, int index)
 	return act(sock, &q);
 }
 
+int netlink_link_down(int sock, int index)
+{
+	struct request q;
+	struct ifinfomsg *info = begin_link(&q, index);
+
+	info->ifi_change = IFF_UP;
+	return act(sock, &q);
+}
+
+int netlink_link_mac(int sock, int index, const uint8_t mac[static 6])
+{
+	struct request q;
+
+	(void) begin_link(&q, index);
+	put(&q, IFLA_ADDRESS, mac, 6);
+	return act(sock, &q);
+}
+
 int netlink_link_alias(int sock, int index, const char *alias)
 {
 	size_t n = strlen(alias);

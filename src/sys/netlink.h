@@ -54,6 +54,9 @@ struct netlink_route { /* of the main table, unicast */
 /* "eth%d": the lowest number that is free. */
 [[nodiscard]] int netlink_link_rename(int sock, int index, const char *name);
 [[nodiscard]] int netlink_link_up(int sock, int index);
+[[nodiscard]] int netlink_link_down(int sock, int index); /* its routes go */
+/* A new hardware address: of some only while they are down. */
+[[nodiscard]] int netlink_link_mac(int sock, int index, const uint8_t mac[static 6]);
 [[nodiscard]] int netlink_link_alias(int sock, int index, const char *alias); /* "": none */
 
 /* All of the interface; -E2BIG: more than max. */

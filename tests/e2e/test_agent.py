@@ -10,6 +10,7 @@ import os
 import random
 import re
 import resource
+import select
 import signal
 import socket
 import struct
@@ -347,6 +348,146 @@ def test_pause(host, sleeper):
     assert host.execute(sleeper, ["/bin/true"]).exited["code"] == 0
 
 
+COUNT = "i=0; while :; do i=$((i+1)); echo $i; sleep 0.01; done"
+
+
+def counted(session):
+    """The lines so far: an unbroken row of numbers."""
+    numbers = [int(n) for n in session.output[1].split(b"\n")[:-1]]
+    assert numbers == list(range(1, len(numbers) + 1)), numbers[-9:]
+    return len(numbers)
+
+
+def test_hold_and_release(host, config, id):
+    """Nothing runs, nothing is sent; then all goes on, with nothing lost or seen twice."""
+    s = host.create(config(["/bin/sh", "-c", COUNT]), id).start()
+    s.until(lambda s: counted(s) > 5)
+    for _ in range(3):
+        held = host.hold(s)
+        before = counted(s)
+        with pytest.raises(Refused) as r:
+            host.execute(id, ["/bin/true"])
+        assert r.value.kind == "CONFLICT"
+        with pytest.raises(Refused) as r:
+            host.ask("HOLD")
+        assert r.value.kind == "CONFLICT" and "snapshot" in str(r.value)
+        with pytest.raises(Refused) as r:
+            Session(host.connect()).attach(id)
+        assert r.value.kind == "CONFLICT"
+        held.send("RELEASE")
+        held.expect("OK")
+        assert held.recv() is None
+        held.close()
+        s.until(lambda s: counted(s) > before + 5)
+    s.send("SIGNAL", signo=signal.SIGKILL)
+    assert s.run() == 137
+    host.ask("DELETE", id=id)
+
+
+def test_hold_ends_with_its_host(host, config, id):
+    s = host.create(config(["/bin/sh", "-c", COUNT]), id).start()
+    host.hold(s).close()
+    s.until(lambda s: not s.held and counted(s) > 5)
+    # A session whose host goes meanwhile ends as soon as it is known to be no snapshot.
+    held = host.hold(s)
+    s.close()
+    assert host.ask("STATE", "STATE_IS", id=id)["pid"] > 0
+    held.send("RELEASE")
+    held.expect("OK")
+    wait.until(lambda: gone(host, id), "a session without a host ends")
+
+
+def test_hold_needs_every_host(native, config, id):
+    s = native.create(config(["/bin/sh", "-c", COUNT]), id).start()
+    s.deaf = True
+    with native.link() as link:
+        link.send("HOLD")
+        s.until(lambda s: s.held)
+        with pytest.raises(Refused) as r:
+            link.expect("OK")
+    assert r.value.kind == "TIMEOUT" and "hold still" in str(r.value)
+    s.until(lambda s: not s.held and counted(s) > 5)
+    s.close()
+
+
+def test_hold_waits_for_start(native, config, id):
+    s = native.create(config(["/bin/sleep", "1000"]), id)
+    with pytest.raises(Refused) as r:
+        native.ask("HOLD")
+    assert id in str(r.value)
+    s.start()
+    native.hold(s).close()
+    s.close()
+
+
+def test_attach_after_a_restore(native, config, id):
+    """Another host, another name; what was in the pipes is there; processes of other sessions are not."""
+    s = native.create(config(["/bin/sh", "-c", "read x; echo got $x; hostname; " + COUNT]), id, stdin_open=True).start()
+    other = native.begin(id, ["/bin/sleep", "4711"])
+    held = native.hold(s, other, unread=True)
+    for one in (held, s, other):
+        one.close()
+    wait.until(lambda: not refused(native, "HOLD", "snapshot"), "the end of what held is noticed")
+    assert refused(native, "HOLD", "taken over")
+    for bad, kind in (("none", "NOT_FOUND"), (f"{id}-2", "NOT_FOUND")):
+        with pytest.raises(Refused) as r:
+            Session(native.connect()).attach(bad)
+        assert r.value.kind == kind
+    with pytest.raises(Refused) as r:
+        Session(native.connect()).attach(id, **{"as": "../x"})
+    assert r.value.kind == "INVALID"
+    assert native.runs(other.pid)
+    s = Session(native.connect()).attach(id, **{"as": f"{id}-2", "hostname": "clone"})
+    wait.until(lambda: not native.runs(other.pid), "what nobody takes over ends")
+    s.write(b"line\n")
+    s.until(lambda s: b"\n7\n" in s.output[1])
+    assert s.output[1].startswith(b"got line\nclone\n1\n2\n3\n")
+    assert gone(native, id) and native.ask("STATE", "STATE_IS", id=f"{id}-2")["pid"] == s.pid
+    assert native.execute(f"{id}-2", ["/bin/hostname"]).output[1] == b"clone\n"
+    with pytest.raises(Refused) as r:
+        Session(native.connect()).attach(f"{id}-2")
+    assert r.value.kind == "CONFLICT"
+    s.close()
+    wait.until(lambda: gone(native, f"{id}-2"), "it ends with its new host")
+
+
+def refused(host, name, says):
+    try:
+        with host.link() as link:
+            link.send(name)
+            link.expect("OK")
+            link.send("RELEASE")
+        return False
+    except Refused as e:
+        return says in str(e)
+
+
+def test_attach_to_streams_that_ended(native, config, id):
+    """Windows and ends are as the answer says, whatever was on its way before."""
+    script = "cat >/dev/null; exec 2>&-; head -c 300000 /dev/zero; exec >&-; sleep 0.2; exit 9"
+    s = native.create(config(["/bin/sh", "-c", script]), id, stdin_open=True).start()
+    s.write(b"x" * 60000, end=True)
+    taken = 0
+    while taken < agent.WINDOW:  # it waits for more of it
+        got = s.recv()
+        taken += len(got[2]) if got[0] == "DATA" else 0
+    held = native.link()
+    held.send("HOLD")
+    while True:
+        got = s.recv()
+        if got[0] == "HOLD":
+            break
+    s.send("HELD")
+    assert select.select([held.sock], [], [], 60)[0]
+    held.close()
+    s.close()
+    wait.until(lambda: not refused(native, "HOLD", "snapshot"), "the end of what held is noticed")
+    s = Session(native.connect()).attach(id)
+    assert s.stdin_closed and s.credit[0] > 0
+    assert s.run() == 9 and len(s.output[1]) == 300000 - agent.WINDOW and 2 in s.ended
+    native.ask("DELETE", id=id)
+
+
 def test_kill_of_a_paused_container(host, config, id):
     s = host.create(config(["/bin/sleep", "1000"]), id).start()
     host.ask("PAUSE", id=id)
@@ -642,7 +783,7 @@ def test_network(machine, config, id):
         # A namespace in the spec is the machine's own; so it is without one.
         for change in (None, without("network")):
             text = machine.run(config(["/bin/sh", "-c", "ip addr; ip route; ip -6 route"], change), id).output[1].decode()
-            assert re.search(r"lan0: <BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1400", text), text
+            assert re.search(r"lan0: <(NO-CARRIER,)?BROADCAST,MULTICAST,UP,LOWER_UP> mtu 1400", text), text
             assert "inet 10.0.2.15/24 brd 10.0.2.255" in text and "inet6 fd00::5/64 scope global" in text
             assert not re.search("fd00::5.*tentative", text) and "inet 127.0.0.1/8" in text
             assert "default via 10.0.2.2 dev lan0" in text and "10.78.0.0/16 via 10.0.9.9 dev lan0" in text
@@ -658,6 +799,21 @@ def test_network(machine, config, id):
         peer.close()
         s.run()
         machine.ask("DELETE", id=id)
+
+
+def test_card_of_another_machine(machine, config, id):
+    """After a restore: the same card with another hardware address, and none of what it had."""
+    before, now = [{"mac": mac, "name": "lan0", "mtu": 1400, "addresses": [{"address": address}], "routes": routes}
+                   for mac, address, routes in ((MAC, "10.0.2.15/24", [{"gateway": "10.0.2.2"}]),
+                                                ("02:00:00:00:00:77", "10.0.2.99/24", []))]
+    machine.setup(interfaces=[before])
+    machine.setup(interfaces=[{**now, "was": MAC}])
+    text = machine.run(config(["/bin/sh", "-c", "ip addr show lan0; ip route"]), id).output[1].decode()
+    assert "02:00:00:00:00:77" in text and "inet 10.0.2.99/24" in text
+    assert "10.0.2.15" not in text and "default" not in text and MAC not in text
+    machine.setup(interfaces=[{**before, "was": now["mac"]}])
+    text = machine.run(config(["/bin/sh", "-c", "ip addr show lan0; ip route"]), id).output[1].decode()
+    assert MAC in text and "inet 10.0.2.15/24" in text and "10.0.2.99" not in text and "default via 10.0.2.2" in text
 
 
 @pytest.mark.parametrize("interface, kind, says", [

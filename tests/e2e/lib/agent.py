@@ -20,7 +20,8 @@ U, B, S, D, L = "u64 bool string data strings".split()  # a list of structs is a
 
 ADDRESS = (("address", S), ("peer", S), ("broadcast", S))
 ROUTE = (("to", S), ("gateway", S), ("source", S), ("metric", U), ("scope", U), ("on_link", B))
-INTERFACE = (("mac", S), ("name", S), ("mtu", U), ("addresses", ADDRESS), ("routes", ROUTE))
+INTERFACE = (("mac", S), ("name", S), ("mtu", U), ("addresses", ADDRESS), ("routes", ROUTE),
+             ("was", S))
 PROCESS = (("pid", U), ("ppid", U), ("uid", U), ("cpu_ns", U), ("age_ns", U), ("state", S), ("terminal", S),
            ("name", S), ("command", S))
 ID = (("id", S),)
@@ -55,6 +56,9 @@ TYPES = (
     ("DATA", None), ("EOF", None), ("WINDOW_MORE", None),
     ("RESIZE", (("rows", U), ("cols", U))),
     ("EXITED", (("code", U), ("oom", B))),
+    ("HOLD", ()), ("HELD", ()), ("RELEASE", ()),
+    ("ATTACH", (("id", S), ("as", S), ("hostname", S), ("rows", U), ("cols", U))),
+    ("ATTACHED", (("pid", U), ("stdin_credit", U), ("stdin_open", B))),
 )
 NUMBER = {name: i for i, (name, _) in enumerate(TYPES)}
 KINDS = "NONE INVALID NOT_FOUND CONFLICT DENIED UNSUPPORTED EXHAUSTED TIMEOUT REMOTE INTERNAL".split()
@@ -194,6 +198,12 @@ class Session(Link):
     """CREATE or EXEC and what follows: run() moves bytes both ways until EXITED."""
 
     def begin(self, name, answer, **values):
+        self.new()
+        self.send(name, **values)
+        self.pid = self.expect(answer)["pid"]
+        return self
+
+    def new(self):
         self.credit = {0: WINDOW}
         self.stdin = bytearray()
         self.stdin_ends = False
@@ -202,9 +212,8 @@ class Session(Link):
         self.ended = set()
         self.exited = None
         self.sink = None  # called with (stream, bytes) instead of output
-        self.send(name, **values)
-        self.pid = self.expect(answer)["pid"]
-        return self
+        self.held = False
+        self.deaf = False  # says nothing to HOLD
 
     def create(self, config, id, **values):
         return self.begin("CREATE", "CREATED", id=id, config=json.dumps(config), **values)
@@ -214,11 +223,19 @@ class Session(Link):
         self.pid = self.expect("STARTED")["pid"]
         return self
 
+    def attach(self, id, **values):
+        """Take over a session that is held."""
+        self.new()
+        self.send("ATTACH", id=id, **values)
+        got = self.expect("ATTACHED")
+        self.pid, self.credit[0], self.stdin_closed = got["pid"], got["stdin_credit"], not got["stdin_open"]
+        return self
+
     def execute(self, process, id, **values):
         return self.begin("EXEC", "STARTED", id=id, process=json.dumps(process), **values)
 
     def feed(self):
-        while self.stdin and self.credit[0] and not self.stdin_closed:
+        while self.stdin and self.credit[0] and not self.stdin_closed and not self.held:
             piece = bytes(self.stdin[:min(self.credit[0], 16 << 10)])
             del self.stdin[:len(piece)]
             self.credit[0] -= len(piece)
@@ -230,7 +247,7 @@ class Session(Link):
     def take(self, got, slow=0.0):
         name, stream, body = got
         if name == "DATA":
-            assert stream in (1, 2) and stream not in self.ended and body
+            assert stream in (1, 2) and stream not in self.ended and body and not self.held
             if self.sink:
                 self.sink(stream, body)
             else:
@@ -250,6 +267,13 @@ class Session(Link):
             assert stream == 0
             self.credit[0] += body
             assert self.credit[0] <= WINDOW
+        elif name == "HOLD":
+            self.held = True
+            if not self.deaf:
+                self.send("HELD")
+        elif name == "RELEASE":
+            assert self.held
+            self.held = False
         elif name == "EXITED":
             self.exited = body
         elif name == "ERROR":
@@ -295,6 +319,21 @@ class Session(Link):
 
 class Host:
     """The host of an agent: connect() gives a socket to it."""
+
+    def hold(self, *sessions, unread=False):
+        """
+        All of the agent held still for a snapshot: the connection to release it by. With an answer that is not read a
+        unix socket fails at its close, instead of ending: this is what a restored machine sees.
+        """
+        link = self.link()
+        link.send("HOLD")
+        for s in sessions:
+            s.until(lambda s: s.held)
+        if unread:
+            assert select.select([link.sock], [], [], WITHIN)[0] and b"ERR" not in link.sock.recv(99, socket.MSG_PEEK)
+        else:
+            link.expect("OK")
+        return link
 
     def connect(self):
         raise NotImplementedError
