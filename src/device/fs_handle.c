@@ -13,8 +13,9 @@ void fs_handles_init(struct fs_ids *t)
 	fs_ids_init(t, HANDLES_MAX);
 }
 
-int fs_handle_add(struct fs_ids *t, struct fs_inodes *inodes, struct fs_inode *inode, int fd,
-		  bool directory, struct fs_handle **ret_handle)
+/* fh: its number, or 0: a new one. */
+static int add(struct fs_ids *t, struct fs_inodes *inodes, struct fs_inode *inode, int fd,
+	       bool directory, uint64_t fh, struct fs_handle **ret_handle)
 {
 	auto_fd int owned = fd;
 	auto_free struct fs_handle *h = calloc(1, sizeof(*h));
@@ -24,11 +25,12 @@ int fs_handle_add(struct fs_ids *t, struct fs_inodes *inodes, struct fs_inode *i
 		return -ENOMEM;
 	if (!fs_inodes_handle_opens(inodes))
 		return -ENFILE;
-	r = fs_ids_add(t, h, &h->fh);
+	r = fh ? fs_ids_put(t, fh, h) : fs_ids_add(t, h, &fh);
 	if (r < 0) {
 		fs_inodes_handle_closed(inodes);
 		return r;
 	}
+	h->fh = fh;
 	h->fd = take_fd(&owned);
 	h->directory = directory;
 	h->inode = inode;
@@ -36,6 +38,18 @@ int fs_handle_add(struct fs_ids *t, struct fs_inodes *inodes, struct fs_inode *i
 	inode->handles = h;
 	*ret_handle = TAKE(h);
 	return 0;
+}
+
+int fs_handle_add(struct fs_ids *t, struct fs_inodes *inodes, struct fs_inode *inode, int fd,
+		  bool directory, struct fs_handle **ret_handle)
+{
+	return add(t, inodes, inode, fd, directory, 0, ret_handle);
+}
+
+int fs_handle_put(struct fs_ids *t, struct fs_inodes *inodes, struct fs_inode *inode, int fd,
+		  bool directory, uint64_t fh, struct fs_handle **ret_handle)
+{
+	return fh ? add(t, inodes, inode, fd, directory, fh, ret_handle) : -EINVAL;
 }
 
 struct fs_handle *fs_handle_get(const struct fs_ids *t, uint64_t fh, const struct fs_inode *inode,

@@ -16,6 +16,7 @@ struct fs_handle {
 	uint64_t fh;
 	int fd; /* owned; FD_NONE: the root of all */
 	bool directory;
+	bool moved; /* of a saved state, on a copy: offsets that were given mean nothing here */
 	struct fs_inode *inode;
 	struct fs_handle *next; /* of the inode */
 };
@@ -24,6 +25,9 @@ void fs_handles_init(struct fs_ids *t);
 /* Takes fd. -ENFILE: no more descriptors. */
 [[nodiscard]] int fs_handle_add(struct fs_ids *t, struct fs_inodes *inodes, struct fs_inode *inode,
 				int fd, bool directory, struct fs_handle **ret_handle);
+/* The same of a saved state, by its number. fs_ids_mend() has to follow the last one. */
+[[nodiscard]] int fs_handle_put(struct fs_ids *t, struct fs_inodes *inodes, struct fs_inode *inode,
+				int fd, bool directory, uint64_t fh, struct fs_handle **ret_handle);
 /* NULL: none, of another inode, or of the other kind. */
 struct fs_handle *fs_handle_get(const struct fs_ids *t, uint64_t fh, const struct fs_inode *inode,
 				bool directory);

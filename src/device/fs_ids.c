@@ -64,6 +64,42 @@ int fs_ids_add(struct fs_ids *t, void *object, uint64_t *ret_id)
 	return 0;
 }
 
+int fs_ids_put(struct fs_ids *t, uint64_t id, void *object)
+{
+	uint32_t at = (uint32_t) id;
+
+	if (at == 0 || at > t->max || t->used >= t->max)
+		return -EINVAL;
+	while (at >= t->slots_n) {
+		int r = grow(t);
+
+		if (r < 0)
+			return r;
+	}
+	if (t->slots[at].object)
+		return -EINVAL;
+	t->slots[at].object = object;
+	t->slots[at].uses = (uint32_t) (id >> 32);
+	t->used++;
+	return 0;
+}
+
+void fs_ids_mend(struct fs_ids *t)
+{
+	uint32_t uses = 0;
+
+	for (size_t i = 1; i < t->slots_n; i++)
+		if (t->slots[i].uses > uses)
+			uses = t->slots[i].uses;
+	t->first = 0;
+	for (size_t i = t->slots_n; i-- > 1;)
+		if (!t->slots[i].object) {
+			t->slots[i].uses = uses + 1;
+			t->slots[i].next = t->first;
+			t->first = (uint32_t) i;
+		}
+}
+
 static struct fs_id_slot *slot(const struct fs_ids *t, uint64_t id)
 {
 	struct fs_id_slot *s = NULL;

@@ -376,18 +376,30 @@ int fs_inode_fd(struct fs_inodes *t, struct fs_inode *inode)
 
 /* --- inodes --- */
 
-static struct fs_inode *inode_new(struct fs_inodes *t, const struct fs_identity *is, mode_t mode)
+/* `id` is its number, or 0: a new one. */
+static int inode_make(struct fs_inodes *t, uint64_t id, const struct fs_identity *is, mode_t mode,
+		      struct fs_inode **ret_inode)
 {
 	auto_free struct fs_inode *i = calloc(1, sizeof(*i));
+	int r = !i ? -ENOMEM : id ? fs_ids_put(&t->ids, id, i) : fs_ids_add(&t->ids, i, &id);
 
-	if (!i || fs_ids_add(&t->ids, i, &i->nodeid) < 0)
-		return NULL;
+	if (r < 0)
+		return r;
+	i->nodeid = id;
 	i->is = *is;
 	i->type = mode & S_IFMT;
 	i->fd = FD_NONE;
 	if (t->ids.used <= t->buckets_n || !grow(t))
 		enter_identity(t, i); /* without memory the chains grow longer */
-	return TAKE(i);
+	*ret_inode = TAKE(i);
+	return 0;
+}
+
+static struct fs_inode *inode_new(struct fs_inodes *t, const struct fs_identity *is, mode_t mode)
+{
+	struct fs_inode *i;
+
+	return inode_make(t, 0, is, mode, &i) < 0 ? NULL : i;
 }
 
 static void inode_free(struct fs_inodes *t, struct fs_inode *i)
@@ -525,6 +537,63 @@ void fs_inode_moved(struct fs_inodes *t, struct fs_inode *from, const char *name
 void fs_inodes_tick(struct fs_inodes *t)
 {
 	t->request++;
+}
+
+/* --- of a saved state --- */
+
+int fs_inode_put(struct fs_inodes *t, uint64_t nodeid, uint32_t share, mode_t type,
+		 uint64_t lookups, struct fs_inode **ret_inode)
+{
+	/* Of no file: nothing that is looked up is taken for it. */
+	const struct fs_identity nobody = { .dev = UINT64_MAX, .ino = nodeid, .share = share };
+	int r = inode_make(t, nodeid, &nobody, type, ret_inode);
+
+	if (r == 0)
+		(*ret_inode)->lookups = lookups;
+	return r;
+}
+
+int fs_inode_put_at(struct fs_inodes *t, struct fs_inode *inode, struct fs_inode *dir,
+		    const char *name)
+{
+	if (inode->name || inode->pinned || dir == inode || dir == t->root || !S_ISDIR(dir->type) ||
+	    dir->is.share != inode->is.share || fs_inode_named(t, dir, name))
+		return -EINVAL;
+	inode->name = strdup(name);
+	if (!inode->name)
+		return -ENOMEM;
+	inode->parent = dir;
+	dir->children++;
+	enter_place(t, inode);
+	return 0;
+}
+
+int fs_inode_see(struct fs_inodes *t, struct fs_inode *inode, struct fs_identity *ret_is)
+{
+	int fd = inode->name ? fs_inode_fd(t, inode->parent) : -ESTALE;
+	struct statx st = {};
+
+	if (fd < 0)
+		return fd;
+	if (statx(fd, inode->name, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, FS_STATX_MASK, &st) < 0)
+		return -errno;
+	if ((st.stx_mode & S_IFMT) != inode->type)
+		return -ESTALE;
+	*ret_is = identity_of(&st, inode->is.share);
+	return 0;
+}
+
+void fs_inode_found(struct fs_inodes *t, struct fs_inode *inode, const struct fs_identity *is)
+{
+	leave_identity(t, inode);
+	inode->is = *is;
+	enter_identity(t, inode);
+}
+
+void fs_inode_lost(struct fs_inodes *t, struct fs_inode *inode)
+{
+	inode->lost = true;
+	place_clear(t, inode);
 }
 
 /* --- all of them --- */

@@ -38,6 +38,7 @@ struct fs_inode {
 	mode_t type;	  /* S_IFMT of it, which never changes */
 	int fd;		  /* owned, O_PATH; FD_NONE: by a handle, or by its place */
 	bool pinned;	  /* root of a share, or the root of all: never goes */
+	bool lost;	  /* of a saved state, and not there any more: -ESTALE, whatever is asked */
 	uint64_t used_in; /* the request that used it last */
 	/* Its place: where it was last seen. NULL: unlinked, or replaced. */
 	struct fs_inode *parent;
@@ -113,5 +114,21 @@ void fs_inodes_handle_closed(struct fs_inodes *t);
 void fs_inodes_tick(struct fs_inodes *t);
 /* Close some descriptors that can be had again, after EMFILE: whether there were any. */
 bool fs_inodes_spare(struct fs_inodes *t);
+/*
+ * Of a saved state (device/fs_state.h): the inode by its number, nowhere yet and unknown on the
+ * host; it has to be found, or it is lost. fs_ids_mend() has to follow the last one. 0 or -errno.
+ */
+[[nodiscard]] int fs_inode_put(struct fs_inodes *t, uint64_t nodeid, uint32_t share, mode_t type,
+			       uint64_t lookups, struct fs_inode **ret_inode);
+/* Its place. -EINVAL: it has one, the place is taken, or is in no directory of its share. */
+[[nodiscard]] int fs_inode_put_at(struct fs_inodes *t, struct fs_inode *inode, struct fs_inode *dir,
+				  const char *name);
+/* What is there now, which has to be of its type: 0, or -ESTALE, -errno. */
+[[nodiscard]] int fs_inode_see(struct fs_inodes *t, struct fs_inode *inode,
+			       struct fs_identity *ret_is);
+/* It is what was seen. */
+void fs_inode_found(struct fs_inodes *t, struct fs_inode *inode, const struct fs_identity *is);
+/* It is nowhere; directories above it that nothing else needs are freed. */
+void fs_inode_lost(struct fs_inodes *t, struct fs_inode *inode);
 /* It has no descriptor, and this one leads to it: takes fd. */
 void fs_inode_adopt(struct fs_inodes *t, struct fs_inode *inode, int fd);

@@ -90,26 +90,43 @@ static int confine_share(const struct fs_share *s, struct err *e)
 						 : 0;
 }
 
-/* "NAME=fd:N" or "NAME=fd:N,ro"; the name is allocated. */
+/* What follows the descriptor: "ro,copy", or less. */
+static int parse_share_options(struct str options, const char *value, struct fs_share *ret_share,
+			       struct err *e)
+{
+	while (options.p) {
+		struct str option = str_cut(options, ',', &options);
+
+		if (str_is(option, "ro"))
+			ret_share->read_only = true;
+		else if (str_is(option, "copy"))
+			ret_share->copied = true;
+		else
+			return err_set(e, ERR_INVALID, EINVAL,
+				       "--share %s: only ,ro and ,copy may follow", value);
+	}
+	return 0;
+}
+
+/* "NAME=fd:N[,ro][,copy]"; the name is allocated. */
 static int parse_share(struct device_run *run, const char *value, struct fs_share *ret_share,
 		       struct err *e)
 {
-	struct str option, fd, name = str_cut(str_of(value), '=', &fd);
+	struct str options, fd, name = str_cut(str_of(value), '=', &fd);
 	auto_free char *fd_text = NULL;
 	struct stat st;
 
 	if (!fd.p || name.n == 0 || name.n > NAME_MAX || memchr(name.p, '/', name.n) ||
 	    str_is(name, ".") || str_is(name, ".."))
-		return err_set(e, ERR_INVALID, EINVAL, "--share %s: NAME=fd:N[,ro] is needed",
-			       value);
-	fd = str_cut(fd, ',', &option);
-	if (option.p && !str_is(option, "ro"))
-		return err_set(e, ERR_INVALID, EINVAL, "--share %s: only ,ro may follow", value);
+		return err_set(e, ERR_INVALID, EINVAL,
+			       "--share %s: NAME=fd:N[,ro][,copy] is needed", value);
+	fd = str_cut(fd, ',', &options);
+	if (parse_share_options(options, value, ret_share, e) < 0)
+		return -EINVAL;
 	fd_text = str_dup(fd);
 	ret_share->name = str_dup(name);
 	if (!fd_text || !ret_share->name)
 		return err_sys(e, ENOMEM, "--share %s", value);
-	ret_share->read_only = option.p;
 	if (device_fd(run, fd_text, &ret_share->fd, e) < 0)
 		return -EINVAL;
 	if (fstat(ret_share->fd, &st) < 0 || S_ISLNK(st.st_mode))
@@ -185,7 +202,7 @@ static struct virtio_device *make(struct device_run *run, struct err *e)
 
 const struct device_kind device_fs = {
 	.name = "fs",
-	.usage = "[--tag TAG] [--share NAME=fd:N[,ro]]... [--control fd:N]",
+	.usage = "[--tag TAG] [--share NAME=fd:N[,ro][,copy]]... [--control fd:N]",
 	.capabilities = CAP(CHOWN) | CAP(DAC_OVERRIDE) | CAP(FOWNER) | CAP(FSETID) | CAP(SETUID) |
 			CAP(SETGID) | CAP(MKNOD) | CAP(SETFCAP),
 	.calls = calls,

@@ -240,6 +240,8 @@ static int list(struct fs_request *r, bool plus)
 
 	if (!h)
 		return -EBADF;
+	if (h->moved && in.offset != 0)
+		return -ESTALE; /* until it is rewound */
 	if (l.max > FS_BUFFER_MAX)
 		l.max = FS_BUFFER_MAX;
 	if (r->chain->in_bytes < head + l.max)

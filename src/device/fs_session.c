@@ -75,6 +75,7 @@ enum {
 	CHANGES = 1, /* refused where the inode's share is read-only */
 	AT_ROOT = 2, /* means something for the root of all */
 	NO_NODE = 4, /* is about no inode */
+	FORGETS = 8, /* is for an inode that is lost, too */
 };
 
 static const struct {
@@ -82,7 +83,7 @@ static const struct {
 	unsigned body_min, flags;
 } operations[] = {
 	[FUSE_LOOKUP] = { fs_do_lookup, 2, AT_ROOT },
-	[FUSE_FORGET] = { fs_do_forget, sizeof(struct fuse_forget_in), AT_ROOT },
+	[FUSE_FORGET] = { fs_do_forget, sizeof(struct fuse_forget_in), AT_ROOT | FORGETS },
 	[FUSE_GETATTR] = { fs_do_getattr, sizeof(struct fuse_getattr_in), AT_ROOT },
 	[FUSE_SETATTR] = { fs_do_setattr, sizeof(struct fuse_setattr_in), CHANGES },
 	[FUSE_READLINK] = { fs_do_readlink, 0, 0 },
@@ -142,6 +143,8 @@ static int dispatch(struct fs_request *r)
 	if (!(flags & NO_NODE)) {
 		r->inode = fs_inode_get(&s->inodes, r->h.nodeid);
 		if (!r->inode)
+			return -ESTALE;
+		if (r->inode->lost && !(flags & FORGETS))
 			return -ESTALE;
 		if (r->inode == s->inodes.root && !(flags & AT_ROOT))
 			return flags & CHANGES ? -EROFS : -EOPNOTSUPP;
@@ -380,6 +383,7 @@ static int add_shares(struct fs_session *s, const struct fs_share *shares, size_
 			continue;
 		}
 		s->shares[i].read_only = shares[i].read_only;
+		s->shares[i].copied = shares[i].copied;
 		r = fs_inodes_share(&s->inodes, (uint32_t) i, shares[i].name, shares[i].fd,
 				    &s->shares[i].inode);
 		s->shares_n += r == 0;

@@ -33,6 +33,9 @@ struct fs_share {
 	const char *name; /* one component; borrowed until fs_session_new() returns */
 	int fd;		  /* a directory, or a file */
 	bool read_only;
+	/* A saved state was of another directory, of which this is a copy: its files are known by
+	 * their places alone. */
+	bool copied;
 };
 
 struct fs_session {
@@ -42,7 +45,7 @@ struct fs_session {
 	int proc_fd; /* owned */
 	size_t shares_n;
 	struct fs_top {
-		bool read_only;
+		bool read_only, copied;
 		struct fs_inode *inode; /* pinned; NULL: a free place */
 	} * shares;
 	bool started;	/* INIT came */
