@@ -110,16 +110,21 @@ static void add_rest(struct arena *a, const struct workload_info *w, bool trunc,
 	row_value(a, hidden, "Label", *labels);
 }
 
+struct wanted { /* groups of columns; asked once for all rows */
+	bool usual, size, rest;
+};
+
 /* *ret_hidden: what templates can use beside the row. */
-static struct json *make_row(struct arena *a, const struct format *f, const struct workload_info *w,
-			     bool trunc, nsec_t now, struct json **ret_hidden)
+static struct json *make_row(struct arena *a, const struct wanted *wanted,
+			     const struct workload_info *w, bool trunc, nsec_t now,
+			     struct json **ret_hidden)
 {
 	const struct workload_record *r = &w->record;
 	struct json *row = row_new(a);
 
 	*ret_hidden = row_new(a);
 	row_text(a, row, "ID", human_id(a, r->id, trunc));
-	if (format_wants(f, "Command")) {
+	if (wanted->usual) {
 		const char *command = human_clean(a, r->command ? r->command : "");
 		char status[WORKLOAD_STATUS_MAX];
 
@@ -133,9 +138,9 @@ static struct json *make_row(struct arena *a, const struct format *f, const stru
 		row_text(a, row, "RunningFor", arena_strdup(a, human_ago(r->created, now).z));
 		row_text(a, row, "Status", arena_strdup(a, status));
 	}
-	if (format_wants(f, "Size"))
+	if (wanted->size)
 		row_text(a, row, "Size", size_text(a, w));
-	if (format_wants(f, "Labels"))
+	if (wanted->rest)
 		add_rest(a, w, trunc, row, *ret_hidden);
 	return row;
 }
@@ -147,10 +152,12 @@ static int print(struct cli *c, const struct options *o, const struct workload_i
 	const char *standard = o->quiet ? "{{.ID}}" : o->size ? TABLE "\t{{.Size}}" : TABLE;
 	nsec_t now = clock_wall();
 	int r = format_init(&f, &c->arena, o->format, standard, columns, ARRAY_SIZE(columns), e);
+	struct wanted wanted = { format_wants(&f, "Command"), format_wants(&f, "Size"),
+				 format_wants(&f, "Labels") };
 
 	for (size_t i = 0; i < list->n && r == 0; i++) {
-		struct json *hidden,
-			*row = make_row(&c->arena, &f, &list->v[i], !o->no_trunc, now, &hidden);
+		struct json *hidden, *row = make_row(&c->arena, &wanted, &list->v[i], !o->no_trunc,
+						     now, &hidden);
 
 		r = format_row(&f, row, hidden, &c->out, e);
 	}
@@ -163,6 +170,7 @@ static int run(struct cli *c, const void *options, struct option_args args)
 	struct workload_filter filter = {
 		.all = o->all || o->latest || o->last >= 0,
 		.size = o->size || (o->format && strstr(o->format, ".Size")),
+		.brief = o->quiet && !o->format,
 		.last = o->latest     ? 1
 			: o->last > 0 ? (uint32_t) o->last
 				      : 0,

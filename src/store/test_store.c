@@ -183,7 +183,7 @@ static void test_racers(void)
 	struct workload_records list;
 	unsigned ones = 0, racers = 0;
 	CHECK(store_open(&paths, &s, &e) == 0);
-	CHECK(store_workload_list(s, false, &a, &list, &e) == 0);
+	CHECK(store_workload_list(s, 0, &a, &list, &e) == 0);
 	for (size_t i = 0; i < list.n; i++) {
 		ones += streq(list.v[i].name, "the-one");
 		racers += strncmp(list.v[i].name, "racer-", 6) == 0;

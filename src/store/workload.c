@@ -186,6 +186,20 @@ int store_workload_set_status(struct store *s, const char *id, const struct work
 	"boot_id,state,health,pid,pid_ident,shim_pid,shim_ident,exit_code,oom_killed,"             \
 	"stopped_by_user,restarts,started,finished,error,health_log,emulated"
 
+static int out_of_memory(struct err *e)
+{
+	return err_set(e, ERR_EXHAUSTED, ENOMEM, "out of memory reading workload records");
+}
+
+static int check_state(const struct workload_record *w, int64_t state, int64_t health,
+		       struct err *e)
+{
+	if (state < 0 || state > WORKLOAD_DEAD || health < 0 || health > HEALTH_UNHEALTHY)
+		return err_set(e, ERR_INTERNAL, EUCLEAN,
+			       "the record of workload %.12s is of no known state", w->id);
+	return 0;
+}
+
 static int record_of(struct arena *a, struct sqlite3_stmt *st, struct workload_record *ret,
 		     struct err *e)
 {
@@ -225,11 +239,8 @@ static int record_of(struct arena *a, struct sqlite3_stmt *st, struct workload_r
 	};
 	if (!ret->id || !ret->name || !ret->image || !ret->image_id || !ret->isolation ||
 	    !ret->command || !ret->network || !ret->boot_id)
-		return err_set(e, ERR_EXHAUSTED, ENOMEM, "out of memory reading workload records");
-	if (state < 0 || state > WORKLOAD_DEAD || health < 0 || health > HEALTH_UNHEALTHY)
-		return err_set(e, ERR_INTERNAL, EUCLEAN,
-			       "the record of workload %.12s is of no known state", ret->id);
-	return 0;
+		return out_of_memory(e);
+	return check_state(ret, state, health, e);
 }
 
 /* One row by a query; 1 found, 0 not. */
@@ -306,24 +317,57 @@ int store_workload_config(struct store *s, const char *id, struct arena *a, cons
 	return 0;
 }
 
-int store_workload_list(struct store *s, bool running_only, struct arena *a,
+/* What it takes to say that it is there and whether its shim is. */
+#define BRIEF_COLUMNS "seq,id,name,boot_id,state,shim_pid,shim_ident"
+
+static int brief_of(struct arena *a, struct sqlite3_stmt *st, struct workload_record *ret,
+		    struct err *e)
+{
+	int64_t state = store_int(st, 4);
+
+	*ret = (struct workload_record){
+		.seq = store_int(st, 0),
+		.id = store_text(a, st, 1),
+		.name = store_text(a, st, 2),
+		.image = "",
+		.image_id = "",
+		.isolation = "",
+		.command = "",
+		.network = "",
+		.boot_id = store_text(a, st, 3),
+		.status = {
+			.state = (enum workload_state) state,
+			.shim_pid = (pid_t) store_int(st, 5),
+			.shim_ident = (uint64_t) store_int(st, 6),
+		},
+	};
+	if (!ret->id || !ret->name || !ret->boot_id)
+		return out_of_memory(e);
+	return check_state(ret, state, 0, e);
+}
+
+/* 1, 2, 3: RUNNING, PAUSED, RESTARTING; written on disk, so never renumbered. */
+#define LIST(columns, where) "SELECT " columns " FROM workloads" where " ORDER BY seq DESC"
+#define RUNNING		     " WHERE state IN (1,2,3)"
+
+int store_workload_list(struct store *s, unsigned what, struct arena *a,
 			struct workload_records *ret, struct err *e)
 {
 	auto_stmt struct sqlite3_stmt *st = NULL;
+	bool running = what & WORKLOAD_LIST_RUNNING, brief = what & WORKLOAD_LIST_BRIEF;
 	struct workload_records got = {};
-	/* 1, 2, 3: RUNNING, PAUSED, RESTARTING; written on disk, so never renumbered. */
-	const char *sql = running_only ? "SELECT " COLUMNS " FROM workloads"
-					 " WHERE state IN (1,2,3) ORDER BY seq DESC"
-				       : "SELECT " COLUMNS " FROM workloads ORDER BY seq DESC";
+	const char *sql = running && brief ? LIST(BRIEF_COLUMNS, RUNNING)
+			  : running	   ? LIST(COLUMNS, RUNNING)
+			  : brief	   ? LIST(BRIEF_COLUMNS, "")
+					   : LIST(COLUMNS, "");
 	int r = store_prepare(s, sql, NULL, &st, e);
 
 	while (r >= 0 && (r = store_step(s, st, e)) > 0) {
 		struct workload_record *w = arena_push(a, &got.v, &got.n, sizeof(*w));
 
 		if (!w)
-			return err_set(e, ERR_EXHAUSTED, ENOMEM,
-				       "out of memory reading workload records");
-		r = record_of(a, st, w, e);
+			return out_of_memory(e);
+		r = brief ? brief_of(a, st, w, e) : record_of(a, st, w, e);
 	}
 	if (r < 0)
 		return r;

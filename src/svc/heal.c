@@ -314,7 +314,7 @@ int heal_find(struct svc *s, const char *ref, struct arena *a, struct workload_r
 	return r;
 }
 
-int heal_list(struct svc *s, bool running_only, struct arena *a, struct workload_records *ret,
+int heal_list(struct svc *s, unsigned what, struct arena *a, struct workload_records *ret,
 	      struct err *e)
 {
 	char boot[PROCESS_BOOT_ID_MAX];
@@ -324,7 +324,7 @@ int heal_list(struct svc *s, bool running_only, struct arena *a, struct workload
 	int r = svc_store(s, e);
 
 	if (r >= 0)
-		r = store_workload_list(s->store, running_only, a, &list, e);
+		r = store_workload_list(s->store, what, a, &list, e);
 	if (r < 0)
 		return r;
 	r = process_boot_id(boot);
@@ -344,7 +344,7 @@ int heal_list(struct svc *s, bool running_only, struct arena *a, struct workload
 			if (heal_record(s, a, &list.v[i], &healed, &gone, &why) < 0)
 				svc_notice(s, "%s", why.msg);
 		}
-		if (gone || (running_only && !claims_shim(&list.v[i].status)))
+		if (gone || ((what & WORKLOAD_LIST_RUNNING) && !claims_shim(&list.v[i].status)))
 			continue;
 		list.v[kept++] = list.v[i];
 	}

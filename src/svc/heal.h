@@ -30,7 +30,7 @@ bool heal_needed(const struct svc *s, const struct workload_record *w, const cha
 [[nodiscard]] int heal_find(struct svc *s, const char *ref, struct arena *a,
 			    struct workload_record *ret, struct err *e);
 /* store_workload_list(), healed. */
-[[nodiscard]] int heal_list(struct svc *s, bool running_only, struct arena *a,
+[[nodiscard]] int heal_list(struct svc *s, unsigned what, struct arena *a,
 			    struct workload_records *ret, struct err *e);
 
 /*

@@ -80,7 +80,7 @@ static int mend_records(struct mending *m, struct workload_records *list, struct
 
 	if (r < 0)
 		return err_sys(e, -r, "read this boot's id");
-	r = store_workload_list(m->svc->store, false, m->a, list, e);
+	r = store_workload_list(m->svc->store, 0, m->a, list, e);
 	for (size_t i = 0; r >= 0 && i < list->n; i++) {
 		struct workload_record *w = &list->v[i];
 		bool healed = false, gone = false;
@@ -138,7 +138,7 @@ static int restart_one(struct mending *m, const struct workload_record *w, struc
 static int restart_wanted(struct mending *m, struct err *e)
 {
 	struct workload_records list;
-	int r = store_workload_list(m->svc->store, false, m->a, &list, e);
+	int r = store_workload_list(m->svc->store, 0, m->a, &list, e);
 
 	for (size_t i = 0; r >= 0 && i < list.n; i++)
 		if (list.v[i].status.state == WORKLOAD_EXITED)
@@ -334,7 +334,7 @@ static int sweep_ended(struct mending *m, const struct cgroup_layout *l, struct 
 	int r = svc_hold(paths_runs(&m->svc->paths).z, true, &held, e);
 
 	if (r >= 0)
-		r = store_workload_list(m->svc->store, false, m->a, &list, e);
+		r = store_workload_list(m->svc->store, 0, m->a, &list, e);
 	for (size_t i = 0; r >= 0 && i < list.n; i++)
 		if (list.v[i].status.state == WORKLOAD_EXITED && !has_shim(m, list.v[i].id))
 			r = sweep_cgroups(m, l, list.v[i].id, e);

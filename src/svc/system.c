@@ -103,7 +103,7 @@ static int count(struct svc *s, struct system_info *ret, struct err *e)
 	struct volume_records volumes;
 	struct store_image *images = NULL;
 	size_t images_n = 0;
-	int r = heal_list(s, false, &a, &workloads, e);
+	int r = heal_list(s, 0, &a, &workloads, e);
 
 	if (r >= 0)
 		r = store_volume_list(s->store, &a, &volumes, e);

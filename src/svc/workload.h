@@ -103,6 +103,7 @@ struct workload_infos {
 struct workload_filter { /* AND between kinds, OR within one; all views borrowed */
 	bool all;	 /* not only those running */
 	bool size;	 /* fill the sizes: walks the file trees */
+	bool brief;	 /* only ids and names are wanted: the rest may be empty */
 	uint32_t last;	 /* the n newest, 0: no bound */
 	/* "key=value": id name label status ancestor exited health isolation network volume
 	 * before since */

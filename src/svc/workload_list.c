@@ -211,12 +211,13 @@ int workload_ps(struct svc *s, const struct workload_filter *f, struct arena *a,
 	struct workload_records list;
 	struct bounds bounds;
 	bool all;
+	unsigned what = f->brief && !f->filters_n && !f->size ? WORKLOAD_LIST_BRIEF : 0;
 	int r = svc_store(s, e);
 
 	if (r >= 0)
 		r = prepare(s, f, a, &bounds, &all, e);
 	if (r >= 0)
-		r = heal_list(s, !all, a, &list, e);
+		r = heal_list(s, what | (all ? 0 : WORKLOAD_LIST_RUNNING), a, &list, e);
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < list.n; i++) {
@@ -271,7 +272,7 @@ int workload_prune(struct svc *s, const char *const *filters, size_t filters_n, 
 			r = filter_until(value, &until, e);
 	}
 	if (r >= 0)
-		r = heal_list(s, false, a, &list, e);
+		r = heal_list(s, 0, a, &list, e);
 	for (size_t i = 0; r >= 0 && i < list.n; i++) {
 		const struct workload_record *w = &list.v[i];
 		const struct json *labels = NULL;

@@ -389,7 +389,7 @@ int workload_stats(struct svc *s, const char *const *refs, size_t refs_n, struct
 	int r = 0;
 
 	if (!refs) {
-		r = heal_list(s, true, a, &list, e);
+		r = heal_list(s, WORKLOAD_LIST_RUNNING, a, &list, e);
 	} else {
 		for (size_t i = 0; r >= 0 && i < refs_n; i++) {
 			struct workload_record *w = arena_push(a, &list.v, &list.n, sizeof(*w));

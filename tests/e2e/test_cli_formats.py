@@ -3,9 +3,12 @@
 import json
 import re
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
+
+from lib.killing import calls_of, strace_works
 
 REFERENCE = json.loads((Path(__file__).resolve().parents[1] / "fixtures" / "inspect-keys.json")
                        .read_text())
@@ -210,6 +213,31 @@ def test_volumes(atoll):
     assert "Total reclaimed space" in atoll("volume", "prune", "-af").out
     assert atoll("volume", "ls", "-q").out == ""
     atoll.fails("volume", "rm", "v1", rc=1, says="v1")
+
+
+def test_ps_of_many_asks_the_kernel_once_for_each(atoll, busybox):
+    if not strace_works():
+        pytest.skip("strace cannot trace here")
+    names = [f"many-{n}" for n in range(65)]  # past svc/heal.c's EXACT_MAX
+    for name in names:
+        atoll("run", "-d", "--name", name, "--network", "none", busybox, "sleep", "1000")
+    try:
+        many = len(atoll("ps", "-q").out.split())
+        assert many >= len(names)
+        for words in ("-q",), ():
+            more = Counter(calls_of(atoll, "ps", *words))
+            asked = [name for name, n in more.items() if n >= many]
+            assert len(asked) <= 1, more
+            # Whatever else grows, does so with the pages of the database.
+            assert more.total() - sum(more[a] for a in asked) < 150, more
+            assert all(more[a] <= many + 5 for a in asked), more
+        # What is not asked for is not read, and what is asked for by name still is.
+        atoll("kill", "many-7")
+        assert len(atoll("ps", "-q").out.split()) == many - 1
+        assert atoll("ps", "-aq", "--filter", "name=many-7").line == \
+            atoll("inspect", "-f", "{{.Id}}", "many-7").line[:12]
+    finally:
+        atoll("rm", "-f", *names, timeout=300)
 
 
 def test_networks(atoll):

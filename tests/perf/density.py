@@ -22,12 +22,15 @@ def main():
     with tempfile.TemporaryDirectory(prefix="atoll-d-", dir="/tmp") as d:
         base = Path(d)
         watch = leaks.Watch(base)
-        atoll = Atoll(args.build, base)
-        atoll("load", "-i", images.busybox_archive(base / "busybox.tar"))
-        run = atoll.argv("run", "-d", "--network", "none", "busybox:latest", "sleep", "100000")
-        ps = {"ps": atoll.argv("ps", "-q")}
-        measure.once(run)
-        one = measure.in_turns(ps, args.runs)["ps"]
+        (base / "one").mkdir()
+        (base / "many").mkdir()
+        archive = images.busybox_archive(base / "busybox.tar")
+        alone, atoll = Atoll(args.build, base / "one"), Atoll(args.build, base / "many")
+        start = ("run", "-d", "--network", "none", "busybox:latest", "sleep", "100000")
+        for a in (alone, atoll):
+            a("load", "-i", archive)
+            measure.once(a.argv(*start))
+        run = atoll.argv(*start)
         try:
             began = time.monotonic()
             starts = [measure.once(run) for _ in range(args.n)]
@@ -36,7 +39,10 @@ def main():
             first, last = (statistics.median(starts[:EDGE]), statistics.median(starts[-EDGE:]))
             measure.tell("first starts", first)
             measure.tell("last starts", last)
-            many = measure.in_turns(ps, args.runs)["ps"]
+            # In turns: what else the machine does falls on both.
+            ps = measure.in_turns({"one": alone.argv("ps", "-q"), "many": atoll.argv("ps", "-q")},
+                                  args.runs)
+            one, many = ps["one"], ps["many"]
             measure.tell("ps at 1", one)
             measure.tell(f"ps at {args.n + 1}", many)
             running = len(atoll("ps", "-q").out.split())
@@ -46,6 +52,7 @@ def main():
             verdict.ratio("ps at many to ps at one", many, one, 5)
         finally:
             began = time.monotonic()
+            alone("rm", "-f", *alone.ids())
             ids = atoll.ids()
             for i in range(0, len(ids), 100):
                 atoll("rm", "-f", *ids[i:i + 100], timeout=600)
