@@ -30,9 +30,10 @@ static const struct option table[] = {
 };
 
 static const struct format_column columns[] = {
-	{ "BlockIO", "BLOCK I/O" }, { "CPUPerc", "CPU %" }, { "Container", "CONTAINER" },
-	{ "ID", "CONTAINER ID" },   { "MemPerc", "MEM %" }, { "MemUsage", "MEM USAGE / LIMIT" },
-	{ "Name", "NAME" },	    { "NetIO", "NET I/O" }, { "PIDs", "PIDS" },
+	{ "BlockIO", "BLOCK I/O" },   { "BlockOps", "BLOCK OPS" },	   { "CPUPerc", "CPU %" },
+	{ "Container", "CONTAINER" }, { "HostMem", "HOST MEM" },	   { "ID", "CONTAINER ID" },
+	{ "MemPerc", "MEM %" },	      { "MemUsage", "MEM USAGE / LIMIT" }, { "Name", "NAME" },
+	{ "NetIO", "NET I/O" },	      { "NetPackets", "NET PACKETS" },	   { "PIDs", "PIDS" },
 };
 
 #define TABLE                                                                                      \
@@ -88,13 +89,15 @@ static struct json *make_row(struct arena *a, const struct stats *s, const struc
 	row_text(a, row, "ID", human_id(a, s->id, trunc));
 	row_text(a, row, "Name", s->name);
 	if (!s->running) {
-		static const char *const none[] = { "CPUPerc", "MemPerc", "PIDs" };
+		static const char *const none[] = { "CPUPerc", "HostMem", "MemPerc", "PIDs" };
 
 		for (size_t i = 0; i < ARRAY_SIZE(none); i++)
 			row_text(a, row, none[i], "--");
 		row_text(a, row, "MemUsage", "-- / --");
 		row_text(a, row, "NetIO", "-- / --");
 		row_text(a, row, "BlockIO", "-- / --");
+		row_text(a, row, "BlockOps", "-- / --");
+		row_text(a, row, "NetPackets", "-- / --");
 		return row;
 	}
 	if (!limit || limit > host) /* none is the host's memory, as docker shows it */
@@ -108,6 +111,17 @@ static struct json *make_row(struct arena *a, const struct stats *s, const struc
 		  human_size(known(u->net_tx_bytes)).z);
 	row_textf(a, row, "BlockIO", "%s / %s", human_size(known(u->block_read_bytes)).z,
 		  human_size(known(u->block_write_bytes)).z);
+	row_textf(a, row, "BlockOps", "%llu / %llu", (unsigned long long) known(u->block_reads),
+		  (unsigned long long) known(u->block_writes));
+	row_textf(a, row, "NetPackets", "%llu / %llu",
+		  (unsigned long long) known(u->net_rx_packets),
+		  (unsigned long long) known(u->net_tx_packets));
+	/* Of a machine: all that it costs, its own kernel included. Of others the same as used. */
+	row_text(a, row, "HostMem",
+		 arena_strdup(a, human_memory(u->memory_host_bytes == UINT64_MAX
+						      ? used
+						      : u->memory_host_bytes)
+					 .z));
 	row_textf(a, row, "PIDs", "%llu", (unsigned long long) known(u->pids));
 	return row;
 }

@@ -252,8 +252,8 @@ int fs_state_save(struct fs_session *s, struct buf *to, struct err *e)
 	if (r == 0)
 		save_handles(s, to);
 	r = r < 0 ? r : buf_error(to);
-	return r < 0 ? err_set(e, ERR_EXHAUSTED, -r, "what the guest knows of the shares: %zu files",
-			       s->inodes.ids.used)
+	return r < 0 ? err_set(e, ERR_EXHAUSTED, -r,
+			       "what the guest knows of the shares: %zu files", s->inodes.ids.used)
 		     : 0;
 }
 
@@ -266,14 +266,14 @@ struct loading {
 	struct met {
 		uint32_t share;
 		uint64_t was, is;
-	} *met;
+	} * met;
 	size_t met_n;
 	uint64_t *devices; /* as they were, in the order of the session's */
 	size_t devices_n;
 	struct record {
 		struct fs_inode *inode;
 		struct fs_identity was;
-	} *inodes;
+	} * inodes;
 	size_t inodes_n;
 };
 
@@ -342,8 +342,7 @@ static int load_shares(struct loading *l, struct err *e)
 		if (read_only != top->read_only)
 			return err_set(e, ERR_INVALID, EINVAL,
 				       "the share '%s' was %s when the state was saved",
-				       top->inode->name,
-				       read_only ? "read-only" : "not read-only");
+				       top->inode->name, read_only ? "read-only" : "not read-only");
 		if (!same_file(l, &was, &top->inode->is))
 			return err_set(e, ERR_INVALID, ESTALE,
 				       "the share '%s' is not the directory it was when the state "

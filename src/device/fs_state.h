@@ -21,7 +21,8 @@
 
 /*
  * No request is being served. Fails UNSUPPORTED where a file is open that no name leads to: what
- * it holds could not be found again; and where shares have come and gone since the beginning. EXHAUSTED: more than FS_STATE_MAX, or no memory.
+ * it holds could not be found again; and where shares have come and gone since the beginning.
+ * EXHAUSTED: more than FS_STATE_MAX, or no memory.
  */
 [[nodiscard]] int fs_state_save(struct fs_session *s, struct buf *to, struct err *e);
 /*

@@ -231,6 +231,17 @@ int engine_exec(struct instance *in, const struct exec_spec *x, struct exec *ret
 	return in->ops->exec(in, x, ret, e);
 }
 
+bool engine_lists(const struct instance *in)
+{
+	return in->ops->list != NULL;
+}
+
+int engine_list(struct instance *in, struct arena *a, struct engine_processes *ret, struct err *e)
+{
+	*ret = (struct engine_processes){};
+	return in->ops->list ? in->ops->list(in, a, ret, e) : 0;
+}
+
 int engine_update(struct instance *in, const struct spec_resources *r, struct err *e)
 {
 	int got = need(in, ENGINE_CAP_UPDATE, (const void *) (uintptr_t) in->ops->update, "update",

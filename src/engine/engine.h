@@ -124,6 +124,22 @@ struct usage {	   /* what `stats` shows; unknown is UINT64_MAX */
 	uint64_t pids, pids_limit;
 	uint64_t block_read_bytes, block_write_bytes, block_reads, block_writes;
 	uint64_t net_rx_bytes, net_tx_bytes, net_rx_packets, net_tx_packets;
+	uint64_t memory_host_bytes; /* what the host spends, where that is another figure */
+};
+
+/* A process as lists show it. Texts are never NULL. */
+struct engine_process {
+	uint64_t pid, ppid, uid; /* of the kernel that it runs on */
+	uint64_t cpu_ns;
+	uint64_t age_ns;      /* since it began */
+	const char *state;    /* "S": as ps shows it */
+	const char *terminal; /* "pts/0"; "": none */
+	const char *name, *command;
+	uint64_t resident_bytes, virtual_bytes;
+};
+struct engine_processes {
+	struct engine_process *v;
+	size_t n;
 };
 
 struct exec_spec {
@@ -187,6 +203,7 @@ struct snapshot_options {
 	((struct snapshot_options){ .work_fd = FD_NONE, .status_fd = FD_NONE })
 
 struct instance;
+struct arena;
 
 struct engine_ops {
 	const char *
@@ -215,6 +232,10 @@ struct engine_ops {
 	/* Processes of the workload: pids as the host sees them, in the caller's array. */
 	int (*processes)(struct instance *in, pid_t *ret_pids, size_t max, size_t *ret_n,
 			 struct err *e);
+	/* Optional: what the processes are that the workload sees, where another kernel's processes
+	 * tell nothing of it to who looks at the host's. In the arena. */
+	int (*list)(struct instance *in, struct arena *a, struct engine_processes *ret,
+		    struct err *e);
 	/* Optional, each tied to a capability bit. */
 	int (*pause)(struct instance *in, struct err *e);
 	int (*resume)(struct instance *in, struct err *e);
@@ -288,6 +309,10 @@ void instance_forget(struct instance *in);
 [[nodiscard]] int engine_usage(struct instance *in, struct usage *ret, struct err *e);
 [[nodiscard]] int engine_processes(struct instance *in, pid_t *ret_pids, size_t max, size_t *ret_n,
 				   struct err *e);
+/* False: `processes` says it all, and *ret is empty. */
+bool engine_lists(const struct instance *in);
+[[nodiscard]] int engine_list(struct instance *in, struct arena *a, struct engine_processes *ret,
+			      struct err *e);
 [[nodiscard]] int engine_pause(struct instance *in, struct err *e);
 [[nodiscard]] int engine_resume(struct instance *in, struct err *e);
 [[nodiscard]] int engine_exec(struct instance *in, const struct exec_spec *x, struct exec *ret,

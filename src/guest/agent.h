@@ -108,7 +108,7 @@ struct session {
 	struct agent *agent;
 	struct session *next;
 	struct connection *connection; /* NULL: lost while it is held */
-	struct workload *workload; /* NULL: it was removed */
+	struct workload *workload;     /* NULL: it was removed */
 	bool is_init;
 	bool tty, ended;
 	bool held;  /* sends no DATA and does not end, and needs no connection */
@@ -143,5 +143,5 @@ void hold_quiet(struct session *s); /* HELD came, or its connection went */
 /* All goes on, but sessions without a connection, which end. Nothing if nothing is held. */
 void hold_end(struct agent *a);
 /* The session of ATTACH, made ready for session_attach(). */
-[[nodiscard]] int hold_attach(struct agent *a, const struct agent_attach *m,
-			      struct session **ret_s, struct err *e);
+[[nodiscard]] int hold_attach(struct agent *a, const struct agent_attach *m, struct session **ret_s,
+			      struct err *e);

@@ -22,9 +22,9 @@
 #define CLOSE_WITHIN	(10 * NSEC_PER_SEC) /* the host hangs up, once all is said */
 #define ANSWER_WITHIN	(60 * NSEC_PER_SEC) /* it takes an answer */
 #define ACCEPT_AGAIN	(50 * NSEC_PER_MSEC)
-#define OFF_WITHIN	(2 * NSEC_PER_SEC) /* the same, of the last */
+#define OFF_WITHIN	(2 * NSEC_PER_SEC)  /* the same, of the last */
 #define HOLD_WITHIN	(10 * NSEC_PER_SEC) /* each session's host stops sending */
-#define ARENA_MAX	(64u << 20)	   /* of one message's lists */
+#define ARENA_MAX	(64u << 20)	    /* of one message's lists */
 #define PROCESSES_MAX	4000
 
 enum phase {

@@ -52,11 +52,11 @@ static const char *terminal_name(struct arena *a, uint64_t device)
 }
 
 /* proc_pid_stat(5): pid (name) state ppid pgrp session tty ..., the name with whatever in it. */
-static bool read_stat(struct arena *a, struct str text, uint64_t now, struct agent_process *p)
+static bool read_stat(struct arena *a, struct str text, uint64_t now, struct process_fields *p)
 {
 	const char *open = memchr(text.p, '(', text.n), *close = memrchr(text.p, ')', text.n);
 	struct str word, rest;
-	uint64_t v[23] = {};
+	uint64_t v[25] = {};
 	char *state;
 
 	if (!open || !close || close < open)
@@ -74,6 +74,8 @@ static bool read_stat(struct arena *a, struct str text, uint64_t now, struct age
 	p->terminal = terminal_name(a, v[7]);
 	p->cpu_ns = ticks_ns(v[14] + v[15]);
 	p->age_ns = now > ticks_ns(v[22]) ? now - ticks_ns(v[22]) : 0;
+	p->virtual_bytes = v[23];
+	p->resident_bytes = v[24] * (uint64_t) sysconf(_SC_PAGESIZE);
 	return p->name && p->state && p->terminal;
 }
 
@@ -92,10 +94,10 @@ static char *command_of(struct arena *a, int dir)
 }
 
 /* 1; 0: it is gone. */
-static int look_at(struct arena *a, pid_t pid, uint64_t now, struct agent_process *ret)
+static int look_at(struct arena *a, pid_t pid, uint64_t now, struct process_fields *ret)
 {
 	auto_buf struct buf text = BUF_INIT(FILE_MAX);
-	struct agent_process p = { .pid = (uint64_t) pid };
+	struct process_fields p = { .pid = (uint64_t) pid };
 	char path[32];
 	struct stat st;
 	auto_fd int dir = FD_NONE;

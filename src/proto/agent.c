@@ -94,18 +94,6 @@ static const struct field state_fields[] = {
 	FIELD_NUMBER_MAX(agent_state, code, 255),
 	FIELD(agent_state, oom, FIELD_BOOL),
 };
-static const struct field process_fields[] = {
-	FIELD_NUMBER_MAX(agent_process, pid, INT32_MAX),
-	FIELD_NUMBER_MAX(agent_process, ppid, INT32_MAX),
-	FIELD_NUMBER_MAX(agent_process, uid, UINT32_MAX),
-	FIELD_NUMBER(agent_process, cpu_ns),
-	FIELD_NUMBER(agent_process, age_ns),
-	FIELD(agent_process, state, FIELD_STRING),
-	FIELD(agent_process, terminal, FIELD_STRING),
-	FIELD(agent_process, name, FIELD_STRING),
-	FIELD(agent_process, command, FIELD_STRING),
-};
-static const struct field_layout process_layout = FIELD_LAYOUT(agent_process, process_fields);
 static const struct field processes_fields[] = {
 	FIELD_LIST_OF(agent_processes, list, &process_layout),
 };

@@ -60,6 +60,7 @@
 #include "base/buf.h"
 #include "base/str.h"
 #include "proto/fields.h"
+#include "proto/process.h"
 #include "proto/usage.h"
 
 #define AGENT_VERSION	 1
@@ -231,17 +232,9 @@ struct agent_state {
 	uint64_t code;	/* of its end */
 	bool oom;
 };
-struct agent_process {
-	uint64_t pid, ppid, uid;
-	uint64_t cpu_ns;
-	uint64_t age_ns;      /* since it began */
-	const char *state;    /* "S": as ps shows it */
-	const char *terminal; /* "pts/0"; "": none */
-	const char *name, *command;
-};
 struct agent_processes {
 	struct {
-		struct agent_process *v;
+		struct process_fields *v;
 		size_t n;
 	} list;
 };

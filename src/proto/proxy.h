@@ -31,6 +31,7 @@
 #define PROXY_TEXT_MAX	(48u << 10) /* bytes of a message's words */
 #define PROXY_WORDS_MAX 512
 #define PROXY_VSOCK	"vsock"	  /* the machine's vsock in its state directory */
+#define PROXY_CONTROL	"control" /* there: its monitor: proto/vmm, or QEMU's QMP */
 #define PROXY_NETWORK	"network" /* there: SETUP of agent.h with the interfaces, or nothing */
 #define PROXY_ENDED	"ended"	  /* there: "CODE oom|-", once the workload ended */
 

@@ -123,7 +123,11 @@ static const struct field exited_fields[] = {
 	FIELD(shim_exited, oom, FIELD_BOOL),
 	FIELD(shim_exited, removed, FIELD_BOOL),
 };
-static const struct field processes_fields[] = { FIELD(shim_processes, pids, FIELD_STRINGS) };
+static const struct field processes_fields[] = {
+	FIELD(shim_processes, pids, FIELD_STRINGS),
+	FIELD_LIST_OF(shim_processes, list, &process_layout),
+	FIELD(shim_processes, listed, FIELD_BOOL),
+};
 static const struct field status_fields[] = {
 	FIELD_NUMBER_MAX(shim_status, state, 16),
 	FIELD_NUMBER_MAX(shim_status, pid, INT32_MAX),

@@ -33,6 +33,7 @@
 #include "base/err.h"
 #include "base/str.h"
 #include "proto/fields.h"
+#include "proto/process.h"
 #include "proto/usage.h"
 
 #define SHIM_MESSAGE_MAX  (192u << 10) /* bytes of one datagram; below the default wmem_max */
@@ -244,6 +245,12 @@ struct shim_exited {
 
 struct shim_processes {
 	struct field_strings pids; /* decimal, as the host sees them */
+	/* Instead of them: of an engine whose processes the host does not see. */
+	struct {
+		struct process_fields *v;
+		size_t n;
+	} list;
+	bool listed; /* they are, though there may be none */
 };
 
 struct shim_status {

@@ -28,6 +28,7 @@ static const struct field fields[] = {
 	N(net_tx_bytes),
 	N(net_rx_packets),
 	N(net_tx_packets),
+	N(memory_host_bytes),
 };
 
 const struct field_layout usage_layout = FIELD_LAYOUT(usage_fields, fields);

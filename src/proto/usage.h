@@ -16,6 +16,7 @@ struct usage_fields { /* UINT64_MAX is unknown */
 	uint64_t pids, pids_limit;
 	uint64_t block_read_bytes, block_write_bytes, block_reads, block_writes;
 	uint64_t net_rx_bytes, net_tx_bytes, net_rx_packets, net_tx_packets;
+	uint64_t memory_host_bytes;
 };
 
 /* All but the time, from *u into the initializer of either structure: both name them alike. */
@@ -43,7 +44,8 @@ struct usage_fields { /* UINT64_MAX is unknown */
 	.net_rx_bytes = (u)->net_rx_bytes, \
 	.net_tx_bytes = (u)->net_tx_bytes, \
 	.net_rx_packets = (u)->net_rx_packets, \
-	.net_tx_packets = (u)->net_tx_packets
+	.net_tx_packets = (u)->net_tx_packets, \
+	.memory_host_bytes = (u)->memory_host_bytes
 /* clang-format on */
 
 extern const struct field_layout usage_layout;

@@ -53,7 +53,7 @@ struct proxy {
 	bool created, starting, started;
 	struct agent_link hello; /* stays: while the agent has it, it has a host */
 	struct agent_link link;
-	bool held; /* the agent: no DATA for now */
+	bool held;    /* the agent: no DATA for now */
 	int state_fd; /* owned: where the end is noted; FD_NONE of an exec */
 
 	/* the session */

@@ -280,6 +280,42 @@ static int add_ps_table(struct runtime *rt, const struct strings *more, const pi
 	return 0;
 }
 
+/* Printable ASCII: the guest's words write nothing else to a terminal. */
+static void add_plain(struct buf *out, const char *text)
+{
+	for (; *text; text++)
+		buf_addc(out, *text >= ' ' && *text <= '~' ? *text : '?');
+}
+
+/* Processes of another kernel: as `ps -ef` there would say. */
+static int add_list(struct container *c, const struct strings *more, struct buf *out, struct err *e)
+{
+	auto_arena struct arena a = ARENA_INIT(32u << 20);
+	struct engine_processes all;
+	int r;
+
+	if (more->n)
+		return err_set(e, ERR_UNSUPPORTED, EOPNOTSUPP,
+			       "ps(1) of the host cannot look into a %s: no options of its",
+			       c->in->ops->name);
+	r = engine_list(c->in, &a, &all, e);
+	if (r < 0)
+		return r;
+	buf_addf(out, "%-8s %7s %7s %-8s %8s %s\n", "UID", "PID", "PPID", "TTY", "TIME", "CMD");
+	for (size_t i = 0; i < all.n; i++) {
+		const struct engine_process *p = &all.v[i];
+		unsigned long long s = p->cpu_ns / (uint64_t) NSEC_PER_SEC;
+
+		buf_addf(out, "%-8llu %7llu %7llu %-8s %02llu:%02llu:%02llu ",
+			 (unsigned long long) p->uid, (unsigned long long) p->pid,
+			 (unsigned long long) p->ppid, p->terminal[0] ? p->terminal : "?", s / 3600,
+			 s / 60 % 60, s % 60);
+		add_plain(out, p->command[0] ? p->command : p->name);
+		buf_addc(out, '\n');
+	}
+	return 0;
+}
+
 static int run_ps(struct runtime *rt, const void *options, const struct strings *args,
 		  struct err *e)
 {
@@ -311,6 +347,8 @@ static int run_ps(struct runtime *rt, const void *options, const struct strings 
 			json_w_i64(&w, NULL, pids[i]);
 		json_w_end(&w);
 		buf_addc(&out, '\n');
+	} else if (engine_lists(c.in) && container_pid(&c)) {
+		r = add_list(&c, &more, &out, e);
 	} else {
 		r = add_ps_table(rt, &more, pids, n, &out, e);
 	}

@@ -334,6 +334,48 @@ static bool on_usage(struct client *c, struct shim_msg *, struct arena *)
 	return reply(c, &m);
 }
 
+/* One message: so much for all commands and what else is said of each process. */
+#define LIST_ROOM  (SHIM_MESSAGE_MAX / 4 * 3)
+#define LIST_LEAST 200u
+#define LIST_MAX   (LIST_ROOM / (LIST_LEAST + 32))
+
+/* Of an engine that says itself what runs in there. */
+static bool list_processes(struct client *c)
+{
+	auto_arena struct arena a = ARENA_INIT(16u << 20);
+	struct shim_msg m = shim_msg_of(SHIM_PROCESSES_ARE);
+	struct engine_processes all;
+	struct err e = {};
+	size_t room;
+
+	if (engine_list(c->shim->in, &a, &all, &e) < 0)
+		return reply_error(c, &e, EXIT_CANNOT);
+	if (all.n > LIST_MAX) {
+		(void) err_set(&e, ERR_EXHAUSTED, E2BIG,
+			       "too many processes for a list (%zu): use exec and ps", all.n);
+		return reply_error(c, &e, EXIT_CANNOT);
+	}
+	room = LIST_ROOM / (all.n + 1) - LIST_LEAST;
+	m.processes.listed = true;
+	m.processes.list.v = arena_array(&a, all.n + 1, sizeof(*m.processes.list.v));
+	if (!m.processes.list.v) {
+		(void) err_set(&e, ERR_EXHAUSTED, ENOMEM, "no memory for the list of processes");
+		return reply_error(c, &e, EXIT_CANNOT);
+	}
+	for (size_t i = 0; i < all.n; i++)
+		m.processes.list.v[m.processes.list.n++] =
+			(struct process_fields){ PROCESS_FIGURES(&all.v[i]) };
+	for (size_t i = 0; i < m.processes.list.n; i++) {
+		const char **command = &m.processes.list.v[i].command;
+
+		if (strlen(*command) > room)
+			*command = arena_dup(&a, (struct str){ *command, room });
+		if (!*command)
+			*command = "";
+	}
+	return reply(c, &m);
+}
+
 static bool on_top(struct client *c, struct shim_msg *, struct arena *)
 {
 	auto_arena struct arena a = ARENA_INIT(4u << 20);
@@ -343,6 +385,8 @@ static bool on_top(struct client *c, struct shim_msg *, struct arena *)
 	struct err e = {};
 	size_t n = 0;
 
+	if (engine_lists(c->shim->in))
+		return list_processes(c);
 	if (pids && engine_processes(c->shim->in, pids, PROCESSES_MAX, &n, &e) < 0)
 		return reply_error(c, &e, EXIT_CANNOT);
 	if (n > PROCESSES_MAX)

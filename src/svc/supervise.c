@@ -188,30 +188,55 @@ int supervise_usage(struct shim_conn *c, struct usage *ret, struct err *e)
 	return 0;
 }
 
-int supervise_top(struct shim_conn *c, struct arena *a, pid_t **ret_pids, size_t *ret_n,
+/* The answer's texts are its message's. */
+static int take_list(const struct shim_processes *from, struct arena *a,
+		     struct engine_processes *ret, struct err *e)
+{
+	struct engine_processes all = { .v = arena_array(a, from->list.n + 1, sizeof(*all.v)) };
+
+	if (!all.v)
+		return err_set(e, ERR_EXHAUSTED, ENOMEM, "no memory for the list of processes");
+	for (; all.n < from->list.n; all.n++) {
+		struct engine_process p = { PROCESS_FIGURES(&from->list.v[all.n]) };
+		const char **const texts[] = { &p.state, &p.terminal, &p.name, &p.command };
+
+		for (size_t k = 0; k < ARRAY_SIZE(texts); k++) {
+			*texts[k] = arena_strdup(a, *texts[k]);
+			if (!*texts[k])
+				return err_set(e, ERR_EXHAUSTED, ENOMEM,
+					       "no memory for the list of processes");
+		}
+		all.v[all.n] = p;
+	}
+	*ret = all;
+	return 0;
+}
+
+int supervise_top(struct shim_conn *c, struct arena *a, struct supervise_processes *ret,
 		  struct err *e)
 {
 	auto_arena struct arena answer = ARENA_INIT(ANSWER_ARENA);
 	struct shim_msg m = shim_msg_of(SHIM_TOP);
-	size_t n;
-	pid_t *pids;
+	struct supervise_processes all = {};
 
 	if (tell(c, &m, e) < 0 || hear(c, &answer, SHIM_PROCESSES_ARE, &m, NULL, e) < 0)
 		return -1;
-	n = m.processes.pids.n;
-	pids = arena_array(a, n + 1, sizeof(*pids));
-	if (!pids)
+	all.listed = m.processes.listed;
+	if (take_list(&m.processes, a, &all.list, e) < 0)
+		return -1;
+	all.pids_n = m.processes.pids.n;
+	all.pids = arena_array(a, all.pids_n + 1, sizeof(*all.pids));
+	if (!all.pids)
 		return err_set(e, ERR_EXHAUSTED, ENOMEM, "no memory for the list of processes");
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; i < all.pids_n; i++) {
 		uint32_t pid;
 
 		if (num_parse_u32(str_of(m.processes.pids.v[i]), 1, INT_MAX, &pid) < 0)
 			return err_set(e, ERR_REMOTE, EPROTO, "the shim's list of processes: '%s'",
 				       m.processes.pids.v[i]);
-		pids[i] = (pid_t) pid;
+		all.pids[i] = (pid_t) pid;
 	}
-	*ret_pids = pids;
-	*ret_n = n;
+	*ret = all;
 	return 0;
 }
 

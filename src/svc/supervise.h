@@ -87,6 +87,13 @@ bool shim_alive(int state_fd);
 [[nodiscard]] int supervise_wait_recv(struct shim_conn *c, struct shim_exited *ret, struct err *e);
 [[nodiscard]] int supervise_usage(struct shim_conn *c, struct usage *ret, struct err *e);
 /* pids of all processes of the workload, as the host sees them; the array lives in the arena. */
-[[nodiscard]] int supervise_top(struct shim_conn *c, struct arena *a, pid_t **ret_pids,
-				size_t *ret_n, struct err *e);
+/* What runs: pids of the host, or, of an engine that says it itself, a list. In the arena. */
+struct supervise_processes {
+	pid_t *pids;
+	size_t pids_n;
+	bool listed;
+	struct engine_processes list;
+};
+[[nodiscard]] int supervise_top(struct shim_conn *c, struct arena *a,
+				struct supervise_processes *ret, struct err *e);
 [[nodiscard]] int supervise_status(struct shim_conn *c, struct shim_status *ret, struct err *e);

@@ -28,7 +28,7 @@ struct proc {
 	uid_t uid;
 	char state;
 	uint64_t cpu_ticks, start_ticks, vsz_kb, rss_kb;
-	unsigned tty;
+	const char *tty; /* "?": none */
 	char comm[64];
 	const char *args; /* in the arena */
 };
@@ -42,6 +42,16 @@ static uint64_t stat_field(struct str rest, unsigned field)
 	for (unsigned i = 3; i <= field; i++)
 		f = str_cut(rest, ' ', &rest);
 	return num_parse_u64(f, 0, UINT64_MAX, &v) < 0 ? 0 : v;
+}
+
+/* UNIX98 terminals: majors 136 to 143. */
+static const char *terminal_name(unsigned tty, struct arena *a)
+{
+	if (tty == 0)
+		return "?";
+	if (major(tty) >= 136 && major(tty) <= 143)
+		return arena_printf(a, "pts/%u", (major(tty) - 136) * 256 + minor(tty));
+	return arena_printf(a, "%u:%u", major(tty), minor(tty));
 }
 
 static bool read_proc(pid_t pid, struct arena *a, struct proc *ret)
@@ -69,7 +79,7 @@ static bool read_proc(pid_t pid, struct arena *a, struct proc *ret)
 	p.uid = st.st_uid;
 	p.state = rest.p[0];
 	p.ppid = (pid_t) stat_field(rest, 4);
-	p.tty = (unsigned) stat_field(rest, 7);
+	p.tty = terminal_name((unsigned) stat_field(rest, 7), a);
 	p.cpu_ticks = stat_field(rest, 14) + stat_field(rest, 15);
 	p.start_ticks = stat_field(rest, 22);
 	p.vsz_kb = stat_field(rest, 23) / 1024;
@@ -81,7 +91,30 @@ static bool read_proc(pid_t pid, struct arena *a, struct proc *ret)
 	p.args = cmdline.n && cmdline.p[0] ? arena_strdup(a, buf_z(&cmdline))
 					   : arena_printf(a, "[%s]", p.comm);
 	*ret = p;
-	return p.args != NULL;
+	return p.args != NULL && p.tty != NULL;
+}
+
+/* What another kernel says of a process of its own. */
+static struct proc proc_of(const struct engine_process *from, uint64_t hz, nsec_t uptime,
+			   struct arena *a)
+{
+	uint64_t tick = (uint64_t) NSEC_PER_SEC / hz, up = (uint64_t) uptime;
+	struct proc p = {
+		.pid = (pid_t) from->pid,
+		.ppid = (pid_t) from->ppid,
+		.uid = (uid_t) from->uid,
+		.state = from->state[0] ? from->state[0] : '?',
+		.cpu_ticks = from->cpu_ns / tick,
+		.start_ticks = up > from->age_ns ? (up - from->age_ns) / tick : 0,
+		.vsz_kb = from->virtual_bytes >> 10,
+		.rss_kb = from->resident_bytes >> 10,
+		.tty = from->terminal[0] ? from->terminal : "?",
+		.args = from->command[0] ? from->command : arena_printf(a, "[%s]", from->name),
+	};
+	size_t n = strlen(from->name);
+
+	memcpy(p.comm, from->name, n < sizeof(p.comm) ? n : sizeof(p.comm) - 1);
+	return p;
 }
 
 struct clocks { /* to turn ticks since boot into times */
@@ -160,12 +193,8 @@ static const char *column_stime(const struct proc *p, const struct clocks *c, st
 static const char *column_tty(const struct proc *p, const struct clocks *c, struct arena *a)
 {
 	(void) c;
-	if (p->tty == 0)
-		return "?";
-	/* UNIX98 terminals: majors 136 to 143. */
-	if (major(p->tty) >= 136 && major(p->tty) <= 143)
-		return arena_printf(a, "pts/%u", (major(p->tty) - 136) * 256 + minor(p->tty));
-	return arena_printf(a, "%u:%u", major(p->tty), minor(p->tty));
+	(void) a;
+	return p->tty;
 }
 
 static const char *column_time(const struct proc *p, const struct clocks *c, struct arena *a)
@@ -289,32 +318,42 @@ static int choose(const char *const *args, size_t n, const struct column *ret[st
 	return choose_list(str_of(list), ret, ret_n, e);
 }
 
-static int fill(struct top *t, const struct column *const *chosen, size_t n, const pid_t *pids,
-		size_t pids_n, struct arena *a, struct err *e)
+static int add_row(struct top *t, const struct column *const *chosen, size_t n,
+		   const struct proc *p, const struct clocks *c, struct arena *a, struct err *e)
+{
+	struct top_row *row = arena_push(a, &t->rows, &t->rows_n, sizeof(*row));
+
+	if (row)
+		row->columns = arena_array(a, n + 1, sizeof(*row->columns));
+	if (!row || !row->columns || !p->args)
+		return no_memory(e);
+	for (size_t j = 0; j < n; j++) {
+		row->columns[j] = chosen[j]->text(p, c, a);
+		if (!row->columns[j])
+			return no_memory(e);
+	}
+	return 0;
+}
+
+static int fill(struct top *t, const struct column *const *chosen, size_t n,
+		const struct supervise_processes *from, struct arena *a, struct err *e)
 {
 	struct clocks c = { .hz = (uint64_t) sysconf(_SC_CLK_TCK), .now = clock_wall() };
 	struct timespec up;
+	struct proc p;
+	int r = 0;
 
 	if (clock_gettime(CLOCK_BOOTTIME, &up) < 0)
 		return err_sys(e, errno, "the time since boot");
 	c.boot = c.now - (up.tv_sec * NSEC_PER_SEC + up.tv_nsec);
-	for (size_t i = 0; i < pids_n; i++) {
-		struct proc p;
-
-		if (!read_proc(pids[i], a, &p))
-			continue;
-		struct top_row *row = arena_push(a, &t->rows, &t->rows_n, sizeof(*row));
-		if (row)
-			row->columns = arena_array(a, n + 1, sizeof(*row->columns));
-		if (!row || !row->columns)
-			return no_memory(e);
-		for (size_t j = 0; j < n; j++) {
-			row->columns[j] = chosen[j]->text(&p, &c, a);
-			if (!row->columns[j])
-				return no_memory(e);
-		}
+	for (size_t i = 0; i < from->pids_n && r == 0; i++)
+		if (read_proc(from->pids[i], a, &p))
+			r = add_row(t, chosen, n, &p, &c, a, e);
+	for (size_t i = 0; i < from->list.n && r == 0; i++) {
+		p = proc_of(&from->list.v[i], c.hz, c.now - c.boot, a);
+		r = add_row(t, chosen, n, &p, &c, a, e);
 	}
-	return 0;
+	return r;
 }
 
 int workload_top(struct svc *s, const char *ref, const char *const *ps_args, size_t ps_args_n,
@@ -323,14 +362,14 @@ int workload_top(struct svc *s, const char *ref, const char *const *ps_args, siz
 	auto_shim_conn struct shim_conn conn = SHIM_CONN_NONE;
 	const struct column *chosen[COLUMNS_MAX];
 	struct top t = {};
-	pid_t *pids;
-	size_t pids_n, n = 0;
+	struct supervise_processes all;
+	size_t n = 0;
 	int r = choose(ps_args, ps_args_n, chosen, &n, e);
 
 	if (r >= 0)
 		r = running_connect(s, ref, &conn, e);
 	if (r >= 0)
-		r = supervise_top(&conn, a, &pids, &pids_n, e);
+		r = supervise_top(&conn, a, &all, e);
 	if (r < 0)
 		return r;
 	t.titles = arena_array(a, n + 1, sizeof(*t.titles));
@@ -338,7 +377,7 @@ int workload_top(struct svc *s, const char *ref, const char *const *ps_args, siz
 		return no_memory(e);
 	for (size_t i = 0; i < n; i++)
 		t.titles[t.titles_n++] = chosen[i]->title;
-	r = fill(&t, chosen, n, pids, pids_n, a, e);
+	r = fill(&t, chosen, n, &all, a, e);
 	if (r < 0)
 		return r;
 	*ret = t;

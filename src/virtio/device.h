@@ -73,8 +73,7 @@ struct virtio_ops {
 	 * As activate, from what save() wrote, in this or another process: `state` has been
 	 * somebody else's. The queues have been started where they stood.
 	 */
-	int (*restore)(struct virtio_device *d, uint64_t features, struct str state,
-		       struct err *e);
+	int (*restore)(struct virtio_device *d, uint64_t features, struct str state, struct err *e);
 	/* Go on. NULL: all its enabled queues are kicked, no more. */
 	void (*resume)(struct virtio_device *d);
 };
@@ -135,8 +134,7 @@ void virtio_mark_rings(const struct virtio_device *d);
 /* For devices. Configuration of `size` bytes read at `at`; zeros past its end. */
 void virtio_config_copy(const void *config, size_t size, uint32_t at, void *to, uint32_t n);
 /* For a device whose queues and features are all there is to know of it. */
-[[nodiscard]] int virtio_save_nothing(const struct virtio_device *d, struct buf *to,
-				      struct err *e);
+[[nodiscard]] int virtio_save_nothing(const struct virtio_device *d, struct buf *to, struct err *e);
 /* What a restore() says of a state that is none. */
 int virtio_bad_state(const struct virtio_device *d, struct err *e);
 /* For a device without configuration, and for one whose configuration is only read. */

@@ -498,7 +498,8 @@ static void test_restored(void)
 	for (unsigned i = 0; i < 3; i++)
 		queues[i].queue = &device->queues[i];
 	virtio_resume(device);
-	CHECK(guest.interrupts[EVENTS] == 1 && guest_reap(&queues[EVENTS], &head, &len) && len == 4);
+	CHECK(guest.interrupts[EVENTS] == 1 && guest_reap(&queues[EVENTS], &head, &len) &&
+	      len == 4);
 	memcpy(&id, guest_at(&guest, event), sizeof(id));
 	CHECK(id == VIRTIO_VSOCK_EVENT_TRANSPORT_RESET);
 	fd = client("CONNECT 52\n");

@@ -59,8 +59,8 @@ struct vsock {
 	struct reset resets[RESETS_MAX];
 	unsigned resets_at, resets_n;
 	/*
-	 * After a restore the driver has to be told that its connections are gone, and what it hears
-	 * before it has given that event's buffer back would be taken for one of them.
+	 * After a restore the driver has to be told that its connections are gone, and what it
+	 * hears before it has given that event's buffer back would be taken for one of them.
 	 */
 	bool gone_due, mute;
 	uint16_t events_left; /* buffers for events, without that one */

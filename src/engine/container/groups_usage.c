@@ -172,6 +172,7 @@ void groups_usage(const struct groups *g, struct usage *ret_u)
 		&ret_u->memory_peak_bytes,
 		&ret_u->memory_limit_bytes,
 		&ret_u->memory_cache_bytes,
+		&ret_u->memory_host_bytes,
 		&ret_u->memory_swap_bytes,
 		&ret_u->memory_failures,
 		&ret_u->oom_kills,

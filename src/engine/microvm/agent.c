@@ -47,7 +47,22 @@ static int dial(int state_fd, nsec_t deadline, int *ret_fd, struct err *e)
 	return 0;
 }
 
-/* What a message refers to is the link's, and goes with it: texts of errors alone are kept. */
+/* What a message refers to is the link's, and goes with it: lists of processes are kept. */
+static int keep(struct arena *a, struct agent_msg *m)
+{
+	for (size_t i = 0; m->type == AGENT_PROCESSES_ARE && i < m->processes.list.n; i++) {
+		struct process_fields *p = &m->processes.list.v[i];
+		const char **const texts[] = { &p->state, &p->terminal, &p->name, &p->command };
+
+		for (size_t k = 0; k < ARRAY_SIZE(texts); k++) {
+			*texts[k] = arena_strdup(a, *texts[k]);
+			if (!*texts[k])
+				return -ENOMEM;
+		}
+	}
+	return 0;
+}
+
 int agent_request(int state_fd, const struct agent_msg *m, enum agent_type answer, nsec_t deadline,
 		  struct arena *a, struct agent_msg *ret_m, struct err *e)
 {
@@ -61,6 +76,7 @@ int agent_request(int state_fd, const struct agent_msg *m, enum agent_type answe
 	r = agent_link_put(&l, m);
 	r = r < 0 ? r : agent_link_send_all(&l, deadline);
 	r = r < 0 ? r : agent_link_wait(&l, a, deadline, &got);
+	r = r < 0 ? r : keep(a, &got);
 	if (r < 0)
 		return err_sys(e, -r, "asking the machine's agent");
 	if (got.type == AGENT_ERROR)

@@ -228,7 +228,7 @@ static const char *console_file(void)
 
 static int start_qemu(const struct machine *m, struct arena *a, struct proxied *p,
 		      const struct guest *g, const struct network *net, const int *cards, int fs,
-		      int vsock, struct err *e)
+		      int vsock, int control, struct err *e)
 {
 	struct command c = { .a = a };
 	const char *console = console_file();
@@ -259,7 +259,7 @@ static int start_qemu(const struct machine *m, struct arena *a, struct proxied *
 		ADDF(&c, "fd=%d,set=1", add_fd(&c, g->disk_fd));
 		ADD(&c, "-blockdev",
 		    "driver=file,node-name=root,filename=/dev/fdset/1,read-only=on,locking=off",
-		    "-device", "virtio-blk-pci,drive=root,disable-legacy=on");
+		    "-device", "virtio-blk-pci,id=disk0,drive=root,disable-legacy=on");
 	}
 	add(&c, "-chardev");
 	ADDF(&c, "socket,id=fs,fd=%d", add_fd(&c, fs));
@@ -267,7 +267,10 @@ static int start_qemu(const struct machine *m, struct arena *a, struct proxied *
 	ADDF(&c, "socket,id=vsock,fd=%d", add_fd(&c, vsock));
 	ADD(&c, "-device", "vhost-user-fs-pci,chardev=fs,tag=" TAG ",queue-size=1024", "-device",
 	    "vhost-user-vsock-pci,chardev=vsock", "-object", "rng-builtin,id=rng", "-device",
-	    "virtio-rng-pci,rng=rng,disable-legacy=on");
+	    "virtio-rng-pci,rng=rng,disable-legacy=on", "-device",
+	    "virtio-balloon-pci,id=balloon,free-page-reporting=on,disable-legacy=on", "-mon",
+	    "chardev=control,mode=control", "-chardev");
+	ADDF(&c, "socket,id=control,server=on,wait=off,fd=%d", add_fd(&c, control));
 	for (size_t i = 0; i < net->cards_n; i++)
 		add_qemu_card(&c, &net->cards[i], i, cards[i]);
 	return run(&c, p, true, e);
@@ -275,7 +278,7 @@ static int start_qemu(const struct machine *m, struct arena *a, struct proxied *
 
 static int start_vmm(const struct machine *m, struct arena *a, struct proxied *p,
 		     const struct guest *g, const struct network *net, int fs, int listen_fd,
-		     int forward, struct err *e)
+		     int forward, int control, struct err *e)
 {
 	struct command c = { .a = a };
 	const char *console = console_file();
@@ -301,6 +304,8 @@ static int start_vmm(const struct machine *m, struct arena *a, struct proxied *p
 	ADDF(&c, "%llu", (unsigned long long) g->memory);
 	add(&c, "--cpus");
 	ADDF(&c, "%u", g->cpus);
+	ADD(&c, "--balloon", "--control");
+	ADDF(&c, "fd:%d", add_fd(&c, control));
 	add(&c, "--vsock");
 	ADDF(&c, "cid=%d,listen=fd:%d,forward=%d:fd:%d", GUEST_CID, add_fd(&c, listen_fd),
 	     AGENT_HELLO_PORT, add_fd(&c, forward));
@@ -321,7 +326,7 @@ static int start_vmm(const struct machine *m, struct arena *a, struct proxied *p
 /* The devices that QEMU leaves to others, and QEMU. */
 static int start_emulated(const struct machine *m, struct arena *a, struct proxied *p,
 			  const struct guest *g, const struct network *net, int state_fd, int fs,
-			  int listen_fd, int forward, struct err *e)
+			  int listen_fd, int forward, int control, struct err *e)
 {
 	int cards[NETWORK_CARDS_MAX] = {}, vsock[2] = { FD_NONE, FD_NONE };
 	int r = pair_of(SOCK_STREAM, vsock, e);
@@ -334,7 +339,7 @@ static int start_emulated(const struct machine *m, struct arena *a, struct proxi
 		cards[n] = FD_NONE;
 		r = start_net(a, p, &net->cards[n], state_fd, &cards[n], e);
 	}
-	r = r < 0 ? r : start_qemu(m, a, p, g, net, cards, fs, vsock_ours, e);
+	r = r < 0 ? r : start_qemu(m, a, p, g, net, cards, fs, vsock_ours, control, e);
 	while (n > 0)
 		close_fd(&cards[--n]);
 	return r;
@@ -352,14 +357,16 @@ int machine_start(const struct machine *m, struct arena *a, struct proxied *p,
 	auto_fd int fs_theirs = fs[1];
 	auto_fd int hello_ours = hello[0];
 	auto_fd int hello_theirs = hello[1];
-	auto_fd int listen_fd = FD_NONE;
+	auto_fd int listen_fd = FD_NONE, control = FD_NONE;
 
+	r = r < 0 ? r : listen_at(state_fd, PROXY_CONTROL, &control, e);
 	r = r < 0 ? r : listen_at(state_fd, PROXY_VSOCK, &listen_fd, e);
 	r = r < 0 ? r : start_fs(a, p, g, fs_theirs, e);
 	if (r == 0)
 		r = m->emulated ? start_emulated(m, a, p, g, net, state_fd, fs_ours, listen_fd,
-						 hello_theirs, e)
-				: start_vmm(m, a, p, g, net, fs_ours, listen_fd, hello_theirs, e);
+						 hello_theirs, control, e)
+				: start_vmm(m, a, p, g, net, fs_ours, listen_fd, hello_theirs,
+					    control, e);
 	if (r == 0)
 		*ret_hello = take_fd(&hello_ours);
 	return r;

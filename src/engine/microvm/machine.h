@@ -22,7 +22,8 @@ struct machine {
 [[nodiscard]] int machine_find(struct arena *a, int cache_fd, struct machine *ret_m, struct err *e);
 /*
  * Start it, as the proxy's children: a monitor, and the devices that are not in it. Its vsock
- * listens at PROXY_VSOCK in state_fd; what comes to the host's hello port is given in *ret_hello.
+ * listens at PROXY_VSOCK in state_fd, its monitor at PROXY_CONTROL; what comes to the host's hello
+ * port is given in *ret_hello.
  */
 [[nodiscard]] int machine_start(const struct machine *m, struct arena *a, struct proxied *p,
 				const struct guest *g, const struct network *net, int state_fd,

@@ -19,6 +19,7 @@
 #include "engine/microvm/agent.h"
 #include "engine/microvm/check.h"
 #include "engine/microvm/machine.h"
+#include "engine/microvm/monitor.h"
 #include "engine/microvm/network.h"
 #include "engine/microvm/proxied.h"
 #include "proto/proxy.h"
@@ -27,6 +28,7 @@
 #define REMOVE_TIME   (10 * NSEC_PER_SEC)
 #define SIGNAL_WITHIN (60 * NSEC_PER_SEC)
 #define USAGE_WITHIN  (2 * NSEC_PER_SEC)
+#define LIST_WITHIN   (60 * NSEC_PER_SEC)
 
 struct microvm *microvm_of_instance(struct instance *in)
 {
@@ -149,12 +151,27 @@ static void take_guests(struct usage *u, const struct usage_fields *g)
 	u->oom_kills = g->oom_kills;
 	u->pids = g->pids;
 	u->pids_limit = g->pids_limit;
-	u->block_read_bytes = g->block_read_bytes;
-	u->block_write_bytes = g->block_write_bytes;
 	u->net_rx_bytes = g->net_rx_bytes;
 	u->net_tx_bytes = g->net_tx_bytes;
 	u->net_rx_packets = g->net_rx_packets;
 	u->net_tx_packets = g->net_tx_packets;
+}
+
+/* What went through its disks and cards, as the monitor counts it. */
+static void take_devices(struct usage *u, const struct monitor_usage *d)
+{
+	if (d->disks_n) { /* else what its file server reads and writes, which the host knows */
+		u->block_read_bytes = d->read_bytes;
+		u->block_write_bytes = d->write_bytes;
+		u->block_reads = d->reads;
+		u->block_writes = d->writes;
+	}
+	if (d->rx_bytes != UINT64_MAX) {
+		u->net_rx_bytes = d->rx_bytes;
+		u->net_tx_bytes = d->tx_bytes;
+		u->net_rx_packets = d->rx_packets;
+		u->net_tx_packets = d->tx_packets;
+	}
 }
 
 /*
@@ -167,12 +184,14 @@ static int usage(struct instance *in, struct usage *ret, struct err *)
 	auto_arena struct arena a = ARENA_INIT(1u << 20);
 	struct agent_msg q = agent_msg_of(AGENT_USAGE), answer;
 	bool frozen = m->groups && groups_any(m->groups) && groups_frozen(m->groups);
+	struct monitor_usage devices;
 	struct usage u;
 	struct err ignored;
 
 	memset(&u, 0xff, sizeof(u)); /* UINT64_MAX everywhere: unknown */
 	if (m->groups)
 		groups_usage(m->groups, &u);
+	u.memory_host_bytes = u.memory_bytes;
 	u.oom_kills = 0;
 	if (!runs(m)) {
 		u.oom_kills = microvm_ended_oom(m) ? 1 : 0;
@@ -181,6 +200,8 @@ static int usage(struct instance *in, struct usage *ret, struct err *)
 		if (agent_request(m->state_fd, &q, AGENT_USAGE_IS, clock_deadline(USAGE_WITHIN), &a,
 				  &answer, &ignored) == 0)
 			take_guests(&u, &answer.usage);
+		if (monitor_usage(m, clock_deadline(USAGE_WITHIN), &devices, &ignored) == 0)
+			take_devices(&u, &devices);
 	}
 	u.memory_limit_bytes = m->memory;
 	u.at = clock_wall();
@@ -197,6 +218,34 @@ static int processes(struct instance *in, pid_t *ret_pids, size_t max, size_t *r
 	if (in->pid && max)
 		ret_pids[0] = in->pid;
 	*ret_n = in->pid ? 1 : 0;
+	return 0;
+}
+
+/* What the guest's ps would show; while it is paused nobody there could say. */
+static int list(struct instance *in, struct arena *a, struct engine_processes *ret, struct err *e)
+{
+	struct microvm *m = microvm_of_instance(in);
+	struct agent_msg q = agent_msg_of(AGENT_PROCESSES), answer;
+	struct engine_processes all = {};
+	int r;
+
+	if (in->state == ENGINE_PAUSED)
+		return err_set(e, ERR_CONFLICT, EBUSY,
+			       "a paused microvm cannot say what runs in it");
+	q.id.id = m->id;
+	r = agent_request(m->state_fd, &q, AGENT_PROCESSES_ARE, clock_deadline(LIST_WITHIN), a,
+			  &answer, e);
+	if (r < 0)
+		return r;
+	all.v = arena_array(a, answer.processes.list.n + 1, sizeof(*all.v));
+	if (!all.v)
+		return err_set(e, ERR_EXHAUSTED, ENOMEM, "out of memory");
+	for (size_t i = 0; i < answer.processes.list.n; i++) {
+		const struct process_fields *p = &answer.processes.list.v[i];
+
+		all.v[all.n++] = (struct engine_process){ PROCESS_FIGURES(p) };
+	}
+	*ret = all;
 	return 0;
 }
 
@@ -254,8 +303,10 @@ static void destroy(struct instance *in)
 	if (m->groups)
 		(void) groups_remove(m->groups, clock_deadline(REMOVE_TIME), &e);
 	network_return(m);
-	if (m->state_fd >= 0)
+	if (m->state_fd >= 0) {
 		(void) unlinkat(m->state_fd, PROXY_VSOCK, 0);
+		(void) unlinkat(m->state_fd, PROXY_CONTROL, 0);
+	}
 	if (m->poststop_due && microvm_hooks(m, SPEC_HOOK_POSTSTOP, "stopped", FD_NONE, &e) < 0)
 		log_warn("a poststop hook failed: %s", e.msg);
 	forget(in);
@@ -276,6 +327,7 @@ const struct engine_ops microvm_ops = {
 	.usage = usage,
 	.destroy = destroy,
 	.processes = processes,
+	.list = list,
 	.pause = pause_all,
 	.resume = resume,
 	.exec = microvm_exec,

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What is asked of the program that runs a machine while it runs: atoll-vmm (proto/vmm) or QEMU
+ * (QMP), at PROXY_CONTROL in the machine's directory. Both are as hostile as their guest.
+ */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+
+struct microvm;
+
+/* Of all disks, and of all cards where the monitor has them; unknown is UINT64_MAX. */
+struct monitor_usage {
+	size_t disks_n;
+	uint64_t read_bytes, write_bytes, reads, writes;
+	uint64_t rx_bytes, tx_bytes, rx_packets, tx_packets;
+};
+
+[[nodiscard]] int monitor_usage(const struct microvm *m, nsec_t deadline, struct monitor_usage *ret,
+				struct err *e);
+/*
+ * Have the guest give up so many bytes of its memory in all, and wait until it has. TIMEOUT: it
+ * goes on giving, and *ret_given is what it has given by then.
+ */
+[[nodiscard]] int monitor_balloon(const struct microvm *m, uint64_t bytes, nsec_t deadline,
+				  uint64_t *ret_given, struct err *e);
+
+/* Per second; 0: no limit. A card's reads are what it receives. */
+struct monitor_limit {
+	uint64_t read_bytes, read_ops, write_bytes, write_ops;
+};
+/* How fast disk `index` may go from now on. */
+[[nodiscard]] int monitor_limit_disk(const struct microvm *m, size_t index,
+				     const struct monitor_limit *l, nsec_t deadline, struct err *e);
+/* Each of the cards. UNSUPPORTED: not while it runs. */
+[[nodiscard]] int monitor_limit_cards(const struct microvm *m, const struct monitor_limit *l,
+				      nsec_t deadline, struct err *e);
