@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "device/fs_control.h"
+#include "device/fs_state.h"
 
 #define QUEUE_SIZE 1024
 
@@ -63,6 +64,18 @@ static int fs_activate(struct virtio_device *d, uint64_t features, struct err *e
 	return fs_session_enter(f->session, e);
 }
 
+static int fs_save(struct virtio_device *d, struct buf *to, struct err *e)
+{
+	return fs_state_save(LOOP_OWNER(d, struct fs, d)->session, to, e);
+}
+
+static int fs_restore(struct virtio_device *d, uint64_t features, struct str state, struct err *e)
+{
+	struct fs *f = LOOP_OWNER(d, struct fs, d);
+
+	return fs_activate(d, features, e) < 0 ? -EIO : fs_state_restore(f->session, state, e);
+}
+
 static void fs_reset(struct virtio_device *d)
 {
 	fs_session_reset(LOOP_OWNER(d, struct fs, d)->session);
@@ -88,6 +101,8 @@ static const struct virtio_ops fs_ops = {
 	.kick = fs_kick,
 	.reset = fs_reset,
 	.free = fs_free,
+	.save = fs_save,
+	.restore = fs_restore,
 };
 
 struct virtio_device *fs_new(struct loop *loop, const struct guest_memory *memory, const char *tag,

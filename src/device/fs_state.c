@@ -22,7 +22,7 @@
 #include <unistd.h>
 
 #include "base/auto.h"
-#include "base/le.h"
+#include "base/pack.h"
 
 #define MAGIC "atollfs1"
 /* Of open(), what a handle goes on with. */
@@ -33,99 +33,33 @@
 
 /* --- bytes --- */
 
-static void put_u8(struct buf *b, uint8_t v)
-{
-	buf_add(b, &v, sizeof(v));
-}
-
-static void put_u32(struct buf *b, uint32_t v)
-{
-	uint8_t p[4];
-
-	store_le32(p, v);
-	buf_add(b, p, sizeof(p));
-}
-
-static void put_u64(struct buf *b, uint64_t v)
-{
-	uint8_t p[8];
-
-	store_le64(p, v);
-	buf_add(b, p, sizeof(p));
-}
-
 static void put_text(struct buf *b, const char *text) /* a component's name: it is short */
 {
-	uint8_t p[2];
-
-	store_le16(p, (uint16_t) strlen(text));
-	buf_add(b, p, sizeof(p));
+	pack_u16(b, (uint16_t) strlen(text));
 	buf_adds(b, text);
 }
 
 static void put_identity(struct buf *b, const struct fs_identity *is)
 {
-	put_u64(b, is->dev);
-	put_u64(b, is->ino);
-	put_u64(b, (uint64_t) is->born);
+	pack_u64(b, is->dev);
+	pack_u64(b, is->ino);
+	pack_u64(b, (uint64_t) is->born);
 }
 
-/* What is left to read; short: there was less than was asked for. */
-struct reader {
-	const char *p;
-	size_t n;
-	bool is_short;
-};
-
-static const char *get(struct reader *r, size_t n)
+static struct str get_text(struct unpack *u)
 {
-	const char *p = r->p;
+	size_t n = unpack_u16(u);
+	const char *p = unpack_raw(u, n);
 
-	if (n > r->n) {
-		r->is_short = true;
-		return NULL;
-	}
-	r->p += n;
-	r->n -= n;
-	return p;
-}
-
-static uint8_t get_u8(struct reader *r)
-{
-	const char *p = get(r, 1);
-
-	return p ? (uint8_t) *p : 0;
-}
-
-static uint32_t get_u32(struct reader *r)
-{
-	const char *p = get(r, 4);
-
-	return p ? load_le32(p) : 0;
-}
-
-static uint64_t get_u64(struct reader *r)
-{
-	const char *p = get(r, 8);
-
-	return p ? load_le64(p) : 0;
-}
-
-static struct str get_text(struct reader *r)
-{
-	const char *p = get(r, 2);
-	size_t n = p ? load_le16(p) : 0;
-
-	p = get(r, n);
 	return (struct str){ p, p ? n : 0 };
 }
 
-static struct fs_identity get_identity(struct reader *r)
+static struct fs_identity get_identity(struct unpack *u)
 {
-	struct fs_identity is = { .dev = get_u64(r) };
+	struct fs_identity is = { .dev = unpack_u64(u) };
 
-	is.ino = get_u64(r);
-	is.born = (int64_t) get_u64(r);
+	is.ino = unpack_u64(u);
+	is.born = (int64_t) unpack_u64(u);
 	return is;
 }
 
@@ -171,11 +105,11 @@ static int check_shares(const struct fs_session *s, struct err *e)
 
 static void save_inode(const struct fs_inode *i, struct buf *to)
 {
-	put_u64(to, i->nodeid);
-	put_u64(to, i->lookups);
-	put_u64(to, i->parent && !i->pinned ? i->parent->nodeid : 0);
-	put_u32(to, i->type);
-	put_u32(to, i->is.share);
+	pack_u64(to, i->nodeid);
+	pack_u64(to, i->lookups);
+	pack_u64(to, i->parent && !i->pinned ? i->parent->nodeid : 0);
+	pack_u32(to, i->type);
+	pack_u32(to, i->is.share);
 	put_identity(to, &i->is);
 	put_text(to, i->name && !i->pinned ? i->name : "");
 }
@@ -189,7 +123,7 @@ static int save_inodes(struct fs_session *s, struct buf *to)
 	struct fs_inode *i;
 
 	fs_inodes_tick(t);
-	put_u64(to, t->ids.used);
+	pack_u64(to, t->ids.used);
 	while ((i = fs_ids_next(&t->ids, at, &at))) {
 		n = 0;
 		for (; i && i->used_in != t->request; i = i->parent) {
@@ -218,14 +152,14 @@ static void save_handles(struct fs_session *s, struct buf *to)
 	const struct fs_handle *h;
 	size_t at = 0;
 
-	put_u64(to, s->handles.used);
+	pack_u64(to, s->handles.used);
 	while ((h = fs_ids_next(&s->handles, at, &at))) {
 		int flags = h->fd >= 0 ? fcntl(h->fd, F_GETFL) : 0;
 
-		put_u64(to, h->fh);
-		put_u64(to, h->inode->nodeid);
-		put_u32(to, flags < 0 ? 0 : (uint32_t) flags & KEPT_FLAGS);
-		put_u8(to, h->directory);
+		pack_u64(to, h->fh);
+		pack_u64(to, h->inode->nodeid);
+		pack_u32(to, flags < 0 ? 0 : (uint32_t) flags & KEPT_FLAGS);
+		pack_u8(to, h->directory);
 	}
 }
 
@@ -236,16 +170,16 @@ int fs_state_save(struct fs_session *s, struct buf *to, struct err *e)
 	if (check_shares(s, e) < 0 || check_handles(s, e) < 0)
 		return -ENOTSUP;
 	buf_adds(to, MAGIC);
-	put_u32(to, s->minor);
-	put_u8(to, s->started);
-	put_u8(to, s->setxattr_ext);
-	put_u32(to, (uint32_t) s->devices_n);
+	pack_u32(to, s->minor);
+	pack_u8(to, s->started);
+	pack_u8(to, s->setxattr_ext);
+	pack_u32(to, (uint32_t) s->devices_n);
 	for (size_t i = 0; i < s->devices_n; i++)
-		put_u64(to, s->devices[i].dev);
-	put_u32(to, (uint32_t) s->shares_n);
+		pack_u64(to, s->devices[i].dev);
+	pack_u32(to, (uint32_t) s->shares_n);
 	for (size_t i = 0; i < s->shares_n; i++) {
 		put_text(to, s->shares[i].inode->name);
-		put_u8(to, s->shares[i].read_only);
+		pack_u8(to, s->shares[i].read_only);
 		put_identity(to, &s->shares[i].inode->is);
 	}
 	r = save_inodes(s, to);
@@ -261,7 +195,7 @@ int fs_state_save(struct fs_session *s, struct buf *to, struct err *e)
 
 struct loading {
 	struct fs_session *s;
-	struct reader r;
+	struct unpack r;
 	/* Of each device of the state that was met: what it is now, by share. */
 	struct met {
 		uint32_t share;
@@ -323,16 +257,16 @@ static int load_shares(struct loading *l, struct err *e)
 {
 	const struct fs_session *s = l->s;
 
-	if (get_u32(&l->r) != s->shares_n)
+	if (unpack_u32(&l->r) != s->shares_n)
 		return err_set(e, ERR_INVALID, EINVAL,
 			       "the state is of another number of shares than %zu", s->shares_n);
 	for (uint32_t i = 0; i < s->shares_n; i++) {
 		const struct fs_top *top = &s->shares[i];
 		struct str name = get_text(&l->r);
-		bool read_only = get_u8(&l->r);
+		bool read_only = unpack_u8(&l->r);
 		struct fs_identity was = get_identity(&l->r);
 
-		if (l->r.is_short)
+		if (l->r.failed)
 			return no_state(e, "it ends within the shares");
 		if (!str_is(name, top->inode->name))
 			return err_set(e, ERR_INVALID, EINVAL,
@@ -354,16 +288,16 @@ static int load_shares(struct loading *l, struct err *e)
 
 static int load_devices(struct loading *l, struct err *e)
 {
-	uint32_t n = get_u32(&l->r);
+	uint32_t n = unpack_u32(&l->r);
 
-	if (n > FS_DEVICES_MAX || n > l->r.n / 8)
+	if (n > FS_DEVICES_MAX || n > l->r.rest.n / 8)
 		return no_state(e, "too many devices");
 	l->devices = calloc((size_t) n + 1, sizeof(*l->devices));
 	l->met = calloc(FS_DEVICES_MAX, sizeof(*l->met));
 	if (!l->devices || !l->met)
 		return err_sys(e, ENOMEM, "the state of shares");
 	for (uint32_t i = 0; i < n; i++) {
-		l->devices[i] = get_u64(&l->r);
+		l->devices[i] = unpack_u64(&l->r);
 		/* None of the host's, until it is met. */
 		l->s->devices[i] = (struct fs_device){ .dev = UINT64_MAX - i };
 	}
@@ -388,8 +322,9 @@ static int load_inode(struct loading *l)
 {
 	struct fs_inodes *t = &l->s->inodes;
 	struct record *to = &l->inodes[l->inodes_n];
-	uint64_t nodeid = get_u64(&l->r), lookups = get_u64(&l->r), parent_id = get_u64(&l->r);
-	uint32_t type = get_u32(&l->r), share = get_u32(&l->r);
+	uint64_t nodeid = unpack_u64(&l->r), lookups = unpack_u64(&l->r),
+		 parent_id = unpack_u64(&l->r);
+	uint32_t type = unpack_u32(&l->r), share = unpack_u32(&l->r);
 	struct fs_inode *parent = parent_id ? fs_ids_get(&t->ids, parent_id) : NULL;
 	struct fs_inode *known = fs_ids_get(&t->ids, nodeid);
 	char name[NAME_MAX + 1];
@@ -398,7 +333,7 @@ static int load_inode(struct loading *l)
 
 	to->was = get_identity(&l->r);
 	text = get_text(&l->r);
-	if (l->r.is_short || !type_good(type))
+	if (l->r.failed || !type_good(type))
 		return -EINVAL;
 	if (known) { /* by itself: the root, or a share's top */
 		if (!known->pinned || known->lookups || parent_id || known->type != type)
@@ -422,9 +357,9 @@ static int load_inode(struct loading *l)
 
 static int load_inodes(struct loading *l, struct err *e)
 {
-	uint64_t n = get_u64(&l->r);
+	uint64_t n = unpack_u64(&l->r);
 
-	if (n > l->r.n / INODE_MIN)
+	if (n > l->r.rest.n / INODE_MIN)
 		return no_state(e, "too many files");
 	l->inodes = calloc((size_t) n + 1, sizeof(*l->inodes));
 	if (!l->inodes)
@@ -455,14 +390,14 @@ static int load_inodes(struct loading *l, struct err *e)
 static int load_handle(struct loading *l)
 {
 	struct fs_session *s = l->s;
-	uint64_t fh = get_u64(&l->r), nodeid = get_u64(&l->r);
-	uint32_t flags = get_u32(&l->r);
-	bool directory = get_u8(&l->r);
+	uint64_t fh = unpack_u64(&l->r), nodeid = unpack_u64(&l->r);
+	uint32_t flags = unpack_u32(&l->r);
+	bool directory = unpack_u8(&l->r);
 	struct fs_inode *i = fs_ids_get(&s->inodes.ids, nodeid);
 	struct fs_handle *h;
 	int r, fd = FD_NONE;
 
-	if (l->r.is_short || !i || i->type != (directory ? S_IFDIR : S_IFREG) || fh == 0 ||
+	if (l->r.failed || !i || i->type != (directory ? S_IFDIR : S_IFREG) || fh == 0 ||
 	    (flags & ~(uint32_t) KEPT_FLAGS) || (flags & O_ACCMODE) == O_ACCMODE ||
 	    fs_ids_get(&s->handles, fh))
 		return -EINVAL;
@@ -488,9 +423,9 @@ static int load_handle(struct loading *l)
 
 static int load_handles(struct loading *l, struct err *e)
 {
-	uint64_t n = get_u64(&l->r);
+	uint64_t n = unpack_u64(&l->r);
 
-	if (n > l->r.n / HANDLE_MIN)
+	if (n > l->r.rest.n / HANDLE_MIN)
 		return no_state(e, "too many open files");
 	for (uint64_t i = 0; i < n; i++) {
 		int r = load_handle(l);
@@ -500,15 +435,15 @@ static int load_handles(struct loading *l, struct err *e)
 		if (r < 0)
 			return no_state(e, "an open file that cannot be");
 	}
-	return l->r.n || l->r.is_short ? no_state(e, "it has another length") : 0;
+	return unpack_done(&l->r) ? 0 : no_state(e, "it has another length");
 }
 
 static int load(struct loading *l, struct err *e)
 {
 	struct fs_session *s = l->s;
-	const char *magic = get(&l->r, strlen(MAGIC));
-	uint32_t minor = get_u32(&l->r);
-	bool started = get_u8(&l->r), setxattr_ext = get_u8(&l->r);
+	const char *magic = unpack_raw(&l->r, strlen(MAGIC));
+	uint32_t minor = unpack_u32(&l->r);
+	bool started = unpack_u8(&l->r), setxattr_ext = unpack_u8(&l->r);
 
 	if (!magic || memcmp(magic, MAGIC, strlen(MAGIC)) != 0)
 		return no_state(e, "it begins with something else");
@@ -523,7 +458,7 @@ static int load(struct loading *l, struct err *e)
 
 int fs_state_restore(struct fs_session *s, struct str state, struct err *e)
 {
-	struct loading l = { .s = s, .r = { state.p, state.n } };
+	struct loading l = { .s = s, .r = unpack_of(state) };
 	int r;
 
 	fs_session_reset(s);

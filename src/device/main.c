@@ -115,7 +115,7 @@ static void ended(struct vhost_backend *b, const struct err *why)
 static void broken(struct vhost_backend *b, const char *why)
 {
 	(void) b;
-	log_warn("%s: the guest must reset the device: %s", options.kind->name, why);
+	log_warn("%s: %s", options.kind->name, why);
 }
 
 static void parent_ended(struct loop_source *s, uint32_t events)

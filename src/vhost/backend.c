@@ -8,7 +8,7 @@
  * and the device is activated when its first rings run. That all rings stop says nothing of the
  * driver: a front end stops them to pause the machine and to reset it. The difference shows when
  * they run again: somewhere else than where they stopped means another driver, and the device is
- * reset before.
+ * reset before. After a state was loaded they run for its driver.
  */
 #include "vhost/backend.h"
 
@@ -105,6 +105,14 @@ static void insert_region(struct guest_memory *m, struct vhost_mapping *mappings
 
 static int start_queue(struct vhost_backend *b, unsigned index, struct err *e);
 
+/* The device gives back what chains it holds: they go with the memory, or with the ring. */
+static int pause_device(struct vhost_backend *b, struct err *e)
+{
+	struct virtio_device *d = b->device;
+
+	return d->active && d->ops->pause ? d->ops->pause(d, e) : 0;
+}
+
 /* The rings that run do so in the new memory. */
 static int set_memory(struct vhost_backend *b, const struct vhost_message *m, struct err *e)
 {
@@ -128,6 +136,8 @@ static int set_memory(struct vhost_backend *b, const struct vhost_message *m, st
 		}
 		insert_region(&memory, mappings, &region, &mapping);
 	}
+	if (r == 0)
+		r = pause_device(b, e);
 	for (size_t i = 0; i < GUEST_REGIONS_MAX; i++)
 		unmap(r < 0 ? &mappings[i] : &b->mappings[i]);
 	if (r < 0)
@@ -239,7 +249,7 @@ static int run_rings(struct vhost_backend *b, struct err *e)
 			return 0; /* enabled one after the other: wait for the last */
 		first = first && !b->rings[i].running;
 	}
-	if (first && d->active && !same_driver(b))
+	if (first && d->active && !b->restored && !same_driver(b))
 		virtio_reset(d);
 	was_active = d->active;
 	for (unsigned i = 0; i < d->queues_n; i++) {
@@ -251,6 +261,7 @@ static int run_rings(struct vhost_backend *b, struct err *e)
 			return -EPROTO;
 		began |= 1u << i;
 	}
+	b->restored = b->restored && !began;
 	if (began && !was_active && virtio_activate(d, b->features, e) < 0)
 		return -EPROTO;
 	/* There may be chains already, and the kicks for them were another back end's. */
@@ -275,6 +286,7 @@ static void stop_all(struct vhost_backend *b)
 	}
 	if (b->device)
 		virtio_reset(b->device);
+	b->restored = false;
 }
 
 /* --- what the device asks of its transport --- */
@@ -326,7 +338,8 @@ static uint64_t protocol_offered(const struct vhost_backend *b)
 	enum virtio_id id = b->device->ops->id;
 	bool config = id != VIRTIO_ID_IS_NET && id != VIRTIO_ID_IS_FS;
 
-	return VHOST_PROTOCOL_MQ | VHOST_PROTOCOL_REPLY_ACK | (config ? VHOST_PROTOCOL_CONFIG : 0);
+	return VHOST_PROTOCOL_MQ | VHOST_PROTOCOL_REPLY_ACK | (config ? VHOST_PROTOCOL_CONFIG : 0) |
+	       (b->device->ops->save ? VHOST_PROTOCOL_DEVICE_STATE : 0);
 }
 
 static int reply(struct vhost_backend *b, const struct vhost_message *m, struct err *e)
@@ -389,7 +402,7 @@ static int set_features(struct vhost_backend *b, uint64_t features, struct err *
 	for (unsigned i = 0; i < b->device->queues_n; i++)
 		if (b->rings[i].running && features != b->features)
 			return wrong(e, "other features while a ring runs");
-	if (features != b->features)
+	if (features != b->features && !b->restored)
 		virtio_reset(b->device); /* another driver */
 	b->features = features;
 	return 0;
@@ -398,6 +411,8 @@ static int set_features(struct vhost_backend *b, uint64_t features, struct err *
 static int get_base(struct vhost_backend *b, struct vhost_message *m, struct vhost_ring *ring,
 		    struct err *e)
 {
+	if (ring->running && pause_device(b, e) < 0)
+		return -EIO;
 	stop_ring(b, m->vring.index);
 	ring->started = false;
 	close_fd(&ring->kick);
@@ -461,6 +476,102 @@ static int give_number(struct vhost_backend *b, struct vhost_message *m, uint64_
 	return reply(b, m, e);
 }
 
+/* --- the device's state --- */
+
+/* Whether it went well; why it did not goes to the log, and to who listens for it. */
+static void judge(struct vhost_backend *b, int fd, const struct err *e)
+{
+	b->good = e->kind == ERR_NONE;
+	if (b->good)
+		return;
+	b->broken(b, e->msg);
+	/* No socket, or nobody there: the log has it. */
+	(void) !send(fd, e->msg, strlen(e->msg), MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+static int tell_state(struct vhost_backend *b, struct err *e)
+{
+	struct vhost_message m = { .request = VHOST_CHECK_DEVICE_STATE };
+
+	return give_number(b, &m, b->good ? 0 : 1, e);
+}
+
+static void load_state(struct vhost_backend *b, struct err *e)
+{
+	struct virtio_device *d = b->device;
+
+	virtio_reset(d);
+	d->active = true;
+	b->restored = d->ops->restore(d, b->features, buf_str(&b->transfer.bytes), e) == 0;
+	d->active = b->restored;
+}
+
+static void end(struct vhost_backend *b, const struct err *why);
+
+static void moved(struct vhost_transfer *t, int error)
+{
+	struct vhost_backend *b = LOOP_OWNER(t, struct vhost_backend, transfer);
+	struct err e = {};
+
+	if (error < 0)
+		(void) err_sys(&e, -error, "%s the state of the device",
+			       t->writes ? "write" : "read");
+	else if (!t->writes)
+		load_state(b, &e);
+	judge(b, t->fd, &e);
+	buf_fini(&t->bytes);
+	b->moving = false;
+	if (b->asked && tell_state(b, &e) < 0)
+		end(b, &e);
+	b->asked = false;
+}
+
+/* The state goes where the front end says. What cannot be is told in the answer. */
+static int set_state_fd(struct vhost_backend *b, struct vhost_message *m, struct err *e)
+{
+	struct virtio_device *d = b->device;
+	bool save = m->transfer.direction == VHOST_SAVE;
+	struct err why = {};
+	int r = 0;
+
+	if (!(protocol_offered(b) & VHOST_PROTOCOL_DEVICE_STATE) || b->fds_n != 1 ||
+	    m->transfer.direction > VHOST_LOAD || m->transfer.phase != VHOST_PHASE_STOPPED)
+		return wrong(e, "a transfer of state that cannot be");
+	for (unsigned i = 0; i < d->queues_n; i++)
+		if (b->rings[i].running)
+			return wrong(e, "a transfer of state while a ring runs");
+	if (b->moving)
+		return wrong(e, "two transfers of state at once");
+	vhost_transfer_fini(&b->transfer);
+	vhost_transfer_init(&b->transfer, moved);
+	if (save && d->active && d->ops->save(d, &b->transfer.bytes, &why) == 0 &&
+	    !buf_ok(&b->transfer.bytes))
+		(void) err_sys(&why, -buf_error(&b->transfer.bytes), "save the state");
+	judge(b, b->fds[0], &why);
+	if (!b->good)
+		return give_number(b, m, VHOST_STATE_NO_FD | 1, e);
+	b->moving = true; /* unless it ends at once */
+	r = vhost_transfer_begin(&b->transfer, b->loop, take_fd(&b->fds[0]), save);
+	if (r < 0)
+		return err_sys(e, -r, "the descriptor of the state");
+	return give_number(b, m, VHOST_STATE_NO_FD, e);
+}
+
+static void stop_state(struct vhost_backend *b)
+{
+	vhost_transfer_fini(&b->transfer);
+	b->moving = b->asked = false;
+}
+
+static int check_state(struct vhost_backend *b, struct vhost_message *m, struct err *e)
+{
+	(void) m;
+	if (!b->moving)
+		return tell_state(b, e);
+	b->asked = true;
+	return 0;
+}
+
 static int serve_request(struct vhost_backend *b, struct vhost_message *m, struct err *e)
 {
 	switch (m->request) {
@@ -489,6 +600,10 @@ static int serve_request(struct vhost_backend *b, struct vhost_message *m, struc
 	case VHOST_SET_CONFIG:
 		b->device->ops->config_write(b->device, m->config.at, m->config.bytes, m->config.n);
 		return 0;
+	case VHOST_SET_DEVICE_STATE_FD:
+		return set_state_fd(b, m, e);
+	case VHOST_CHECK_DEVICE_STATE:
+		return check_state(b, m, e);
 	case VHOST_SET_VRING_NUM:
 	case VHOST_SET_VRING_ADDR:
 	case VHOST_SET_VRING_BASE:
@@ -532,6 +647,7 @@ static void end(struct vhost_backend *b, const struct err *why)
 	loop_remove(&b->readable);
 	close_fd(&b->socket);
 	close_fds(b);
+	stop_state(b);
 	stop_all(b);
 	b->ended(b, why);
 }
@@ -595,6 +711,7 @@ static void readable(struct loop_source *s, uint32_t events)
 void vhost_backend_init(struct vhost_backend *b, struct loop *l, int socket)
 {
 	*b = (struct vhost_backend){ .loop = l, .socket = socket };
+	vhost_transfer_init(&b->transfer, moved);
 	for (unsigned i = 0; i < VIRTIO_QUEUES_MAX; i++) {
 		b->rings[i].backend = b;
 		b->rings[i].kick = b->rings[i].call = b->rings[i].err = FD_NONE;
@@ -626,6 +743,7 @@ int vhost_backend_serve(struct vhost_backend *b, struct virtio_device *d,
 void vhost_backend_fini(struct vhost_backend *b)
 {
 	loop_remove(&b->readable);
+	stop_state(b);
 	stop_all(b);
 	close_fds(b);
 	close_fd(&b->socket);

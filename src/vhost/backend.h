@@ -3,7 +3,9 @@
  * The back end of vhost-user: one virtio device, served to whoever holds the other end of a
  * connected socket (QEMU, atoll-vmm). It is the device's transport: the guest's memory, the rings
  * and their eventfds come over the socket. The other side is not trusted: what it says is checked,
- * and what cannot be is answered by hanging up. One loop, no thread: neither the memory nor a ring
+ * and what cannot be is answered by hanging up. A state of the device that is refused is answered
+ * as the protocol has it; the reason goes back through the state's descriptor, where that is a
+ * socket, as text. One loop, no thread: neither the memory nor a ring
  * changes while a callback of the device runs.
  */
 #pragma once
@@ -13,6 +15,7 @@
 
 #include "base/err.h"
 #include "base/loop.h"
+#include "vhost/transfer.h"
 #include "vhost/wire.h"
 #include "virtio/device.h"
 
@@ -40,6 +43,12 @@ struct vhost_backend {
 	struct virtio_device *device;  /* borrowed */
 	struct vhost_ring rings[VIRTIO_QUEUES_MAX];
 	uint64_t features, protocol_features; /* taken */
+	/* The device's state on its way, and what has become of the last one. */
+	struct vhost_transfer transfer;
+	bool moving;   /* it is under way */
+	bool asked;    /* CHECK_DEVICE_STATE waits for its end */
+	bool good;     /* it went well */
+	bool restored; /* the rings that run next belong to the state's driver */
 	uint8_t in[VHOST_HEADER_SIZE + VHOST_PAYLOAD_MAX];
 	size_t in_n;
 	int fds[VHOST_REGIONS_MAX]; /* owned: of the message being read */
@@ -53,7 +62,8 @@ void vhost_backend_init(struct vhost_backend *b, struct loop *l, int socket);
 /*
  * Serve a device, borrowed until vhost_backend_fini(). ended: the front end has hung up (why is
  * NULL) or was hung up on; the device has been reset, nothing more will happen. broken: the
- * driver in the guest wrote nonsense, a queue stands still until the guest resets the device.
+ * driver in the guest wrote nonsense, a queue stands still until the guest resets the device; or
+ * the device's state could not be saved or loaded.
  */
 [[nodiscard]] int vhost_backend_serve(struct vhost_backend *b, struct virtio_device *d,
 				      void (*ended)(struct vhost_backend *b, const struct err *why),

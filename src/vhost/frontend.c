@@ -33,6 +33,7 @@ struct frontend {
 	uint64_t features, protocol_features; /* the back end's */
 	uint8_t config[VHOST_CONFIG_MAX];
 	size_t config_n;
+	bool paused; /* its rings stand still, and go on in resume() */
 	struct ring rings[VIRTIO_QUEUES_MAX];
 };
 
@@ -98,15 +99,16 @@ static int receive(struct frontend *f, uint8_t *to, size_t n, nsec_t deadline, s
 	return 0;
 }
 
-/* Ask, and read the answer into *m. */
-static int ask(struct frontend *f, struct vhost_message *m, struct err *e)
+/* Ask, with a descriptor (borrowed) where fd is not NULL, and read the answer into *m. */
+static int ask_with(struct frontend *f, struct vhost_message *m, const int *fd, struct err *e)
 {
 	const enum vhost_request request = m->request;
 	const nsec_t deadline = clock_deadline(VHOST_ANSWER_WITHIN);
 	uint8_t bytes[VHOST_HEADER_SIZE + VHOST_PAYLOAD_MAX];
 	uint32_t n = 0;
 
-	if (tell(f, m, NULL, 0, e) < 0 || receive(f, bytes, VHOST_HEADER_SIZE, deadline, e) < 0)
+	if (tell(f, m, fd, fd ? 1 : 0, e) < 0 ||
+	    receive(f, bytes, VHOST_HEADER_SIZE, deadline, e) < 0)
 		return -EIO;
 	if (vhost_decode_header(bytes, m, &n) < 0 || m->request != request || !m->reply)
 		return err_set(e, ERR_REMOTE, EPROTO, "%s: the back end's answer to %s is none",
@@ -117,6 +119,11 @@ static int ask(struct frontend *f, struct vhost_message *m, struct err *e)
 		return err_set(e, ERR_REMOTE, EPROTO, "%s: the back end's answer to %s is broken",
 			       f->base.ops->name, vhost_request_name(request));
 	return 0;
+}
+
+static int ask(struct frontend *f, struct vhost_message *m, struct err *e)
+{
+	return ask_with(f, m, NULL, e);
 }
 
 static int ask_number(struct frontend *f, enum vhost_request request, uint64_t *ret_n,
@@ -151,15 +158,21 @@ static void readable(struct loop_source *s, uint32_t events)
 	lose(f, "its back end has ended");
 }
 
+static void pass_interrupt(struct frontend *f, unsigned index)
+{
+	uint64_t count;
+
+	if (f->rings[index].call >= 0 &&
+	    read(f->rings[index].call, &count, sizeof(count)) == sizeof(count))
+		f->base.interrupt(&f->base, index);
+}
+
 static void called(struct loop_source *s, uint32_t events)
 {
 	struct ring *ring = LOOP_OWNER(s, struct ring, called);
-	struct frontend *f = ring->frontend;
-	uint64_t count;
 
 	(void) events;
-	if (read(ring->call, &count, sizeof(count)) == sizeof(count))
-		f->base.interrupt(&f->base, (unsigned) (ring - f->rings));
+	pass_interrupt(ring->frontend, (unsigned) (ring - ring->frontend->rings));
 }
 
 static void close_ring(struct ring *ring)
@@ -184,6 +197,7 @@ static int open_ring(struct frontend *f, unsigned index, struct err *e)
 	return r < 0 ? err_sys(e, -r, "%s: watch an event counter", f->base.ops->name) : 0;
 }
 
+/* Its counters are there. */
 static int start_ring(struct frontend *f, unsigned index, struct err *e)
 {
 	const struct queue *q = &f->base.queues[index];
@@ -195,8 +209,7 @@ static int start_ring(struct frontend *f, unsigned index, struct err *e)
 			  .avail = (uintptr_t) q->avail_ring },
 	};
 
-	if (open_ring(f, index, e) < 0 ||
-	    tell_vring(f, VHOST_SET_VRING_NUM, index, q->size, e) < 0 ||
+	if (tell_vring(f, VHOST_SET_VRING_NUM, index, q->size, e) < 0 ||
 	    tell_vring(f, VHOST_SET_VRING_BASE, index, q->next_avail, e) < 0 ||
 	    tell(f, &addr, NULL, 0, e) < 0 ||
 	    tell_number(f, VHOST_SET_VRING_CALL, index, &f->rings[index].call, e) < 0)
@@ -224,14 +237,26 @@ static int tell_memory(struct frontend *f, struct err *e)
 	return tell(f, &m, fds, m.memory.n, e);
 }
 
-static int activate(struct virtio_device *d, uint64_t features, struct err *e)
+/* All that comes before the rings; and the counters of those, which the transport asks for. */
+static int prepare(struct virtio_device *d, uint64_t features, struct err *e)
 {
 	struct frontend *f = frontend_of(d);
 
+	f->paused = false;
 	if (tell_number(f, VHOST_SET_FEATURES, (features & f->features) | VHOST_F_PROTOCOL_FEATURES,
 			NULL, e) < 0 ||
 	    tell_memory(f, e) < 0)
 		return -EIO;
+	for (unsigned i = 0; i < d->queues_n; i++)
+		if (d->queues[i].enabled && open_ring(f, i, e) < 0)
+			return -EIO;
+	return 0;
+}
+
+static int start_rings(struct frontend *f, struct err *e)
+{
+	struct virtio_device *d = &f->base;
+
 	for (unsigned i = 0; i < d->queues_n; i++)
 		if (d->queues[i].enabled && start_ring(f, i, e) < 0)
 			return -EIO;
@@ -239,6 +264,11 @@ static int activate(struct virtio_device *d, uint64_t features, struct err *e)
 		if (d->queues[i].enabled && tell_vring(f, VHOST_SET_VRING_ENABLE, i, 1, e) < 0)
 			return -EIO;
 	return 0;
+}
+
+static int activate(struct virtio_device *d, uint64_t features, struct err *e)
+{
+	return prepare(d, features, e) < 0 ? -EIO : start_rings(frontend_of(d), e);
 }
 
 static void kick(struct virtio_device *d, unsigned queue)
@@ -258,24 +288,245 @@ static int kick_fd(const struct virtio_device *d, unsigned queue)
 	return f->rings[queue].kick;
 }
 
-/* The back end says that it has let go of each ring. If it does not, it is left. */
+/* The back end says that it has let go of the ring, and where it stands. */
+static int stop_ring(struct frontend *f, unsigned index, uint16_t *ret_next, struct err *e)
+{
+	struct vhost_message m = { .request = VHOST_GET_VRING_BASE, .vring = { index, 0 } };
+
+	if (f->socket < 0)
+		return err_set(e, ERR_REMOTE, EPIPE, "%s: its back end has ended",
+			       f->base.ops->name);
+	if (tell_vring(f, VHOST_SET_VRING_ENABLE, index, 0, e) < 0 || ask(f, &m, e) < 0)
+		return -EIO;
+	*ret_next = (uint16_t) m.vring.value;
+	return 0;
+}
+
+/* One that does not stop a ring is left. */
 static void reset(struct virtio_device *d)
 {
 	struct frontend *f = frontend_of(d);
+	uint16_t next;
 	struct err e;
 
 	for (unsigned i = 0; i < d->queues_n; i++) {
-		struct vhost_message m = { .request = VHOST_GET_VRING_BASE, .vring = { i, 0 } };
-
 		if (f->rings[i].kick < 0)
 			continue;
-		if (f->socket >= 0 &&
-		    (tell_vring(f, VHOST_SET_VRING_ENABLE, i, 0, &e) < 0 || ask(f, &m, &e) < 0)) {
+		if (f->socket >= 0 && !f->paused && stop_ring(f, i, &next, &e) < 0) {
 			loop_remove(&f->readable);
 			close_fd(&f->socket);
 		}
 		close_ring(&f->rings[i]);
 	}
+	f->paused = false;
+}
+
+/* --- snapshots --- */
+
+/* Whether all that the driver has asked for is answered. */
+static bool all_answered(const struct virtio_device *d)
+{
+	for (unsigned i = 0; i < d->queues_n; i++) {
+		const struct queue *q = &d->queues[i];
+
+		if (q->descs && __atomic_load_n(&q->avail_ring[1], __ATOMIC_ACQUIRE) !=
+					__atomic_load_n(&q->used_ring[1], __ATOMIC_ACQUIRE))
+			return false;
+	}
+	return true;
+}
+
+/*
+ * A server of files answers all it is asked, some of it late. Until it has, it is not told to stop:
+ * it could not, and would be lost to the machine.
+ */
+static int await_answers(struct frontend *f, struct err *e)
+{
+	const nsec_t deadline = clock_deadline(VHOST_QUIET_WITHIN);
+
+	while (!all_answered(&f->base)) {
+		struct pollfd p[VIRTIO_QUEUES_MAX + 1] = { { .fd = f->socket, .events = POLLIN } };
+
+		if (clock_poll_ms(deadline) == 0)
+			return err_set(e, ERR_TIMEOUT, EBUSY,
+				       "%s: the guest waits for files of the host: a file system "
+				       "of it may hang",
+				       f->base.ops->name);
+		/* An answer that the driver wants no interrupt for is seen by and by. */
+		for (unsigned i = 0; i < f->base.queues_n; i++)
+			p[1 + i] = (struct pollfd){ .fd = f->rings[i].call, .events = POLLIN };
+		if (poll(p, 1 + f->base.queues_n, 10) < 0)
+			continue;
+		if (p[0].revents)
+			return err_set(e, ERR_REMOTE, EPIPE, "%s: its back end has ended",
+				       f->base.ops->name);
+		for (unsigned i = 0; i < f->base.queues_n; i++)
+			pass_interrupt(f, i);
+	}
+	return 0;
+}
+
+static int pause_rings(struct virtio_device *d, struct err *e)
+{
+	struct frontend *f = frontend_of(d);
+
+	if (f->socket < 0)
+		return err_set(e, ERR_REMOTE, EPIPE, "%s: its back end has ended", d->ops->name);
+	if (!(f->protocol_features & VHOST_PROTOCOL_DEVICE_STATE))
+		return err_set(e, ERR_UNSUPPORTED, ENOTSUP, "%s: its back end cannot be saved",
+			       d->ops->name);
+	if (d->ops->id == VIRTIO_ID_IS_FS && await_answers(f, e) < 0)
+		return -EBUSY;
+	f->paused = true;
+	for (unsigned i = 0; i < d->queues_n; i++) {
+		if (!d->queues[i].enabled)
+			continue;
+		if (stop_ring(f, i, &d->queues[i].next_avail, e) < 0) {
+			lose(f, e->msg);
+			return -EIO;
+		}
+		pass_interrupt(f, i); /* the last one, before what is pending is saved */
+	}
+	return 0;
+}
+
+static void resume(struct virtio_device *d)
+{
+	struct frontend *f = frontend_of(d);
+	struct err e = {};
+
+	if (!f->paused)
+		return;
+	f->paused = false;
+	if (f->socket >= 0 && start_rings(f, &e) < 0)
+		lose(f, e.msg);
+}
+
+/* Tell the back end where the state goes or comes from: a socket, of which this end is given. 1: it
+ * has refused. */
+static int begin_transfer(struct frontend *f, enum vhost_direction direction, int *ret_fd,
+			  struct err *e)
+{
+	struct vhost_message m = { .request = VHOST_SET_DEVICE_STATE_FD,
+				   .transfer = { direction, VHOST_PHASE_STOPPED } };
+	auto_fd int ours = FD_NONE, theirs = FD_NONE;
+	int pair[2];
+
+	if (!(f->protocol_features & VHOST_PROTOCOL_DEVICE_STATE))
+		return err_set(e, ERR_UNSUPPORTED, ENOTSUP, "%s: its back end cannot be saved",
+			       f->base.ops->name);
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+		return err_sys(e, errno, "%s: make a socket for the state", f->base.ops->name);
+	ours = pair[0];
+	theirs = pair[1];
+	if (ask_with(f, &m, &theirs, e) < 0)
+		return -EIO;
+	*ret_fd = take_fd(&ours);
+	if ((m.number & VHOST_STATE_ERROR_MASK) != 0)
+		return 1;
+	/* One of its own, which it may ask for and none does that we know. */
+	return m.number & VHOST_STATE_NO_FD
+		       ? 0
+		       : err_set(e, ERR_UNSUPPORTED, ENOTSUP,
+				 "%s: its back end wants to choose the way of its state",
+				 f->base.ops->name);
+}
+
+/* What the back end says why, which is not trusted to be text. */
+static int refused(struct frontend *f, int fd, const char *what, struct err *e)
+{
+	char text[sizeof(e->msg) / 2];
+	ssize_t n = recv(fd, text, sizeof(text) - 1, MSG_DONTWAIT);
+
+	for (ssize_t i = 0; i < n; i++)
+		if ((uint8_t) text[i] < ' ' || text[i] == 0x7f)
+			text[i] = '?';
+	text[n > 0 ? n : 0] = 0;
+	return err_set(e, ERR_UNSUPPORTED, ENOTSUP, "%s: its back end %s its state%s%s",
+		       f->base.ops->name, what, n > 0 ? ": " : "", text);
+}
+
+/* The end of the transfer, as the back end sees it. */
+static int check_transfer(struct frontend *f, int fd, const char *what, struct err *e)
+{
+	uint64_t bad = 0;
+
+	if (ask_number(f, VHOST_CHECK_DEVICE_STATE, &bad, e) < 0)
+		return -EIO;
+	return bad ? refused(f, fd, what, e) : 0;
+}
+
+/* More may be read, or written, before this side has waited for too long. */
+static int await(struct frontend *f, int fd, short events, struct err *e)
+{
+	const nsec_t deadline = clock_deadline(VHOST_ANSWER_WITHIN);
+	struct pollfd p = { .fd = fd, .events = events };
+	int r;
+
+	do
+		r = poll(&p, 1, clock_poll_ms(deadline));
+	while (r < 0 && errno == EINTR);
+	return r > 0 ? 0
+		     : err_set(e, ERR_TIMEOUT, ETIMEDOUT,
+			       "%s: its back end does not go on with its state", f->base.ops->name);
+}
+
+static int save(struct virtio_device *d, struct buf *to, struct err *e)
+{
+	struct frontend *f = frontend_of(d);
+	auto_fd int fd = FD_NONE;
+	int r = begin_transfer(f, VHOST_SAVE, &fd, e);
+	size_t room = VHOST_STATE_MAX;
+	ssize_t n = 1;
+
+	if (r > 0)
+		r = refused(f, fd, "cannot save", e);
+	if (r < 0)
+		return r;
+	while (n > 0) {
+		char *at = buf_room(to, 65536);
+
+		if (!at)
+			return err_sys(e, -buf_error(to), "%s: its state", d->ops->name);
+		if (await(f, fd, POLLIN, e) < 0)
+			return -ETIMEDOUT;
+		n = recv(fd, at, 65536, MSG_DONTWAIT);
+		if (n < 0)
+			return err_sys(e, errno, "%s: read its state", d->ops->name);
+		if ((size_t) n > room)
+			return err_sys(e, EFBIG, "%s: its state", d->ops->name);
+		room -= (size_t) n;
+		buf_grew(to, (size_t) n);
+	}
+	return check_transfer(f, fd, "cannot save", e);
+}
+
+static int restore(struct virtio_device *d, uint64_t features, struct str state, struct err *e)
+{
+	struct frontend *f = frontend_of(d);
+	auto_fd int fd = FD_NONE;
+	int r;
+
+	if (prepare(d, features, e) < 0)
+		return -EIO;
+	r = begin_transfer(f, VHOST_LOAD, &fd, e);
+	if (r > 0)
+		r = refused(f, fd, "does not take up", e);
+	while (r == 0 && state.n > 0) {
+		ssize_t n = -1;
+
+		r = await(f, fd, POLLOUT, e);
+		if (r == 0)
+			n = send(fd, state.p, state.n, MSG_DONTWAIT | MSG_NOSIGNAL);
+		if (r == 0 && n < 0)
+			r = err_sys(e, errno, "%s: write its state", d->ops->name);
+		if (n > 0)
+			state = (struct str){ state.p + n, state.n - (size_t) n };
+	}
+	if (r == 0 && shutdown(fd, SHUT_WR) < 0)
+		r = err_sys(e, errno, "%s: end its state", d->ops->name);
+	f->paused = true;
+	return r < 0 ? r : check_transfer(f, fd, "does not take up", e);
 }
 
 static uint64_t features(const struct virtio_device *d)
@@ -363,7 +614,8 @@ static int begin(struct frontend *f, const struct vhost_frontend_config *c, stru
 			       (unsigned long long) f->features);
 	if (ask_number(f, VHOST_GET_PROTOCOL_FEATURES, &protocol, e) < 0)
 		return -EIO;
-	f->protocol_features = protocol & (VHOST_PROTOCOL_MQ | VHOST_PROTOCOL_CONFIG);
+	f->protocol_features = protocol & (VHOST_PROTOCOL_MQ | VHOST_PROTOCOL_CONFIG |
+					   VHOST_PROTOCOL_DEVICE_STATE);
 	if (tell_number(f, VHOST_SET_PROTOCOL_FEATURES, f->protocol_features, NULL, e) < 0)
 		return -EIO;
 	if (f->protocol_features & VHOST_PROTOCOL_MQ) {
@@ -405,6 +657,10 @@ struct virtio_device *vhost_frontend_new(struct loop *loop, const struct guest_m
 		.kick_fd = kick_fd,
 		.reset = reset,
 		.free = frontend_free,
+		.pause = pause_rings,
+		.save = save,
+		.restore = restore,
+		.resume = resume,
 	};
 	virtio_init(&f->base, &f->ops, loop, memory, c->queues_n, c->queue_size_max);
 	f->socket = socket;

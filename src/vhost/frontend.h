@@ -4,7 +4,12 @@
  * transport it is a device like any other. The back end is not trusted more than the guest whose
  * memory it has: what it answers is checked, and what it does not answer in time, or its end,
  * makes the device need a reset; activating it again then fails. It never holds up its loop for
- * longer than VHOST_ANSWER_WITHIN, and that only at a reset.
+ * longer than VHOST_ANSWER_WITHIN, and that only at a reset and for a snapshot.
+ *
+ * It can be saved where the back end has the protocol's DEVICE_STATE: paused, its rings are stopped
+ * there, and what the back end knows goes over a socket pair of its own. A file server is given
+ * VHOST_QUIET_WITHIN to answer what it has taken: one that cannot, as its host's file system hangs,
+ * is not stopped, and the snapshot fails.
  */
 #pragma once
 
@@ -14,6 +19,7 @@
 #include "virtio/device.h"
 
 #define VHOST_ANSWER_WITHIN (10 * NSEC_PER_SEC)
+#define VHOST_QUIET_WITHIN  (3 * NSEC_PER_SEC)
 
 struct vhost_frontend_config {
 	enum virtio_id id;

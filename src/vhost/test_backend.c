@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A front end, message by message: in QEMU's order, and as none should be. */
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -318,12 +319,120 @@ static void long_payload(void)
 	turn();
 }
 
+static void say_state(enum vhost_direction direction, const int *fds, size_t fds_n)
+{
+	say(&(struct vhost_message){ .request = VHOST_SET_DEVICE_STATE_FD,
+				     .transfer = { direction, VHOST_PHASE_STOPPED } },
+	    fds, fds_n);
+}
+
+static void say_check(void)
+{
+	say(&(struct vhost_message){ .request = VHOST_CHECK_DEVICE_STATE }, NULL, 0);
+}
+
+static bool silent(void)
+{
+	uint8_t byte;
+
+	return recv(front, &byte, 1, MSG_DONTWAIT | MSG_PEEK) < 0;
+}
+
+/* As QEMU does it, over pipes: what is loaded is judged at the end, before it nothing is said. */
+static void test_state(void)
+{
+	int out[2], in[2];
+
+	set_up();
+	say_check();
+	CHECK(heard().number == 1); /* of nothing */
+	CHECK(pipe2(out, O_CLOEXEC) == 0 && pipe2(in, O_CLOEXEC) == 0);
+	say_state(VHOST_SAVE, &out[1], 1);
+	(void) close(out[1]);
+	CHECK(heard().number == VHOST_STATE_NO_FD);
+	CHECK(read(out[0], out, sizeof(out)) == 0); /* all of it: entropy has none */
+	say_check();
+	CHECK(heard().number == 0);
+	say_state(VHOST_LOAD, &in[0], 1);
+	(void) close(in[0]);
+	CHECK(heard().number == VHOST_STATE_NO_FD);
+	say_check();
+	CHECK(silent() && !device->active);
+	(void) close(in[1]);
+	turn();
+	CHECK(heard().number == 0 && device->active);
+	/* The rings run for the state's driver, who is not at the beginning. */
+	say_number(VHOST_SET_FEATURES, TAKEN | VIRTIO_RING_INDIRECT, NULL);
+	CHECK(device->active);
+	say_ring(0);
+	say_vring(VHOST_SET_VRING_ENABLE, 0, 1);
+	CHECK(device->active && entropy_comes());
+	finish();
+	CHECK(!wronged);
+
+	set_up();
+	CHECK(pipe2(in, O_CLOEXEC) == 0 && write(in[1], "no state", 8) == 8);
+	(void) close(in[1]);
+	say_state(VHOST_LOAD, &in[0], 1);
+	(void) close(in[0]);
+	CHECK(heard().number == VHOST_STATE_NO_FD);
+	say_check();
+	CHECK(heard().number == 1 && !device->active && !over);
+	say_vring(VHOST_SET_VRING_ENABLE, 0, 1);
+	CHECK(entropy_comes()); /* it begins anew */
+	finish();
+	CHECK(!wronged);
+}
+
+static void state_nowhere(void)
+{
+	say_state(VHOST_SAVE, NULL, 0);
+}
+
+static void state_of_a_ring_that_runs(void)
+{
+	say_number(VHOST_SET_FEATURES, TAKEN, NULL);
+	say_memory(whole(), &guest.fd, 1);
+	say_ring(0);
+	say_vring(VHOST_SET_VRING_ENABLE, 0, 1);
+	say_state(VHOST_SAVE, &front, 1);
+}
+
+static void states_at_once(void)
+{
+	int pair[2];
+
+	CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0);
+	say_state(VHOST_LOAD, &pair[1], 1);
+	(void) heard();
+	say_state(VHOST_LOAD, &pair[1], 1);
+	(void) close(pair[0]);
+	(void) close(pair[1]);
+}
+
+static void state_of_another_kind(void)
+{
+	say(&(struct vhost_message){ .request = VHOST_SET_DEVICE_STATE_FD, .transfer = { 2, 0 } },
+	    &front, 1);
+}
+
 static void test_refusals(void)
 {
-	static void (*const acts[])(void) = { no_fd,	    past_the_file,  endless,
-					      ring_outside, no_such_ring,   no_such_ring_kicked,
-					      polled,	    unasked_fd,	    no_request,
-					      long_payload, ring_of_no_size };
+	static void (*const acts[])(void) = { no_fd,
+					      past_the_file,
+					      endless,
+					      ring_outside,
+					      no_such_ring,
+					      no_such_ring_kicked,
+					      polled,
+					      unasked_fd,
+					      no_request,
+					      long_payload,
+					      ring_of_no_size,
+					      state_nowhere,
+					      state_of_a_ring_that_runs,
+					      states_at_once,
+					      state_of_another_kind };
 
 	for (size_t i = 0; i < ARRAY_SIZE(acts); i++) {
 		begin();
@@ -363,6 +472,7 @@ int main(void)
 	placed.memory = &guest.memory;
 	test_questions();
 	test_life_of_a_ring();
+	test_state();
 	test_refusals();
 	test_kick_of_another_kind();
 	loop_timer_cancel(&wake);

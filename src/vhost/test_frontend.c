@@ -34,6 +34,53 @@ static void broken(struct vhost_backend *b, const char *why)
 	(void) fprintf(stderr, "back end: %s\n", why);
 }
 
+/* A source of entropy that keeps some bytes, which are its state. */
+static struct {
+	size_t n; /* of them; SIZE_MAX: they cannot be saved */
+	bool picky;
+} kept;
+
+static uint8_t pattern(size_t at)
+{
+	return (uint8_t) (at * 7 + at / 251);
+}
+
+static int keeper_save(struct virtio_device *d, struct buf *to, struct err *e)
+{
+	if (kept.n == SIZE_MAX)
+		return err_set(e, ERR_UNSUPPORTED, ENOTSUP, "%s: too\nmuch of it", d->ops->name);
+	for (size_t i = 0; i < kept.n; i++)
+		buf_addc(to, (char) pattern(i));
+	return 0;
+}
+
+static int keeper_restore(struct virtio_device *d, uint64_t features, struct str state,
+			  struct err *e)
+{
+	if (kept.picky)
+		return err_set(e, ERR_INVALID, EINVAL, "not this one");
+	for (size_t i = 0; i < state.n; i++)
+		if ((uint8_t) state.p[i] != pattern(i))
+			return err_set(e, ERR_INVALID, EINVAL, "byte %zu is another one", i);
+	kept.n = state.n;
+	return d->ops->activate(d, features, e);
+}
+
+static struct virtio_device *keeper_new(struct loop *l, const struct guest_memory *memory,
+					struct err *e)
+{
+	static struct virtio_ops ops;
+	struct virtio_device *d = entropy_new(l, memory, e);
+
+	if (!d)
+		return NULL;
+	ops = *d->ops;
+	ops.save = keeper_save;
+	ops.restore = keeper_restore;
+	d->ops = &ops;
+	return d;
+}
+
 /* A process that serves one device of a kind until the front end hangs up. */
 static pid_t start_backend(enum virtio_id kind, int *ret_socket)
 {
@@ -56,7 +103,7 @@ static pid_t start_backend(enum virtio_id kind, int *ret_socket)
 		_exit(1);
 	vhost_backend_init(&b, &own, pair[1]);
 	d = kind == VIRTIO_ID_IS_VSOCK ? vsock_new(&own, &b.memory, 33, FD_NONE, NULL, 0, &e)
-				       : entropy_new(&own, &b.memory, &e);
+				       : keeper_new(&own, &b.memory, &e);
 	if (!d || vhost_backend_serve(&b, d, ended, broken, &e) < 0 || loop_run(&own) < 0)
 		_exit(1);
 	vhost_backend_fini(&b);
@@ -182,6 +229,141 @@ static void test_killed(void)
 	d->ops->free(d);
 }
 
+/* One back end's device goes on in another one: all that is between is bytes. */
+static void test_saved(size_t bytes)
+{
+	struct guest_queue v[VIRTIO_QUEUES_MAX];
+	struct virtio_device *a, *b;
+	struct err e = {};
+	int socket;
+	pid_t first, second;
+
+	kept.n = bytes;
+	first = start_backend(VIRTIO_ID_IS_ENTROPY, &socket);
+	a = vhost_frontend_new(&loop, &guest.memory, socket, &entropy, &e);
+	kept.n = 1;
+	second = start_backend(VIRTIO_ID_IS_ENTROPY, &socket);
+	b = vhost_frontend_new(&loop, &guest.memory, socket, &entropy, &e);
+	CHECK_STR(e.msg, "");
+	if (!a || !b)
+		return;
+	guest.interrupts[0] = 0;
+	guest_drive(&guest, a, VIRTIO_RING_FEATURES, 16, v);
+	ask_entropy(a, &v[0], 1);
+	ask_entropy(a, &v[0], 2);
+	/* A snapshot, after which it goes on. What comes meanwhile waits. */
+	CHECK(virtio_pause(a, &e) == 0 && a->queues[0].next_avail == 2);
+	(void) guest_request(&v[0], 0, 0, guest_gpa(&guest, 0), 64);
+	a->ops->kick(a, 0);
+	virtio_resume(a);
+	wait_until(&guest.interrupts[0], 3);
+	v[0].last_used++;
+	ask_entropy(a, &v[0], 4);
+	for (int i = 0; i < 2; i++) { /* there, and back again */
+		struct virtio_device *from = i ? b : a, *to = i ? a : b;
+
+		CHECK(guest_move(from, to, VIRTIO_RING_FEATURES, SIZE_MAX, &e) == 0);
+		CHECK_STR(e.msg, "");
+		v[0].queue = &to->queues[0];
+		(void) guest_request(&v[0], 0, 0, guest_gpa(&guest, 0), 64);
+		guest.interrupts[0] = 0;
+		virtio_resume(to);
+		wait_until(&guest.interrupts[0], 1);
+		v[0].last_used++;
+		ask_entropy(to, &v[0], 2);
+	}
+	/* A state that is cut short is none; the one it was for can be used all the same. */
+	CHECK(guest_move(a, b, VIRTIO_RING_FEATURES, 3, &e) < 0);
+	a->ops->free(a);
+	b->ops->free(b);
+	CHECK(waitpid(first, NULL, 0) == first && waitpid(second, NULL, 0) == second);
+}
+
+/* The reasons of a back end reach who asked; it goes on, or can be used anew. */
+static void test_not_saved(void)
+{
+	auto_buf struct buf state = BUF_INIT(1 << 20);
+	struct guest_queue v[VIRTIO_QUEUES_MAX];
+	struct virtio_device *a, *b;
+	struct err e = {};
+	int socket;
+	pid_t first, second;
+
+	kept.n = SIZE_MAX;
+	first = start_backend(VIRTIO_ID_IS_ENTROPY, &socket);
+	a = vhost_frontend_new(&loop, &guest.memory, socket, &entropy, &e);
+	kept.n = 5;
+	kept.picky = true;
+	second = start_backend(VIRTIO_ID_IS_ENTROPY, &socket);
+	b = vhost_frontend_new(&loop, &guest.memory, socket, &entropy, &e);
+	kept.picky = false;
+	CHECK_STR(e.msg, "");
+	if (!a || !b)
+		return;
+	guest.interrupts[0] = guest.resets_needed = 0;
+	guest_drive(&guest, a, VIRTIO_RING_FEATURES, 16, v);
+	ask_entropy(a, &v[0], 1);
+	CHECK(virtio_pause(a, &e) == 0);
+	CHECK(virtio_save(a, &state, &e) < 0 && e.kind == ERR_UNSUPPORTED);
+	CHECK_STR(e.msg, "entropy: its back end cannot save its state: entropy: too?much of it");
+	virtio_resume(a);
+	ask_entropy(a, &v[0], 2);
+	virtio_reset(a);
+
+	guest_drive(&guest, b, VIRTIO_RING_FEATURES, 16, v);
+	ask_entropy(b, &v[0], 3);
+	CHECK(guest_move(b, b, VIRTIO_RING_FEATURES, SIZE_MAX, &e) < 0);
+	CHECK_STR(e.msg, "entropy: its back end does not take up its state: not this one");
+	virtio_reset(b);
+	guest_drive(&guest, b, VIRTIO_RING_FEATURES, 16, v);
+	ask_entropy(b, &v[0], 4);
+	/* And one that is gone says so. */
+	CHECK(kill(second, SIGKILL) == 0 && waitpid(second, NULL, 0) == second);
+	CHECK(virtio_pause(b, &e) < 0 && e.kind != ERR_NONE);
+	virtio_resume(b);
+	CHECK(virtio_pause(b, &e) < 0 && e.kind == ERR_REMOTE && guest.resets_needed == 1);
+	a->ops->free(a);
+	b->ops->free(b);
+	CHECK(waitpid(first, NULL, 0) == first);
+}
+
+/* A file server that has not answered is not told to stop. */
+static void test_not_quiet(void)
+{
+	struct vhost_frontend_config fs = entropy;
+	struct guest_queue v[VIRTIO_QUEUES_MAX];
+	struct virtio_device *d;
+	struct err e = {};
+	int socket;
+	pid_t pid;
+
+	fs.id = VIRTIO_ID_IS_FS;
+	fs.name = "fs";
+	pid = start_backend(VIRTIO_ID_IS_ENTROPY, &socket);
+	d = vhost_frontend_new(&loop, &guest.memory, socket, &fs, &e);
+	CHECK_STR(e.msg, "");
+	if (!d)
+		return;
+	guest.interrupts[0] = guest.resets_needed = 0;
+	guest_drive(&guest, d, VIRTIO_RING_FEATURES, 16, v);
+	ask_entropy(d, &v[0], 1);
+	CHECK(kill(pid, SIGSTOP) == 0);
+	v[0].avail[2 + v[0].queue->size] = v[0].last_used;
+	(void) guest_request(&v[0], 0, 0, guest_gpa(&guest, 0), 64);
+	d->ops->kick(d, 0);
+	CHECK(virtio_pause(d, &e) < 0 && e.kind == ERR_TIMEOUT && strstr(e.msg, "may hang"));
+	virtio_resume(d);
+	CHECK(kill(pid, SIGCONT) == 0);
+	wait_until(&guest.interrupts[0], 2);
+	v[0].last_used++;
+	CHECK(virtio_pause(d, &e) == 0);
+	virtio_resume(d);
+	ask_entropy(d, &v[0], 3);
+	CHECK(guest.resets_needed == 0);
+	d->ops->free(d);
+	CHECK(waitpid(pid, NULL, 0) == pid);
+}
+
 /* What a back end may say to the first question, and what comes of it. */
 static void test_answers(void)
 {
@@ -223,6 +405,10 @@ int main(void)
 	test_served();
 	test_config();
 	test_killed();
+	test_saved(0);
+	test_saved(900000);
+	test_not_saved();
+	test_not_quiet();
 	test_answers();
 	guest_fini(&guest);
 	loop_fini(&loop);

@@ -13,7 +13,7 @@ static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the protocol is in the
 #define IS_REPLY     (1u << 2)
 #define NEED_REPLY   (1u << 3)
 
-enum payload { NOTHING, NUMBER, VRING, ADDR, MEMORY, CONFIG };
+enum payload { NOTHING, NUMBER, VRING, ADDR, MEMORY, CONFIG, TRANSFER };
 
 static const struct kind {
 	const char *name;
@@ -38,6 +38,8 @@ static const struct kind {
 	[VHOST_SET_VRING_ENABLE] = { "SET_VRING_ENABLE", VRING, NOTHING, 0 },
 	[VHOST_GET_CONFIG] = { "GET_CONFIG", CONFIG, CONFIG, 0 },
 	[VHOST_SET_CONFIG] = { "SET_CONFIG", CONFIG, NOTHING, 0 },
+	[VHOST_SET_DEVICE_STATE_FD] = { "SET_DEVICE_STATE_FD", TRANSFER, NUMBER, 1 },
+	[VHOST_CHECK_DEVICE_STATE] = { "CHECK_DEVICE_STATE", NOTHING, NUMBER, 0 },
 };
 
 static const struct kind *kind_of(uint32_t request)
@@ -173,6 +175,12 @@ int vhost_decode_payload(const uint8_t *from, uint32_t n, struct vhost_message *
 		m->vring.index = load_u32(from);
 		m->vring.value = load_u32(from + 4);
 		return 0;
+	case TRANSFER:
+		if (n != 8)
+			return -EPROTO;
+		m->transfer.direction = load_u32(from);
+		m->transfer.phase = load_u32(from + 4);
+		return 0;
 	case ADDR:
 		if (n != 40)
 			return -EPROTO;
@@ -199,6 +207,8 @@ static uint8_t *encode_payload(const struct vhost_message *m, uint8_t *p)
 		return store_u64(p, m->number);
 	case VRING:
 		return store_u32(store_u32(p, m->vring.index), m->vring.value);
+	case TRANSFER:
+		return store_u32(store_u32(p, m->transfer.direction), m->transfer.phase);
 	case ADDR:
 		p = store_u32(store_u32(p, m->addr.index), m->addr.flags);
 		p = store_u64(store_u64(p, m->addr.desc), m->addr.used);

@@ -29,18 +29,29 @@ enum vhost_request {
 	VHOST_SET_VRING_ENABLE = 18,
 	VHOST_GET_CONFIG = 24,
 	VHOST_SET_CONFIG = 25,
+	VHOST_SET_DEVICE_STATE_FD = 42,
+	VHOST_CHECK_DEVICE_STATE = 43,
 };
 
 /* A bit of the features, which asks for the protocol's own. */
 #define VHOST_F_PROTOCOL_FEATURES (UINT64_C(1) << 30)
 /* Bits of the protocol's features. */
-#define VHOST_PROTOCOL_MQ	 (UINT64_C(1) << 0)
-#define VHOST_PROTOCOL_REPLY_ACK (UINT64_C(1) << 3)
-#define VHOST_PROTOCOL_CONFIG	 (UINT64_C(1) << 9)
+#define VHOST_PROTOCOL_MQ	    (UINT64_C(1) << 0)
+#define VHOST_PROTOCOL_REPLY_ACK    (UINT64_C(1) << 3)
+#define VHOST_PROTOCOL_CONFIG	    (UINT64_C(1) << 9)
+#define VHOST_PROTOCOL_DEVICE_STATE (UINT64_C(1) << 19)
 
 /* In the number of SET_VRING_KICK, _CALL and _ERR: the queue, and whether no descriptor comes. */
 #define VHOST_VRING_INDEX_MASK 0xffu
 #define VHOST_VRING_NO_FD      0x100u
+
+/* Of SET_DEVICE_STATE_FD: which way, when, and what the number in the answer says. */
+enum vhost_direction { VHOST_SAVE = 0, VHOST_LOAD = 1 };
+#define VHOST_PHASE_STOPPED    0u    /* no ring runs */
+#define VHOST_STATE_ERROR_MASK 0xffu /* 0: good */
+#define VHOST_STATE_NO_FD      0x100u
+
+#define VHOST_STATE_MAX ((size_t) 512 << 20) /* bytes of a device's state, on both sides */
 
 #define VHOST_HEADER_SIZE 12
 #define VHOST_REGIONS_MAX 8   /* of a table of memory, and so of descriptors of one message */
@@ -60,6 +71,9 @@ struct vhost_message {
 		struct {
 			uint32_t index, value;
 		} vring;
+		struct {
+			uint32_t direction, phase;
+		} transfer;
 		struct {
 			uint32_t index, flags;
 			uint64_t desc, used, avail; /* in the front end's own addresses */

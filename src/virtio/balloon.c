@@ -171,7 +171,7 @@ static int balloon_activate(struct virtio_device *d, uint64_t features, struct e
 	return 0;
 }
 
-static int balloon_save(const struct virtio_device *d, struct buf *to, struct err *)
+static int balloon_save(struct virtio_device *d, struct buf *to, struct err *)
 {
 	const struct balloon *b = const_balloon_of(d);
 

@@ -312,7 +312,7 @@ static void block_limit(struct virtio_device *d, struct rate_limit read, struct 
 		block_kick(d, 0);
 }
 
-static int block_save(const struct virtio_device *d, struct buf *to, struct err *)
+static int block_save(struct virtio_device *d, struct buf *to, struct err *)
 {
 	pack_u64(to, VIRTIO_OWNER_CONST(d, struct block)->sectors);
 	return 0;

@@ -146,7 +146,7 @@ static int console_activate(struct virtio_device *d, uint64_t features, struct e
 	return 0;
 }
 
-static int console_save(const struct virtio_device *d, struct buf *to, struct err *)
+static int console_save(struct virtio_device *d, struct buf *to, struct err *)
 {
 	pack_u64(to, VIRTIO_OWNER_CONST(d, struct console)->sent);
 	return 0;

@@ -64,7 +64,7 @@ int virtio_pause(struct virtio_device *d, struct err *e)
 	return d->active && d->ops->pause ? d->ops->pause(d, e) : 0;
 }
 
-int virtio_save(const struct virtio_device *d, struct buf *to, struct err *e)
+int virtio_save(struct virtio_device *d, struct buf *to, struct err *e)
 {
 	size_t at;
 
@@ -135,7 +135,7 @@ void virtio_mark_rings(const struct virtio_device *d)
 			queue_mark_used(&d->queues[i]);
 }
 
-int virtio_save_nothing(const struct virtio_device *, struct buf *, struct err *)
+int virtio_save_nothing(struct virtio_device *, struct buf *, struct err *)
 {
 	return 0;
 }

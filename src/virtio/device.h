@@ -68,7 +68,7 @@ struct virtio_ops {
 	 */
 	int (*pause)(struct virtio_device *d, struct err *e);
 	/* Append what it knows besides its queues and features. NULL: it cannot be saved. */
-	int (*save)(const struct virtio_device *d, struct buf *to, struct err *e);
+	int (*save)(struct virtio_device *d, struct buf *to, struct err *e);
 	/*
 	 * As activate, from what save() wrote, in this or another process: `state` has been
 	 * somebody else's. The queues have been started where they stood.
@@ -120,7 +120,7 @@ void virtio_reset(struct virtio_device *d); /* the device and its queues; at any
  * cannot be saved.
  */
 [[nodiscard]] int virtio_pause(struct virtio_device *d, struct err *e);
-[[nodiscard]] int virtio_save(const struct virtio_device *d, struct buf *to, struct err *e);
+[[nodiscard]] int virtio_save(struct virtio_device *d, struct buf *to, struct err *e);
 void virtio_resume(struct virtio_device *d);
 /*
  * As virtio_activate(), from what virtio_save() wrote; the queues' sizes and places are the
@@ -134,7 +134,7 @@ void virtio_mark_rings(const struct virtio_device *d);
 /* For devices. Configuration of `size` bytes read at `at`; zeros past its end. */
 void virtio_config_copy(const void *config, size_t size, uint32_t at, void *to, uint32_t n);
 /* For a device whose queues and features are all there is to know of it. */
-[[nodiscard]] int virtio_save_nothing(const struct virtio_device *d, struct buf *to, struct err *e);
+[[nodiscard]] int virtio_save_nothing(struct virtio_device *d, struct buf *to, struct err *e);
 /* What a restore() says of a state that is none. */
 int virtio_bad_state(const struct virtio_device *d, struct err *e);
 /* For a device without configuration, and for one whose configuration is only read. */

@@ -48,7 +48,7 @@ static void sink_reset(struct virtio_device *d)
 	LOOP_OWNER(d, struct sink, d)->resets++;
 }
 
-static int sink_save(const struct virtio_device *d, struct buf *to, struct err *)
+static int sink_save(struct virtio_device *d, struct buf *to, struct err *)
 {
 	buf_adds(to, VIRTIO_OWNER_CONST(d, struct sink)->stuck ? "stuck" : "");
 	return 0;
