@@ -288,6 +288,21 @@ static int kick_fd(const struct virtio_device *d, unsigned queue)
 	return f->rings[queue].kick;
 }
 
+static int call_fd(const struct virtio_device *d, unsigned queue)
+{
+	const struct frontend *f = (const void *) d; /* its first member */
+
+	return f->rings[queue].call;
+}
+
+static int listen_for(struct virtio_device *d, unsigned queue, bool on)
+{
+	struct ring *ring = &frontend_of(d)->rings[queue];
+
+	loop_remove(&ring->called);
+	return on ? loop_add(d->loop, &ring->called, ring->call, EPOLLIN, called) : 0;
+}
+
 /* The back end says that it has let go of the ring, and where it stands. */
 static int stop_ring(struct frontend *f, unsigned index, uint16_t *ret_next, struct err *e)
 {
@@ -655,6 +670,8 @@ struct virtio_device *vhost_frontend_new(struct loop *loop, const struct guest_m
 		.activate = activate,
 		.kick = kick,
 		.kick_fd = kick_fd,
+		.call_fd = call_fd,
+		.listen = listen_for,
 		.reset = reset,
 		.free = frontend_free,
 		.pause = pause_rings,

@@ -57,6 +57,14 @@ struct virtio_ops {
 	int (*kick_fd)(const struct virtio_device *d, unsigned queue);
 	/* Optional: how fast the driver may read (net: receive) and write from now on. */
 	void (*limit)(struct virtio_device *d, struct rate_limit read, struct rate_limit write);
+	/*
+	 * Optional, both or none. While active, the eventfd by which the process that serves the
+	 * queue interrupts, borrowed until reset; and whether the device waits for it and calls
+	 * interrupt(), as it does at first, or somebody else does. A transport that takes an
+	 * eventfd gives it back before a reset. 0 or -errno.
+	 */
+	int (*call_fd)(const struct virtio_device *d, unsigned queue);
+	int (*listen)(struct virtio_device *d, unsigned queue, bool on);
 	void (*reset)(struct virtio_device *d); /* back to before activate; no chain is held */
 	void (*free)(struct virtio_device *d);	/* reset, then the memory */
 	/*

@@ -50,6 +50,12 @@ static const struct seccomp_condition is_signal_msi[] = {
 static const struct seccomp_condition is_doorbell[] = {
 	{ .arg = 1, .op = SECCOMP_EQ, .value = KVM_IOEVENTFD }
 };
+static const struct seccomp_condition is_route[] = {
+	{ .arg = 1, .op = SECCOMP_EQ, .value = KVM_SET_GSI_ROUTING }
+};
+static const struct seccomp_condition is_wire[] = {
+	{ .arg = 1, .op = SECCOMP_EQ, .value = KVM_IRQFD }
+};
 static const struct seccomp_condition is_tap_offload[] = {
 	{ .arg = 1, .op = SECCOMP_EQ, .value = TUNSETOFFLOAD }
 };
@@ -80,6 +86,8 @@ static const struct seccomp_rule disk[] = {
 static const struct seccomp_rule loop[] = {
 	ALLOW_IF(ioctl, is_signal_msi),
 	ALLOW_IF(ioctl, is_doorbell),
+	ALLOW_IF(ioctl, is_route),
+	ALLOW_IF(ioctl, is_wire),
 	ALLOW_IF(ioctl, is_tap_offload),
 	ALLOW(read),
 	ALLOW(close),

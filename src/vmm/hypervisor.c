@@ -3,13 +3,15 @@
 
 #include <errno.h>
 #include <linux/kvm.h>
+#include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 
 #include "base/auto.h"
 #include "vmm/layout.h"
 
-#define API_VERSION 12
+#define API_VERSION  12
+#define IRQCHIP_GSIS 24 /* an I/O APIC's, which stay away: message-signalled ones follow */
 
 static const struct {
 	int cap;
@@ -27,7 +29,7 @@ static const struct {
 
 static int make_vm(struct hypervisor *h, struct err *e)
 {
-	struct kvm_enable_cap split = { .cap = KVM_CAP_SPLIT_IRQCHIP, .args = { 24 } };
+	struct kvm_enable_cap split = { .cap = KVM_CAP_SPLIT_IRQCHIP, .args = { IRQCHIP_GSIS } };
 	uint64_t identity = LAYOUT_IDENTITY_MAP;
 
 	do
@@ -63,11 +65,17 @@ int hypervisor_init(struct hypervisor *h, int kvm_fd, struct err *e)
 	if (bytes < (int) sizeof(struct kvm_run))
 		return err_set(e, ERR_UNSUPPORTED, errno, "KVM shares no state of processors");
 	h->run_bytes = (size_t) bytes;
+	h->routes = calloc(1, sizeof(*h->routes) +
+				      HYPERVISOR_LINES_MAX * sizeof(h->routes->entries[0]));
+	if (!h->routes)
+		return err_set(e, ERR_EXHAUSTED, ENOMEM, "no memory left");
 	return make_vm(h, e);
 }
 
 void hypervisor_fini(struct hypervisor *h)
 {
+	free(h->routes);
+	h->routes = NULL;
 	close_fd(&h->vm_fd);
 	close_fd(&h->kvm_fd);
 }
@@ -105,6 +113,51 @@ void hypervisor_signal(const struct hypervisor *h, uint64_t address, uint32_t da
 			     .data = data };
 
 	(void) ioctl(h->vm_fd, KVM_SIGNAL_MSI, &m); /* a wrong address is the guest's own loss */
+}
+
+static int change_wire(const struct hypervisor *h, unsigned line, int event_fd, uint32_t flags)
+{
+	struct kvm_irqfd w = { .fd = (uint32_t) event_fd,
+			       .gsi = IRQCHIP_GSIS + line,
+			       .flags = flags };
+
+	return ioctl(h->vm_fd, KVM_IRQFD, &w) < 0 ? -errno : 0;
+}
+
+int hypervisor_wire(const struct hypervisor *h, unsigned line, int event_fd, uint64_t address,
+		    uint32_t data)
+{
+	const struct kvm_irq_routing_entry to = {
+		.gsi = IRQCHIP_GSIS + line,
+		.type = KVM_IRQ_ROUTING_MSI,
+		.u.msi = { .address_lo = (uint32_t) address,
+			   .address_hi = (uint32_t) (address >> 32),
+			   .data = data },
+	};
+	struct kvm_irq_routing *all = h->routes;
+	struct kvm_irq_routing_entry had;
+	uint32_t n = all->nr, at = 0;
+
+	if (line >= HYPERVISOR_LINES_MAX)
+		return -EINVAL;
+	while (at < n && all->entries[at].gsi != to.gsi)
+		at++;
+	had = all->entries[at];
+	all->entries[at] = to;
+	all->nr = at == n ? n + 1 : n;
+	if (ioctl(h->vm_fd, KVM_SET_GSI_ROUTING, all) < 0) {
+		int r = -errno;
+
+		all->entries[at] = had;
+		all->nr = n;
+		return r;
+	}
+	return change_wire(h, line, event_fd, 0);
+}
+
+int hypervisor_unwire(const struct hypervisor *h, unsigned line, int event_fd)
+{
+	return change_wire(h, line, event_fd, KVM_IRQFD_FLAG_DEASSIGN);
 }
 
 int hypervisor_vcpu(const struct hypervisor *h, unsigned id, int *ret_fd, struct kvm_run **ret_run,

@@ -12,13 +12,19 @@
 #include "base/err.h"
 
 struct kvm_run;
+struct kvm_irq_routing;
 
 #define VCPUS_MAX 16
+/* Interrupt lines for hypervisor_wire(). */
+#define HYPERVISOR_LINES_MAX 256
 
 struct hypervisor {
 	int kvm_fd, vm_fd; /* owned */
 	size_t run_bytes;  /* of each virtual processor's shared page(s) */
 	bool read_only;	   /* slots can be so */
+	/* Owned: what the lines that were ever wired lead to; KVM is told all of it at each change.
+	 */
+	struct kvm_irq_routing *routes;
 };
 
 /* Takes kvm_fd. UNSUPPORTED: this KVM lacks what we need. */
@@ -35,6 +41,14 @@ void hypervisor_fini(struct hypervisor *h);
 				      bool on);
 /* Send a message-signalled interrupt. Which the guest made up: what cannot be delivered is not. */
 void hypervisor_signal(const struct hypervisor *h, uint64_t address, uint32_t data);
+/*
+ * Whatever is added to event_fd (borrowed) sends this interrupt, without a thread of ours; or does
+ * so no more. What was added before is sent now, what is added afterwards stays in it. A line has
+ * one event_fd at a time. On one thread. 0 or -errno: nothing has changed.
+ */
+[[nodiscard]] int hypervisor_wire(const struct hypervisor *h, unsigned line, int event_fd,
+				  uint64_t address, uint32_t data);
+[[nodiscard]] int hypervisor_unwire(const struct hypervisor *h, unsigned line, int event_fd);
 /* A virtual processor: gives its descriptor and its shared pages. */
 [[nodiscard]] int hypervisor_vcpu(const struct hypervisor *h, unsigned id, int *ret_fd,
 				  struct kvm_run **ret_run, struct err *e);

@@ -271,6 +271,78 @@ static void ring_loop(struct virtio_pci *v)
 	}
 }
 
+static unsigned line_of(const struct virtio_pci *v, unsigned queue)
+{
+	return (unsigned) ((v->page - v->pages) / PCI_PAGE) * VIRTIO_QUEUES_MAX + queue;
+}
+static_assert(PCI_DEVICES_MAX * VIRTIO_QUEUES_MAX <= HYPERVISOR_LINES_MAX, "a line per queue");
+
+/* Whether the guest takes interrupts of the queue now, and which. */
+static bool route_of(struct virtio_pci *v, unsigned queue, uint64_t *ret_address,
+		     uint32_t *ret_data)
+{
+	uint16_t vector = v->queues[queue].vector;
+	const uint8_t *entry;
+	bool open;
+
+	if (vector >= v->vectors_n)
+		return false;
+	entry = v->page + TABLE_AT + vector * ENTRY_BYTES;
+	lock(v);
+	open = (msix_control(v) & (MSIX_ENABLE | MSIX_MASK)) == MSIX_ENABLE &&
+	       !(load_le32(entry + 12) & 1);
+	*ret_address = load_le64(entry);
+	*ret_data = load_le32(entry + 8);
+	unlock(v);
+	return open;
+}
+
+static void unwire(struct virtio_pci *v, unsigned queue)
+{
+	struct virtio_pci_queue *q = &v->queues[queue];
+
+	if (q->wired_fd < 0)
+		return;
+	/* Neither can fail: the wire is there, and who listens has done so before. */
+	(void) hypervisor_unwire(v->hypervisor, line_of(v, queue), q->wired_fd);
+	(void) v->device->ops->listen(v->device, queue, true);
+	q->wired_fd = FD_NONE;
+}
+
+/* As the guest's table of vectors says now; on the loop's thread. Interrupts go by the loop where
+ * KVM does not take them. */
+static void wire(struct virtio_pci *v)
+{
+	struct virtio_device *d = v->device;
+
+	for (unsigned i = 0; i < d->queues_n && d->ops->call_fd && v->hypervisor; i++) {
+		struct virtio_pci_queue *q = &v->queues[i];
+		int fd = d->active && q->enabled ? d->ops->call_fd(d, i) : FD_NONE;
+		uint64_t address = 0;
+		uint32_t data = 0;
+		bool open = fd >= 0 && route_of(v, i, &address, &data);
+
+		if (open && q->wired_fd == fd && q->wired_address == address &&
+		    q->wired_data == data)
+			continue;
+		unwire(v, i);
+		if (!open || d->ops->listen(d, i, false) < 0)
+			continue;
+		if (hypervisor_wire(v->hypervisor, line_of(v, i), fd, address, data) < 0) {
+			(void) d->ops->listen(d, i, true); /* as before */
+			continue;
+		}
+		q->wired_fd = fd;
+		q->wired_address = address;
+		q->wired_data = data;
+	}
+}
+
+static void run_wire(struct errand *d)
+{
+	wire(LOOP_OWNER(d, struct virtio_pci, errand));
+}
+
 static void run_activate(struct errand *d)
 {
 	struct virtio_pci *v = LOOP_OWNER(d, struct virtio_pci, errand);
@@ -287,10 +359,12 @@ static void run_activate(struct errand *d)
 		q->enabled = from->enabled;
 	}
 	v->failed = virtio_activate(v->device, v->taken, &e) < 0;
-	if (v->failed)
+	if (v->failed) {
 		virtio_reset(v->device);
-	else
+	} else {
 		ring_directly(v);
+		wire(v);
+	}
 }
 
 static void run_reset(struct errand *d)
@@ -298,6 +372,8 @@ static void run_reset(struct errand *d)
 	struct virtio_pci *v = LOOP_OWNER(d, struct virtio_pci, errand);
 
 	ring_loop(v);
+	for (unsigned i = 0; i < v->device->queues_n; i++)
+		unwire(v, i);
 	virtio_reset(v->device);
 }
 
@@ -308,6 +384,13 @@ static void run(struct virtio_pci *v, void (*what)(struct errand *d))
 		errand_await(v->errands, &v->errand);
 	else
 		what(&v->errand);
+}
+
+/* What decides about interrupts has changed; by who has the turn, without `lock`. */
+static void rewire(struct virtio_pci *v)
+{
+	if (v->device->ops->call_fd && v->device->active)
+		run(v, run_wire);
 }
 
 static void write_status(struct virtio_pci *v, uint8_t value)
@@ -414,6 +497,8 @@ static void write_common(struct virtio_pci *v, uint32_t at, const uint8_t *data,
 	show_features(v);
 	show_queue(v);
 	unlock(v);
+	if (at == QUEUE_VECTOR)
+		rewire(v);
 }
 
 /* ---- the rest of the windows */
@@ -460,6 +545,7 @@ static void write_table(struct virtio_pci *v, uint32_t at, const uint8_t *data, 
 	if (msix_control(v) & MSIX_ENABLE)
 		send_pending(v);
 	unlock(v);
+	rewire(v);
 }
 
 void virtio_pci_write(struct virtio_pci *v, uint32_t at, const uint8_t *data, uint32_t n)
@@ -539,6 +625,8 @@ void virtio_pci_configure(struct virtio_pci *v, uint32_t at, const uint8_t *data
 		write_msix_control(v, (uint16_t) (value >> 16));
 	}
 	unlock(v);
+	if (aligned == MSIX_CAPABILITY)
+		rewire(v);
 	(void) pthread_mutex_unlock(&v->turn);
 }
 
@@ -681,7 +769,7 @@ int virtio_pci_add(struct pci *p, struct virtio_device *d, const struct hypervis
 	(void) pthread_mutex_init(&v->turn, NULL);
 	(void) pthread_mutex_init(&v->lock, NULL);
 	for (unsigned i = 0; i < VIRTIO_QUEUES_MAX; i++)
-		v->queues[i].event_fd = v->queues[i].direct_fd = FD_NONE;
+		v->queues[i].event_fd = v->queues[i].direct_fd = v->queues[i].wired_fd = FD_NONE;
 	for (unsigned i = 0; i < d->queues_n; i++)
 		if (add_queue(v, i, e) < 0)
 			return -1;

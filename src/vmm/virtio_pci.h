@@ -9,6 +9,9 @@
  * never waits for them. What the two share (the page, MSI-X) is under `lock`. Status changes that
  * start or reset the device run on that thread, and the processor waits for them.
  *
+ * A device that is another process interrupts without us in between (`wire`) while MSI-X lets it:
+ * what is masked goes by the loop, where it becomes pending.
+ *
  *    registers --DRIVER_OK--> active: queues and features are frozen --0--> registers
  *                             nonsense --> NEEDS_RESET: quiet until 0 is written
  */
@@ -34,6 +37,10 @@ struct virtio_pci_queue {
 	struct loop_source source;
 	int event_fd;  /* owned: the doorbell */
 	int direct_fd; /* borrowed: what is rung instead while the device is active; FD_NONE */
+	/* Borrowed: the device's own event descriptor that KVM makes interrupts of; FD_NONE. */
+	int wired_fd;
+	uint64_t wired_address; /* which interrupts */
+	uint32_t wired_data;
 	unsigned index;
 	struct virtio_pci *owner;
 };
@@ -52,7 +59,7 @@ struct virtio_pci {
 	pthread_mutex_t lock; /* page, vectors, statuses; a leaf */
 	struct errand errand; /* of who has the turn */
 	bool failed;	      /* its outcome */
-	uint64_t interrupts;  /* sent; written under `lock`, read without */
+	uint64_t interrupts;  /* sent by us; written under `lock`, read without */
 };
 
 /* Put a device into the next slot. Takes it. */

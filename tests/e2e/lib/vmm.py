@@ -19,6 +19,7 @@ PROBE_S = 15  # beside other suites; an interpreter of guests would take minutes
 
 TYPES = {"info": 1, "stats": 2, "pause": 3, "resume": 4, "balloon": 5, "quit": 6,
          "limit": 7, "balloon-wait": 8}
+FS = 26  # virtio's number of shares
 AT = 0x100000  # where a kernel of ours is loaded
 
 # 32-bit code; ports: 0x3f8 the serial one, 0x600 sleep, 0x602 reset.
@@ -190,6 +191,13 @@ def answer(s, what):
     assert (version, kind, zero) == (1, TYPES[what], 0)
     body = s.recv(words * 8, socket.MSG_WAITALL) if words else b""
     return error, struct.unpack(f"<{words}Q", body)
+
+
+def devices(stats):
+    """Of an answer to "stats": {virtio's number: counters}."""
+    names = ("read_bytes", "write_bytes", "reads", "writes", "errors", "interrupts")
+    words = stats[2:]
+    return {words[i]: dict(zip(names, words[i + 1:i + 7])) for i in range(0, len(words), 7)}
 
 
 def need(build, directory, code):
