@@ -318,9 +318,9 @@ int engine_load(struct instance *in, int state_fd, struct err *e)
 }
 
 int engine_look(const struct engine_ops *ops, int parent_fd, const char *name,
-		struct engine_look *ret, struct err *e)
+		struct arena *a, struct engine_look *ret, struct err *e)
 {
-	return ops->look(parent_fd, name, ret, e);
+	return ops->look(parent_fd, name, a, ret, e);
 }
 
 void engine_exited(struct instance *in)

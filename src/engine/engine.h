@@ -102,6 +102,8 @@ struct bundle {
 		       * dear to make and the same for many workloads; FD_NONE: none */
 	int state_fd; /* the workload's state directory, for what must be there before save (a fifo
 		       * to start it by, where its cgroups are); FD_NONE: none */
+	const char *note; /* the caller's own words, which an engine may save and then shows to who
+			   * looks; NULL: none */
 };
 
 /* What is known before a bundle is complete. */
@@ -167,6 +169,7 @@ struct exec {
 struct engine_look {
 	enum engine_state state; /* now */
 	pid_t pid;		 /* 0: it does not run */
+	const char *note;	 /* of its bundle, in the arena; NULL: none, or not saved */
 };
 
 enum snapshot_cgroups {
@@ -264,7 +267,8 @@ struct engine_ops {
 	int (*load)(struct instance *in, int state_fd, struct err *e);
 	/* The state and pid that load would find in the state directory `name` of parent_fd, and no
 	 * more: for many in a row. */
-	int (*look)(int parent_fd, const char *name, struct engine_look *ret, struct err *e);
+	int (*look)(int parent_fd, const char *name, struct arena *a, struct engine_look *ret,
+		    struct err *e);
 	/* Close and free what the instance holds in this process; the workload lives on. */
 	void (*forget)(struct instance *in);
 };
@@ -321,7 +325,7 @@ bool engine_lists(const struct instance *in);
 [[nodiscard]] int engine_save(struct instance *in, int state_fd, struct err *e);
 [[nodiscard]] int engine_load(struct instance *in, int state_fd, struct err *e);
 [[nodiscard]] int engine_look(const struct engine_ops *ops, int parent_fd, const char *name,
-			      struct engine_look *ret, struct err *e);
+			      struct arena *a, struct engine_look *ret, struct err *e);
 /* Whether the engine can make and restore snapshots on this machine; runs a program to find out. */
 [[nodiscard]] int engine_can_snapshot(const struct engine_ops *ops, const char *program,
 				      struct err *e);

@@ -312,6 +312,7 @@ static int restore(struct runtime *rt, const struct checkpoint_options *from, co
 		.pid_file = from->pid_file && from->pid_file[0] ? from->pid_file : NULL,
 		.bundle_path = l.bundle,
 		.state_fd = c.dir_fd,
+		.note = container_note(rt, &c),
 	};
 
 	r = c.in ? engine_restore(c.in, &b, p.image_fd, &o, e)

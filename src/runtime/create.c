@@ -209,6 +209,7 @@ static int create(struct runtime *rt, const struct create_options *o, const char
 		.at_once = runs && goes_on(o, l.spec),
 		.state_fd = c.dir_fd,
 		.cache_fd = cache,
+		.note = container_note(rt, &c),
 	};
 
 	const char *receiver = pidfd_receiver(o, l.spec);

@@ -56,7 +56,7 @@ static int run_state(struct runtime *rt, const void *options, const struct strin
 	auto_buf struct buf out = BUF_INIT(OUTPUT_MAX);
 	struct json_writer w = JSON_WRITER_PRETTY(&out, 2);
 	auto_fd int root = container_cache(rt);
-	int r = container_show(rt, root, args->v[0], &c, e);
+	int r = container_show(rt, root, args->v[0], CONTAINER_WHOLE, &c, e);
 
 	nsec_t deadline = clock_deadline(CREATED_WITHIN);
 
@@ -99,6 +99,18 @@ static int widest(size_t n, int head)
 	return (int) n > head ? (int) n : head;
 }
 
+static void add_cell(struct buf *out, const char *text, int width)
+{
+	size_t n = strlen(text), full = (size_t) width > n ? (size_t) width : n;
+	char *to = buf_room(out, full);
+
+	if (!to)
+		return; /* print() says so */
+	memcpy(to, text, n);
+	memset(to + n, ' ', full - n);
+	buf_grew(out, full);
+}
+
 static void add_table(struct buf *out, const struct container *all, size_t n)
 {
 	int id = 12, bundle = 11, created = 11;
@@ -113,10 +125,17 @@ static void add_table(struct buf *out, const struct container *all, size_t n)
 	buf_addf(out, "%-*s%-12s%-12s%-*s%-*s%s\n", id, "ID", "PID", "STATUS", bundle, "BUNDLE",
 		 created, "CREATED", "OWNER");
 	for (size_t i = 0; i < n; i++) {
+		char pid[16];
+
 		clock_rfc3339(all[i].created, at);
-		buf_addf(out, "%-*s%-12d%-12s%-*s%-*s%s\n", id, all[i].id, container_pid(&all[i]),
-			 container_status(&all[i]), bundle, all[i].bundle, created, at,
-			 all[i].owner);
+		(void) snprintf(pid, sizeof(pid), "%d", (int) container_pid(&all[i]));
+		add_cell(out, all[i].id, id);
+		add_cell(out, pid, 12);
+		add_cell(out, container_status(&all[i]), 12);
+		add_cell(out, all[i].bundle, bundle);
+		add_cell(out, at, created);
+		add_cell(out, all[i].owner, 0);
+		buf_addc(out, '\n');
 	}
 }
 
@@ -144,20 +163,22 @@ static int run_list(struct runtime *rt, const void *options, const struct string
 	if (!all)
 		return err_set(e, ERR_EXHAUSTED, ENOMEM, "out of memory");
 	auto_fd int root = container_cache(rt);
+	bool json = o->format && streq(o->format, "json");
+	enum container_part part = json ? CONTAINER_ANNOTATED : CONTAINER_ROW;
 
 	for (size_t i = 0; i < n; i++) {
 		struct err gone;
 
 		/* One that is deleted while the list is made is not in it; one that cannot be
 		 * read does not hide the others. */
-		if (container_show(rt, root, ids[i], &all[open], &gone) == 0) {
+		if (container_show(rt, root, ids[i], part, &all[open], &gone) == 0) {
 			close_fd(&all[open].dir_fd);
 			open++;
 		} else if (gone.kind != ERR_NOT_FOUND) {
 			(void) fprintf(stderr, "container %s: %s\n", ids[i], gone.msg);
 		}
 	}
-	if (o->format && streq(o->format, "json")) {
+	if (json) {
 		struct json_writer w = JSON_WRITER(&out);
 
 		if (open == 0) {

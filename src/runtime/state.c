@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "base/num.h"
 #include "engine/host.h"
 #include "fmt/spec.h"
 
@@ -403,24 +404,61 @@ int container_relock(struct runtime *rt, const struct container *c, struct err *
 	return r < 0 ? r : still_there(root, c->id, c->dir_fd);
 }
 
-int container_show(struct runtime *rt, int root_fd, const char *id, struct container *ret_c,
-		   struct err *e)
+/* Words without a space first; of the two paths the length of one. */
+const char *container_note(struct runtime *rt, const struct container *c)
+{
+	if (!c->oci_version[0] || strchr(c->oci_version, ' ') || !c->owner[0] ||
+	    strchr(c->owner, ' '))
+		return NULL;
+	return arena_printf(rt->arena, "%s %s %lld %s %d %zu %s%s", c->oci_version, c->engine,
+			    (long long) c->created, c->owner, c->annotations ? 1 : 0,
+			    strlen(c->bundle), c->bundle, c->rootfs);
+}
+
+static bool read_note(struct runtime *rt, const char *note, bool annotations, struct container *c)
+{
+	struct str word[6], rest = str_of(note);
+	uint64_t created, bundle;
+
+	for (size_t i = 0; i < ARRAY_SIZE(word); i++)
+		word[i] = str_cut(rest, ' ', &rest);
+	if (!rest.p || num_parse_u64(word[2], 0, INT64_MAX, &created) < 0 ||
+	    num_parse_u64(word[5], 0, rest.n, &bundle) < 0 ||
+	    (annotations && !str_is(word[4], "0")))
+		return false;
+	c->oci_version = arena_dup(rt->arena, word[0]);
+	c->engine = arena_dup(rt->arena, word[1]);
+	c->created = (nsec_t) created;
+	c->owner = arena_dup(rt->arena, word[3]);
+	c->bundle = arena_dup(rt->arena, (struct str){ rest.p, bundle });
+	c->rootfs = rest.p + bundle; /* in the arena, too */
+	return c->oci_version && c->engine && c->owner && c->bundle;
+}
+
+int container_show(struct runtime *rt, int root_fd, const char *id, enum container_part part,
+		   struct container *ret_c, struct err *e)
 {
 	struct container c = CONTAINER_INIT;
 	char file[ID_MAX + 1 + sizeof(STATE_FILE)];
-	const struct engine_ops *ops = NULL;
-	struct engine_look l;
+	const struct engine_ops *usual = engine_find("container"), *ops;
+	struct engine_look l = { 0 };
+	bool looked;
 	int r = container_check_id(id, e);
 
 	if (r < 0)
 		return r;
 	c.id = id;
-	(void) snprintf(file, sizeof(file), "%s/" STATE_FILE, id);
-	r = read_state(rt, &c, root_fd, file, e);
-	ops = r < 0 ? NULL : engine_find(c.engine);
-	/* Whatever is unusual about it is found out in the usual way. */
-	if (!ops || engine_look(ops, root_fd, id, &l, e) < 0)
-		return container_open(rt, id, CONTAINER_LOOK, ret_c, e);
+	looked = usual && engine_look(usual, root_fd, id, rt->arena, &l, e) == 0;
+	if (!looked || !l.note || part == CONTAINER_WHOLE ||
+	    !read_note(rt, l.note, part == CONTAINER_ANNOTATED, &c)) {
+		(void) snprintf(file, sizeof(file), "%s/" STATE_FILE, id);
+		r = read_state(rt, &c, root_fd, file, e);
+		ops = r < 0 ? NULL : engine_find(c.engine);
+		/* Whatever is unusual about it is found out in the usual way. */
+		if (!ops || ((!looked || ops->look != usual->look) &&
+			     engine_look(ops, root_fd, id, rt->arena, &l, e) < 0))
+			return container_open(rt, id, CONTAINER_LOOK, ret_c, e);
+	}
 	c.state = l.state;
 	c.pid = l.pid;
 	*ret_c = c;

@@ -61,12 +61,24 @@ void container_unlock(const struct container *c);
 /* 1, locked again; 0: somebody removed it meanwhile. */
 [[nodiscard]] int container_relock(struct runtime *rt, const struct container *c, struct err *e);
 
+enum container_part {
+	CONTAINER_ROW,	     /* no annotations, even where it has some */
+	CONTAINER_ANNOTATED, /* all that lists show */
+	CONTAINER_WHOLE,     /* the same, and its `status` is sound */
+};
+
 /*
  * What is shown of one: no lock, in most cases no instance and no dir_fd. root_fd: ROOT
  * (container_cache).
  */
 [[nodiscard]] int container_show(struct runtime *rt, int root_fd, const char *id,
-				 struct container *ret_c, struct err *e);
+				 enum container_part part, struct container *ret_c, struct err *e);
+
+/*
+ * What the engine is to note of it (struct bundle), so that container_show reads one file and not
+ * two; in the runtime's arena, NULL where it cannot be said so.
+ */
+const char *container_note(struct runtime *rt, const struct container *c);
 
 /* ROOT, where engines keep what is the same for many (struct bundle); FD_NONE when it is not there.
  */

@@ -6,11 +6,13 @@ import os
 import signal
 import socket
 import subprocess
+from collections import Counter
 from itertools import count
 from pathlib import Path
 
 import pytest
 
+from lib.killing import calls_of, strace_works
 from lib.wait import until
 
 ids = (f"atoll-verbs-{os.getpid()}-{n}" for n in count())
@@ -413,6 +415,48 @@ def test_list(runtime, sleeper, bundle):
     finally:
         runtime("delete", "-f", second)
     runtime.fails("list", "--format", "xml", says="invalid format option")
+
+
+def test_list_and_state_of_what_its_words_could_mislead(runtime, bundle, base, id):
+    odd = base / "a bundle  with 7 spaces 0 and\tmore"
+    Path(bundle(["/bin/sleep", "1000"], lambda s: s.update(
+        ociVersion="1.0.2", annotations={"a b": "c \" d"}))).rename(odd)
+    runtime.leave("create", "-b", odd, id)
+    try:
+        for status in "created", "running":
+            row = next(r for r in runtime("list").out.splitlines() if r.startswith(id))
+            assert f"  {status}  " in row and f" {odd} " in row
+            one = next(c for c in runtime("list", "-f", "json").json if c["id"] == id)
+            state = runtime.state(id)
+            for said in one, state:
+                assert said["bundle"] == str(odd) and said["annotations"] == {"a b": "c \" d"}
+                assert said["ociVersion"] == "1.0.2" and said["status"] == status
+            assert one["owner"] == "root" and one["rootfs"] == state["rootfs"]
+            assert one["created"] == state["created"]
+            if status == "created":
+                runtime.leave("start", id)
+    finally:
+        runtime("delete", "-f", id)
+
+
+def test_list_reads_little_of_each(runtime, bundle):
+    if not strace_works():
+        pytest.skip("strace cannot trace here")
+    where, names = bundle(["/bin/sleep", "1000"]), [next(ids) for _ in range(6)]
+    for name in names[:2]:
+        runtime.leave("run", "-d", "-b", where, name)
+    few = Counter(calls_of(runtime, "list"))
+    try:
+        for name in names[2:]:
+            runtime.leave("run", "-d", "-b", where, name)
+        more = Counter(calls_of(runtime, "list"))
+        each = {c: (n - few[c]) / 4 for c, n in more.items()}
+        # Its record, its process, and whether it is frozen: by v1, by v2, or on hybrids by both.
+        assert each["openat"] + each.get("open", 0) <= 3 and each["pidfd_open"] == 1, each
+        assert sum(each.values()) <= 15, each
+    finally:
+        for name in names:
+            runtime("delete", "-f", name)
 
 
 def test_list_without_any(build, base):

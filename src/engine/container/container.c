@@ -236,6 +236,7 @@ static void forget(struct instance *in)
 	free(TAKE(c->id));
 	free(TAKE(c->bundle_path));
 	free(TAKE(c->config_path));
+	free(TAKE(c->note));
 	arena_fini(&c->arena);
 }
 

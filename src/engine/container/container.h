@@ -38,6 +38,7 @@ struct container {
 	int net_fd;	   /* owned: its network namespace, which nobody is in */
 	char *bundle_path; /* owned; NULL unless late_hooks: where config.json is */
 	char *config_path; /* owned; NULL: it is that config.json */
+	char *note;	   /* owned; struct bundle's, NULL: none */
 	const char *state_head, *state_tail; /* for hooks, in `arena` */
 };
 
@@ -78,8 +79,8 @@ struct plan;
 [[nodiscard]] int container_save_as(struct container *c, enum engine_state state, int state_fd,
 				    struct err *e);
 [[nodiscard]] int container_load(struct instance *in, int state_fd, struct err *e);
-[[nodiscard]] int container_look(int parent_fd, const char *name, struct engine_look *ret,
-				 struct err *e);
+[[nodiscard]] int container_look(int parent_fd, const char *name, struct arena *a,
+				 struct engine_look *ret, struct err *e);
 
 /* The child's next message; gives its descriptor, if any, in *ret_fd. 1, or 0: it is gone. */
 struct child_message;

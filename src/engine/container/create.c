@@ -354,6 +354,8 @@ int container_remember(struct container *c, const struct bundle *b, const struct
 	c->own_pids = (p->clone_flags & CLONE_NEWPID) != 0;
 	c->ns_flags = p->all_flags;
 	c->chrooted = b->no_pivot || !(p->clone_flags & CLONE_NEWNS);
+	if (b->note && !(c->note = strdup(b->note)))
+		return err_set(e, ERR_EXHAUSTED, ENOMEM, "out of memory");
 	if (!hooks)
 		return 0;
 	(void) snprintf(link, sizeof(link), "/proc/self/fd/%d", b->bundle_fd);

@@ -30,6 +30,7 @@ struct record {
 	const char *state;
 	const char *bundle, *config;
 	const char *freezer, *unified; /* directories of its cgroups that may be frozen */
+	const char *note;
 	int64_t pid;
 	uint64_t ident;
 	uint32_t gate, flags;
@@ -44,6 +45,7 @@ static const struct json_field record_fields[] = {
 	JSON_I64_FIELD(struct record, pid, "pid", 0, INT32_MAX, JSON_REQUIRED),
 	JSON_STRING_FIELD(struct record, freezer, "freezer", 0),
 	JSON_STRING_FIELD(struct record, unified, "unified", 0),
+	JSON_STRING_FIELD(struct record, note, "note", 0),
 	JSON_U64_FIELD(struct record, ident, "ident", 0, UINT64_MAX, JSON_REQUIRED),
 	JSON_U32_FIELD(struct record, gate, "gate", 0, INT32_MAX, JSON_REQUIRED),
 	JSON_U32_FIELD(struct record, flags, "namespaces", 0, UINT32_MAX, JSON_REQUIRED),
@@ -71,9 +73,12 @@ int container_save_as(struct container *c, enum engine_state state, int state_fd
 	json_w_u64(&w, "ident", c->ident);
 	json_w_u64(&w, "gate", (uint64_t) c->gate_number);
 	json_w_u64(&w, "namespaces", c->ns_flags);
-	json_w_bool(&w, "ownPids", c->own_pids);
-	json_w_bool(&w, "poststopDue", c->poststop_due);
-	json_w_bool(&w, "cgroups", c->groups != NULL);
+	if (c->own_pids)
+		json_w_bool(&w, "ownPids", true);
+	if (c->poststop_due)
+		json_w_bool(&w, "poststopDue", true);
+	if (c->groups)
+		json_w_bool(&w, "cgroups", true);
 	if (c->groups && groups_path(c->groups, CGROUP_FREEZER, path))
 		json_w_string(&w, "freezer", path);
 	if (c->groups && groups_path(c->groups, 0, path))
@@ -84,6 +89,8 @@ int container_save_as(struct container *c, enum engine_state state, int state_fd
 		json_w_bool(&w, "chrooted", true);
 	if (c->hostroot.path)
 		json_w_bool(&w, "hostRoot", true);
+	if (c->note)
+		json_w_string(&w, "note", c->note);
 	if (c->late_hooks && c->bundle_path)
 		json_w_string(&w, "bundle", c->bundle_path);
 	if (c->late_hooks && c->bundle_path && c->config_path)
@@ -111,14 +118,21 @@ static int read_record(int dir_fd, const char *file, struct arena *a, struct rec
 		       struct err *e)
 {
 	auto_buf struct buf text = BUF_INIT(STATE_MAX);
+	auto_fd int fd = openat(dir_fd, file, O_RDONLY | O_CLOEXEC | O_NOCTTY);
 	const struct json *root = NULL;
-	int r = file_read(dir_fd, file, &text);
+	char some[2048];
+	ssize_t n = fd < 0 ? -1 : read(fd, some, sizeof(some));
+	int r = 0;
 
-	if (r == -ENOENT)
+	if (n < 0 && errno == ENOENT)
 		return err_set(e, ERR_NOT_FOUND, ENOENT, "no state of an instance there");
-	if (r < 0)
-		return err_sys(e, -r, "reading the instance's state");
-	r = json_parse(a, buf_str(&text), &root, e);
+	if (n == (ssize_t) sizeof(some)) { /* else that was all of the file */
+		buf_add(&text, some, sizeof(some));
+		r = fd_read_all(fd, &text);
+	}
+	if (n < 0 || r < 0)
+		return err_sys(e, n < 0 ? errno : -r, "reading the instance's state");
+	r = json_parse(a, text.n ? buf_str(&text) : (struct str){ some, (size_t) n }, &root, e);
 	r = r < 0 ? r : json_decode(a, root, &record_table, ret, "", e);
 	return r < 0 ? err_ctx(e, "the instance's state") : 0;
 }
@@ -145,7 +159,9 @@ int container_load(struct instance *in, int state_fd, struct err *e)
 	c->id = strdup(rec.id);
 	c->bundle_path = rec.bundle ? strdup(rec.bundle) : NULL;
 	c->config_path = rec.config ? strdup(rec.config) : NULL;
-	if (!c->id || (rec.bundle && !c->bundle_path) || (rec.config && !c->config_path))
+	c->note = rec.note ? strdup(rec.note) : NULL;
+	if (!c->id || (rec.bundle && !c->bundle_path) || (rec.config && !c->config_path) ||
+	    (rec.note && !c->note))
 		return err_set(e, ERR_EXHAUSTED, ENOMEM, "out of memory");
 	in->pid = (pid_t) rec.pid;
 	in->state = engine_state_of(rec.state);
@@ -223,9 +239,10 @@ static int is_frozen(int parent_fd, const char *name, const struct record *rec, 
 	return r;
 }
 
-int container_look(int parent_fd, const char *name, struct engine_look *ret, struct err *e)
+int container_look(int parent_fd, const char *name, struct arena *a, struct engine_look *ret,
+		   struct err *e)
 {
-	auto_arena struct arena a = ARENA_INIT(4 * STATE_MAX);
+	auto_arena struct arena read = ARENA_INIT(4 * STATE_MAX);
 	char file[NAME_MAX + 1 + sizeof(STATE_FILE)];
 	struct engine_look l = { 0 };
 	struct record rec = {};
@@ -233,9 +250,12 @@ int container_look(int parent_fd, const char *name, struct engine_look *ret, str
 	int r;
 
 	(void) snprintf(file, sizeof(file), "%s/" STATE_FILE, name);
-	r = read_record(parent_fd, file, &a, &rec, e);
+	r = read_record(parent_fd, file, &read, &rec, e);
 	if (r < 0)
 		return r;
+	l.note = rec.note ? arena_strdup(a, rec.note) : NULL;
+	if (rec.note && !l.note)
+		return err_set(e, ERR_EXHAUSTED, ENOMEM, "out of memory");
 	l.state = engine_state_of(rec.state);
 	if (l.state == ENGINE_CREATING) {
 		l.state = ENGINE_FAILED;
