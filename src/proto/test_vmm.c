@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
+#include <string.h>
 #include <sys/socket.h>
 
 #include "base/auto.h"
@@ -84,8 +85,41 @@ static void test_ask(void)
 	(void) close(s[0]);
 }
 
+static void test_snapshot(void)
+{
+	struct vmm_reply out = { .type = VMM_SNAPSHOT, .written = { 5, 1 << 20 } }, in;
+	struct vmm_written w;
+	uint8_t bytes[VMM_REPLY_MAX];
+	size_t n = vmm_encode_reply(&out, bytes);
+	struct err e;
+	int s[2];
+
+	CHECK(vmm_decode_reply(bytes, n, &in) == 1);
+	CHECK(in.written.state_bytes == 5 && in.written.memory_bytes == 1 << 20);
+	CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, s) == 0);
+	CHECK(send(s[1], bytes, n, 0) == (ssize_t) n);
+	CHECK(vmm_snapshot(s[0], 0, 0, 0, clock_deadline(60 * NSEC_PER_SEC), &w, &e) == 0);
+	CHECK(w.state_bytes == 5 && w.memory_bytes == 1 << 20);
+
+	out = (struct vmm_reply){ .type = VMM_SNAPSHOT, .error = EBUSY };
+	memcpy(out.reason, "it runs!", 9); /* a whole word, and a NUL that does not go over */
+	n = vmm_encode_reply(&out, bytes);
+	CHECK(n == 24 && vmm_decode_reply(bytes, n - 1, &in) == 0);
+	CHECK(send(s[1], bytes, n, 0) == (ssize_t) n);
+	CHECK(vmm_snapshot(s[0], 0, 0, 0, clock_deadline(60 * NSEC_PER_SEC), &w, &e) < 0);
+	CHECK(e.sys == EBUSY && strcmp(e.msg, "it runs!") == 0);
+	bytes[17] = '\n';
+	CHECK(vmm_decode_reply(bytes, n, &in) == -EBADMSG);
+	memset(out.reason, 'x', sizeof(out.reason));
+	n = vmm_encode_reply(&out, bytes);
+	CHECK(vmm_decode_reply(bytes, n, &in) == 1 && strlen(in.reason) == VMM_REASON_MAX - 1);
+	(void) close(s[0]);
+	(void) close(s[1]);
+}
+
 int main(void)
 {
+	test_snapshot();
 	test_request();
 	test_stats();
 	test_ask();

@@ -11,10 +11,12 @@
 #include <stdint.h>
 
 #include "base/clock.h"
+#include "base/err.h"
 
 #define VMM_REQUEST_BYTES 16
 #define VMM_DEVICES_MAX	  31
 #define VMM_REPLY_MAX	  2048
+#define VMM_REASON_MAX	  504 /* bytes of a refusal's sentence, its NUL included */
 
 enum vmm_type {
 	VMM_INFO = 1,
@@ -29,12 +31,28 @@ enum vmm_type {
 	 */
 	VMM_LIMIT,
 	VMM_BALLOON_WAIT, /* answered when the guest has given up what BALLOON asked for */
+	/*
+	 * Of a paused machine, which stays so (else EBUSY). value: VMM_SNAPSHOT_*. Beside the
+	 * request come two descriptors of empty regular files open for writing: the machine's
+	 * state, and its memory, where a page is at its own place (what lies above 4 GiB follows
+	 * what lies below) and zeros are holes. They are written when it is answered, but not
+	 * synced.
+	 */
+	VMM_SNAPSHOT,
 };
+
+/*
+ * The memory's file has what changed since the last snapshot of this process, or since the one it
+ * was restored of: changed pages are data, also of zeros, all others are holes. ENODATA: there is
+ * none of either.
+ */
+#define VMM_SNAPSHOT_DIFF 1
+#define VMM_SNAPSHOT_FDS  2
 
 struct vmm_request {
 	enum vmm_type type;
 	uint32_t which; /* LIMIT's, else 0 */
-	uint64_t value; /* BALLOON's, LIMIT's, else 0 */
+	uint64_t value; /* BALLOON's, LIMIT's, SNAPSHOT's, else 0 */
 };
 
 enum vmm_limit { VMM_READ_BYTES, VMM_READ_OPS, VMM_WRITE_BYTES, VMM_WRITE_OPS, VMM_LIMITS_N };
@@ -70,12 +88,18 @@ struct vmm_stats {
 	size_t devices_n;
 };
 
+struct vmm_written {
+	uint64_t state_bytes, memory_bytes; /* memory_bytes: that are no holes */
+};
+
 struct vmm_reply {
 	enum vmm_type type; /* the request's */
 	int error;	    /* 0, or the errno why not */
 	union {
-		struct vmm_info info;	/* INFO */
-		struct vmm_stats stats; /* STATS */
+		struct vmm_info info;	     /* INFO */
+		struct vmm_stats stats;	     /* STATS */
+		struct vmm_written written;  /* SNAPSHOT */
+		char reason[VMM_REASON_MAX]; /* with an error: a sentence, or "" */
 	};
 };
 
@@ -94,3 +118,9 @@ size_t vmm_encode_reply(const struct vmm_reply *r, uint8_t ret_bytes[static VMM_
  */
 [[nodiscard]] int vmm_ask(int socket, const struct vmm_request *q, nsec_t deadline,
 			  struct vmm_reply *ret_r);
+/*
+ * VMM_SNAPSHOT with these flags into two files (borrowed). *e has the sentence of a refusal, and
+ * its errno in e->sys.
+ */
+[[nodiscard]] int vmm_snapshot(int socket, uint64_t flags, int state_fd, int memory_fd,
+			       nsec_t deadline, struct vmm_written *ret_w, struct err *e);

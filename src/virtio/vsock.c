@@ -720,13 +720,16 @@ static void kick(struct virtio_device *d, unsigned queue)
 /* Its connections end with this process's sockets: nothing of them is kept. */
 static int restore(struct virtio_device *d, uint64_t taken, struct str state, struct err *e)
 {
-	vsock_of(d)->gone_due = true;
+	vsock_of(d)->gone_due = vsock_of(d)->mute = true;
 	return state.n ? virtio_bad_state(d, e) : activate(d, taken, e);
 }
 
 static void resume(struct virtio_device *d)
 {
-	/* The event first: what else the guest is told waits for it. */
+	struct vsock *v = vsock_of(d);
+
+	if (v->gone_due)
+		v->mute = false; /* but for the event, which comes first if there is room for it */
 	kick(d, EVENTS);
 	kick(d, TRANSMIT);
 }

@@ -7,6 +7,7 @@
 
 #include "base/auto.h"
 #include "base/le.h"
+#include "vmm/generation.h"
 #include "vmm/kernel.h"
 #include "vmm/layout.h"
 
@@ -91,7 +92,7 @@ static char *low(struct ram *r, uint64_t at)
 
 static int put_acpi(const struct acpi_config *c, struct ram *r, uint64_t *ret_rsdp, struct err *e)
 {
-	auto_buf struct buf tables = BUF_INIT(LAYOUT_ACPI_BYTES);
+	auto_buf struct buf tables = BUF_INIT(LAYOUT_TABLES_BYTES);
 
 	acpi_build(c, LAYOUT_ACPI, &tables, ret_rsdp);
 	if (!buf_ok(&tables))
@@ -127,5 +128,5 @@ int boot_load(const struct boot *b, struct ram *r, uint32_t *ret_entry, struct e
 	store_le64(module, initrd);
 	store_le64(module + 8, initrd_n);
 	*ret_entry = k.entry;
-	return 0;
+	return generation_renew(&r->memory, e);
 }

@@ -8,12 +8,21 @@
 #include <unistd.h>
 
 #include "base/auto.h"
+#include "sys/fdpass.h"
 #include "virtio/balloon.h"
 #include "vmm/machine.h"
+#include "vmm/snapshot.h"
 #include "vmm/virtio_pci.h"
+
+static void close_files(struct control_client *c)
+{
+	while (c->files_n)
+		close_fd(&c->files[--c->files_n]);
+}
 
 static void hang_up(struct control_client *c)
 {
+	close_files(c);
 	loop_remove(&c->source);
 	close_fd(&c->fd);
 	c->n = 0;
@@ -149,6 +158,33 @@ static void serve_limit(struct control_client *c, const struct vmm_request *q)
 	answer_error(c, VMM_LIMIT, 0);
 }
 
+static void refuse_snapshot(struct control_client *c, int error, const char *reason)
+{
+	struct vmm_reply r = { .type = VMM_SNAPSHOT, .error = error };
+
+	memcpy(r.reason, reason, strnlen(reason, sizeof(r.reason) - 1));
+	answer(c, &r);
+}
+
+/* All else waits meanwhile: the machine stands, and who asks it for something knows that. */
+static void serve_snapshot(struct control_client *c, uint64_t flags)
+{
+	struct machine *m = c->control->machine;
+	struct vmm_reply r = { .type = VMM_SNAPSHOT };
+	struct err e;
+
+	if (c->files_n != VMM_SNAPSHOT_FDS || flags & ~(uint64_t) VMM_SNAPSHOT_DIFF)
+		refuse_snapshot(c, EINVAL, "a snapshot needs two files, and flags that are known");
+	else if (!m->paused || m->vcpus.end != VCPUS_RUN)
+		refuse_snapshot(c, EBUSY,
+				"only a machine that is paused has a snapshot made of it");
+	else if (snapshot_save(m, c->files[0], c->files[1], flags & VMM_SNAPSHOT_DIFF, &r.written,
+			       &e) < 0)
+		refuse_snapshot(c, e.sys ? e.sys : EIO, e.msg);
+	else
+		answer(c, &r);
+}
+
 static void serve_request(struct control_client *c, const struct vmm_request *q)
 {
 	struct machine *m = c->control->machine;
@@ -175,9 +211,7 @@ static void serve_request(struct control_client *c, const struct vmm_request *q)
 				m->control.clients[i].waits = 0;
 				answer_error(&m->control.clients[i], VMM_PAUSE, ECANCELED);
 			}
-		m->paused = false;
-		workers_resume(&m->workers);
-		vcpus_resume(&m->vcpus);
+		machine_resume(m);
 		answer_error(c, VMM_RESUME, 0);
 		break;
 	case VMM_BALLOON:
@@ -188,6 +222,9 @@ static void serve_request(struct control_client *c, const struct vmm_request *q)
 		break;
 	case VMM_LIMIT:
 		serve_limit(c, q);
+		break;
+	case VMM_SNAPSHOT:
+		serve_snapshot(c, q->value);
 		break;
 	case VMM_QUIT:
 		answer_error(c, VMM_QUIT, 0);
@@ -200,14 +237,17 @@ static void serve_client(struct loop_source *s, uint32_t)
 {
 	struct control_client *c = LOOP_OWNER(s, struct control_client, source);
 	struct vmm_request q;
-	ssize_t got = recv(c->fd, c->request + c->n, sizeof(c->request) - c->n, MSG_DONTWAIT);
+	size_t files = 0;
+	ssize_t got = fdpass_recv(c->fd, c->request + c->n, sizeof(c->request) - c->n,
+				  c->files + c->files_n, VMM_SNAPSHOT_FDS - c->files_n, &files);
 
-	if (got < 0 && (errno == EAGAIN || errno == EINTR))
+	if (got == -EAGAIN)
 		return;
 	if (got <= 0) {
 		hang_up(c);
 		return;
 	}
+	c->files_n += files;
 	c->n += (size_t) got;
 	if (c->n < sizeof(c->request))
 		return;
@@ -216,12 +256,13 @@ static void serve_client(struct loop_source *s, uint32_t)
 		hang_up(c); /* it is not one that speaks this */
 	else
 		serve_request(c, &q);
+	close_files(c);
 }
 
 static void serve_listener(struct loop_source *s, uint32_t)
 {
 	struct control *c = LOOP_OWNER(s, struct control, listener);
-	int fd = accept4(c->fd, NULL, NULL, SOCK_CLOEXEC);
+	int fd = accept4(c->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 	if (fd < 0)
 		return; /* it has gone again */

@@ -27,6 +27,8 @@ struct control_client {
 	int fd; /* owned; FD_NONE: free */
 	uint8_t request[VMM_REQUEST_BYTES];
 	size_t n;
+	int files[VMM_SNAPSHOT_FDS]; /* owned: came with the request so far */
+	size_t files_n;
 	enum vmm_type waits; /* PAUSE, BALLOON_WAIT: it asked for what is not so yet; 0: none */
 };
 

@@ -60,6 +60,29 @@ static const struct seccomp_condition is_tap_offload[] = {
 	{ .arg = 1, .op = SECCOMP_EQ, .value = TUNSETOFFLOAD }
 };
 
+#define IS_IOCTL(name, request)                                                                    \
+	static const struct seccomp_condition name[] = {                                           \
+		{ .arg = 1, .op = SECCOMP_EQ, .value = (request) }                                 \
+	}
+/* A snapshot: what KVM knows of processors and memory is read. Nothing of it is set. */
+IS_IOCTL(is_get_mp_state, KVM_GET_MP_STATE);
+IS_IOCTL(is_get_regs, KVM_GET_REGS);
+IS_IOCTL(is_get_sregs2, KVM_GET_SREGS2);
+IS_IOCTL(is_get_xsave, KVM_GET_XSAVE);
+IS_IOCTL(is_get_xsave2, KVM_GET_XSAVE2);
+IS_IOCTL(is_get_xcrs, KVM_GET_XCRS);
+IS_IOCTL(is_get_debugregs, KVM_GET_DEBUGREGS);
+IS_IOCTL(is_get_lapic, KVM_GET_LAPIC);
+IS_IOCTL(is_get_cpuid2, KVM_GET_CPUID2);
+IS_IOCTL(is_get_tsc_khz, KVM_GET_TSC_KHZ);
+IS_IOCTL(is_get_msr_list, KVM_GET_MSR_INDEX_LIST);
+IS_IOCTL(is_get_msrs, KVM_GET_MSRS);
+IS_IOCTL(is_get_events, KVM_GET_VCPU_EVENTS);
+IS_IOCTL(is_get_clock, KVM_GET_CLOCK);
+IS_IOCTL(is_get_dirty_log, KVM_GET_DIRTY_LOG);
+/* But that changes are kept account of from now on. */
+IS_IOCTL(is_set_memory, KVM_SET_USER_MEMORY_REGION);
+
 /* What every thread does: wait for others, wake the loop, take a signal, say why it ends. */
 static const struct seccomp_rule every[] = {
 	ALLOW(write),	      ALLOW(futex),	 ALLOW(rt_sigreturn),	 ALLOW(rt_sigprocmask),
@@ -94,6 +117,26 @@ static const struct seccomp_rule loop[] = {
 	ALLOW(epoll_wait),
 	ALLOW(epoll_pwait),
 	ALLOW(epoll_ctl),
+	/* snapshots */
+	ALLOW_IF(ioctl, is_get_mp_state),
+	ALLOW_IF(ioctl, is_get_regs),
+	ALLOW_IF(ioctl, is_get_sregs2),
+	ALLOW_IF(ioctl, is_get_xsave),
+	ALLOW_IF(ioctl, is_get_xsave2),
+	ALLOW_IF(ioctl, is_get_xcrs),
+	ALLOW_IF(ioctl, is_get_debugregs),
+	ALLOW_IF(ioctl, is_get_lapic),
+	ALLOW_IF(ioctl, is_get_cpuid2),
+	ALLOW_IF(ioctl, is_get_tsc_khz),
+	ALLOW_IF(ioctl, is_get_msr_list),
+	ALLOW_IF(ioctl, is_get_msrs),
+	ALLOW_IF(ioctl, is_get_events),
+	ALLOW_IF(ioctl, is_get_clock),
+	ALLOW_IF(ioctl, is_get_dirty_log),
+	ALLOW_IF(ioctl, is_set_memory),
+	ALLOW(pwrite64),
+	ALLOW(lseek),
+	ALLOW(ftruncate),
 	/* streams, sockets, entropy */
 	ALLOW(readv),
 	ALLOW(writev),

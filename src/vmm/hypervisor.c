@@ -69,7 +69,12 @@ int hypervisor_init(struct hypervisor *h, int kvm_fd, struct err *e)
 				      HYPERVISOR_LINES_MAX * sizeof(h->routes->entries[0]));
 	if (!h->routes)
 		return err_set(e, ERR_EXHAUSTED, ENOMEM, "no memory left");
-	return make_vm(h, e);
+	if (make_vm(h, e) < 0)
+		return -1;
+	bytes = ioctl(h->vm_fd, KVM_CHECK_EXTENSION, (unsigned long) KVM_CAP_XSAVE2);
+	h->xsave_bytes = bytes > (int) sizeof(struct kvm_xsave) ? (size_t) bytes
+								: sizeof(struct kvm_xsave);
+	return 0;
 }
 
 void hypervisor_fini(struct hypervisor *h)
@@ -95,6 +100,27 @@ int hypervisor_slot(const struct hypervisor *h, unsigned slot, uint64_t gpa, uin
 		return err_sys(e, errno, "give the guest its memory at %#llx",
 			       (unsigned long long) gpa);
 	return 0;
+}
+
+int hypervisor_track(const struct hypervisor *h, unsigned slot, uint64_t gpa, uint64_t size,
+		     void *hva)
+{
+	struct kvm_userspace_memory_region r = {
+		.slot = slot,
+		.flags = KVM_MEM_LOG_DIRTY_PAGES,
+		.guest_phys_addr = gpa,
+		.memory_size = size,
+		.userspace_addr = (uintptr_t) hva,
+	};
+
+	return ioctl(h->vm_fd, KVM_SET_USER_MEMORY_REGION, &r) < 0 ? -errno : 0;
+}
+
+int hypervisor_changed(const struct hypervisor *h, unsigned slot, uint64_t *ret_bits)
+{
+	struct kvm_dirty_log l = { .slot = slot, .dirty_bitmap = ret_bits };
+
+	return ioctl(h->vm_fd, KVM_GET_DIRTY_LOG, &l) < 0 ? -errno : 0;
 }
 
 int hypervisor_doorbell(const struct hypervisor *h, uint64_t gpa, int event_fd, bool on)

@@ -25,6 +25,7 @@ struct hypervisor {
 	/* Owned: what the lines that were ever wired lead to; KVM is told all of it at each change.
 	 */
 	struct kvm_irq_routing *routes;
+	size_t xsave_bytes; /* of a processor's vector registers */
 };
 
 /* Takes kvm_fd. UNSUPPORTED: this KVM lacks what we need. */
@@ -33,6 +34,14 @@ void hypervisor_fini(struct hypervisor *h);
 
 [[nodiscard]] int hypervisor_slot(const struct hypervisor *h, unsigned slot, uint64_t gpa,
 				  uint64_t size, void *hva, bool read_only, struct err *e);
+/*
+ * From now on KVM keeps account of which pages of a slot, which is as hypervisor_slot() made it,
+ * the guest changes. 0 or -errno.
+ */
+[[nodiscard]] int hypervisor_track(const struct hypervisor *h, unsigned slot, uint64_t gpa,
+				   uint64_t size, void *hva);
+/* Which it has changed since it was last asked: a bit per page. 0 or -errno. */
+[[nodiscard]] int hypervisor_changed(const struct hypervisor *h, unsigned slot, uint64_t *ret_bits);
 /*
  * Every write to this address, of any width, adds to event_fd (borrowed) instead of exiting; or
  * does so no more. 0 or -errno.

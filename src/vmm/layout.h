@@ -4,7 +4,7 @@
  *
  *   0            RAM: what the kernel is told at its start; from 1 MiB on the kernel, the initial
  *                RAM file system at the top; at most 3 GiB, the rest continues at 4 GiB
- *   0xE0000      ACPI tables
+ *   0xE0000      ACPI tables, and the page of the machine's generation
  *   0xC0000000   PCI: one page per device that is read without an exit, then one that is not
  *   0xE0000000   PCI configuration space (ECAM), bus 0
  *   0xFEE00000   local APICs
@@ -18,15 +18,18 @@
 #define MIB (UINT64_C(1) << 20)
 #define GIB (UINT64_C(1) << 30)
 
-#define LAYOUT_START_INFO  UINT64_C(0x6000) /* struct hvm_start_info and the list of modules */
-#define LAYOUT_MEMORY_MAP  UINT64_C(0x7000)
-#define LAYOUT_APPEND	   UINT64_C(0x20000)
-#define LAYOUT_LOW_END	   UINT64_C(0x9fc00)
-#define LAYOUT_ACPI	   UINT64_C(0xe0000)
-#define LAYOUT_ACPI_BYTES  UINT64_C(0x10000)
-#define LAYOUT_KERNEL_MIN  MIB
-#define LAYOUT_RAM_LOW_MAX (3 * GIB)
-#define LAYOUT_RAM_HIGH	   (4 * GIB)
+#define LAYOUT_START_INFO	UINT64_C(0x6000) /* struct hvm_start_info and the list of modules */
+#define LAYOUT_MEMORY_MAP	UINT64_C(0x7000)
+#define LAYOUT_APPEND		UINT64_C(0x20000)
+#define LAYOUT_LOW_END		UINT64_C(0x9fc00)
+#define LAYOUT_ACPI		UINT64_C(0xe0000)
+#define LAYOUT_ACPI_BYTES	UINT64_C(0x10000)
+#define LAYOUT_GENERATION	UINT64_C(0xef000) /* a page of its own behind the tables */
+#define LAYOUT_TABLES_BYTES	(LAYOUT_GENERATION - LAYOUT_ACPI)
+#define LAYOUT_GENERATION_BYTES 16
+#define LAYOUT_KERNEL_MIN	MIB
+#define LAYOUT_RAM_LOW_MAX	(3 * GIB)
+#define LAYOUT_RAM_HIGH		(4 * GIB)
 
 #define LAYOUT_PCI_WINDOW	UINT64_C(0xC0000000)
 #define LAYOUT_PCI_WINDOW_BYTES UINT64_C(0x20000000)

@@ -11,6 +11,7 @@
 #include "vmm/filter.h"
 #include "vmm/layout.h"
 #include "vmm/open.h"
+#include "vmm/snapshot.h"
 
 /* None of the processors waits for a disk any more: these can be held, too. */
 static void vcpus_paused(struct vcpus *all)
@@ -101,9 +102,61 @@ static int open_control(struct machine *m, const struct options *o, struct err *
 	return control_init(&m->control, m, fd, e);
 }
 
+/* Memory, and what is in it: a kernel, or what was in a snapshot. */
+static int fill_memory(struct machine *m, const struct options *o, uint32_t *ret_entry,
+		       struct err *e)
+{
+	bool shared = o->fs.tag.n > 0;
+	int fd;
+
+	if (!file_option_given(&o->restore_state))
+		return ram_init(&m->ram, o->memory_bytes, shared, e) < 0 ? -1
+									 : load(m, o, ret_entry, e);
+	fd = open_file(&o->restore_memory, O_RDONLY, "--restore", e);
+	if (fd < 0)
+		return -1;
+	return ram_restore(&m->ram, o->memory_bytes, shared, fd, e) < 0 ? err_ctx(e, "--restore")
+									: 0;
+}
+
+static int add_parts(struct machine *m, const struct options *o, struct err *e)
+{
+	if (give_memory(m, e) < 0 || open_serial(m, o, e) < 0 || pci_init(&m->pci, e) < 0)
+		return -1;
+	if (devices_add(m, o, e) < 0 || pci_show(&m->pci, &m->hypervisor, e) < 0)
+		return -1;
+	if (open_control(m, o, e) < 0)
+		return -1;
+	return vcpus_init(&m->vcpus, &m->hypervisor, o->cpus, e);
+}
+
+static int restore(struct machine *m, const struct options *o, struct err *e)
+{
+	struct snapshot s;
+	int r = open_file(&o->restore_state, O_RDONLY, "--restore", e);
+	auto_fd int fd = r;
+
+	if (r < 0)
+		return -1;
+	if (snapshot_open(&s, fd, e) < 0)
+		return err_ctx(e, "--restore");
+	if (snapshot_check_options(&s, o, e) < 0) {
+		r = err_ctx(e, "--restore");
+	} else if (fill_memory(m, o, NULL, e) < 0 || add_parts(m, o, e) < 0) {
+		r = -1;
+	} else if (snapshot_check_devices(&s, m, e) < 0 || snapshot_restore(&s, m, e) < 0) {
+		r = err_ctx(e, "--restore");
+	} else {
+		m->restored = true;
+		r = 0;
+	}
+	snapshot_close(&s);
+	return r;
+}
+
 int machine_init(struct machine *m, const struct options *o, struct err *e)
 {
-	uint32_t entry;
+	uint32_t entry = 0;
 	int fd, r;
 
 	*m = (struct machine){
@@ -122,18 +175,24 @@ int machine_init(struct machine *m, const struct options *o, struct err *e)
 	fd = open_file(&o->kvm, O_RDWR, "--kvm", e);
 	if (fd < 0 || hypervisor_init(&m->hypervisor, fd, e) < 0)
 		return -1;
-	if (ram_init(&m->ram, o->memory_bytes, o->fs.tag.n > 0, e) < 0 || give_memory(m, e) < 0)
+	if (file_option_given(&o->restore_state))
+		return restore(m, o, e);
+	if (fill_memory(m, o, &entry, e) < 0 || add_parts(m, o, e) < 0)
 		return -1;
-	if (load(m, o, &entry, e) < 0 || open_serial(m, o, e) < 0 || pci_init(&m->pci, e) < 0)
-		return -1;
-	if (devices_add(m, o, e) < 0 || pci_show(&m->pci, &m->hypervisor, e) < 0)
-		return -1;
-	if (open_control(m, o, e) < 0)
-		return -1;
-	return vcpus_init(&m->vcpus, &m->hypervisor, o->cpus, entry, e);
+	return vcpus_enter(&m->vcpus, &m->hypervisor, entry, e);
 }
 
-int machine_run(struct machine *m, bool filtered, struct err *e)
+void machine_resume(struct machine *m)
+{
+	if (m->restored)
+		snapshot_resume_devices(m);
+	m->restored = false;
+	m->paused = false;
+	workers_resume(&m->workers);
+	vcpus_resume(&m->vcpus);
+}
+
+int machine_run(struct machine *m, bool filtered, bool paused, struct err *e)
 {
 	int r;
 
@@ -141,7 +200,10 @@ int machine_run(struct machine *m, bool filtered, struct err *e)
 	if (workers_start(&m->workers, e) < 0 || vcpus_start(&m->vcpus, e) < 0 ||
 	    filter_enter(FILTER_LOOP, filtered, e) < 0)
 		return -1;
-	vcpus_resume(&m->vcpus);
+	if (paused)
+		workers_pause(&m->workers); /* the processors stand already */
+	else
+		machine_resume(m);
 	r = loop_run(&m->loop);
 	if (r < 0)
 		return err_sys(e, -r, "wait for events");

@@ -31,9 +31,15 @@ struct machine {
 	struct control control;
 	struct virtio_device *balloon; /* borrowed of pci; NULL: none */
 	bool paused;
+	bool restored; /* its devices have not gone on yet */
+	bool tracked;  /* changes of its memory are kept account of, since a snapshot or restore */
 };
 
 /* Opens what the options name; takes the descriptors they name. Nothing runs yet. */
 [[nodiscard]] int machine_init(struct machine *m, const struct options *o, struct err *e);
-/* From here on a thread per processor and disk; filtered: with filters of system calls. */
-[[nodiscard]] int machine_run(struct machine *m, bool filtered, struct err *e);
+/*
+ * From here on a thread per processor and disk; filtered: with filters of system calls. paused: it
+ * stands until it is asked to resume.
+ */
+void machine_resume(struct machine *m); /* also of a machine that runs */
+[[nodiscard]] int machine_run(struct machine *m, bool filtered, bool paused, struct err *e);

@@ -35,11 +35,13 @@ static void keep(int *fds, size_t *n, const struct file_option *f)
 /* A machine has what it was given and nothing that its parent forgot to close. */
 static void close_others(const struct options *o)
 {
-	int fds[7 + OPTION_DISKS_MAX + OPTION_NETS_MAX + OPTION_FORWARDS_MAX + 1];
+	int fds[9 + OPTION_DISKS_MAX + OPTION_NETS_MAX + OPTION_FORWARDS_MAX + 1];
 	size_t n = 0;
 
 	keep(fds, &n, &o->kernel);
 	keep(fds, &n, &o->initrd);
+	keep(fds, &n, &o->restore_state);
+	keep(fds, &n, &o->restore_memory);
 	keep(fds, &n, &o->kvm);
 	keep(fds, &n, &o->serial);
 	keep(fds, &n, &o->console);
@@ -77,7 +79,7 @@ int main(int argc, char *argv[])
 		if (jail_enter(&j, &e) < 0)
 			return fail(&e, EXIT_FAILURE);
 	}
-	if (machine_run(&machine, o.jail, &e) < 0)
+	if (machine_run(&machine, o.jail, o.paused, &e) < 0)
 		return fail(&e, EXIT_FAILURE);
 	return 0;
 }

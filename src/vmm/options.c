@@ -14,12 +14,18 @@
 
 const char options_help[] =
 	"Usage: atoll-vmm --kernel FILE [OPTION...]\n"
+	"       atoll-vmm --restore STATE,MEMORY [OPTION...]\n"
 	"\n"
 	"Run one virtual machine. FILE is a path, or fd:N for a descriptor that was inherited.\n"
 	"\n"
 	"  --kernel FILE          the kernel: an ELF file with a PVH entry (vmlinux)\n"
 	"  --initrd FILE          its initial RAM file system\n"
 	"  --append TEXT          its command line\n"
+	"  --restore FILE,FILE    a snapshot, in place of a kernel: its state and its memory, "
+	"which\n"
+	"                         must not change while the machine runs; all other options but\n"
+	"                         paths and addresses are those of the machine it was made of\n"
+	"  --paused               wait for a request to resume\n"
 	"  --memory BYTES[K|M|G]  memory (default 512M)\n"
 	"  --cpus N               processors, 1 to 16 (default 1)\n"
 	"  --disk FILE[,ro][,LIMIT=N]...\n"
@@ -253,6 +259,23 @@ static int parse_append(struct str v, struct options *o)
 	return v.n > BOOT_APPEND_MAX ? -E2BIG : 0;
 }
 
+static int parse_restore(struct str v, struct options *o)
+{
+	struct str memory, state = str_cut(v, ',', &memory);
+
+	if (file_option_given(&o->restore_state))
+		return -E2BIG;
+	if (!memory.p || parse_file(state, &o->restore_state) < 0)
+		return -EINVAL;
+	return parse_file(memory, &o->restore_memory);
+}
+
+static int parse_paused(struct str, struct options *o)
+{
+	o->paused = true;
+	return 0;
+}
+
 static int parse_uid(struct str v, struct options *o)
 {
 	o->set_ids = true;
@@ -310,6 +333,8 @@ static const struct {
 	{ "kernel", false, NULL, offsetof(struct options, kernel) },
 	{ "initrd", false, NULL, offsetof(struct options, initrd) },
 	{ "append", false, parse_append, 0 },
+	{ "restore", false, parse_restore, 0 },
+	{ "paused", true, parse_paused, 0 },
 	{ "memory", false, parse_memory, 0 },
 	{ "cpus", false, parse_cpus, 0 },
 	{ "kvm", false, NULL, offsetof(struct options, kvm) },
@@ -377,6 +402,8 @@ int options_parse(int argc, char *const *argv, struct options *ret_o, struct err
 	struct options o = {
 		.kernel = none,
 		.initrd = none,
+		.restore_state = none,
+		.restore_memory = none,
 		.kvm = { .path = STR("/dev/kvm"), .fd = FD_NONE },
 		.serial = none,
 		.console = none,
@@ -392,7 +419,12 @@ int options_parse(int argc, char *const *argv, struct options *ret_o, struct err
 			return -1;
 	if (o.inflate_bytes >= o.memory_bytes)
 		return err_set(e, ERR_INVALID, EINVAL, "--inflate: that is all of the memory");
-	if (!o.help && !o.version && !file_option_given(&o.kernel))
+	if (file_option_given(&o.restore_state) &&
+	    (file_option_given(&o.kernel) || file_option_given(&o.initrd) || o.append[0]))
+		return err_set(e, ERR_INVALID, EINVAL,
+			       "--restore goes without --kernel, --initrd and --append");
+	if (!o.help && !o.version && !file_option_given(&o.kernel) &&
+	    !file_option_given(&o.restore_state))
 		return err_set(e, ERR_INVALID, EINVAL, "--kernel is missing; see --help");
 	*ret_o = o;
 	return 0;

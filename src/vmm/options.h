@@ -56,6 +56,8 @@ struct fs_option {
 
 struct options {
 	struct file_option kernel, initrd, kvm, serial, console, control;
+	struct file_option restore_state, restore_memory; /* both or none, and then no kernel */
+	bool paused;
 	const char *append;
 	uint64_t memory_bytes;
 	uint64_t inflate_bytes; /* that the balloon asks for from the beginning */

@@ -2,7 +2,8 @@
 /*
  * The guest's RAM: one mapping, below 3 GiB and from 4 GiB on. A file in memory when other
  * processes serve devices in it (vhost-user), else private to this process: there huge pages come
- * without the machine's owner having allowed them for shared memory.
+ * without the machine's owner having allowed them for shared memory. Memory that is restored is the
+ * snapshot's file, mapped: a page is read when it is touched, and copied when it is written.
  */
 #pragma once
 
@@ -19,11 +20,21 @@ struct ram {
 	struct guest_memory memory;
 	void *map;
 	uint64_t bytes;
-	int fd; /* owned; FD_NONE: private */
+	int fd;		 /* owned; FD_NONE: private */
+	int restored_fd; /* owned: what a private mapping is of; FD_NONE: of nothing */
 };
 
 /* bytes: a multiple of the page size, between the two bounds. */
 [[nodiscard]] int ram_init(struct ram *r, uint64_t bytes, bool shared, struct err *e);
+/*
+ * The same, filled from a file of a snapshot (taken), which nobody may change or cut while the
+ * machine is there. INVALID: it has not the memory's size.
+ */
+[[nodiscard]] int ram_restore(struct ram *r, uint64_t bytes, bool shared, int fd, struct err *e);
+/* From now on which pages change is kept account of (guest_memory.changed). 0 or -ENOMEM. */
+[[nodiscard]] int ram_track(struct ram *r);
+/* Nothing has changed since now. */
+void ram_forget_changes(struct ram *r);
 void ram_fini(struct ram *r);
 /* The end of what lies below 3 GiB. */
 uint64_t ram_low_end(const struct ram *r);

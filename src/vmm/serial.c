@@ -86,3 +86,23 @@ void serial_write(struct serial *s, unsigned at, uint8_t v)
 		break;
 	}
 }
+
+void serial_save(const struct serial *s, uint8_t ret_state[static SERIAL_STATE_BYTES])
+{
+	ret_state[0] = s->interrupts;
+	ret_state[1] = s->line;
+	ret_state[2] = s->modem;
+	ret_state[3] = s->scratch;
+	ret_state[4] = s->divisor[0];
+	ret_state[5] = s->divisor[1];
+}
+
+void serial_restore(struct serial *s, const uint8_t state[static SERIAL_STATE_BYTES])
+{
+	s->interrupts = state[0] & 0x0f;
+	s->line = state[1];
+	s->modem = state[2] & 0x1f;
+	s->scratch = state[3];
+	s->divisor[0] = state[4];
+	s->divisor[1] = state[5];
+}

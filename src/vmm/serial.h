@@ -16,3 +16,7 @@ struct serial {
 void serial_init(struct serial *s, int fd); /* takes fd */
 uint8_t serial_read(struct serial *s, unsigned at);
 void serial_write(struct serial *s, unsigned at, uint8_t v);
+#define SERIAL_STATE_BYTES 6
+/* Its registers; a state of somebody else's can be any. */
+void serial_save(const struct serial *s, uint8_t ret_state[static SERIAL_STATE_BYTES]);
+void serial_restore(struct serial *s, const uint8_t state[static SERIAL_STATE_BYTES]);

@@ -220,8 +220,7 @@ static void serve_over(struct errand *d)
 	all->over(all);
 }
 
-int vcpus_init(struct vcpus *all, const struct hypervisor *h, unsigned n, uint32_t entry,
-	       struct err *e)
+int vcpus_init(struct vcpus *all, const struct hypervisor *h, unsigned n, struct err *e)
 {
 	/* With default attributes these cannot fail. */
 	(void) pthread_mutex_init(&all->port_lock, NULL);
@@ -234,11 +233,18 @@ int vcpus_init(struct vcpus *all, const struct hypervisor *h, unsigned n, uint32
 		struct vcpu *v = &all->v[i];
 
 		*v = (struct vcpu){ .all = all, .id = i, .fd = FD_NONE };
-		if (hypervisor_vcpu(h, i, &v->fd, &v->run, e) < 0 ||
-		    cpu_setup(h, v->fd, i, n, e) < 0)
+		if (hypervisor_vcpu(h, i, &v->fd, &v->run, e) < 0)
 			return -1;
 		all->n++;
 	}
+	return 0;
+}
+
+int vcpus_enter(struct vcpus *all, const struct hypervisor *h, uint32_t entry, struct err *e)
+{
+	for (unsigned i = 0; i < all->n; i++)
+		if (cpu_setup(h, all->v[i].fd, i, all->n, e) < 0)
+			return -1;
 	return cpu_enter(all->v[0].fd, entry, LAYOUT_START_INFO, e);
 }
 

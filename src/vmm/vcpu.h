@@ -61,9 +61,12 @@ struct vcpus {
 	void (*over)(struct vcpus *all); /* set by the owner: on the loop's thread */
 };
 
-/* n processors, the first about to enter the kernel; none runs. */
+/* n processors; none runs. */
 [[nodiscard]] int vcpus_init(struct vcpus *all, const struct hypervisor *h, unsigned n,
-			     uint32_t entry, struct err *e);
+			     struct err *e);
+/* They are as after a reset, but the first is about to enter the kernel. */
+[[nodiscard]] int vcpus_enter(struct vcpus *all, const struct hypervisor *h, uint32_t entry,
+			      struct err *e);
 /* Start the threads; they wait at the gate, which is closed. */
 [[nodiscard]] int vcpus_start(struct vcpus *all, struct err *e);
 /* On the loop's thread: close the gate; `paused` follows when all stand there. */

@@ -10,6 +10,7 @@
 #include "base/auto.h"
 #include "base/le.h"
 #include "base/num.h"
+#include "base/pack.h"
 #include "vmm/layout.h"
 
 /* Within the page that is read without exits, BAR 0. */
@@ -343,11 +344,8 @@ static void run_wire(struct errand *d)
 	wire(LOOP_OWNER(d, struct virtio_pci, errand));
 }
 
-static void run_activate(struct errand *d)
+static void place_queues(struct virtio_pci *v)
 {
-	struct virtio_pci *v = LOOP_OWNER(d, struct virtio_pci, errand);
-	struct err e;
-
 	for (unsigned i = 0; i < v->device->queues_n; i++) {
 		const struct virtio_pci_queue *from = &v->queues[i];
 		struct queue *q = &v->device->queues[i];
@@ -358,6 +356,14 @@ static void run_activate(struct errand *d)
 		q->used = from->used;
 		q->enabled = from->enabled;
 	}
+}
+
+static void run_activate(struct errand *d)
+{
+	struct virtio_pci *v = LOOP_OWNER(d, struct virtio_pci, errand);
+	struct err e;
+
+	place_queues(v);
 	v->failed = virtio_activate(v->device, v->taken, &e) < 0;
 	if (v->failed) {
 		virtio_reset(v->device);
@@ -628,6 +634,162 @@ void virtio_pci_configure(struct virtio_pci *v, uint32_t at, const uint8_t *data
 	if (aligned == MSIX_CAPABILITY)
 		rewire(v);
 	(void) pthread_mutex_unlock(&v->turn);
+}
+
+/* ---- snapshots */
+
+static bool is_sized(const struct virtio_pci *v, uint32_t bar)
+{
+	return load_le32(v->config + bar) == ~(PCI_PAGE - 1);
+}
+
+static void save_queue(const struct virtio_pci_queue *q, struct buf *to)
+{
+	pack_u64(to, q->desc);
+	pack_u64(to, q->avail);
+	pack_u64(to, q->used);
+	pack_u16(to, q->size);
+	pack_u16(to, q->vector);
+	pack_u8(to, q->enabled);
+}
+
+int virtio_pci_save(struct virtio_pci *v, struct buf *to, struct err *e)
+{
+	const uint8_t *p = v->page;
+	auto_buf struct buf own = BUF_INIT(to->max);
+
+	lock(v);
+	pack_u64(to, v->offered);
+	pack_u64(to, v->taken);
+	pack_u32(to, v->device_select);
+	pack_u32(to, v->driver_select);
+	pack_u16(to, v->queue_select);
+	pack_u16(to, v->config_vector);
+	pack_u8(to, v->status);
+	pack_u8(to, v->interrupt_status);
+	pack_u8(to, p[CONFIG_GENERATION]);
+	pack_u16(to, load_le16(v->config + PCI_COMMAND));
+	pack_u8(to, is_sized(v, PCI_BAR0));
+	pack_u8(to, is_sized(v, PCI_BAR2));
+	pack_u16(to, msix_control(v) & (MSIX_ENABLE | MSIX_MASK));
+	pack_bytes(to, p + TABLE_AT, v->vectors_n * (size_t) ENTRY_BYTES);
+	pack_bytes(to, p + PENDING_AT, VIRTIO_PCI_VECTORS_MAX / 8 + 1);
+	unlock(v);
+	for (unsigned i = 0; i < v->device->queues_n; i++)
+		save_queue(&v->queues[i], to);
+	pack_u8(to, v->device->active);
+	if (virtio_save(v->device, &own, e) < 0)
+		return -EIO;
+	pack_bytes(to, own.p, own.n);
+	if (!buf_ok(to) || !buf_ok(&own))
+		return err_set(e, ERR_EXHAUSTED, ENOMEM, "no memory left");
+	return 0;
+}
+
+/* What a driver cannot write is not in a state either. */
+static bool restore_queue(const struct virtio_pci *v, struct virtio_pci_queue *q, struct unpack *u)
+{
+	q->desc = unpack_u64(u);
+	q->avail = unpack_u64(u);
+	q->used = unpack_u64(u);
+	q->size = unpack_u16(u);
+	q->vector = vector_of(v, unpack_u16(u));
+	q->enabled = unpack_u8(u) != 0;
+	return q->size && q->size <= v->device->queue_size_max && !(q->size & (q->size - 1));
+}
+
+static void restore_table(struct virtio_pci *v, struct str table, struct str pending)
+{
+	memcpy(v->page + TABLE_AT, table.p, table.n);
+	for (unsigned i = 0; i < v->vectors_n; i++) {
+		uint8_t *control = v->page + TABLE_AT + i * ENTRY_BYTES + 12;
+
+		store_le32(control, load_le32(control) & 1);
+	}
+	memcpy(v->page + PENDING_AT, pending.p, pending.n);
+}
+
+static bool restore_registers(struct virtio_pci *v, struct unpack *u)
+{
+	struct str table, pending;
+	uint16_t msix, command;
+	bool ok = true;
+
+	v->taken = unpack_u64(u);
+	v->device_select = unpack_u32(u);
+	v->driver_select = unpack_u32(u);
+	v->queue_select = unpack_u16(u);
+	v->config_vector = vector_of(v, unpack_u16(u));
+	v->status = unpack_u8(u) & (STATUS_KNOWN | STATUS_NEEDS_RESET);
+	v->interrupt_status = unpack_u8(u) & 3;
+	v->page[CONFIG_GENERATION] = unpack_u8(u);
+	command = unpack_u16(u) & COMMAND_WRITABLE;
+	store_le16(v->config + PCI_COMMAND, command);
+	if (unpack_u8(u))
+		store_le32(v->config + PCI_BAR0, ~(PCI_PAGE - 1));
+	if (unpack_u8(u))
+		store_le32(v->config + PCI_BAR2, ~(PCI_PAGE - 1));
+	msix = unpack_u16(u) & (MSIX_ENABLE | MSIX_MASK);
+	store_le16(v->config + MSIX_CAPABILITY + 2, msix_control(v) | msix);
+	table = unpack_bytes(u);
+	pending = unpack_bytes(u);
+	if (table.n != v->vectors_n * (size_t) ENTRY_BYTES ||
+	    pending.n != VIRTIO_PCI_VECTORS_MAX / 8 + 1 || (v->taken & ~v->offered))
+		return false;
+	restore_table(v, table, pending);
+	for (unsigned i = 0; i < v->device->queues_n; i++)
+		ok = restore_queue(v, &v->queues[i], u) && ok;
+	return ok;
+}
+
+int virtio_pci_restore(struct virtio_pci *v, struct str state, struct err *e)
+{
+	struct unpack u = unpack_of(state);
+	uint64_t offered = unpack_u64(&u);
+	struct str own;
+	bool active;
+
+	if (!u.failed && offered != v->offered)
+		return err_set(e, ERR_INVALID, EINVAL,
+			       "%s: it offered features %#llx; this one offers %#llx",
+			       v->device->ops->name, (unsigned long long) offered,
+			       (unsigned long long) v->offered);
+	if (!restore_registers(v, &u))
+		return virtio_bad_state(v->device, e);
+	active = unpack_u8(&u) != 0;
+	own = unpack_bytes(&u);
+	if (!unpack_done(&u) || (active && !(v->status & STATUS_DRIVER_OK)))
+		return virtio_bad_state(v->device, e);
+	if (active) {
+		place_queues(v);
+		if (virtio_restore(v->device, v->taken, own, e) < 0) {
+			virtio_reset(v->device);
+			return -EINVAL;
+		}
+		ring_directly(v);
+		wire(v);
+	}
+	show_all(v);
+	show_device_config(v);
+	return 0;
+}
+
+void virtio_pci_resume(struct virtio_pci *v, bool woken)
+{
+	struct virtio_device *d = v->device;
+
+	if (!d->active)
+		return;
+	if (d->ops->resume)
+		d->ops->resume(d);
+	for (unsigned i = 0; i < d->queues_n; i++) {
+		if (!v->queues[i].enabled)
+			continue;
+		if (!d->ops->resume)
+			(void) eventfd_write(v->queues[i].event_fd, 1); /* full: rung already */
+		if (woken)
+			interrupt(d, i);
+	}
 }
 
 /* The class that lspci shows: only looks. */

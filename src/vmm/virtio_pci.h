@@ -67,6 +67,16 @@ struct virtio_pci {
 				 struct errands *errands, struct err *e);
 void virtio_pci_free(struct virtio_pci *v);
 
+/*
+ * Registers, MSI-X and the device as bytes, and back into the same device of a new machine. While
+ * no processor runs and the device's thread stands, or has not begun: virtio_pause(), save, resume;
+ * or restore, and resume once the processors' interrupt controllers are there.
+ */
+[[nodiscard]] int virtio_pci_save(struct virtio_pci *v, struct buf *to, struct err *e);
+[[nodiscard]] int virtio_pci_restore(struct virtio_pci *v, struct str state, struct err *e);
+/* The device goes on, on its own thread; woken: the driver looks at its queues, too. */
+void virtio_pci_resume(struct virtio_pci *v, bool woken);
+
 /* Accesses of processors; the range lies within the page. */
 void virtio_pci_configure(struct virtio_pci *v, uint32_t at, const uint8_t *data, uint32_t n);
 void virtio_pci_write(struct virtio_pci *v, uint32_t at, const uint8_t *data, uint32_t n);

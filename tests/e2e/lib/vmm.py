@@ -18,7 +18,8 @@ NO_KVM = "needs KVM that runs guests"
 PROBE_S = 15  # beside other suites; an interpreter of guests would take minutes
 
 TYPES = {"info": 1, "stats": 2, "pause": 3, "resume": 4, "balloon": 5, "quit": 6,
-         "limit": 7, "balloon-wait": 8}
+         "limit": 7, "balloon-wait": 8, "snapshot": 9}
+SNAPSHOT_DIFF = 1
 FS = 26  # virtio's number of shares
 AT = 0x100000  # where a kernel of ours is loaded
 
@@ -29,6 +30,19 @@ TRIPLE_FAULT = b"\x0f\x0b"  # ud2, and nowhere to go with it
 SPIN = b"\xeb\xfe"  # jmp $
 HELLO = b"\x66\xba\xf8\x03\xb0\x48\xee\xb0\x69\xee\xb0\x0a\xee" + RESET  # "Hi\n"
 WRITES = b"\x66\xba\xf8\x03\xb0\x78\xee\xeb\xfd"  # out dx, al for ever
+# mov edi, 0x200000; mov dx, 0x3f8; 1: inc ecx; mov [edi], ecx; mov al, cl; out dx, al; jmp 1b
+NUMBERS = b"\x31\xc9\xbf\x00\x00\x20\x00\x66\xba\xf8\x03\x41\x89\x0f\x88\xc8\xee\xeb\xf8"
+NUMBER_AT = 0x200000  # in its memory
+# Copies to 0x8000 what the second processor does in real mode (count at 0x9000), starts it by two
+# messages of its own APIC, and counts too.
+_SECOND = b"\x66\x31\xc9\x66\x41\x66\x89\x0e\x00\x90\xeb\xf7"
+SECOND_AT = 0x9000
+NUMBERS_OF_TWO = (b"".join(b"\xc6\x05" + struct.pack("<IB", 0x8000 + i, byte)
+                           for i, byte in enumerate(_SECOND)) +
+                  b"\xb9\x1b\0\0\0\x0f\x32\x0d\0\x04\0\0\x0f\x30"  # x2APIC mode
+                  b"\xb9\x30\x08\0\0\xba\x01\0\0\0"  # to processor 1: INIT, then start at 0x8000
+                  b"\xb8\0\x45\0\0\x0f\x30\xb8\x08\x46\0\0\x0f\x30" +
+                  NUMBERS)
 HALT = b"\xfa\xf4\xeb\xfd"  # cli; hlt
 # A hundred million rounds: nothing for a processor, minutes for an interpreter.
 COUNT = b"\xb9\x00\xe1\xf5\x05\x49\x75\xfd" + RESET  # mov ecx, N; dec ecx; jnz
@@ -50,20 +64,24 @@ class Vmm:
     count = 0
 
     def __init__(self, build, directory, *options, code=None, kernel=None, fds=(), uid=None,
-                 before=None):
+                 before=None, restore=None):
         Vmm.count += 1
         self.directory = Path(directory) / f"v{Vmm.count}"
         self.directory.mkdir(parents=True)
         self.errors = self.directory / "errors"
         self.serial = self.directory / "serial"
         self.control = self.directory / "c"
-        if kernel is None:
+        if restore:  # a directory with a snapshot
+            what = ["--restore", f"{restore}/state,{restore}/memory"]
+        elif kernel is None:
             kernel = self.directory / "kernel"
             kernel.write_bytes(elf(code))
+        if not restore:
+            what = ["--kernel", kernel]
         ids = [] if uid is None else ["--uid", str(uid), "--gid", str(uid)]
         with open(self.errors, "wb") as errors:
             self.process = subprocess.Popen(
-                [Path(build) / "atoll-vmm", "--kernel", kernel, "--memory", "64M", "--control",
+                [Path(build) / "atoll-vmm", *what, "--memory", "64M", "--control",
                  self.control, *ids, *options],
                 pass_fds=fds, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors,
                 preexec_fn=before)
@@ -111,6 +129,16 @@ class Vmm:
         with self.connect() as s:
             s.sendall(struct.pack("<HHIQ", 1, TYPES[what], which, value))
             return answer(s, what)
+
+    def snapshot(self, directory, flags=0):
+        """(errno, numbers or why) of a snapshot made into a directory that is made, too."""
+        directory = Path(directory)
+        directory.mkdir()
+        with (open(directory / "state", "xb") as state, open(directory / "memory", "xb") as memory,
+              self.connect() as s):
+            socket.send_fds(s, [struct.pack("<HHIQ", 1, TYPES["snapshot"], 0, flags)],
+                            [state.fileno(), memory.fileno()])
+            return answer(s, "snapshot")
 
     def status(self, thread=None):
         path = f"/proc/{self.process.pid}/" + (f"task/{thread}/" if thread else "") + "status"
@@ -190,6 +218,8 @@ def answer(s, what):
     version, kind, error, words, zero = struct.unpack("<HHIII", head)
     assert (version, kind, zero) == (1, TYPES[what], 0)
     body = s.recv(words * 8, socket.MSG_WAITALL) if words else b""
+    if error and body:
+        return error, body.rstrip(b"\0").decode()
     return error, struct.unpack(f"<{words}Q", body)
 
 

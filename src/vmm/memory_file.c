@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "vmm/memory_file.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/auto.h"
+
+#define RUN_MAX (UINT64_C(1) << 20) /* bytes of one write */
+
+static bool is_zero(const uint8_t *page)
+{
+	uint64_t first;
+
+	memcpy(&first, page, sizeof(first));
+	return first == 0 && memcmp(page, page + sizeof(first), GUEST_PAGE - sizeof(first)) == 0;
+}
+
+static bool has_changed(const struct guest_memory *m, uint64_t gpa)
+{
+	uint64_t page = gpa / GUEST_PAGE;
+
+	return m->changed && (m->changed[page / 8] & 1u << page % 8);
+}
+
+/*
+ * The file whose pages the memory's are where nothing was written: what is a hole there is zeros
+ * here, and need not be looked at, which would fill it. FD_NONE: none.
+ */
+static int beneath(const struct ram *r)
+{
+	return r->fd >= 0 ? r->fd : r->memory.changed ? r->restored_fd : FD_NONE;
+}
+
+struct writing {
+	const struct ram *ram;
+	int fd;
+	bool changed_only;
+	uint64_t data_at, data_end; /* the next data of the file beneath, from where we are */
+	uint64_t written;
+};
+
+/* Whether [at, at + page) of the file beneath is a hole. */
+static bool is_hole(struct writing *w, uint64_t at)
+{
+	int fd = beneath(w->ram);
+	off_t r;
+
+	if (fd < 0)
+		return false;
+	if (at >= w->data_end) {
+		r = lseek(fd, (off_t) at, SEEK_DATA);
+		if (r < 0 && errno != ENXIO)
+			return false; /* it does not tell */
+		w->data_at = r < 0 ? w->ram->bytes : (uint64_t) r & ~(GUEST_PAGE - 1);
+		r = r < 0 ? -1 : lseek(fd, r, SEEK_HOLE);
+		w->data_end = r < 0 ? w->ram->bytes : (uint64_t) r;
+	}
+	return at < w->data_at;
+}
+
+static bool is_wanted(struct writing *w, const struct guest_region *g, uint64_t at)
+{
+	bool changed = has_changed(&w->ram->memory, g->gpa + at);
+
+	/* Of shared memory nobody tells what the others have changed: all that is there may be. */
+	if (w->changed_only)
+		return changed || (w->ram->fd >= 0 && !is_hole(w, g->fd_offset + at));
+	if (is_hole(w, g->fd_offset + at) && (w->ram->fd >= 0 || !changed))
+		return false;
+	return !is_zero(g->hva + at);
+}
+
+static int write_run(struct writing *w, const struct guest_region *g, uint64_t at, uint64_t n,
+		     struct err *e)
+{
+	w->written += n;
+	while (n > 0) {
+		ssize_t r = pwrite(w->fd, g->hva + at, n < RUN_MAX ? n : RUN_MAX,
+				   (off_t) (g->fd_offset + at));
+
+		if (r < 0 && errno == EINTR)
+			continue;
+		if (r <= 0)
+			return err_sys(e, r < 0 ? errno : ENOSPC, "write the memory");
+		at += (uint64_t) r;
+		n -= (uint64_t) r;
+	}
+	return 0;
+}
+
+static int write_region(struct writing *w, const struct guest_region *g, struct err *e)
+{
+	uint64_t run = 0; /* bytes that wait to be written, up to `at` */
+
+	for (uint64_t at = 0; at <= g->size; at += GUEST_PAGE) {
+		if (at < g->size && is_wanted(w, g, at)) {
+			run += GUEST_PAGE;
+			continue;
+		}
+		if (run && write_run(w, g, at - run, run, e) < 0)
+			return -EIO;
+		run = 0;
+	}
+	return 0;
+}
+
+int memory_file_write(const struct ram *r, int fd, bool changed_only, uint64_t *ret_bytes,
+		      struct err *e)
+{
+	struct writing w = { .ram = r, .fd = fd, .changed_only = changed_only };
+	off_t there = lseek(fd, 0, SEEK_END);
+
+	if (there != 0)
+		return err_set(e, ERR_INVALID, EINVAL, "the file for the memory is not empty%s",
+			       there < 0 ? ", or no file" : "");
+	if (ftruncate(fd, (off_t) r->bytes) < 0)
+		return err_sys(e, errno, "size the file for the memory");
+	for (size_t i = 0; i < r->memory.regions_n; i++)
+		if (write_region(&w, &r->memory.regions[i], e) < 0)
+			return -EIO;
+	*ret_bytes = w.written;
+	return 0;
+}
+
+static int read_run(const struct ram *r, int fd, uint64_t at, uint64_t end, struct err *e)
+{
+	while (at < end) {
+		ssize_t n = pread(fd, (uint8_t *) r->map + at,
+				  end - at < RUN_MAX ? end - at : RUN_MAX, (off_t) at);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return err_sys(e, n < 0 ? errno : ENODATA, "read the memory");
+		at += (uint64_t) n;
+	}
+	return 0;
+}
+
+int memory_file_load(const struct ram *r, int fd, struct err *e)
+{
+	off_t at = 0, end;
+
+	for (;;) {
+		at = lseek(fd, at, SEEK_DATA);
+		if (at < 0 && errno == ENXIO)
+			return 0;
+		end = at < 0 ? -1 : lseek(fd, at, SEEK_HOLE);
+		if (end < 0)
+			return err_sys(e, errno, "read the memory");
+		if (read_run(r, fd, (uint64_t) at, (uint64_t) end, e) < 0)
+			return -EIO;
+		at = end;
+	}
+}
