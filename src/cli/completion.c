@@ -26,7 +26,8 @@ static const char *const kind_names[] = {
 	[OPTION_COMPLETE_DIR] = "dir",	       [OPTION_COMPLETE_CONTAINER] = "container",
 	[OPTION_COMPLETE_RUNNING] = "running", [OPTION_COMPLETE_IMAGE] = "image",
 	[OPTION_COMPLETE_VOLUME] = "volume",   [OPTION_COMPLETE_NETWORK] = "network",
-	[OPTION_COMPLETE_KERNEL] = "kernel",   [OPTION_COMPLETE_SHELL] = "shell",
+	[OPTION_COMPLETE_KERNEL] = "kernel",   [OPTION_COMPLETE_SNAPSHOT] = "snapshot",
+	[OPTION_COMPLETE_SHELL] = "shell",
 };
 
 static void collect_one(struct cli *c, struct items *all, const char *path, const struct verb *v)
@@ -179,6 +180,7 @@ static const char names_function[] =
 	"\tvolume) \"${atoll[@]}\" volume ls -q 2>/dev/null;;\n"
 	"\tnetwork) \"${atoll[@]}\" network ls --format '{{.Name}}' 2>/dev/null;;\n"
 	"\tkernel) \"${atoll[@]}\" kernel ls -q 2>/dev/null;;\n"
+	"\tsnapshot) \"${atoll[@]}\" snapshot ls -q 2>/dev/null;;\n"
 	"\tshell) echo bash zsh fish;;\n"
 	"\tesac\n"
 	"}\n\n";
@@ -328,6 +330,8 @@ static const char *fish_source(enum option_complete kind)
 		return "(atoll network ls --format '{{.Name}}' 2>/dev/null)";
 	case OPTION_COMPLETE_KERNEL:
 		return "(atoll kernel ls -q 2>/dev/null)";
+	case OPTION_COMPLETE_SNAPSHOT:
+		return "(atoll snapshot ls -q 2>/dev/null)";
 	case OPTION_COMPLETE_SHELL:
 		return "bash zsh fish";
 	case OPTION_COMPLETE_DIR:

@@ -28,7 +28,7 @@ struct create_options {
 	bool quiet, trust;
 	/* of `run` alone */
 	bool detach, sig_proxy;
-	const char *detach_keys;
+	const char *detach_keys, *from_snapshot;
 };
 
 #define CREATE_OPTIONS 101
@@ -42,6 +42,14 @@ extern const struct create_options create_option_defaults;
 [[nodiscard]] int create_config(struct cli *c, const struct create_options *o,
 				struct option_args args, struct workload_config *ret,
 				struct err *e);
+
+/*
+ * The same of `run --from-snapshot`: everything is the snapshot's but what says who it is. INVALID:
+ * an option that cannot be another.
+ */
+[[nodiscard]] int create_config_from(struct cli *c, const struct create_options *o,
+				     struct option_args args, struct workload_config *ret,
+				     struct err *e);
 
 /* --cidfile: refuse early when it exists, write the id late. Nothing when path is NULL. */
 [[nodiscard]] int cidfile_check(const char *path, struct err *e);

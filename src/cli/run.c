@@ -9,6 +9,7 @@
 #include "cli/verbs.h"
 #include "svc/ahead.h"
 #include "svc/attach.h"
+#include "svc/snapshot.h"
 #include "svc/workload.h"
 
 static const struct option more[] = {
@@ -16,6 +17,9 @@ static const struct option more[] = {
 	  .help = "Run in the background and print the container ID" },
 	{ OPTION_ITEM_(struct create_options, detach_keys, OPTION_STRING, "detach-keys", 0),
 	  .value = "string", .help = "Override the key sequence for detaching" },
+	{ OPTION_ITEM_(struct create_options, from_snapshot, OPTION_STRING, "from-snapshot", 0),
+	  .value = "snapshot", .complete = OPTION_COMPLETE_SNAPSHOT,
+	  .help = "Go on from a snapshot, in place of IMAGE and COMMAND" },
 	{ OPTION_ITEM_(struct create_options, sig_proxy, OPTION_BOOL, "sig-proxy", 0),
 	  .help = "Proxy received signals to the process (default true)" },
 };
@@ -44,7 +48,7 @@ static int wanted_streams(const struct create_options *o, struct workload_config
 	}
 	if (o->attach.n && o->detach)
 		return err_set(e, ERR_INVALID, EINVAL, "conflicting options: -a and -d");
-	s->tty = o->tty;
+	s->tty = w->tty;
 	s->stdin_open = in;
 	s->sig_proxy = o->sig_proxy;
 	w->stdin_once = o->interactive && !o->detach;
@@ -65,14 +69,26 @@ static int start_failed(struct cli *c, const char *id, bool rm, int status, cons
 	return status ? status : CLI_USAGE;
 }
 
+/* One that could not go on from its snapshot is removed: a start would begin at the beginning. */
+static int start(struct cli *c, const struct create_options *o, const char *id, struct ahead *ahead,
+		 const struct attach_options *a, struct shim_conn *ret_conn)
+{
+	int status = CLI_USAGE, r;
+	struct err e;
+
+	r = o->from_snapshot
+		    ? snapshot_start(&c->svc, o->from_snapshot, id, a, ret_conn, &status, &e)
+		    : workload_start(&c->svc, id, ahead, a, ret_conn, &status, &e);
+	return r < 0 ? start_failed(c, id, o->rm || o->from_snapshot, status, &e) : CLI_OK;
+}
+
 static int run_detached(struct cli *c, const struct create_options *o, const char *id,
 			struct ahead *ahead)
 {
-	int status = CLI_USAGE;
-	struct err e;
+	int status = start(c, o, id, ahead, NULL, NULL);
 
-	if (workload_start(&c->svc, id, ahead, NULL, NULL, &status, &e) < 0)
-		return start_failed(c, id, o->rm, status, &e);
+	if (status != CLI_OK)
+		return status;
 	buf_addf(&c->out, "%s\n", id);
 	return CLI_OK;
 }
@@ -82,17 +98,15 @@ static int run_attached(struct cli *c, const struct create_options *o, const cha
 {
 	auto_shim_conn struct shim_conn conn = SHIM_CONN_NONE;
 	struct attach_options a = ATTACH_OPTIONS_INIT;
-	int status = CLI_USAGE;
-	struct err e;
+	int status;
 
 	a.stdin_open = s->stdin_open;
 	if (s->tty)
 		terminal_size(STDOUT_FILENO, &a.rows, &a.cols);
 	for (size_t i = 0; i < ARRAY_SIZE(a.sink); i++)
 		a.sink[i] = s->sink[i];
-	if (workload_start(&c->svc, id, ahead, &a, &conn, &status, &e) < 0)
-		return start_failed(c, id, o->rm, status, &e);
-	return stream_status(c, s, &conn);
+	status = start(c, o, id, ahead, &a, &conn);
+	return status == CLI_OK ? stream_status(c, s, &conn) : status;
 }
 
 static int run(struct cli *c, const void *options, struct option_args args)
@@ -105,8 +119,18 @@ static int run(struct cli *c, const void *options, struct option_args args)
 	struct err e;
 	int r;
 
+	if (!o->from_snapshot && !args.n) {
+		struct verb needs = verb_run;
+
+		needs.args_min = 1;
+		(void) option_check_args(&needs, c->path, args, &e);
+		(void) cli_usage(c, &e);
+		cli_warn(c, "usage: %s %s", c->path, verb_run.usage);
+		return CLI_FAILED;
+	}
 	ahead.short_lived = true;
-	r = create_config(c, o, args, &w, &e);
+	r = o->from_snapshot ? create_config_from(c, o, args, &w, &e)
+			     : create_config(c, o, args, &w, &e);
 	if (r == 0)
 		r = wanted_streams(o, &w, &s, &e);
 	if (r == 0)
@@ -114,7 +138,8 @@ static int run(struct cli *c, const void *options, struct option_args args)
 	if (r == 0 && !o->detach)
 		r = stream_init(&s, true, &e);
 	if (r == 0)
-		r = workload_create(&c->svc, &w, !o->detach, &ahead, id, &e);
+		r = workload_create(&c->svc, &w, !o->detach, o->from_snapshot ? NULL : &ahead, id,
+				    &e);
 	if (r < 0) {
 		(void) cli_fail(c, &e);
 		return CLI_USAGE;
@@ -127,12 +152,15 @@ static int run(struct cli *c, const void *options, struct option_args args)
 
 const struct verb verb_run = {
 	.usage = "[OPTIONS] IMAGE [COMMAND] [ARG...]",
-	.summary = "Create and run a new workload from an image",
+	.summary = "Create and run a new workload from an image or a snapshot",
 	.about =
 		"Create a workload from an image and run it. Without -d its output and exit status "
 		"are those of this command: 125 when Atoll failed, 126 when the command could not "
 		"be executed, 127 when it was not found, 128 and the signal's number when a signal "
-		"ended it.",
+		"ended it.\n\n"
+		"With --from-snapshot (see 'snapshot create') it goes on from there instead: "
+		"image, "
+		"command and all but names, labels, restart policy and log are the snapshot's.",
 	.example = "atoll run --rm debian:bookworm cat /etc/os-release\n"
 		   "atoll run -it --rm debian:bookworm bash\n"
 		   "atoll run -d --name web --network host -v site:/var/www nginx",
@@ -142,8 +170,7 @@ const struct verb verb_run = {
 	.more_n = ARRAY_SIZE(more),
 	.size = sizeof(struct create_options),
 	.defaults = &create_option_defaults,
-	.args_min = 1,
-	.args_max = VERB_ARGS_ANY,
+	.args_max = VERB_ARGS_ANY, /* at least one but with --from-snapshot: run() checks */
 	.operands_end = true,
 	.complete = OPTION_COMPLETE_IMAGE,
 	.run = run,

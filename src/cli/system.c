@@ -191,6 +191,12 @@ static int df_run(struct cli *c, const void *options, struct option_args args)
 	if (r == 0)
 		r = format_row(&f, df_row(&c->arena, &df.volumes), NULL, &c->out, &e);
 	if (r == 0)
+		r = format_row(&f, df_row(&c->arena, &df.snapshots), NULL, &c->out, &e);
+	if (r == 0)
+		r = format_row(&f, df_row(&c->arena, &df.disks), NULL, &c->out, &e);
+	if (r == 0)
+		r = format_row(&f, df_row(&c->arena, &df.kernels), NULL, &c->out, &e);
+	if (r == 0)
 		r = format_end(&f, &c->out, &e);
 	return r < 0 ? cli_fail(c, &e) : CLI_OK;
 }

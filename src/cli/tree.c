@@ -68,6 +68,15 @@ static const struct verb_entry network_entries[] = {
 	{},
 };
 
+static const struct verb_entry snapshot_entries[] = {
+	{ .name = "create", .verb = &verb_snapshot_create },
+	{ .name = "inspect", .verb = &verb_snapshot_inspect },
+	{ .name = "ls", .aliases = "list", .verb = &verb_snapshot_ls },
+	{ .name = "prune", .verb = &verb_snapshot_prune },
+	{ .name = "rm", .aliases = "remove", .verb = &verb_snapshot_rm },
+	{},
+};
+
 static const struct verb_entry system_entries[] = {
 	{ .name = "df", .verb = &verb_system_df },
 	{ .name = "events", .verb = &verb_events },
@@ -102,12 +111,14 @@ GROUP(container, "Manage workloads");
 GROUP(image, "Manage images");
 GROUP(kernel, "Manage kernels of machines");
 GROUP(network, "Manage networks");
+GROUP(snapshot, "Manage snapshots of running workloads");
 GROUP(system, "Manage the installation");
 GROUP(volume, "Manage volumes");
 
 static const struct verb_entry root_entries[] = {
 	{ .name = "attach", .verb = &verb_attach },
 	{ .name = "checkpoint", .verb = &checkpoint },
+	{ .name = "clone", .verb = &verb_clone },
 	{ .name = "commit", .verb = &verb_commit },
 	{ .name = "compare", .verb = &verb_compare },
 	{ .name = "completion", .verb = &verb_completion },
@@ -139,6 +150,7 @@ static const struct verb_entry root_entries[] = {
 	{ .name = "rmi", .verb = &verb_image_rm },
 	{ .name = "run", .verb = &verb_run },
 	{ .name = "save", .verb = &verb_save },
+	{ .name = "snapshot", .verb = &snapshot },
 	{ .name = "start", .verb = &verb_start },
 	{ .name = "stats", .verb = &verb_stats },
 	{ .name = "stop", .verb = &verb_stop },

@@ -15,6 +15,9 @@ extern const struct verb verb_attach, verb_commit, verb_compare, verb_completion
 extern const struct verb verb_checkpoint_create, verb_checkpoint_ls, verb_checkpoint_rm,
 	verb_restore;
 
+extern const struct verb verb_clone, verb_snapshot_create, verb_snapshot_inspect, verb_snapshot_ls,
+	verb_snapshot_prune, verb_snapshot_rm;
+
 extern const struct verb verb_container_inspect, verb_container_prune;
 
 extern const struct verb verb_images, verb_image_bootstrap, verb_image_history, verb_image_inspect,

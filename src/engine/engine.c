@@ -16,9 +16,12 @@
 #include "engine/engine.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 #include "base/auto.h"
+#include "sys/tree.h"
 
 static const char *const state_names[] = {
 	[ENGINE_NONE] = "none",	      [ENGINE_CREATING] = "creating",
@@ -284,6 +287,20 @@ int engine_snapshot(struct instance *in, int dirfd, const struct snapshot_option
 	if (r == 0 && !o->leave_running && !o->pre_dump)
 		move(in, ENGINE_STOPPED);
 	return r;
+}
+
+int engine_copy_files(const struct snapshot_options *o, int dirfd, struct err *e)
+{
+	auto_fd int to = FD_NONE;
+	int r;
+
+	if (o->files_fd < 0)
+		return 0;
+	if (mkdirat(dirfd, SNAPSHOT_FILES, 0700) < 0)
+		return err_sys(e, errno, "make '" SNAPSHOT_FILES "' of the snapshot");
+	to = openat(dirfd, SNAPSHOT_FILES, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	r = to < 0 ? -errno : tree_copy(o->files_fd, to);
+	return r < 0 ? err_sys(e, -r, "copy the workload's files into the snapshot") : 0;
 }
 
 int engine_restore(struct instance *in, const struct bundle *b, int dirfd,

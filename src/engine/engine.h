@@ -188,10 +188,16 @@ enum snapshot_lock {
 
 /* Of a snapshot and of its restore. All borrowed. */
 struct snapshot_options {
-	const struct spec *spec;      /* the workload's own */
-	const char *program;	      /* that does it; NULL: looked for in PATH */
-	int work_fd;		      /* directory for logs; FD_NONE: with the images */
-	const char *parent;	      /* of an earlier one, relative; NULL: none */
+	const struct spec *spec; /* the workload's own */
+	const char *program;	 /* that does it; NULL: looked for in PATH */
+	int work_fd;		 /* directory for logs; FD_NONE: with the images */
+	const char *parent;	 /* of an earlier one, relative; NULL: none */
+	/*
+	 * The workload's own files, a directory: of one moment with the snapshot, they are copied
+	 * to SNAPSHOT_FILES in there. What goes back before a restore is the caller's. FD_NONE.
+	 */
+	int files_fd;
+	bool diff; /* on top of the instance's last snapshot: UNSUPPORTED, CONFLICT without one */
 	bool leave_running, pre_dump; /* pre_dump: memory alone, and it goes on */
 	bool tcp_established, tcp_close, tcp_skip_in_flight, ext_unix_sk, shell_job, file_locks,
 		auto_dedup, link_remap, lazy_pages;
@@ -203,7 +209,8 @@ struct snapshot_options {
 	const char *lsm_profile, *lsm_mount_context;
 };
 #define SNAPSHOT_OPTIONS_INIT                                                                      \
-	((struct snapshot_options){ .work_fd = FD_NONE, .status_fd = FD_NONE })
+	((struct snapshot_options){ .work_fd = FD_NONE, .status_fd = FD_NONE, .files_fd = FD_NONE })
+#define SNAPSHOT_FILES "files"
 
 struct instance;
 struct arena;
@@ -333,6 +340,8 @@ bool engine_lists(const struct instance *in);
 				  struct err *e);
 [[nodiscard]] int engine_restore(struct instance *in, const struct bundle *b, int dirfd,
 				 const struct snapshot_options *o, struct err *e);
+/* For engines: the files of the options into the snapshot's directory; none is fine. */
+[[nodiscard]] int engine_copy_files(const struct snapshot_options *o, int dirfd, struct err *e);
 void engine_exited(
 	struct instance *in); /* the creator saw the pidfd: RUNNING/PAUSED/CREATED -> STOPPED */
 void engine_destroy(struct instance *in);

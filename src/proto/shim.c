@@ -65,6 +65,8 @@ static const struct field checkpoint_fields[] = {
 	FIELD(shim_checkpoint, file_locks, FIELD_BOOL),
 	FIELD(shim_checkpoint, link_remap, FIELD_BOOL),
 	FIELD(shim_checkpoint, dir_fd, FIELD_FD),
+	FIELD(shim_checkpoint, files, FIELD_BOOL),
+	FIELD(shim_checkpoint, diff, FIELD_BOOL),
 };
 static const struct field signal_fields[] = { FIELD_NUMBER_MAX(shim_signal, signo, SIGNAL_MAX) };
 static const struct field stop_fields[] = {

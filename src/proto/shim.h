@@ -167,6 +167,8 @@ struct shim_checkpoint {
 	const char *program; /* CRIU; "" is looked for in PATH */
 	bool leave_running, tcp_established, ext_unix_sk, file_locks, link_remap;
 	int dir_fd; /* gets the images */
+	bool files; /* and the workload's own files: engine.h */
+	bool diff;
 };
 
 struct shim_exec {

@@ -3,16 +3,28 @@
  * A checkpoint and the start from one. CRIU's logs go to the workload's own directory: they are
  * wanted after a failure, when the images are removed.
  */
+#include <errno.h>
+#include <fcntl.h>
+
 #include "base/auto.h"
 #include "shim/shim.h"
 
 int life_checkpoint(struct shim *s, const struct shim_checkpoint *m, struct err *e)
 {
 	struct snapshot_options o = SNAPSHOT_OPTIONS_INIT;
+	auto_fd int files = FD_NONE;
 
+	if (m->files) {
+		files = openat(s->c.bundle_fd, "upper",
+			       O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		if (files < 0)
+			return err_sys(e, errno, "open the workload's files");
+	}
 	o.spec = s->spec;
 	o.program = *m->program ? m->program : NULL;
 	o.work_fd = s->c.bundle_fd;
+	o.files_fd = files;
+	o.diff = m->diff;
 	o.leave_running = m->leave_running;
 	o.tcp_established = m->tcp_established;
 	o.ext_unix_sk = m->ext_unix_sk;

@@ -304,6 +304,11 @@ static int remove_image(struct store *s, const char *hex, struct err *e)
 	if (r > 0) {
 		const char *owner = store_text(&a, st, 0);
 
+		if (owner && strncmp(owner, STORE_PIN_SNAPSHOT, strlen(STORE_PIN_SNAPSHOT)) == 0)
+			return err_set(e, ERR_CONFLICT, EBUSY,
+				       "image %.12s is used by snapshot '%s': remove that first "
+				       "(atoll snapshot rm)",
+				       hex, owner + strlen(STORE_PIN_SNAPSHOT));
 		return err_set(e, ERR_CONFLICT, EBUSY,
 			       "image %.12s is used by workload '%s': remove that first (atoll rm)",
 			       hex, owner ? owner : "?");

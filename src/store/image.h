@@ -70,7 +70,9 @@ struct store_layer {
  */
 [[nodiscard]] int store_image_remove(struct store *s, const struct digest *id, struct err *e);
 
-/* owner: a workload's id. Idempotent. NOT_FOUND when the image has gone meanwhile. */
+#define STORE_PIN_SNAPSHOT "snapshot:"
+/* owner: a workload's id, or STORE_PIN_SNAPSHOT and a snapshot's name. Idempotent. NOT_FOUND when
+ * the image has gone meanwhile. */
 [[nodiscard]] int store_image_pin(struct store *s, const struct digest *id, const char *owner,
 				  struct err *e);
 /* All pins of an owner. */

@@ -188,6 +188,11 @@ struct path_text paths_disks(const struct paths *p)
 	return below(p->root, "disks");
 }
 
+struct path_text paths_snapshots(const struct paths *p)
+{
+	return below(p->root, "snapshots");
+}
+
 struct path_text paths_volumes(const struct paths *p)
 {
 	return below(p->root, "volumes");

@@ -11,6 +11,7 @@
  *	  disks/HEX				the files of an image as one disk, HEX = the
  *						chain id of its topmost layer
  *	  tmp/					what is being written or removed; swept by repair
+ *	  snapshots/NAME/			snapshot.json, state/: the engine's files
  *	  volumes/NAME/_data/
  *	  kernels/				kernels of machines: engine/kernel.h
  *	  workloads/ID/				config.json, hosts, hostname, resolv.conf, shm/,
@@ -60,7 +61,8 @@ struct path_text paths_tmp(const struct paths *p);
 struct path_text paths_blobs(const struct paths *p);		      /* ROOT/blobs/sha256 */
 struct path_text paths_layers(const struct paths *p);		      /* ROOT/layers */
 struct path_text paths_layer(const struct paths *p, const char *hex); /* of a chain id */
-struct path_text paths_disks(const struct paths *p); /* ROOT/disks, made at first use */
+struct path_text paths_disks(const struct paths *p);	 /* ROOT/disks, made at first use */
+struct path_text paths_snapshots(const struct paths *p); /* made at first use */
 struct path_text paths_volumes(const struct paths *p);
 struct path_text paths_volume(const struct paths *p, const char *name); /* ROOT/volumes/NAME */
 struct path_text paths_kernels(const struct paths *p);			/* made at first use */

@@ -71,6 +71,18 @@ static int fill(int from, int volume, struct err *e)
 	return 0;
 }
 
+/* The same owner and mode: docker's copy of an empty directory. */
+static int dress(int from, int volume, struct err *e)
+{
+	auto_fd int to = openat(volume, "_data", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	struct stat st;
+
+	if (to < 0 || fstat(from, &st) < 0 || fchown(to, st.st_uid, st.st_gid) < 0 ||
+	    fchmod(to, st.st_mode & 07777) < 0)
+		return err_sys(e, errno, "give the volume its owner");
+	return 0;
+}
+
 /* docker's copy-up: an empty volume gets what the image has at its place. */
 static int copy_up(int root_fd, int volume, const struct mount_config *m, struct err *e)
 {
@@ -84,7 +96,11 @@ static int copy_up(int root_fd, int volume, const struct mount_config *m, struct
 		if (errno != EINTR)
 			return err_sys(e, errno, "wait for the volume");
 	}
-	int r = is_empty(volume, "_data") ? fill(from, volume, e) : 0;
+	int r = 0;
+	/* With nothing to be copied it stays the directory that it is: others may have it mounted.
+	 */
+	if (is_empty(volume, "_data"))
+		r = is_empty(from, ".") ? dress(from, volume, e) : fill(from, volume, e);
 	(void) flock(volume, LOCK_UN);
 	return r;
 }

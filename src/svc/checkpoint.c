@@ -11,6 +11,7 @@
 
 #include "base/auto.h"
 #include "base/file.h"
+#include "engine/engine.h"
 #include "svc/config.h"
 #include "svc/heal.h"
 #include "svc/running.h"
@@ -49,8 +50,13 @@ static int find(struct svc *s, const char *ref, struct arena *a, struct workload
 	return svc_store(s, e) < 0 ? -1 : heal_find(s, ref, a, w, e);
 }
 
-int checkpoint_criu(char path[static SPAWN_PATH_MAX], struct err *e)
+int checkpoint_program(const char *isolation, char path[static SPAWN_PATH_MAX], struct err *e)
 {
+	const struct engine_ops *ops = engine_find(isolation);
+
+	path[0] = '\0';
+	if (ops && ops->own_kernel)
+		return 0;
 	if (spawn_find("criu", path) == 0)
 		return 0;
 	return err_set(e, ERR_UNSUPPORTED, ENOENT,
@@ -58,8 +64,8 @@ int checkpoint_criu(char path[static SPAWN_PATH_MAX], struct err *e)
 		       "(install criu)");
 }
 
-int checkpoint_dump(struct svc *s, const char *id, const struct checkpoint_options *o, int dir_fd,
-		    struct err *e)
+int checkpoint_dump(struct svc *s, const struct workload_record *w,
+		    const struct checkpoint_options *o, int dir_fd, struct err *e)
 {
 	auto_shim_conn struct shim_conn conn = SHIM_CONN_NONE;
 	char program[SPAWN_PATH_MAX];
@@ -69,14 +75,16 @@ int checkpoint_dump(struct svc *s, const char *id, const struct checkpoint_optio
 				     .ext_unix_sk = o->ext_unix_sk,
 				     .file_locks = o->file_locks,
 				     .link_remap = o->link_remap,
-				     .dir_fd = dir_fd };
-	int code, r = checkpoint_criu(program, e);
+				     .dir_fd = dir_fd,
+				     .files = o->files,
+				     .diff = o->diff };
+	int code, r = checkpoint_program(w->isolation, program, e);
 
-	r = r < 0 ? r : running_connect(s, id, &conn, e);
+	r = r < 0 ? r : running_connect(s, w->id, &conn, e);
 	r = r < 0 ? r : supervise_checkpoint(&conn, &m, e);
 	if (r < 0 || o->leave_running)
 		return r;
-	return workload_wait(s, id, WAIT_NOT_RUNNING, &code, e);
+	return workload_wait(s, w->id, WAIT_NOT_RUNNING, &code, e);
 }
 
 /* Into a directory beside it, which then takes the name: no half one is ever seen. */
@@ -99,7 +107,7 @@ static int dump_named(struct svc *s, const struct workload_record *w,
 	fd = r < 0 ? r : openat(holder, part, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
 		return err_sys(e, r < 0 ? -r : errno, "make the checkpoint '%s'", name);
-	r = checkpoint_dump(s, w->id, o, fd, e);
+	r = checkpoint_dump(s, w, o, fd, e);
 	if (r == 0 && !o->name)
 		(void) tree_unlink(holder, name); /* what resists makes the rename fail */
 	if (r == 0 && syscall(SYS_renameat2, holder, part, holder, name, 1 /* NOREPLACE */) < 0)

@@ -27,10 +27,16 @@ struct checkpoint_options {		/* of both ways; each takes what it knows */
 	bool leave_running, link_remap; /* of a checkpoint */
 	bool tcp_close;			/* of a restore */
 	bool tcp_established, ext_unix_sk, file_locks;
+	bool files; /* of a checkpoint: with the workload's own files, for another workload */
+	bool diff;  /* of a checkpoint: on top of the last one */
 };
 
-/* Where CRIU is for the caller: the shim's own PATH is of another time and place. UNSUPPORTED. */
-[[nodiscard]] int checkpoint_criu(char path[static SPAWN_PATH_MAX], struct err *e);
+/*
+ * The program that does it, where the caller has it: the shim's own PATH is of another time and
+ * place. "": the engine of that isolation needs none. UNSUPPORTED: there is no CRIU.
+ */
+[[nodiscard]] int checkpoint_program(const char *isolation, char path[static SPAWN_PATH_MAX],
+				     struct err *e);
 /*
  * CONFLICT: it does not run, or would be removed at its end; `lost` is what that does, for the
  * message.
@@ -92,5 +98,11 @@ struct restore_point {
 				      struct shim_conn *ret_conn, int *ret_exit_code,
 				      struct err *e);
 /* Dump into dir_fd (borrowed), and wait for its end unless it is left running. */
-[[nodiscard]] int checkpoint_dump(struct svc *s, const char *id, const struct checkpoint_options *o,
-				  int dir_fd, struct err *e);
+[[nodiscard]] int checkpoint_dump(struct svc *s, const struct workload_record *w,
+				  const struct checkpoint_options *o, int dir_fd, struct err *e);
+/*
+ * The very image that a workload ran from: its id, or the name it had if that still means it.
+ * NOT_FOUND: it is not here.
+ */
+[[nodiscard]] int checkpoint_image(struct svc *s, const char *name, const char *image_id,
+				   const char **ret_ref, struct err *e);

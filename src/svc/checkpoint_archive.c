@@ -152,7 +152,7 @@ static int export_all(struct svc *s, const struct workload_record *w, const char
 	struct path_text path = paths_workload(&s->paths, w->id);
 	auto_fd int dir = open(path.z, O_PATH | O_DIRECTORY | O_CLOEXEC), upper = FD_NONE;
 	static const char end[2 * TAR_BLOCK];
-	int r = checkpoint_dump(s, w->id, o, images_fd, e);
+	int r = checkpoint_dump(s, w, o, images_fd, e);
 
 	if (r < 0)
 		return r;
@@ -267,26 +267,24 @@ static int read_text(struct archive *ar, struct arena *a, struct described *d,
 	return r < 0 ? err_ctx(e, MEMBER_TEXT) : 0;
 }
 
-/* The very image it ran from, under the name it had if that still means it. */
-static int find_image(struct svc *s, const struct described *d, struct workload_config *c,
-		      struct err *e)
+int checkpoint_image(struct svc *s, const char *name, const char *image_id, const char **ret_ref,
+		     struct err *e)
 {
 	auto_image struct image *named = NULL, *im = NULL;
 	struct err ignored;
 
-	if (image_resolve(s->store, d->image, &named, &ignored) == 0 &&
-	    streq(named->id_text, d->image_id)) {
-		c->image = d->image;
+	if (image_resolve(s->store, name, &named, &ignored) == 0 &&
+	    streq(named->id_text, image_id)) {
+		*ret_ref = name;
 		return 0;
 	}
-	if (image_resolve(s->store, d->image_id, &im, &ignored) < 0 ||
-	    !streq(im->id_text, d->image_id))
+	if (image_resolve(s->store, image_id, &im, &ignored) < 0 || !streq(im->id_text, image_id))
 		return err_set(
 			e, ERR_NOT_FOUND, ENOENT,
 			"the checkpoint is of image '%.60s' (%.80s), which is not here: load "
 			"it first",
-			d->image, d->image_id);
-	c->image = d->image_id;
+			name, image_id);
+	*ret_ref = image_id;
 	return 0;
 }
 
@@ -346,7 +344,7 @@ int workload_checkpoint_import(struct svc *s, const char *path, const char *name
 	r = r < 0 ? r : content_open(&content, s->store, CONTENT_ADD, e);
 	r = r < 0 ? r : archive_open(&ar, &content, path, FD_NONE, e);
 	r = r < 0 ? r : read_text(&ar, &a, &d, &c, e);
-	r = r < 0 ? r : find_image(s, &d, &c, e);
+	r = r < 0 ? r : checkpoint_image(s, d.image, d.image_id, &c.image, e);
 	if (r < 0)
 		return err_ctx(e, "import the checkpoint '%s'", path);
 	c.name = name ? name : d.name;

@@ -117,6 +117,7 @@ static const struct json_field config_fields[] = {
 	I64("healthTimeout", health.timeout_ns),
 	I64("healthStartPeriod", health.start_period_ns),
 	U32("healthRetries", health.retries),
+	STRING("snapshot", snapshot),
 	STRING("logDriver", log_driver),
 	MAP("logOptions", log_options),
 };

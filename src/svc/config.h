@@ -119,6 +119,7 @@ struct workload_config {
 	uint32_t restart_max;	 /* on-failure:n, 0: no bound */
 	bool no_healthcheck;
 	struct health_config health;
+	const char *snapshot;	/* that it was made from; NULL: from its image */
 	const char *log_driver; /* "json-file" "journald" "none"; NULL: json-file */
 	struct json_pair *log_options;
 	size_t log_options_n;

@@ -71,11 +71,11 @@ static int sweep(struct svc *s, struct svc_image_removed *out, struct err *e)
 
 static int in_use(const struct image *im, struct err *e)
 {
-	return err_set(
-		e, ERR_CONFLICT, EBUSY,
-		"image %.19s is used by %llu workload%s: remove them first (atoll rm), or take "
-		"its names away with -f",
-		im->id_text, (unsigned long long) im->row.pins, im->row.pins == 1 ? "" : "s");
+	return err_set(e, ERR_CONFLICT, EBUSY,
+		       "image %.19s is used by %llu workload%s or snapshots: remove them first "
+		       "(atoll rm, atoll snapshot rm), or take its names away with -f",
+		       im->id_text, (unsigned long long) im->row.pins,
+		       im->row.pins == 1 ? "" : "s");
 }
 
 static int remove_image(struct svc *s, const struct image *im, bool force,

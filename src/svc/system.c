@@ -13,6 +13,7 @@
 #include "engine/host.h"
 #include "svc/heal.h"
 #include "svc/image.h"
+#include "svc/snapshot.h"
 #include "svc/volume.h"
 #include "sys/tree.h"
 
@@ -234,12 +235,45 @@ static int df_volumes(struct svc *s, struct arena *a, struct system_usage *ret, 
 	return 0;
 }
 
+static int df_snapshots(struct svc *s, struct arena *a, struct system_usage *ret, struct err *e)
+{
+	struct snapshot_infos list;
+	int r = snapshot_ls(s, a, &list, e);
+
+	for (size_t i = 0; r >= 0 && i < list.n; i++) {
+		ret->total++;
+		ret->bytes += list.v[i].bytes;
+		ret->reclaimable += list.v[i].bytes; /* none is needed by what runs */
+	}
+	return r;
+}
+
+/* Caches: entries below a directory that may not be there. Whatever is needed is made again. */
+static void df_cache(const char *path, struct system_usage *ret)
+{
+	auto_fd int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	auto_dir DIR *d = dir < 0 ? NULL : dir_open(dir, ".");
+
+	for (struct dirent *de; d && (de = dir_next(d));) {
+		uint64_t bytes = 0;
+
+		if (de->d_name[0] == '.' || tree_size(dir, de->d_name, &bytes) < 0)
+			continue;
+		ret->total++;
+		ret->bytes += bytes;
+		ret->reclaimable += bytes;
+	}
+}
+
 int system_df(struct svc *s, struct arena *a, struct system_df *ret, struct err *e)
 {
 	struct system_df df = {
 		.images = { .type = "Images" },
 		.workloads = { .type = "Containers" },
 		.volumes = { .type = "Local Volumes" },
+		.snapshots = { .type = "Snapshots" },
+		.disks = { .type = "Image Disks" },
+		.kernels = { .type = "Kernels" },
 	};
 	int r = svc_store(s, e);
 
@@ -249,8 +283,12 @@ int system_df(struct svc *s, struct arena *a, struct system_df *ret, struct err 
 		r = df_workloads(s, a, &df.workloads, e);
 	if (r >= 0)
 		r = df_volumes(s, a, &df.volumes, e);
+	if (r >= 0)
+		r = df_snapshots(s, a, &df.snapshots, e);
 	if (r < 0)
 		return r;
+	df_cache(paths_disks(&s->paths).z, &df.disks);
+	df_cache(paths_kernels(&s->paths).z, &df.kernels);
 	*ret = df;
 	return 0;
 }

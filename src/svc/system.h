@@ -34,12 +34,14 @@ struct system_info {
 			      struct err *e);
 
 struct system_usage {	  /* a row of df */
-	const char *type; /* "Images" "Containers" "Local Volumes" */
+	const char *type; /* "Images" "Containers" "Local Volumes" "Snapshots", ... */
 	uint32_t total, active;
 	uint64_t bytes, reclaimable;
 };
 struct system_df {
 	struct system_usage images, workloads, volumes;
+	/* Of machines: files of images as disks, and what was prepared of kernels. */
+	struct system_usage snapshots, disks, kernels;
 };
 [[nodiscard]] int system_df(struct svc *s, struct arena *a, struct system_df *ret, struct err *e);
 

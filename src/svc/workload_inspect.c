@@ -551,6 +551,7 @@ int workload_inspect(struct svc *s, const char *ref, bool size, struct buf *ret_
 	json_w_string(&w, "Isolation", d.info.record.isolation);
 	json_w_bool(&w, "Emulated", d.info.record.status.emulated);
 	json_w_i64(&w, "ShimPid", d.info.record.status.shim_pid);
+	json_w_string(&w, "Snapshot", text_or(d.config.snapshot, ""));
 	json_w_string(&w, "Bundle", dir.z);
 	json_w_string(&w, "RunDirectory", paths_run(&s->paths, d.info.record.id).z);
 	json_w_end(&w);

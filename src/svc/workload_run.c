@@ -247,13 +247,13 @@ static int begin_start(struct svc *s, const struct workload_record *w, int state
 }
 
 /* The first start is a restore. The program is the caller's: another PATH may lead to another. */
-static int restore_message(const struct restore_point *from, struct arena *a, struct shim_create *m,
-			   struct err *e)
+static int restore_message(const struct restore_point *from, const char *isolation, struct arena *a,
+			   struct shim_create *m, struct err *e)
 {
 	const struct checkpoint_options *o = from->options;
 	char program[SPAWN_PATH_MAX];
 
-	int r = checkpoint_criu(program, e);
+	int r = checkpoint_program(isolation, program, e);
 
 	if (r < 0)
 		return r;
@@ -266,6 +266,21 @@ static int restore_message(const struct restore_point *from, struct arena *a, st
 	return m->restore.program ? 0 : no_memory(e);
 }
 
+/* What goes on has its volumes already: they get nothing of the image, however empty they are. */
+static int leave_volumes(struct workload_config *c, struct arena *a, struct err *e)
+{
+	struct mount_config *v = arena_array(a, c->mounts_n + 1, sizeof(*v));
+
+	if (!v)
+		return no_memory(e);
+	for (size_t i = 0; i < c->mounts_n; i++) {
+		v[i] = c->mounts[i];
+		v[i].no_copy = true;
+	}
+	c->mounts = v;
+	return 0;
+}
+
 /* Takes conn, with the shim that waits there. from: NULL begins at the beginning. */
 static int start_with(struct svc *s, struct shim_conn *conn, const struct workload_record *w,
 		      const struct workload_config *c, const struct image *im,
@@ -274,6 +289,7 @@ static int start_with(struct svc *s, struct shim_conn *conn, const struct worklo
 {
 	auto_arena struct arena a = ARENA_INIT(1u << 20);
 	struct bundle_set bundle = BUNDLE_SET_INIT;
+	struct workload_config going_on = *c;
 	struct shim_create m;
 	struct plan_image image;
 	pid_t pid;
@@ -282,9 +298,11 @@ static int start_with(struct svc *s, struct shim_conn *conn, const struct worklo
 	plan_image_of(im->config->config, &image);
 	r = message_of(s, w, c, &image, attach, &a, &m, e);
 	if (r >= 0 && from)
-		r = restore_message(from, &a, &m, e);
+		r = restore_message(from, w->isolation, &a, &m, e);
+	if (r >= 0 && from)
+		r = leave_volumes(&going_on, &a, e);
 	if (r >= 0)
-		r = bundle_open(s, w, c, im, &bundle, e);
+		r = bundle_open(s, w, from ? &going_on : c, im, &bundle, e);
 	if (r < 0)
 		return r;
 	m.bundle_fd = bundle.bundle_fd;

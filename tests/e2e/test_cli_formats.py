@@ -251,7 +251,8 @@ def test_info_and_df(atoll, two):
     assert atoll("info", "--format", "{{.Containers}} {{.ContainersRunning}}").line == "2 1"
     assert "container: ready" in atoll("system", "info").out
     head, *rows = atoll("system", "df").out.splitlines()
-    assert head.split() == ["TYPE", "TOTAL", "ACTIVE", "SIZE", "RECLAIMABLE"] and len(rows) == 3
+    assert head.split() == ["TYPE", "TOTAL", "ACTIVE", "SIZE", "RECLAIMABLE"] and \
+        [r.split("  ")[0] for r in rows] == ["Images", "Containers", "Local Volumes", "Snapshots", "Image Disks", "Kernels"]
 
 
 def test_prune_asks(atoll, busybox):

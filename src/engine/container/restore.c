@@ -8,6 +8,7 @@
  *	setup-namespaces       the init exists: its pid; the runtime's hooks
  *	post-setup-namespaces  its own network namespace: loopback and sysctls
  *	orphan-pts-master      the terminal's master
+ *	post-restore           nothing runs yet: the host name
  *	(its answer, its end)  limits that it would have had to fit in itself; the pid file
  *
  * Nothing of the container runs before CRIU's last step; on a failure it kills what it made, and
@@ -306,6 +307,28 @@ static int restore_network(struct restore *x, struct err *e)
 	return r;
 }
 
+/* The snapshot may be of another workload: its processes find the name of this one. */
+static int restore_hostname(const struct restore *x, struct err *e)
+{
+	const struct spec *s = x->b->spec;
+	auto_fd int own = FD_NONE, theirs = FD_NONE;
+	char path[40];
+	int r = 0;
+
+	if (!s->hostname || !(x->plan.clone_flags & CLONE_NEWUTS))
+		return 0;
+	(void) snprintf(path, sizeof(path), "%d/ns/uts", (int) x->c->in.pid);
+	theirs = openat(x->plan.proc_fd, path, O_RDONLY | O_CLOEXEC);
+	own = open("/proc/self/ns/uts", O_RDONLY | O_CLOEXEC);
+	if (own < 0 || theirs < 0 || setns(theirs, CLONE_NEWUTS) < 0)
+		return err_sys(e, errno, "enter the container's UTS namespace");
+	if (sethostname(s->hostname, strlen(s->hostname)) < 0)
+		r = err_sys(e, errno, "hostname '%.100s'", s->hostname);
+	if (setns(own, CLONE_NEWUTS) < 0)
+		r = err_sys(e, errno, "return to the own UTS namespace");
+	return r;
+}
+
 static int answer(struct criu_session *s, const struct criu_response *m, int fd, struct err *e)
 {
 	struct restore *x = (struct restore *) s; /* its first member */
@@ -319,8 +342,10 @@ static int answer(struct criu_session *s, const struct criu_response *m, int fd,
 		r = r < 0 ? r : runtime_hooks(x, e);
 	} else if (str_is(m->script, "post-setup-namespaces")) {
 		r = restore_network(x, e);
-	} else if (str_is(m->script, "post-restore") && x->c->in.pid <= 0) {
-		r = take_init(x, m->notify_pid, e); /* without namespaces nobody said so before */
+	} else if (str_is(m->script, "post-restore")) {
+		if (x->c->in.pid <= 0) /* without namespaces nobody said so before */
+			r = take_init(x, m->notify_pid, e);
+		r = r < 0 ? r : restore_hostname(x, e);
 	}
 	return r;
 }

@@ -520,14 +520,27 @@ int container_snapshot(struct instance *in, int dirfd, const struct snapshot_opt
 			  .proc_fd = FD_NONE,
 			  .root_fd = FD_NONE,
 			  .status_fd = o->status_fd };
+	/* CRIU lets it go on at its end, and its files would be of a moment later. */
+	bool pause = o->files_fd >= 0 && o->leave_running && in->state == ENGINE_RUNNING;
+	struct err ignored;
 	int r = 0;
 
+	if (o->diff)
+		return err_set(e, ERR_UNSUPPORTED, EOPNOTSUPP,
+			       "a container's snapshot is always whole: only those of microVMs "
+			       "can be on top of another");
 	d.session.log_dir_fd = o->work_fd >= 0 ? o->work_fd : dirfd;
 	d.session.log_file = DUMP_LOG;
 	d.session.notify = answer;
 	if (o->pre_dump || o->parent || o->lazy_pages)
 		r = criu_need(o->program, o->pre_dump || o->parent, o->lazy_pages, e);
+	if (r == 0 && pause)
+		r = in->ops->pause(in, e);
+	pause = pause && r == 0;
 	r = r < 0 ? r : dump(&d, e);
+	r = r < 0 ? r : engine_copy_files(o, dirfd, e);
+	if (pause && in->ops->resume(in, r < 0 ? &ignored : e) < 0)
+		r = -1;
 	criu_close(&d.session);
 	close_fd(&d.status_fd);
 	close_fd(&d.root_fd);
