@@ -597,6 +597,8 @@ static void accept_some(struct loop_source *ls, uint32_t)
 	socklen_t n = sizeof(peer);
 	int fd;
 
+	if (a->machine)
+		machine_complete();
 	if (a->connections_n >= CONNECTIONS_MAX) {
 		accept_later(a);
 		return;

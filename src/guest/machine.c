@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/random.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -136,34 +137,87 @@ static void enable_controllers(void)
 /* No device, no shares: that is no problem here. */
 static void mount_shares(void)
 {
-	if (dir_make_all(MACHINE_SHARES, 0755) < 0)
-		problem("make %s: %s", MACHINE_SHARES, strerror(errno));
-	else if (mount("atoll", MACHINE_SHARES, "virtiofs", MS_NODEV, NULL) < 0 &&
+	if (mount("atoll", MACHINE_SHARES, "virtiofs", MS_NODEV, NULL) < 0 &&
 		 errno != ENODEV && errno != EINVAL && errno != ENOENT)
 		problem("mount the shares: %s", strerror(errno));
 }
 
 /* ---- modules ----------------------------------------------------------------------------- */
 
+/* Once it is there, the host can be told of us. */
+#define TRANSPORT "vmw_vsock_virtio_transport"
+
+/* What only a device of virtio needs, by its number as sysfs writes it. None comes later. */
+static const struct {
+	const char *module, *device;
+} of_devices[] = {
+	{ "failover", "0x0001" },   { "net_failover", "0x0001" },   { "virtio_net", "0x0001" },
+	{ "virtio_blk", "0x0002" }, { "virtio_console", "0x0003" }, { "virtio-rng", "0x0004" },
+	{ "virtiofs", "0x001a" },   { "virtio_balloon", "0x0005" },
+};
+
+/* A bit for each of them whose device there is; all when that cannot be read. */
+static unsigned devices_there(void)
+{
+	auto_dir DIR *d = dir_open(AT_FDCWD, "/sys/bus/virtio/devices");
+	unsigned there = 0;
+
+	if (!d)
+		return UINT_MAX;
+	for (struct dirent *one; (one = dir_next(d));) {
+		auto_buf struct buf text = BUF_INIT(64);
+		auto_fd int at = openat(dirfd(d), one->d_name, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+		if (at < 0 || file_read(at, "device", &text) < 0)
+			return UINT_MAX;
+		for (size_t i = 0; i < ARRAY_SIZE(of_devices); i++)
+			if (str_is(str_trim(buf_str(&text)), of_devices[i].device))
+				there |= 1u << i;
+	}
+	return there;
+}
+
+/* Whether a file "NN-NAME.ko" is that module. */
+static bool is_module(const char *file, const char *name)
+{
+	const char *at = strchr(file, '-');
+	size_t n = strlen(name);
+
+	return at && strncmp(at + 1, name, n) == 0 && strcmp(at + 1 + n, ".ko") == 0;
+}
+
+static bool is_of_use(const char *file, unsigned there)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(of_devices); i++)
+		if (is_module(file, of_devices[i].module))
+			return there & 1u << i;
+	return true;
+}
+
 static int by_name(const void *a, const void *b)
 {
 	return strcmp(*(char *const *) a, *(char *const *) b);
 }
 
-static void load_module(int dir, const char *name)
+static void load_module(int dir, const char *name, bool of_use)
 {
 	auto_fd int fd = openat(dir, name, O_RDONLY | O_CLOEXEC);
 
-	if (fd < 0 || (syscall(SYS_finit_module, fd, "", 0) < 0 && errno != EEXIST))
+	if (!of_use)
+		log_debug("module %s: no device for it", name);
+	else if (fd < 0 || (syscall(SYS_finit_module, fd, "", 0) < 0 && errno != EEXIST))
 		problem("module %.100s: %s", name, strerror(errno));
 	/* Its file takes memory as long as it is there. */
 	(void) unlinkat(dir, name, 0);
 }
 
-static void load_modules(void)
+/* In the order of their names; up to the transport, or all that are there. */
+static void load_modules(bool all)
 {
 	char *names[MODULES_MAX];
 	size_t n = 0;
+	unsigned there = all ? devices_there() : UINT_MAX;
+	bool last = false;
 	auto_dir DIR *d = dir_open(AT_FDCWD, MODULES);
 
 	if (!d)
@@ -174,7 +228,9 @@ static void load_modules(void)
 	}
 	qsort(names, n, sizeof(*names), by_name);
 	for (size_t i = 0; i < n; i++) {
-		load_module(dirfd(d), names[i]);
+		if (!last)
+			load_module(dirfd(d), names[i], is_of_use(names[i], there));
+		last = last || (!all && is_module(names[i], TRANSPORT));
 		free(names[i]);
 	}
 }
@@ -191,8 +247,20 @@ void machine_boot(void)
 	(void) setrlimit(RLIMIT_NOFILE, &files);
 	for (size_t i = 0; i < ARRAY_SIZE(file_systems); i++)
 		mount_one(&file_systems[i]);
+	if (dir_make_all(MACHINE_SHARES, 0755) < 0)
+		problem("make %s: %s", MACHINE_SHARES, strerror(errno));
 	enable_controllers();
-	load_modules();
+	load_modules(false);
+}
+
+void machine_complete(void)
+{
+	static bool is;
+
+	if (is)
+		return;
+	is = true;
+	load_modules(true);
 	mount_shares();
 }
 

@@ -9,11 +9,18 @@
 #define MACHINE_SHARES MACHINE_RUN "/shares"
 
 /*
- * From what the kernel leaves to a machine where containers can be made: standard streams, a root
- * that can be left, file systems, modules, control groups, shares. What does not succeed is said in
- * the log and kept for machine_problems(): the host decides whether it can do without.
+ * From what the kernel leaves to a machine that can talk to its host: standard streams, a root that
+ * can be left, file systems, control groups, and of the modules those for vsock. What does not
+ * succeed is said in the log and kept for machine_problems(): the host decides whether it can do
+ * without.
  */
 void machine_boot(void);
+/*
+ * Where containers can be made: the other modules that there is a device for, shares. Once, before
+ * anything is asked of the machine; the host has its first message meanwhile, and is busy itself.
+ * Problems from here on are only said in the log.
+ */
+void machine_complete(void);
 /* One sentence each; borrowed. */
 struct field_strings machine_problems(void);
 

@@ -152,6 +152,7 @@ static void hello_ready(struct loop_source *ls, uint32_t)
 	}
 	p->said_at = clock_mono();
 	loop_remove(ls); /* an empty socket takes a message this short at once */
+	machine_complete();
 	if (loop_add(&p->agent.loop, ls, p->hello.fd, EPOLLIN, hello_gone) < 0)
 		log_error("the end of the host would not be noticed");
 }

@@ -1006,5 +1006,5 @@ def test_off(build, base, config, id):
 def test_what_a_machine_lacks_is_told(build, base):
     (base / "lacks").mkdir()
     with Guest(build, base / "lacks", modules=["virtio_pci", "vmw_vsock_virtio_transport"],
-               files=[("modules/999-broken.ko", 0o644, b"no module")]) as g:
-        assert len(g.hello["problems"]) == 1 and "999-broken.ko" in g.hello["problems"][0]
+               files=[("modules/000-broken.ko", 0o644, b"no module")]) as g:
+        assert len(g.hello["problems"]) == 1 and "000-broken.ko" in g.hello["problems"][0]
