@@ -73,11 +73,13 @@ def test_a_foreground_run(atoll, busybox):
 def test_what_the_guest_sees(atoll, machine):
     out = atoll("exec", machine, "sh", "-c",
                 "hostname; id -u; id -g; pwd; echo $FOO; nproc; cat /sys/fs/cgroup/memory.max;"
-                "cat /sys/fs/cgroup/pids.max; grep MemTotal /proc/meminfo; ls /sys/class/net",
+                "cat /sys/fs/cgroup/pids.max; grep MemTotal /proc/meminfo; ls /sys/class/net;"
+                # of devices it does not have nothing is loaded
+                "grep -oE '^(virtiofs|virtio_net|virtio_console) ' /proc/modules",
                 timeout=SLOW_S).out.split()
     assert out[:8] == ["inside", "1000", "1000", "/tmp", "bar", PROCESSORS, str(256 << 20), "77"], out
     assert 150 << 10 < int(out[9]) < 256 << 10  # kB: the kernel has some of it for itself
-    assert out[11:] == ["lo"], out
+    assert out[11:] == ["lo", "virtiofs"], out
 
 
 def test_volumes(atoll, machine, volume):

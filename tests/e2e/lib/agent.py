@@ -23,13 +23,13 @@ ROUTE = (("to", S), ("gateway", S), ("source", S), ("metric", U), ("scope", U), 
 INTERFACE = (("mac", S), ("name", S), ("mtu", U), ("addresses", ADDRESS), ("routes", ROUTE),
              ("was", S))
 PROCESS = (("pid", U), ("ppid", U), ("uid", U), ("cpu_ns", U), ("age_ns", U), ("state", S), ("terminal", S),
-           ("name", S), ("command", S))
+           ("name", S), ("command", S), ("resident_bytes", U), ("virtual_bytes", U))
 ID = (("id", S),)
 PID = (("pid", U),)
 USAGE = tuple((name, U) for name in """at cpu_ns cpu_user_ns cpu_system_ns throttled_periods throttled_ns periods
     memory_bytes memory_peak_bytes memory_limit_bytes memory_cache_bytes memory_swap_bytes memory_failures oom_kills
     pids pids_limit block_read_bytes block_write_bytes block_reads block_writes net_rx_bytes net_tx_bytes
-    net_rx_packets net_tx_packets""".split())
+    net_rx_packets net_tx_packets memory_host_bytes""".split())
 MACHINE = tuple((name, U) for name in """uptime_ns cpu_ns cpus memory_total_bytes memory_free_bytes
     memory_available_bytes memory_cache_bytes swap_total_bytes swap_free_bytes processes load_milli""".split())
 TYPES = (
