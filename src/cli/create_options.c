@@ -202,6 +202,12 @@ static void make_resources(const struct create_options *o, struct resources_conf
 	r->swappiness_set = o->swappiness_set && o->swappiness >= 0;
 	r->swappiness = r->swappiness_set ? (uint32_t) o->swappiness : 0;
 	r->oom_kill_disable = o->oom_kill_disable;
+	r->cpus_max = (uint64_t) o->cpus_max;
+	r->memory_max = (uint64_t) o->memory_max;
+	r->network_rx_bps = (uint64_t) o->rx_bps;
+	r->network_rx_pps = (uint64_t) o->rx_pps;
+	r->network_tx_bps = (uint64_t) o->tx_bps;
+	r->network_tx_pps = (uint64_t) o->tx_pps;
 	r->read_bps = o->read_bps.items;
 	r->read_bps_n = o->read_bps.n;
 	r->write_bps = o->write_bps.items;

@@ -22,6 +22,7 @@ struct create_options {
 	struct option_list read_bps, write_bps, read_iops, write_iops;
 	int64_t memory, memory_swap, memory_reservation, shm_size, cpus, cpu_shares, cpu_period,
 		cpu_quota, pids_limit, blkio_weight, swappiness, oom_score_adj, stop_timeout;
+	int64_t cpus_max, memory_max, rx_bps, rx_pps, tx_bps, tx_pps;
 	int64_t health_interval, health_timeout, health_start_period, health_retries;
 	bool entrypoint_set, swappiness_set, oom_score_adj_set, stop_timeout_set;
 	bool interactive, tty, rm, init, read_only, privileged, no_healthcheck, oom_kill_disable;
@@ -31,7 +32,7 @@ struct create_options {
 	const char *detach_keys, *from_snapshot;
 };
 
-#define CREATE_OPTIONS 101
+#define CREATE_OPTIONS 107
 extern const struct option create_option_table[CREATE_OPTIONS];
 extern const struct create_options create_option_defaults;
 

@@ -231,6 +231,25 @@ struct spec_pids {
 	bool limit_set;
 };
 
+/* Per second; 0: no limit. */
+struct spec_rate {
+	uint64_t read_bytes, read_ops, write_bytes, write_ops;
+};
+
+struct spec_disk_rate {
+	uint32_t index; /* the machine's first disk is 0 */
+	struct spec_rate rate;
+};
+
+/* Our own, "atoll": of a workload that is a machine. Other engines ignore it. */
+struct spec_machine {
+	uint32_t cpus_max;	   /* it can be given while it runs; 0: the engine's choice */
+	uint64_t memory_max;	   /* bytes; 0: as much as it has from the beginning */
+	struct spec_rate *network; /* of each of its cards: reads are what it receives */
+	struct spec_disk_rate *disks;
+	size_t disks_n;
+};
+
 struct spec_resources {
 	struct spec_device_rule *devices;
 	size_t devices_n;
@@ -243,6 +262,7 @@ struct spec_resources {
 	struct spec_net_cls *network;
 	struct spec_rdma *rdma;
 	size_t rdma_n;
+	struct spec_machine *machine;
 	/* Not of linux.resources: a caller's update of linux.intelRdt. NULL: unchanged. */
 	const struct spec_intel_rdt *intel_rdt;
 	struct json_pair *unified; /* cgroup v2 file -> text; names hold no '/' */

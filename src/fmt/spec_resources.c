@@ -178,6 +178,32 @@ static const struct json_field network_fields[] = {
 static const struct json_table network_table = JSON_TABLE(struct spec_net_cls, network_fields,
 							  JSON_UNKNOWN_IGNORE);
 
+static const struct json_field network_rate_fields[] = {
+	JSON_U64_FIELD(struct spec_rate, read_bytes, "receiveBytes", 0, UINT64_MAX, 0),
+	JSON_U64_FIELD(struct spec_rate, read_ops, "receivePackets", 0, UINT64_MAX, 0),
+	JSON_U64_FIELD(struct spec_rate, write_bytes, "sendBytes", 0, UINT64_MAX, 0),
+	JSON_U64_FIELD(struct spec_rate, write_ops, "sendPackets", 0, UINT64_MAX, 0),
+};
+static const struct json_table network_rate_table =
+	JSON_TABLE(struct spec_rate, network_rate_fields, JSON_UNKNOWN_IGNORE);
+static const struct json_field disk_rate_fields[] = {
+	JSON_U32_FIELD(struct spec_disk_rate, index, "index", 0, 255, JSON_REQUIRED),
+	JSON_U64_FIELD(struct spec_disk_rate, rate.read_bytes, "readBytes", 0, UINT64_MAX, 0),
+	JSON_U64_FIELD(struct spec_disk_rate, rate.read_ops, "readOperations", 0, UINT64_MAX, 0),
+	JSON_U64_FIELD(struct spec_disk_rate, rate.write_bytes, "writeBytes", 0, UINT64_MAX, 0),
+	JSON_U64_FIELD(struct spec_disk_rate, rate.write_ops, "writeOperations", 0, UINT64_MAX, 0),
+};
+static const struct json_table disk_rate_table = JSON_TABLE(struct spec_disk_rate, disk_rate_fields,
+							    JSON_UNKNOWN_IGNORE);
+static const struct json_field machine_fields[] = {
+	JSON_U32_FIELD(struct spec_machine, cpus_max, "cpusMax", 0, 1024, 0),
+	JSON_U64_FIELD(struct spec_machine, memory_max, "memoryMax", 0, INT64_MAX, 0),
+	JSON_OBJECT_FIELD(struct spec_machine, network, "network", &network_rate_table, 0),
+	JSON_ARRAY_FIELD(struct spec_machine, disks, disks_n, "disks", &disk_rate_table, 0),
+};
+static const struct json_table machine_table = JSON_TABLE(struct spec_machine, machine_fields,
+							  JSON_UNKNOWN_IGNORE);
+
 static const struct json_field rdma_fields[] = {
 	JSON_U32_OPT(struct spec_rdma, hca_handles, hca_handles_set, "hcaHandles", 0, UINT32_MAX),
 	JSON_U32_OPT(struct spec_rdma, hca_objects, hca_objects_set, "hcaObjects", 0, UINT32_MAX),
@@ -254,6 +280,7 @@ static const struct json_field resources_fields[] = {
 	JSON_ARRAY_FIELD(struct spec_resources, hugepages, hugepages_n, "hugepageLimits",
 			 &hugepage_table, 0),
 	JSON_OBJECT_FIELD(struct spec_resources, network, "network", &network_table, 0),
+	JSON_OBJECT_FIELD(struct spec_resources, machine, "atoll", &machine_table, 0),
 	WHOLE_FIELD("rdma", decode_rdma),
 	WHOLE_FIELD("unified", decode_unified),
 };

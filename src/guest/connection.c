@@ -383,6 +383,13 @@ static void on_update(struct connection *c, const struct agent_msg *m, struct ar
 		finish_result(c, workload_update(w, m->update.resources, &e), &e);
 }
 
+static void on_processors(struct connection *c, const struct agent_msg *m, struct arena *)
+{
+	struct err e = {};
+
+	finish_result(c, machine_processors(m->processors.online, &e), &e);
+}
+
 static void on_usage(struct connection *c, const struct agent_msg *m, struct arena *)
 {
 	struct agent_msg answer = agent_msg_of(AGENT_USAGE_IS);
@@ -453,14 +460,23 @@ static void on_machine_usage(struct connection *c, const struct agent_msg *, str
 
 typedef void (*request_fn)(struct connection *c, const struct agent_msg *m, struct arena *a);
 static const request_fn requests[AGENT_TYPES_N] = {
-	[AGENT_SETUP] = on_setup,   [AGENT_CREATE] = on_create,
-	[AGENT_EXEC] = on_exec,	    [AGENT_SIGNAL] = on_signal,
-	[AGENT_STATE] = on_state,   [AGENT_PAUSE] = on_pause,
-	[AGENT_RESUME] = on_resume, [AGENT_UPDATE] = on_update,
-	[AGENT_USAGE] = on_usage,   [AGENT_PROCESSES] = on_processes,
-	[AGENT_DELETE] = on_delete, [AGENT_MACHINE_USAGE] = on_machine_usage,
-	[AGENT_RESEED] = on_reseed, [AGENT_POWER_OFF] = on_power_off,
-	[AGENT_HOLD] = on_hold,	    [AGENT_ATTACH] = on_attach,
+	[AGENT_SETUP] = on_setup,
+	[AGENT_CREATE] = on_create,
+	[AGENT_EXEC] = on_exec,
+	[AGENT_SIGNAL] = on_signal,
+	[AGENT_STATE] = on_state,
+	[AGENT_PAUSE] = on_pause,
+	[AGENT_RESUME] = on_resume,
+	[AGENT_UPDATE] = on_update,
+	[AGENT_USAGE] = on_usage,
+	[AGENT_PROCESSES] = on_processes,
+	[AGENT_DELETE] = on_delete,
+	[AGENT_MACHINE_USAGE] = on_machine_usage,
+	[AGENT_PROCESSORS] = on_processors,
+	[AGENT_RESEED] = on_reseed,
+	[AGENT_POWER_OFF] = on_power_off,
+	[AGENT_HOLD] = on_hold,
+	[AGENT_ATTACH] = on_attach,
 };
 
 /* ---- what comes -------------------------------------------------------------------------- */

@@ -323,6 +323,38 @@ int machine_reseed(const struct agent_reseed *m, struct err *e)
 	return r < 0 ? r : add_entropy(m->entropy, e);
 }
 
+/* 1: it is what it shall be; 0: there is no such processor. The first one is always on. */
+static int switch_processor(unsigned n, bool on, struct err *e)
+{
+	auto_buf struct buf now = BUF_INIT(16);
+	char path[64];
+	int r;
+
+	(void) snprintf(path, sizeof(path), "/sys/devices/system/cpu/cpu%u/online", n);
+	r = file_read(AT_FDCWD, path, &now);
+	if (r == -ENOENT)
+		return n == 0;
+	if (r == 0 && str_eq(str_trim(buf_str(&now)), on ? STR("1") : STR("0")))
+		return 1;
+	r = r < 0 ? r : file_put(AT_FDCWD, path, on ? STR("1") : STR("0"));
+	return r < 0 ? err_sys(e, -r, "switch processor %u %s", n, on ? "on" : "off") : 1;
+}
+
+int machine_processors(uint64_t online, struct err *e)
+{
+	unsigned there = 0;
+	int r = 1;
+
+	if (online == 0)
+		return err_set(e, ERR_INVALID, EINVAL, "a machine without processors");
+	for (; r > 0; there += r > 0)
+		r = switch_processor(there, there < online, e);
+	if (r == 0 && there < online)
+		return err_set(e, ERR_UNSUPPORTED, EOPNOTSUPP,
+			       "the machine has %u processors, not %ju", there, (uintmax_t) online);
+	return r;
+}
+
 /* The number of a line "name 1234" of /proc/vmstat. */
 static uint64_t vm_count(struct str text, const char *name)
 {

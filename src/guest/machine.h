@@ -25,6 +25,8 @@ void machine_complete(void);
 struct field_strings machine_problems(void);
 
 [[nodiscard]] int machine_setup(const struct agent_setup *m, struct err *e);
+/* Use so many of the processors that the machine has: the first ones. */
+[[nodiscard]] int machine_processors(uint64_t online, struct err *e);
 [[nodiscard]] int machine_reseed(const struct agent_reseed *m, struct err *e);
 /* What was written through mappings of files gets to the shares. */
 void machine_flush(void);

@@ -78,6 +78,9 @@ static const struct field update_fields[] = {
 	FIELD(agent_update, id, FIELD_STRING),
 	FIELD(agent_update, resources, FIELD_STRING),
 };
+static const struct field processors_fields[] = {
+	FIELD_NUMBER_MAX(agent_processors, online, 1024),
+};
 static const struct field reseed_fields[] = {
 	FIELD(agent_reseed, entropy, FIELD_DATA),
 	FIELD_NUMBER_MAX(agent_reseed, realtime_ns, INT64_MAX),
@@ -139,6 +142,8 @@ static const struct field_layout none = {}, id_layout = FIELD_LAYOUT(agent_id, i
 				 exec_layout = FIELD_LAYOUT(agent_exec, exec_fields),
 				 signal_layout = FIELD_LAYOUT(agent_signal, signal_fields),
 				 update_layout = FIELD_LAYOUT(agent_update, update_fields),
+				 processors_layout = FIELD_LAYOUT(agent_processors,
+								  processors_fields),
 				 reseed_layout = FIELD_LAYOUT(agent_reseed, reseed_fields),
 				 error_layout = FIELD_LAYOUT(agent_error, error_fields),
 				 state_layout = FIELD_LAYOUT(agent_state, state_fields),
@@ -162,6 +167,7 @@ static const struct field_layout *const layouts[AGENT_TYPES_N] = {
 	[AGENT_PAUSE] = &id_layout,
 	[AGENT_RESUME] = &id_layout,
 	[AGENT_UPDATE] = &update_layout,
+	[AGENT_PROCESSORS] = &processors_layout,
 	[AGENT_USAGE] = &id_layout,
 	[AGENT_PROCESSES] = &id_layout,
 	[AGENT_DELETE] = &id_layout,

@@ -116,6 +116,8 @@ enum agent_type {
 	AGENT_RELEASE,	/* the end of both */
 	AGENT_ATTACH,	/* struct agent_attach; ATTACHED */
 	AGENT_ATTACHED, /* struct agent_attached */
+	/* the machine, changed while it runs */
+	AGENT_PROCESSORS, /* a request: struct agent_processors; OK */
 	AGENT_TYPES_N
 };
 
@@ -202,6 +204,9 @@ struct agent_update {
 	const char *id;
 	const char *resources; /* JSON of a spec's linux.resources */
 };
+struct agent_processors {
+	uint64_t online; /* so many of those that there are are used from now on */
+};
 struct agent_reseed {
 	struct str entropy;
 	uint64_t realtime_ns; /* 0: the clock is right */
@@ -263,6 +268,7 @@ struct agent_msg {
 		struct agent_id id;
 		struct agent_signal signal;
 		struct agent_update update;
+		struct agent_processors processors;
 		struct agent_reseed reseed;
 		struct agent_error error;
 		struct agent_started started;

@@ -196,6 +196,7 @@ static int take_message(struct proxy *p, const struct agent_msg *m)
 	case AGENT_PAUSE:
 	case AGENT_RESUME:
 	case AGENT_UPDATE:
+	case AGENT_PROCESSORS:
 	case AGENT_USAGE:
 	case AGENT_PROCESSES:
 	case AGENT_DELETE:

@@ -62,9 +62,14 @@ struct resources_config {    /* what `update` can change as well */
 	bool swappiness_set;
 	uint32_t swappiness;
 	bool oom_kill_disable;
-	/* --device-read-bps and kin: "PATH:RATE" as given */
+	/* --device-read-bps and kin: "PATH:RATE" as given; of a microvm also "vda:RATE" */
 	const char **read_bps, **write_bps, **read_iops, **write_iops;
 	size_t read_bps_n, write_bps_n, read_iops_n, write_iops_n;
+	/* Of machines alone. Per second, 0: no limit. */
+	uint64_t network_rx_bps, network_rx_pps, network_tx_bps, network_tx_pps;
+	uint64_t cpus_max,
+		memory_max; /* 0: what it has from the beginning; not changed by update */
+	bool machine;	    /* it is one: set where this is written into a spec */
 };
 
 struct workload_config {
@@ -131,6 +136,9 @@ struct workload_config {
 void workload_config_write(const struct workload_config *c, struct buf *out);
 [[nodiscard]] int workload_config_read(struct arena *a, struct str json,
 				       struct workload_config *ret, struct err *e);
+
+/* The number of the machine's disk that "vda:RATE" speaks of; -1: of a device of the host. */
+int config_machine_disk(const char *rate);
 
 /*
  * What is wrong with it that can be told without looking at anything else: bad names, numbers out

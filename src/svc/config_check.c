@@ -5,6 +5,7 @@
 #include <strings.h>
 #include <unistd.h>
 
+#include "base/auto.h"
 #include "base/num.h"
 #include "fmt/spec.h"
 #include "svc/config.h"
@@ -28,6 +29,63 @@ static int check_cpus(uint64_t nano_cpus, struct err *e)
 			       "%ld CPUs available",
 			       cpus, cpus);
 	return 0;
+}
+
+int config_machine_disk(const char *rate)
+{
+	return rate[0] == 'v' && rate[1] == 'd' && rate[2] >= 'a' && rate[2] <= 'z' &&
+			       rate[3] == ':'
+		       ? rate[2] - 'a'
+		       : -1;
+}
+
+static bool names_machine_disk(const char *const *rates, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (config_machine_disk(rates[i]) >= 0)
+			return true;
+	return false;
+}
+
+/* The first flag that is of machines alone; NULL: none. */
+static const char *machine_flag(const struct resources_config *r)
+{
+	const struct {
+		bool given;
+		const char *flag;
+	} flags[] = {
+		{ r->cpus_max, "--cpus-max" },
+		{ r->memory_max, "--memory-max" },
+		{ r->network_rx_bps, "--network-rx-bps" },
+		{ r->network_rx_pps, "--network-rx-pps" },
+		{ r->network_tx_bps, "--network-tx-bps" },
+		{ r->network_tx_pps, "--network-tx-pps" },
+		{ names_machine_disk(r->read_bps, r->read_bps_n), "--device-read-bps vda" },
+		{ names_machine_disk(r->write_bps, r->write_bps_n), "--device-write-bps vda" },
+		{ names_machine_disk(r->read_iops, r->read_iops_n), "--device-read-iops vda" },
+		{ names_machine_disk(r->write_iops, r->write_iops_n), "--device-write-iops vda" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(flags); i++)
+		if (flags[i].given)
+			return flags[i].flag;
+	return NULL;
+}
+
+/* Only a machine has devices of its own, and a size that is more than a limit. */
+static int check_machine(const struct workload_config *c, struct err *e)
+{
+	const struct resources_config *r = &c->resources;
+	const char *flag = machine_flag(r);
+
+	if (r->cpus_max && r->nano_cpus > r->cpus_max * 1000000000)
+		return err_set(e, ERR_INVALID, EINVAL, "--cpus-max is below --cpus");
+	if (r->memory_max && r->memory_max < r->memory)
+		return err_set(e, ERR_INVALID, EINVAL, "--memory-max is below --memory");
+	if (!flag || (c->isolation && streq(c->isolation, "microvm")))
+		return 0;
+	return err_set(e, ERR_UNSUPPORTED, EOPNOTSUPP,
+		       "%s: only a machine has it: use --isolation=microvm", flag);
 }
 
 static int check_resources(const struct resources_config *r, struct err *e)
@@ -208,6 +266,8 @@ int workload_config_check(const struct workload_config *c, struct err *e)
 	if (c->workdir && *c->workdir && c->workdir[0] != '/')
 		return invalid(e, "--workdir", c->workdir, "it is no absolute path");
 	r = check_resources(&c->resources, e);
+	if (r >= 0)
+		r = check_machine(c, e);
 	if (r >= 0)
 		r = check_modes(c, e);
 	if (r >= 0)

@@ -14,7 +14,8 @@
 #include "svc/svc.h"
 #include "sys/cgroup.h"
 
-#define PERIOD_US 100000u /* the kernel's default */
+#define MACHINE_DISKS 8	      /* of a machine that can be limited by name */
+#define PERIOD_US     100000u /* the kernel's default */
 
 static void memory_write(const struct resources_config *r, struct json_writer *w)
 {
@@ -63,6 +64,77 @@ static void cpu_write(const struct resources_config *r, struct json_writer *w)
 	json_w_end(w);
 }
 
+/* "atoll": what is of machines alone. */
+static int disk_rate(uint64_t rates[static MACHINE_DISKS][4], size_t what, const char *const *list,
+		     size_t n, struct err *e)
+{
+	for (size_t i = 0; i < n; i++) {
+		int disk = config_machine_disk(list[i]);
+		struct str text;
+		int r = disk < MACHINE_DISKS ? 0 : -ENODEV;
+
+		if (disk < 0)
+			continue;
+		(void) str_cut(str_of(list[i]), ':', &text);
+		if (r == 0)
+			r = what % 2 == 0 ? num_parse_bytes(text, &rates[disk][what])
+					  : num_parse_u64(text, 0, UINT64_MAX, &rates[disk][what]);
+		if (r < 0)
+			return err_set(e, ERR_INVALID, EINVAL,
+				       "device rate '%s': write it vda:RATE, up to vd%c", list[i],
+				       'a' + MACHINE_DISKS - 1);
+	}
+	return 0;
+}
+
+static void disks_write(struct json_writer *w, uint64_t rates[static MACHINE_DISKS][4])
+{
+	static const char *const names[] = { "readBytes", "readOperations", "writeBytes",
+					     "writeOperations" };
+
+	json_w_array(w, "disks");
+	for (size_t i = 0; i < MACHINE_DISKS; i++) {
+		bool said = false;
+
+		for (size_t k = 0; k < ARRAY_SIZE(names); k++)
+			said = said || rates[i][k] != UINT64_MAX;
+		if (!said)
+			continue;
+		json_w_object(w, NULL);
+		json_w_u64(w, "index", i);
+		for (size_t k = 0; k < ARRAY_SIZE(names); k++)
+			json_w_u64(w, names[k], rates[i][k] == UINT64_MAX ? 0 : rates[i][k]);
+		json_w_end(w);
+	}
+	json_w_end(w);
+}
+
+static int machine_write(const struct resources_config *r, struct json_writer *w, struct err *e)
+{
+	uint64_t rates[MACHINE_DISKS][4];
+	const char **const lists[] = { r->read_bps, r->read_iops, r->write_bps, r->write_iops };
+	const size_t n[] = { r->read_bps_n, r->read_iops_n, r->write_bps_n, r->write_iops_n };
+	int f = 0;
+
+	memset(rates, 0xff, sizeof(rates)); /* not spoken of */
+	for (size_t i = 0; i < ARRAY_SIZE(lists) && f >= 0; i++)
+		f = disk_rate(rates, i, lists[i], n[i], e);
+	json_w_object(w, "atoll");
+	if (r->cpus_max)
+		json_w_u64(w, "cpusMax", r->cpus_max);
+	if (r->memory_max)
+		json_w_u64(w, "memoryMax", r->memory_max);
+	json_w_object(w, "network");
+	json_w_u64(w, "receiveBytes", r->network_rx_bps);
+	json_w_u64(w, "receivePackets", r->network_rx_pps);
+	json_w_u64(w, "sendBytes", r->network_tx_bps);
+	json_w_u64(w, "sendPackets", r->network_tx_pps);
+	json_w_end(w);
+	disks_write(w, rates);
+	json_w_end(w);
+	return f;
+}
+
 static int device_of(const char *path, dev_t *ret_dev, mode_t *ret_mode, struct err *e)
 {
 	struct stat st;
@@ -90,6 +162,8 @@ static int throttle_write(struct json_writer *w, const char *key, const char *co
 		mode_t mode;
 		dev_t dev;
 
+		if (config_machine_disk(list[i]) >= 0)
+			continue;
 		if (!path)
 			return err_set(e, ERR_EXHAUSTED, ENOMEM, "out of memory");
 		if (!rate.p || (bytes ? num_parse_bytes(rate, &value)
@@ -375,6 +449,8 @@ int plan_resources(const struct resources_config *r, const struct workload_confi
 	}
 	if (f >= 0)
 		f = block_write(r, w, e);
+	if (f >= 0 && (r->machine || (c && c->isolation && streq(c->isolation, "microvm"))))
+		f = machine_write(r, w, e);
 	json_w_end(w);
 	return f;
 }

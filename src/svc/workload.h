@@ -79,6 +79,14 @@ enum update_what {
 	UPDATE_PIDS_LIMIT = 1u << 9,
 	UPDATE_BLKIO_WEIGHT = 1u << 10,
 	UPDATE_RESTART = 1u << 11,
+	UPDATE_READ_BPS = 1u << 12, /* these replace what was said of the same device */
+	UPDATE_WRITE_BPS = 1u << 13,
+	UPDATE_READ_IOPS = 1u << 14,
+	UPDATE_WRITE_IOPS = 1u << 15,
+	UPDATE_NETWORK_RX_BPS = 1u << 16,
+	UPDATE_NETWORK_RX_PPS = 1u << 17,
+	UPDATE_NETWORK_TX_BPS = 1u << 18,
+	UPDATE_NETWORK_TX_PPS = 1u << 19,
 };
 struct workload_update {
 	unsigned what;

@@ -280,6 +280,16 @@ static void host_rest_write(struct json_writer *w, const struct workload_config 
 {
 	const struct resources_config *r = &c->resources;
 
+	if (r->cpus_max)
+		json_w_u64(w, "CpusMax", r->cpus_max);
+	if (r->memory_max)
+		json_w_u64(w, "MemoryMax", r->memory_max);
+	if (c->isolation && streq(c->isolation, "microvm")) {
+		json_w_u64(w, "NetworkReceiveBps", r->network_rx_bps);
+		json_w_u64(w, "NetworkReceivePps", r->network_rx_pps);
+		json_w_u64(w, "NetworkSendBps", r->network_tx_bps);
+		json_w_u64(w, "NetworkSendPps", r->network_tx_pps);
+	}
 	throttle_write(w, "BlkioDeviceReadBps", r->read_bps, r->read_bps_n);
 	throttle_write(w, "BlkioDeviceWriteBps", r->write_bps, r->write_bps_n);
 	throttle_write(w, "BlkioDeviceReadIOps", r->read_iops, r->read_iops_n);

@@ -647,6 +647,60 @@ int workload_wait(struct svc *s, const char *ref, enum wait_for until, int *ret_
 
 /* ---- update ----------------------------------------------------------------------------- */
 
+/* "PATH:RATE": what is new goes before what was said of the same device. */
+static int merge_rates(const char ***list, size_t *n, const char *const *more, size_t more_n,
+		       struct arena *a, struct err *e)
+{
+	const char **all = arena_array(a, *n + more_n + 1, sizeof(*all));
+	size_t all_n = 0;
+
+	if (!all)
+		return err_set(e, ERR_EXHAUSTED, ENOMEM, "out of memory");
+	for (size_t i = 0; i < *n; i++) {
+		struct str rest, path = str_cut(str_of((*list)[i]), ':', &rest);
+		bool again = false;
+
+		for (size_t k = 0; k < more_n; k++)
+			again = again || str_eq(path, str_cut(str_of(more[k]), ':', &rest));
+		if (!again)
+			all[all_n++] = (*list)[i];
+	}
+	for (size_t k = 0; k < more_n; k++)
+		all[all_n++] = more[k];
+	*list = all;
+	*n = all_n;
+	return 0;
+}
+
+static int merge_devices(struct resources_config *to, const struct workload_update *u,
+			 struct arena *a, struct err *e)
+{
+	const struct resources_config *from = &u->resources;
+	int r = 0;
+
+	if (u->what & UPDATE_READ_BPS)
+		r = merge_rates(&to->read_bps, &to->read_bps_n, from->read_bps, from->read_bps_n, a,
+				e);
+	if (r == 0 && (u->what & UPDATE_WRITE_BPS))
+		r = merge_rates(&to->write_bps, &to->write_bps_n, from->write_bps,
+				from->write_bps_n, a, e);
+	if (r == 0 && (u->what & UPDATE_READ_IOPS))
+		r = merge_rates(&to->read_iops, &to->read_iops_n, from->read_iops,
+				from->read_iops_n, a, e);
+	if (r == 0 && (u->what & UPDATE_WRITE_IOPS))
+		r = merge_rates(&to->write_iops, &to->write_iops_n, from->write_iops,
+				from->write_iops_n, a, e);
+	if (u->what & UPDATE_NETWORK_RX_BPS)
+		to->network_rx_bps = from->network_rx_bps;
+	if (u->what & UPDATE_NETWORK_RX_PPS)
+		to->network_rx_pps = from->network_rx_pps;
+	if (u->what & UPDATE_NETWORK_TX_BPS)
+		to->network_tx_bps = from->network_tx_bps;
+	if (u->what & UPDATE_NETWORK_TX_PPS)
+		to->network_tx_pps = from->network_tx_pps;
+	return r;
+}
+
 static void merge(struct workload_config *c, const struct workload_update *u)
 {
 	struct resources_config *to = &c->resources;
@@ -695,7 +749,10 @@ int workload_update(struct svc *s, const char *ref, const struct workload_update
 	if (r < 0)
 		return r;
 	merge(&c, u);
-	r = workload_config_check(&c, e);
+	r = merge_devices(&c.resources, u, &a, e);
+	if (r >= 0)
+		r = workload_config_check(&c, e);
+	c.resources.machine = streq(record.isolation, "microvm");
 	if (r >= 0)
 		r = plan_resources(&c.resources, NULL, &w, NULL, e);
 	if (r < 0)

@@ -34,8 +34,10 @@ def rows(out):
 
 def test_top_is_the_guests(atoll, machine):
     """Its processes and numbers, not those of the machine's programs here; docker's options."""
-    wait.until(lambda: "sleep 987654" in atoll("top", machine, timeout=SLOW_S).out, "its child")
-    seen = rows(atoll("top", machine, timeout=SLOW_S).out)
+    def listed():
+        return rows(atoll("top", machine, timeout=SLOW_S).out)
+    wait.until(lambda: "sleep 987654" in [p["CMD"] for p in listed()], "its child")
+    seen = listed()
     sleeper = [p for p in seen if p["CMD"] == "sleep 987654"]
     assert len(sleeper) == 1 and sleeper[0]["UID"] == "root", seen
     first = int(sleeper[0]["PPID"])
@@ -50,7 +52,7 @@ def test_top_is_the_guests(atoll, machine):
     assert set(some[0]) == {"PID", "COMMAND"} and "sleep" in {p["COMMAND"] for p in some}
     with atoll.terminal("exec", "-it", machine, "sh", "-c", "echo there; exec sleep 4321") as t:
         t.expect("there", SLOW_S)
-        wait.until(lambda: [p for p in rows(atoll("top", machine, timeout=SLOW_S).out)
+        wait.until(lambda: [p for p in listed()
                             if p["CMD"] == "sleep 4321" and p["TTY"].startswith("pts/")],
                    "its terminal")
     atoll("pause", machine)
@@ -85,3 +87,141 @@ def test_figures_of_devices(atoll, machine):
     # The guest's kernel and the machine's programs are in the host's figure, where it has one.
     assert size(host) >= inside or host == "0B", (host, used)
     assert stats(atoll, machine, "BlockOps")[0] >= ops
+
+
+def inside(atoll, machine, *words):
+    return atoll("exec", machine, *words, timeout=SLOW_S).out
+
+
+def memory_kib(atoll, machine):
+    """What the guest's free(1) calls its total."""
+    return int(re.search(r"MemTotal: +(\d+)", inside(atoll, machine, "cat", "/proc/meminfo")).group(1))
+
+
+@pytest.fixture(scope="module")
+def large(atoll, busybox):
+    """One that can grow: two processors and 384 MiB at most, of which it has one and 192 MiB."""
+    several = os.cpu_count() > 1
+    atoll("run", "-d", "--name", "large", *MICROVM, "--cpus", "0.5", "--cpus-max",
+          "2" if several else "1", "-m", "192m", "--memory-max", "384m", busybox, "sleep", "1000",
+          timeout=SLOW_S)
+    yield "large"
+    atoll("rm", "-f", "large")
+
+
+def test_processors_while_it_runs(atoll, large):
+    """nproc in there follows --cpus, and --cpuset-cpus; no more than the machine has."""
+    if os.cpu_count() < 2:
+        pytest.skip("needs two processors")
+    assert inside(atoll, large, "nproc").strip() == "1"
+    atoll("update", "--cpus", "2", large, timeout=SLOW_S)
+    assert inside(atoll, large, "nproc").strip() == "2"
+    first = sorted(os.sched_getaffinity(0))[0]
+    atoll("update", "--cpuset-cpus", str(first), large, timeout=SLOW_S)
+    assert inside(atoll, large, "nproc").strip() == "1"
+    atoll("update", "--cpuset-cpus", ",".join(map(str, sorted(os.sched_getaffinity(0))[:2])), large,
+          timeout=SLOW_S)
+    assert inside(atoll, large, "sh", "-c", "nproc; grep -c ^processor /proc/cpuinfo").split() == ["2"] * 2
+    atoll("update", "--cpus", "1", large, timeout=SLOW_S)
+    assert inside(atoll, large, "nproc").strip() == "1"
+    assert atoll.inspect(large)["HostConfig"]["NanoCpus"] == 1000000000
+
+
+def test_no_more_processors_than_it_has(atoll, machine):
+    emulated = atoll.inspect(machine)["Atoll"]["Emulated"]
+    if os.cpu_count() < 2:
+        pytest.skip("needs two processors")
+    if emulated:  # what is not asked for at its start is not there
+        atoll.fails("update", "--cpus", "2", machine, says="--cpus-max", timeout=SLOW_S)
+        assert inside(atoll, machine, "nproc").strip() == "1"
+    else:
+        atoll("update", "--cpus", "2", machine, timeout=SLOW_S)
+        assert inside(atoll, machine, "nproc").strip() == "2"
+
+
+def test_memory_while_it_runs(atoll, large):
+    """MemTotal in there is what -m says, down and up again; the machine's own size is the end."""
+    wait.until(lambda: memory_kib(atoll, large) < 192 << 10, "the balloon has what is too much", SLOW_S)
+    atoll("update", "-m", "384m", "--memory-swap", "-1", large, timeout=SLOW_S)
+    grown = memory_kib(atoll, large)
+    assert 320 << 10 < grown < 384 << 10, grown
+    assert stats(atoll, large, "MemUsage")[0].endswith("/ 384MiB")
+    # Used, so that it must be given up.
+    inside(atoll, large, "sh", "-c", "dd if=/dev/zero of=/dev/shm/x bs=1M count=60; rm /dev/shm/x")
+    atoll("update", "-m", "160m", large, timeout=SLOW_S)
+    assert abs(grown - memory_kib(atoll, large) - (224 << 10)) < 4096
+    assert inside(atoll, large, "cat", "/sys/fs/cgroup/memory.max").strip() == str(160 << 20)
+    atoll.fails("update", "-m", "400m", "--memory-swap", "-1", large, says="--memory-max",
+                timeout=SLOW_S)
+    assert abs(grown - memory_kib(atoll, large) - (224 << 10)) < 4096
+    atoll("update", "-m", "256m", large, timeout=SLOW_S)
+    assert abs(grown - memory_kib(atoll, large) - (128 << 10)) < 4096
+
+
+def test_memory_that_is_needed_stays(atoll, busybox):
+    """What is in use is not given up: the limit stays as it was, and says so."""
+    atoll("run", "-d", "--name", "full", *MICROVM, "-m", "256m", "--tmpfs", "/t:size=200m", busybox,
+          "sh", "-c", "dd if=/dev/zero of=/t/x bs=1M count=90; echo full; sleep 1000", timeout=SLOW_S)
+    wait.until(lambda: "full" in atoll("logs", "full").out, "its memory is used", SLOW_S)
+    before = memory_kib(atoll, "full")
+    atoll.fails("update", "-m", "128m", "full", says="the guest needs its memory", timeout=SLOW_S)
+    assert memory_kib(atoll, "full") == before
+    assert inside(atoll, "full", "stat", "-c", "%s", "/t/x").strip() == str(90 << 20)
+    assert inside(atoll, "full", "cat", "/sys/fs/cgroup/memory.max").strip() == str(256 << 20)
+    atoll("rm", "-f", "full")
+
+
+def seconds_to_read(atoll, machine, kib):
+    """From its disk, past what its kernel remembers."""
+    out = inside(atoll, machine, "sh", "-c",
+                 "n=$(awk '$2 == \"virtblk\" { print $1 }' /proc/devices);"
+                 "[ -e /dev/disk ] || mknod /dev/disk b $n 0; a=$(cut -d' ' -f1 /proc/uptime);"
+                 f"dd if=/dev/disk of=/dev/null bs=64k count={kib // 64} iflag=direct 2>/dev/null;"
+                 "b=$(cut -d' ' -f1 /proc/uptime); echo $a $b")
+    begun, ended = map(float, out.split())
+    return ended - begun
+
+
+@pytest.fixture(scope="module")
+def limited(atoll, busybox):
+    """A machine whose disk may be read at 1 MiB/s, and that may look at it."""
+    atoll("run", "-d", "--name", "limited", *MICROVM, "--read-only", "--device-cgroup-rule",
+          "b *:* rm", "--device-read-bps", "vda:1mb", busybox, "sleep", "1000", timeout=SLOW_S)
+    yield "limited"
+    atoll("rm", "-f", "limited")
+
+
+def test_rates_of_a_disk(atoll, limited):
+    """Measured from inside: as slow as said, and otherwise while it runs."""
+    slow = seconds_to_read(atoll, limited, 1024)
+    assert slow > 0.7, slow
+    atoll("update", "--device-read-bps", "vda:0", limited, timeout=SLOW_S)
+    fast = seconds_to_read(atoll, limited, 1024)
+    assert fast < slow / 2, (fast, slow)
+    atoll("update", "--device-read-iops", "vda:10", limited, timeout=SLOW_S)
+    counted = seconds_to_read(atoll, limited, 1024)  # 16 requests, one of them at once
+    assert counted > 1, counted
+    assert atoll.inspect(limited)["HostConfig"]["BlkioDeviceReadIOps"] == [{"Path": "vda", "Rate": 10}]
+    atoll.fails("update", "--device-read-bps", "vdh:1mb", limited, says="no disk vdh", timeout=SLOW_S)
+    atoll.fails("update", "--device-read-bps", "vda:x", limited, says="vda:RATE", timeout=SLOW_S)
+
+
+@pytest.mark.parametrize("options, says", [
+    (("--device-read-bps", "vda:1mb"), "only a machine"),
+    (("--network-rx-bps", "1mb"), "only a machine"),
+    (("--cpus-max", "2"), "only a machine"),
+    (("--memory-max", "1g"), "only a machine"),
+])
+def test_not_of_containers(atoll, busybox, options, says):
+    atoll.fails("run", "--rm", "--network", "none", *options, busybox, "true", rc=125, says=says)
+
+
+@pytest.mark.parametrize("options, says", [
+    (("--memory-max", "64m", "-m", "128m"), "--memory-max is below --memory"),
+    (("--cpus-max", "17"), "at most 16 processors"),
+    (("--read-only", "--device-write-iops", "vdb:5"), "no disk vdb"),
+    (("--device-write-iops", "vdb:many"), "vda:RATE"),
+])
+def test_refusals(atoll, busybox, options, says):
+    atoll.fails("run", "--rm", *MICROVM, *options, busybox, "true", rc=125, says=says,
+                timeout=SLOW_S)

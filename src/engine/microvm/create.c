@@ -19,6 +19,7 @@
 #include "engine/microvm/kvm.h"
 #include "engine/microvm/machine.h"
 #include "engine/microvm/microvm.h"
+#include "engine/microvm/monitor.h"
 #include "engine/microvm/network.h"
 #include "engine/microvm/proxied.h"
 #include "fmt/json.h"
@@ -224,6 +225,57 @@ static int use_disk(struct making *k, struct err *e)
 	return 0;
 }
 
+/* How large the machine is, which of it the guest has at first, and how fast its devices are. */
+static int size(struct making *k, struct err *e)
+{
+	const struct spec_resources *r = k->b->spec->linux_.resources;
+	struct guest *g = &k->guest;
+	struct microvm *m = k->m;
+	long here = sysconf(_SC_NPROCESSORS_ONLN);
+	uint32_t most = here > 0 && here < MACHINE_CPUS_MAX ? (uint32_t) here : MACHINE_CPUS_MAX;
+
+	/* A processor that nobody uses costs a thread that sleeps; an emulated one makes the others
+	 * slower, so it must be asked for. */
+	if (!g->cpus_max)
+		g->cpus_max = k->machine.emulated ? g->cpus : most;
+	if (g->cpus_max < g->cpus)
+		g->cpus_max = g->cpus;
+	if (g->cpus_max > MACHINE_CPUS_MAX)
+		return err_set(e, ERR_UNSUPPORTED, EOPNOTSUPP,
+			       "a microvm has at most %d processors, not %u", MACHINE_CPUS_MAX,
+			       g->cpus_max);
+	if (g->disk_fd >= 0)
+		(void) rates_add_disk(&g->rates, g->disk_fd);
+	if (r && rates_missing(&g->rates, r) >= 0)
+		return err_set(e, ERR_INVALID, ENODEV,
+			       "the machine has no disk vd%c to limit: it has %zu",
+			       'a' + rates_missing(&g->rates, r) % 26, g->rates.disks_n);
+	if (r)
+		(void) rates_apply(&g->rates, r);
+	m->rates = g->rates;
+	m->memory = g->memory_max;
+	m->memory_now = g->memory;
+	m->cpus = g->cpus;
+	m->cpus_max = g->cpus_max;
+	return 0;
+}
+
+/* What QEMU's command line does not say. */
+static int adjust_qemu(struct making *k, struct err *e)
+{
+	struct microvm *m = k->m;
+	uint64_t ignored;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < m->rates.disks_n; i++)
+		if (rates_limit(&m->rates.disks[i].rate))
+			r = monitor_limit_disk(m, i, &m->rates.disks[i].rate, k->proxy.deadline, e);
+	if (r == 0 && m->memory > m->memory_now)
+		r = monitor_balloon(m, m->memory - m->memory_now, false, k->proxy.deadline,
+				    &ignored, e);
+	return r;
+}
+
 static int prepare(struct making *k, struct err *e)
 {
 	struct microvm *m = k->m;
@@ -250,8 +302,9 @@ static int prepare(struct making *k, struct err *e)
 	k->machine.kvm = k->kvm_fd;
 	k->machine.kernel = k->files.vmlinux_fd;
 	k->machine.initrd = k->files.initramfs_fd;
-	m->memory = k->guest.memory;
-	m->cpus = k->guest.cpus;
+	r = size(k, e);
+	if (r < 0)
+		return r;
 	m->emulated = k->machine.emulated;
 	(void) unlinkat(m->state_fd, PROXY_ENDED, 0); /* of the start before */
 	k->log_fd = openat(m->state_fd, MACHINE_LOG,
@@ -314,6 +367,8 @@ static int boot(struct making *k, struct err *e)
 	p->log_fd = k->log_fd;
 	r = machine_start(&k->machine, &m->arena, p, &k->guest, &k->network, m->state_fd,
 			  &k->hello_fd, e);
+	if (r == 0 && m->emulated)
+		r = adjust_qemu(k, e);
 	if (r < 0)
 		return r;
 	if (m->groups)

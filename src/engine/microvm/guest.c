@@ -8,6 +8,7 @@
 
 #include "base/auto.h"
 #include "base/str.h"
+#include "engine/container/cpus.h"
 #include "engine/engine.h"
 #include "engine/microvm/check.h"
 #include "fmt/spec.h"
@@ -68,6 +69,42 @@ static int plan_shares(struct arena *a, const struct spec *s, struct guest *g, s
 	return 0;
 }
 
+uint64_t guest_memory_of(int64_t limit)
+{
+	uint64_t n = ((uint64_t) limit + PAGE_2M - 1) & ~(PAGE_2M - 1);
+
+	return n < GUEST_MEMORY_LEAST ? GUEST_MEMORY_LEAST : n;
+}
+
+/* How many a list of processors names; 0: none, or it is not one. */
+static uint32_t listed_cpus(const char *list)
+{
+	uint64_t mask[CPUS_MAX / 64] = {};
+	size_t bits = 0;
+	uint32_t n = 0;
+
+	if (!list || cpus_parse(list, mask, &bits) < 0)
+		return 0;
+	for (size_t i = 0; i < ARRAY_SIZE(mask); i++)
+		n += (uint32_t) __builtin_popcountll(mask[i]);
+	return n;
+}
+
+/* No more than can run at once: what a share of the host's time is whole processors of, and no
+ * more than it may run on. */
+uint32_t guest_cpus_of(const struct spec_cpu *c, uint32_t else_)
+{
+	uint64_t period = c && c->period_set && c->period ? c->period : 100000;
+	uint64_t time = c && c->quota_set && c->quota > 0
+				? ((uint64_t) c->quota + period - 1) / period
+				: 0;
+	uint64_t n = c ? listed_cpus(c->cpus) : 0;
+
+	if (time && (!n || time < n))
+		n = time;
+	return n == 0 ? else_ : n > GUEST_CPUS_MAX ? GUEST_CPUS_MAX : (uint32_t) n;
+}
+
 /*
  * The host's part of the limits: its processors and disks, and the machine's whole memory. The
  * number of processes, devices and the workload's own memory are the guest's.
@@ -75,27 +112,25 @@ static int plan_shares(struct arena *a, const struct spec *s, struct guest *g, s
 static int plan_size(struct arena *a, const struct spec *s, struct guest *g, struct err *e)
 {
 	const struct spec_resources *r = s->linux_.resources;
-	const struct spec_cpu *cpu = r ? r->cpu : NULL;
 	const struct spec_memory *mem = r ? r->memory : NULL;
 	struct spec_resources *host = arena_alloc(a, sizeof(*host));
 	struct spec_memory *limit = arena_alloc(a, sizeof(*limit));
-	uint64_t period = cpu && cpu->period_set && cpu->period ? cpu->period : 100000;
 
 	if (!host || !limit)
 		return no_memory(e);
-	g->cpus = 1;
-	if (cpu && cpu->quota_set && cpu->quota > 0) {
-		uint64_t n = ((uint64_t) cpu->quota + period - 1) / period;
-
-		g->cpus = (uint32_t) (n > GUEST_CPUS_MAX ? GUEST_CPUS_MAX : n);
-	}
+	g->cpus = guest_cpus_of(r ? r->cpu : NULL, 1);
 	g->memory = GUEST_MEMORY_DEFAULT;
 	if (mem && mem->limit_set && mem->limit > 0) {
-		g->memory = ((uint64_t) mem->limit + PAGE_2M - 1) & ~(PAGE_2M - 1);
-		g->memory = g->memory < GUEST_MEMORY_LEAST ? GUEST_MEMORY_LEAST : g->memory;
+		g->memory = guest_memory_of(mem->limit);
 		*limit = (struct spec_memory){ .limit = (int64_t) (g->memory + GUEST_OVERHEAD),
 					       .limit_set = true };
 		host->memory = limit;
+	}
+	g->memory_max = g->memory;
+	if (r && r->machine) {
+		if (r->machine->memory_max > g->memory)
+			g->memory_max = guest_memory_of((int64_t) r->machine->memory_max);
+		g->cpus_max = r->machine->cpus_max;
 	}
 	if (r) {
 		host->cpu = r->cpu;

@@ -14,6 +14,7 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/err.h"
+#include "engine/microvm/rates.h"
 
 struct bundle;
 struct json;
@@ -22,6 +23,7 @@ struct spec;
 struct spec_mount;
 struct spec_process;
 struct spec_resources;
+struct spec_cpu;
 
 #define GUEST_SHARES "/run/atoll/shares" /* where the agent mounts them */
 #define GUEST_ROOT   "root"		 /* the share of the root file system */
@@ -42,9 +44,12 @@ struct guest_share {
 struct guest {
 	struct guest_share *shares; /* in the arena; the first is the root */
 	size_t shares_n;
-	int disk_fd;	 /* borrowed: the root instead of the first share; FD_NONE: none */
-	uint64_t memory; /* bytes of the machine */
-	uint32_t cpus;
+	int disk_fd;	     /* borrowed: the root instead of the first share; FD_NONE: none */
+	uint64_t memory;     /* bytes that the guest has at first */
+	uint64_t memory_max; /* bytes of the machine: the rest is in its balloon */
+	uint32_t cpus;	     /* that the guest uses at first */
+	uint32_t cpus_max;   /* of the machine; 0: whatever costs nothing */
+	struct rates rates;
 	/* What the host limits: its processes are the machine. In the arena. */
 	struct spec_resources *host;
 };
@@ -52,6 +57,10 @@ struct guest {
 #define GUEST_MEMORY_DEFAULT (UINT64_C(512) << 20)
 #define GUEST_MEMORY_LEAST   (UINT64_C(128) << 20)
 #define GUEST_CPUS_MAX	     64
+/* Of a machine whose guest has so much. */
+uint64_t guest_memory_of(int64_t limit);
+/* Of a machine that may use so much of the host's processors; `else_` where that says nothing. */
+uint32_t guest_cpus_of(const struct spec_cpu *c, uint32_t else_);
 /* Of the machine's processes beside the guest's memory. */
 #define GUEST_OVERHEAD (UINT64_C(256) << 20)
 

@@ -135,6 +135,23 @@ static int listen_at(int state_fd, const char *name, int *ret_fd, struct err *e)
 	return 0;
 }
 
+static const char *const disk_words[] = { "read-bps", "read-iops", "write-bps", "write-iops" };
+static const char *const card_words[] = { "rx-bps", "rx-pps", "tx-bps", "tx-pps" };
+
+/* ",read-bps=N" and so on, as far as there are limits. NULL: no memory. */
+static const char *rate_words(struct arena *a, const struct spec_rate *r,
+			      const char *const names[static 4])
+{
+	const uint64_t v[] = { r->read_bytes, r->read_ops, r->write_bytes, r->write_ops };
+	const char *words = "";
+
+	for (size_t i = 0; words && i < ARRAY_SIZE(v); i++)
+		if (v[i])
+			words = arena_printf(a, "%s,%s=%llu", words, names[i],
+					     (unsigned long long) v[i]);
+	return words;
+}
+
 static int start_fs(struct arena *a, struct proxied *p, const struct guest *g, int sock,
 		    struct err *e)
 {
@@ -177,8 +194,10 @@ static int start_vsock(struct arena *a, struct proxied *p, int sock, int listen_
  * gets the socket without a way to it, so that nobody else can come to it: *ret_fd is that.
  */
 static int start_net(struct arena *a, struct proxied *p, const struct network_card *card,
-		     int state_fd, int *ret_fd, struct err *e)
+		     const struct spec_rate *rate, int state_fd, int *ret_fd, struct err *e)
 {
+	const uint64_t limits[] = { rate->read_bytes, rate->read_ops, rate->write_bytes,
+				    rate->write_ops };
 	static const char name[] = "card";
 	struct command c = { .a = a };
 	auto_fd int listen_fd = FD_NONE, path_fd = FD_NONE;
@@ -202,6 +221,11 @@ static int start_net(struct arena *a, struct proxied *p, const struct network_ca
 	add(&c, card->mac);
 	add(&c, "--mtu");
 	ADDF(&c, "%u", card->mtu);
+	for (size_t i = 0; i < ARRAY_SIZE(limits); i++)
+		if (limits[i]) {
+			ADDF(&c, "--%s", card_words[i]);
+			ADDF(&c, "%llu", (unsigned long long) limits[i]);
+		}
 	*ret_fd = take_fd(&path_fd);
 	return run(&c, p, false, e);
 }
@@ -239,17 +263,20 @@ static int start_qemu(const struct machine *m, struct arena *a, struct proxied *
 	    "none", "-no-reboot", "-sandbox",
 	    "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny");
 	add(&c, "-smp");
-	ADDF(&c, "%u", g->cpus);
+	ADDF(&c, "%u", g->cpus_max);
 	add(&c, "-m");
-	ADDF(&c, "%lluk", (unsigned long long) (g->memory >> 10));
+	ADDF(&c, "%lluk", (unsigned long long) (g->memory_max >> 10));
 	add(&c, "-object");
-	ADDF(&c, "memory-backend-memfd,id=m,size=%llu,share=on", (unsigned long long) g->memory);
+	ADDF(&c, "memory-backend-memfd,id=m,size=%llu,share=on",
+	     (unsigned long long) g->memory_max);
 	add(&c, "-kernel");
 	ADDF(&c, "/proc/self/fd/%d", add_fd(&c, m->kernel));
 	add(&c, "-initrd");
 	ADDF(&c, "/proc/self/fd/%d", add_fd(&c, m->initrd));
 	add(&c, "-append");
-	add(&c, console ? CMDLINE " console=ttyS0 ignore_loglevel" : CMDLINE " 8250.nr_uarts=0");
+	ADDF(&c, "%s maxcpus=%u",
+	     console ? CMDLINE " console=ttyS0 ignore_loglevel" : CMDLINE " 8250.nr_uarts=0",
+	     g->cpus);
 	if (console) {
 		add(&c, "-serial");
 		ADDF(&c, "file:%s", console);
@@ -294,31 +321,37 @@ static int start_vmm(const struct machine *m, struct arena *a, struct proxied *p
 	ADDF(&c, "fd:%d", add_fd(&c, m->initrd));
 	add(&c, "--append");
 	/* Without noearly an AMD kernel looks for an AGP bridge, in thousands of exits. */
-	add(&c, console ? CMDLINE " pci=noearly console=ttyS0 ignore_loglevel"
-			: CMDLINE " pci=noearly 8250.nr_uarts=0");
+	ADDF(&c, "%s maxcpus=%u",
+	     console ? CMDLINE " pci=noearly console=ttyS0 ignore_loglevel"
+		     : CMDLINE " pci=noearly 8250.nr_uarts=0",
+	     g->cpus);
 	if (console) {
 		add(&c, "--serial");
 		add(&c, console);
 	}
 	add(&c, "--memory");
-	ADDF(&c, "%llu", (unsigned long long) g->memory);
+	ADDF(&c, "%llu", (unsigned long long) g->memory_max);
+	add(&c, "--inflate");
+	ADDF(&c, "%llu", (unsigned long long) (g->memory_max - g->memory));
 	add(&c, "--cpus");
-	ADDF(&c, "%u", g->cpus);
-	ADD(&c, "--balloon", "--control");
+	ADDF(&c, "%u", g->cpus_max);
+	add(&c, "--control");
 	ADDF(&c, "fd:%d", add_fd(&c, control));
 	add(&c, "--vsock");
 	ADDF(&c, "cid=%d,listen=fd:%d,forward=%d:fd:%d", GUEST_CID, add_fd(&c, listen_fd),
 	     AGENT_HELLO_PORT, add_fd(&c, forward));
 	if (g->disk_fd >= 0) {
 		add(&c, "--disk");
-		ADDF(&c, "fd:%d,ro", add_fd(&c, g->disk_fd));
+		ADDF(&c, "fd:%d,ro%s", add_fd(&c, g->disk_fd),
+		     rate_words(a, &g->rates.disks[0].rate, disk_words));
 	}
 	add(&c, "--fs");
 	ADDF(&c, "tag=" TAG ",socket=fd:%d", add_fd(&c, fs));
 	for (size_t i = 0; i < net->cards_n; i++) {
 		add(&c, "--net");
-		ADDF(&c, "packet=fd:%d,mac=%s,mtu=%u", add_fd(&c, net->cards[i].fd),
-		     net->cards[i].mac, net->cards[i].mtu);
+		ADDF(&c, "packet=fd:%d,mac=%s,mtu=%u%s", add_fd(&c, net->cards[i].fd),
+		     net->cards[i].mac, net->cards[i].mtu,
+		     rate_words(a, &g->rates.network, card_words));
 	}
 	return run(&c, p, false, e);
 }
@@ -337,7 +370,7 @@ static int start_emulated(const struct machine *m, struct arena *a, struct proxi
 	r = r < 0 ? r : start_vsock(a, p, vsock_theirs, listen_fd, forward, e);
 	for (; r == 0 && n < net->cards_n; n++) {
 		cards[n] = FD_NONE;
-		r = start_net(a, p, &net->cards[n], state_fd, &cards[n], e);
+		r = start_net(a, p, &net->cards[n], &g->rates.network, state_fd, &cards[n], e);
 	}
 	r = r < 0 ? r : start_qemu(m, a, p, g, net, cards, fs, vsock_ours, control, e);
 	while (n > 0)

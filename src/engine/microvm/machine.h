@@ -11,6 +11,8 @@ struct guest;
 struct network;
 struct proxied;
 
+#define MACHINE_CPUS_MAX 16
+
 struct machine {
 	bool emulated;	    /* QEMU's emulation instead of KVM */
 	const char *qemu;   /* its program, where it is needed */

@@ -203,7 +203,7 @@ static int usage(struct instance *in, struct usage *ret, struct err *)
 		if (monitor_usage(m, clock_deadline(USAGE_WITHIN), &devices, &ignored) == 0)
 			take_devices(&u, &devices);
 	}
-	u.memory_limit_bytes = m->memory;
+	u.memory_limit_bytes = m->memory_now;
 	u.at = clock_wall();
 	*ret = u;
 	return 0;

@@ -12,6 +12,7 @@
 
 #include "base/arena.h"
 #include "engine/engine.h"
+#include "engine/microvm/rates.h"
 #include "fmt/spec.h"
 
 struct groups;
@@ -26,8 +27,11 @@ struct microvm {
 	int gate_fd;	       /* owned: our end of the proxy's socket; FD_NONE unless CREATED */
 	uint64_t ident;	       /* with the pid: which process it is (sys/process.h) */
 	bool emulated;	       /* the processor is a program: no KVM that runs guests */
-	uint64_t memory;       /* bytes of the machine */
-	uint32_t cpus;
+	uint64_t memory;       /* bytes of the machine: the guest's and its balloon's */
+	uint64_t memory_now;   /* that the guest shall have of it */
+	uint32_t cpus;	       /* that the guest uses now */
+	uint32_t cpus_max;     /* of the machine */
+	struct rates rates;    /* of its disks and cards now */
 	bool late_hooks, poststop_due;
 	char *netns_path;   /* owned; NULL: no interface of a namespace of others is taken */
 	uint64_t netns_ino; /* which one it was */

@@ -10,6 +10,7 @@
 #include "engine/microvm/microvm.h"
 #include "engine/microvm/qmp.h"
 #include "fmt/json.h"
+#include "fmt/spec.h"
 #include "proto/proxy.h"
 #include "proto/vmm.h"
 #include "sys/unix.h"
@@ -71,8 +72,8 @@ static int usage_of_vmm(int fd, nsec_t deadline, struct monitor_usage *ret, stru
 	return r;
 }
 
-static int balloon_of_vmm(const struct microvm *m, int fd, uint64_t bytes, nsec_t deadline,
-			  uint64_t *ret_given, struct err *e)
+static int balloon_of_vmm(const struct microvm *m, int fd, uint64_t bytes, bool wait_for_it,
+			  nsec_t deadline, uint64_t *ret_given, struct err *e)
 {
 	const struct vmm_request set = { .type = VMM_BALLOON, .value = bytes },
 				 wait = { .type = VMM_BALLOON_WAIT }, look = { .type = VMM_STATS };
@@ -81,7 +82,7 @@ static int balloon_of_vmm(const struct microvm *m, int fd, uint64_t bytes, nsec_
 	struct vmm_reply got;
 	int r = ask(fd, &set, deadline, &got, e);
 
-	if (r < 0)
+	if (r < 0 || !wait_for_it)
 		return r;
 	r = vmm_ask(fd, &wait, deadline, &got);
 	if (r == 0)
@@ -95,7 +96,7 @@ static int balloon_of_vmm(const struct microvm *m, int fd, uint64_t bytes, nsec_
 }
 
 /* All devices of the kind, or the index-th of them. */
-static int limit_of_vmm(int fd, uint64_t kind, size_t index, const struct monitor_limit *l,
+static int limit_of_vmm(int fd, uint64_t kind, size_t index, const struct spec_rate *l,
 			nsec_t deadline, struct err *e)
 {
 	const uint64_t values[VMM_LIMITS_N] = { [VMM_READ_BYTES] = l->read_bytes,
@@ -156,8 +157,8 @@ static int usage_of_qemu(struct qmp *q, struct monitor_usage *ret, struct err *e
 }
 
 /* QEMU counts what is left to the guest. */
-static int balloon_of_qemu(struct qmp *q, uint64_t all, uint64_t bytes, uint64_t *ret_given,
-			   struct err *e)
+static int balloon_of_qemu(struct qmp *q, uint64_t all, uint64_t bytes, bool wait,
+			   uint64_t *ret_given, struct err *e)
 {
 	const struct json *got;
 	char arguments[64];
@@ -166,7 +167,7 @@ static int balloon_of_qemu(struct qmp *q, uint64_t all, uint64_t bytes, uint64_t
 	(void) snprintf(arguments, sizeof(arguments), "{\"value\":%llu}",
 			(unsigned long long) (all - bytes));
 	r = qmp_ask(q, "balloon", arguments, &got, e);
-	while (r == 0) {
+	while (r == 0 && wait) {
 		uint64_t left;
 
 		r = qmp_ask(q, "query-balloon", NULL, &got, e);
@@ -184,13 +185,14 @@ static int balloon_of_qemu(struct qmp *q, uint64_t all, uint64_t bytes, uint64_t
 	return r;
 }
 
-static int limit_of_qemu(struct qmp *q, size_t index, const struct monitor_limit *l, struct err *e)
+static int limit_of_qemu(struct qmp *q, size_t index, const struct spec_rate *l, struct err *e)
 {
 	const struct json *got;
 	char arguments[320];
 
 	(void) snprintf(arguments, sizeof(arguments),
-			"{\"id\":\"disk%zu\",\"bps\":0,\"bps_rd\":%llu,\"bps_wr\":%llu,\"iops\":0,"
+			"{\"id\":\"/machine/peripheral/disk%zu/"
+			"virtio-backend\",\"bps\":0,\"bps_rd\":%llu,\"bps_wr\":%llu,\"iops\":0,"
 			"\"iops_rd\":%llu,\"iops_wr\":%llu}",
 			index, (unsigned long long) l->read_bytes,
 			(unsigned long long) l->write_bytes, (unsigned long long) l->read_ops,
@@ -220,8 +222,8 @@ int monitor_usage(const struct microvm *m, nsec_t deadline, struct monitor_usage
 	return r;
 }
 
-int monitor_balloon(const struct microvm *m, uint64_t bytes, nsec_t deadline, uint64_t *ret_given,
-		    struct err *e)
+int monitor_balloon(const struct microvm *m, uint64_t bytes, bool wait, nsec_t deadline,
+		    uint64_t *ret_given, struct err *e)
 {
 	auto_arena struct arena a = ARENA_INIT(ARENA_MAX);
 	struct qmp q;
@@ -232,17 +234,17 @@ int monitor_balloon(const struct microvm *m, uint64_t bytes, nsec_t deadline, ui
 	if (!m->emulated) {
 		auto_fd int fd = dial(m, e);
 
-		return fd < 0 ? fd : balloon_of_vmm(m, fd, bytes, deadline, ret_given, e);
+		return fd < 0 ? fd : balloon_of_vmm(m, fd, bytes, wait, deadline, ret_given, e);
 	}
 	r = qmp_open(&q, m->state_fd, PROXY_CONTROL, deadline, &a, e);
 	if (r < 0)
 		return r;
-	r = balloon_of_qemu(&q, m->memory, bytes, ret_given, e);
+	r = balloon_of_qemu(&q, m->memory, bytes, wait, ret_given, e);
 	qmp_close(&q);
 	return r;
 }
 
-int monitor_limit_disk(const struct microvm *m, size_t index, const struct monitor_limit *l,
+int monitor_limit_disk(const struct microvm *m, size_t index, const struct spec_rate *l,
 		       nsec_t deadline, struct err *e)
 {
 	auto_arena struct arena a = ARENA_INIT(ARENA_MAX);
@@ -262,7 +264,7 @@ int monitor_limit_disk(const struct microvm *m, size_t index, const struct monit
 	return r;
 }
 
-int monitor_limit_cards(const struct microvm *m, const struct monitor_limit *l, nsec_t deadline,
+int monitor_limit_cards(const struct microvm *m, const struct spec_rate *l, nsec_t deadline,
 			struct err *e)
 {
 	if (m->emulated)

@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -12,6 +13,7 @@
 #include "base/err.h"
 
 struct microvm;
+struct spec_rate;
 
 /* Of all disks, and of all cards where the monitor has them; unknown is UINT64_MAX. */
 struct monitor_usage {
@@ -24,18 +26,14 @@ struct monitor_usage {
 				struct err *e);
 /*
  * Have the guest give up so many bytes of its memory in all, and wait until it has. TIMEOUT: it
- * goes on giving, and *ret_given is what it has given by then.
+ * goes on giving, and *ret_given is what it has given by then. `wait` false: 0 when it is asked.
  */
-[[nodiscard]] int monitor_balloon(const struct microvm *m, uint64_t bytes, nsec_t deadline,
-				  uint64_t *ret_given, struct err *e);
+[[nodiscard]] int monitor_balloon(const struct microvm *m, uint64_t bytes, bool wait,
+				  nsec_t deadline, uint64_t *ret_given, struct err *e);
 
-/* Per second; 0: no limit. A card's reads are what it receives. */
-struct monitor_limit {
-	uint64_t read_bytes, read_ops, write_bytes, write_ops;
-};
 /* How fast disk `index` may go from now on. */
 [[nodiscard]] int monitor_limit_disk(const struct microvm *m, size_t index,
-				     const struct monitor_limit *l, nsec_t deadline, struct err *e);
+				     const struct spec_rate *l, nsec_t deadline, struct err *e);
 /* Each of the cards. UNSUPPORTED: not while it runs. */
-[[nodiscard]] int monitor_limit_cards(const struct microvm *m, const struct monitor_limit *l,
+[[nodiscard]] int monitor_limit_cards(const struct microvm *m, const struct spec_rate *l,
 				      nsec_t deadline, struct err *e);

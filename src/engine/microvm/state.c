@@ -26,10 +26,32 @@
 struct record {
 	const char *id, *state, *bundle, *config, *netns;
 	int64_t pid;
-	uint64_t ident, memory, netns_ino;
-	uint32_t cpus, ipv6_off;
+	uint64_t ident, memory, memory_now, netns_ino;
+	uint32_t cpus, cpus_max, ipv6_off;
+	struct rates_disk *disks;
+	size_t disks_n;
+	struct spec_rate *network;
 	bool poststop_due, groups, emulated;
 };
+
+static const struct json_field disk_fields[] = {
+	JSON_U32_FIELD(struct rates_disk, major, "major", 0, UINT32_MAX, JSON_REQUIRED),
+	JSON_U32_FIELD(struct rates_disk, minor, "minor", 0, UINT32_MAX, JSON_REQUIRED),
+	JSON_U64_FIELD(struct rates_disk, rate.read_bytes, "readBytes", 0, UINT64_MAX, 0),
+	JSON_U64_FIELD(struct rates_disk, rate.read_ops, "readOps", 0, UINT64_MAX, 0),
+	JSON_U64_FIELD(struct rates_disk, rate.write_bytes, "writeBytes", 0, UINT64_MAX, 0),
+	JSON_U64_FIELD(struct rates_disk, rate.write_ops, "writeOps", 0, UINT64_MAX, 0),
+};
+static const struct json_table disk_table = JSON_TABLE(struct rates_disk, disk_fields,
+						       JSON_UNKNOWN_IGNORE);
+static const struct json_field rate_fields[] = {
+	JSON_U64_FIELD(struct spec_rate, read_bytes, "readBytes", 0, UINT64_MAX, 0),
+	JSON_U64_FIELD(struct spec_rate, read_ops, "readOps", 0, UINT64_MAX, 0),
+	JSON_U64_FIELD(struct spec_rate, write_bytes, "writeBytes", 0, UINT64_MAX, 0),
+	JSON_U64_FIELD(struct spec_rate, write_ops, "writeOps", 0, UINT64_MAX, 0),
+};
+static const struct json_table rate_table = JSON_TABLE(struct spec_rate, rate_fields,
+						       JSON_UNKNOWN_IGNORE);
 
 static const struct json_field record_fields[] = {
 	JSON_STRING_FIELD(struct record, id, "id", JSON_REQUIRED),
@@ -40,6 +62,10 @@ static const struct json_field record_fields[] = {
 	JSON_U64_FIELD(struct record, ident, "ident", 0, UINT64_MAX, JSON_REQUIRED),
 	JSON_U64_FIELD(struct record, memory, "memory", 0, UINT64_MAX, JSON_REQUIRED),
 	JSON_U32_FIELD(struct record, cpus, "cpus", 1, UINT32_MAX, JSON_REQUIRED),
+	JSON_U32_FIELD(struct record, cpus_max, "cpusMax", 0, UINT32_MAX, 0),
+	JSON_U64_FIELD(struct record, memory_now, "memoryNow", 0, UINT64_MAX, 0),
+	JSON_ARRAY_FIELD(struct record, disks, disks_n, "disks", &disk_table, 0),
+	JSON_OBJECT_FIELD(struct record, network, "networkRate", &rate_table, 0),
 	JSON_STRING_FIELD(struct record, netns, "netns", 0),
 	JSON_U64_FIELD(struct record, netns_ino, "netnsInode", 0, UINT64_MAX, 0),
 	JSON_U32_FIELD(struct record, ipv6_off, "netnsIPv6", 0, UINT32_MAX, 0),
@@ -49,6 +75,30 @@ static const struct json_field record_fields[] = {
 };
 static const struct json_table record_table = JSON_TABLE(struct record, record_fields,
 							 JSON_UNKNOWN_IGNORE);
+
+static void write_rate(struct json_writer *w, const struct spec_rate *r)
+{
+	json_w_u64(w, "readBytes", r->read_bytes);
+	json_w_u64(w, "readOps", r->read_ops);
+	json_w_u64(w, "writeBytes", r->write_bytes);
+	json_w_u64(w, "writeOps", r->write_ops);
+}
+
+static void write_rates(struct json_writer *w, const struct rates *s)
+{
+	json_w_array(w, "disks");
+	for (size_t i = 0; i < s->disks_n; i++) {
+		json_w_object(w, NULL);
+		json_w_u64(w, "major", s->disks[i].major);
+		json_w_u64(w, "minor", s->disks[i].minor);
+		write_rate(w, &s->disks[i].rate);
+		json_w_end(w);
+	}
+	json_w_end(w);
+	json_w_object(w, "networkRate");
+	write_rate(w, &s->network);
+	json_w_end(w);
+}
 
 int microvm_save(struct instance *in, int state_fd, struct err *e)
 {
@@ -67,6 +117,9 @@ int microvm_save(struct instance *in, int state_fd, struct err *e)
 	json_w_u64(&w, "namespaces", 0);
 	json_w_u64(&w, "memory", m->memory);
 	json_w_u64(&w, "cpus", m->cpus);
+	json_w_u64(&w, "cpusMax", m->cpus_max);
+	json_w_u64(&w, "memoryNow", m->memory_now);
+	write_rates(&w, &m->rates);
 	json_w_bool(&w, "emulated", m->emulated);
 	json_w_bool(&w, "poststopDue", m->poststop_due);
 	if (m->netns_path) {
@@ -104,6 +157,13 @@ static int take_record(struct microvm *m, const struct record *rec, struct err *
 	m->ident = rec->ident;
 	m->memory = rec->memory;
 	m->cpus = rec->cpus;
+	m->cpus_max = rec->cpus_max ? rec->cpus_max : rec->cpus;
+	m->memory_now = rec->memory_now ? rec->memory_now : rec->memory;
+	for (; m->rates.disks_n < rec->disks_n && m->rates.disks_n < RATES_DISKS_MAX;
+	     m->rates.disks_n++)
+		m->rates.disks[m->rates.disks_n] = rec->disks[m->rates.disks_n];
+	if (rec->network)
+		m->rates.network = *rec->network;
 	m->emulated = rec->emulated;
 	m->late_hooks = rec->bundle != NULL;
 	m->poststop_due = rec->poststop_due;
