@@ -177,11 +177,12 @@ static int create_run(struct cli *c, const void *options, struct option_args arg
 
 const struct verb verb_checkpoint_create = {
 	.usage = "[OPTIONS] CONTAINER [CHECKPOINT]",
-	.summary = "Write a running workload to disk, with CRIU",
+	.summary = "Write a running workload to disk",
 	.about =
 		"Writes a running workload to disk: its processes with all they hold. It ends, "
 		"unless it is left running, and 'restore' or 'start --checkpoint' take it up "
-		"again from there. CRIU does the work: the program criu must be in PATH.\n\n"
+		"again from there. Of a container CRIU does the work: the program criu must be in "
+		"PATH. A microVM needs KVM.\n\n"
 		"Without a name the checkpoint is called 'checkpoint', and replaces an earlier one "
 		"of that name. --export takes it to another installation: the archive holds the "
 		"configuration and the files the workload changed; its image and its volumes must "

@@ -17,6 +17,7 @@
 
 #include "base/auto.h"
 #include "base/file.h"
+#include "engine/engine.h"
 #include "fmt/json.h"
 #include "fmt/tar_write.h"
 #include "image/archive.h"
@@ -166,6 +167,20 @@ static int export_all(struct svc *s, const struct workload_record *w, const char
 	return r < 0 ? r : put(out_fd, end, sizeof(end), e);
 }
 
+/* Of a machine it would be its whole memory, and what comes back would be a machine's state. */
+static int check_engine(const char *isolation, struct err *e)
+{
+	const struct engine_ops *ops = engine_find(isolation);
+
+	if (!ops || !ops->own_kernel)
+		return 0;
+	return err_set(
+		e, ERR_UNSUPPORTED, EOPNOTSUPP,
+		"archives are of containers, not of isolation '%.40s': 'atoll snapshot' keeps "
+		"such a workload here",
+		isolation);
+}
+
 int workload_checkpoint_export(struct svc *s, const char *ref, const struct checkpoint_options *o,
 			       int out_fd, struct err *e)
 {
@@ -184,6 +199,7 @@ int workload_checkpoint_export(struct svc *s, const char *ref, const struct chec
 	r = r < 0 ? r : heal_find(s, ref, &a, &w, e);
 	r = r < 0 ? r : store_workload_config(s->store, w.id, &a, &config, e);
 	r = r < 0 ? r : checkpoint_possible(&w, o, "before its files are exported", e);
+	r = r < 0 ? r : check_engine(w.isolation, e);
 	if (r < 0)
 		return r;
 	r = content_open(&c, s->store, CONTENT_ADD, e);
@@ -344,6 +360,7 @@ int workload_checkpoint_import(struct svc *s, const char *path, const char *name
 	r = r < 0 ? r : content_open(&content, s->store, CONTENT_ADD, e);
 	r = r < 0 ? r : archive_open(&ar, &content, path, FD_NONE, e);
 	r = r < 0 ? r : read_text(&ar, &a, &d, &c, e);
+	r = r < 0 ? r : check_engine(d.isolation, e);
 	r = r < 0 ? r : checkpoint_image(s, d.image, d.image_id, &c.image, e);
 	if (r < 0)
 		return err_ctx(e, "import the checkpoint '%s'", path);

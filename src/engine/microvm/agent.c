@@ -87,3 +87,37 @@ int agent_request(int state_fd, const struct agent_msg *m, enum agent_type answe
 	*ret_m = got;
 	return 0;
 }
+
+/* A request that is answered by OK, on a link that stays. */
+static int ask_ok(struct agent_link *l, enum agent_type type, nsec_t deadline, struct arena *a,
+		  struct err *e)
+{
+	struct agent_msg m = agent_msg_of(type), got;
+	int r = agent_link_put(l, &m);
+
+	r = r < 0 ? r : agent_link_send_all(l, deadline);
+	r = r < 0 ? r : agent_link_wait(l, a, deadline, &got);
+	if (r < 0)
+		return err_sys(e, -r, "asking the machine's agent");
+	if (got.type == AGENT_ERROR)
+		return err_set(e, (enum err_kind) got.error.kind, (int) got.error.sys, "%s",
+			       got.error.message);
+	return got.type == AGENT_OK
+		       ? 0
+		       : err_set(e, ERR_REMOTE, EPROTO, "the machine's agent answers nonsense");
+}
+
+int agent_hold(int state_fd, nsec_t deadline, struct arena *a, struct agent_link *l, struct err *e)
+{
+	int fd = FD_NONE, r = dial(state_fd, deadline, &fd, e);
+
+	if (r < 0)
+		return r;
+	agent_link_init(l, fd);
+	return ask_ok(l, AGENT_HOLD, deadline, a, e);
+}
+
+int agent_release(struct agent_link *l, nsec_t deadline, struct arena *a, struct err *e)
+{
+	return ask_ok(l, AGENT_RELEASE, deadline, a, e);
+}

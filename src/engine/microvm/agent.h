@@ -7,7 +7,15 @@
 #include "base/err.h"
 #include "proto/agent.h"
 
+struct agent_link;
+
 /* *ret_m lives in the arena. The agent's ERROR becomes *e. CONFLICT: the machine does not run. */
 [[nodiscard]] int agent_request(int state_fd, const struct agent_msg *m, enum agent_type answer,
 				nsec_t deadline, struct arena *a, struct agent_msg *ret_m,
+				struct err *e);
+
+/* Everything in the guest held still as long as the link lives, which is given; and released. */
+[[nodiscard]] int agent_hold(int state_fd, nsec_t deadline, struct arena *a, struct agent_link *l,
+			     struct err *e);
+[[nodiscard]] int agent_release(struct agent_link *l, nsec_t deadline, struct arena *a,
 				struct err *e);

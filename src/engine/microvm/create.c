@@ -22,6 +22,7 @@
 #include "engine/microvm/monitor.h"
 #include "engine/microvm/network.h"
 #include "engine/microvm/proxied.h"
+#include "engine/microvm/snapshot.h"
 #include "fmt/json.h"
 #include "proto/agent.h"
 #include "sys/fdpass.h"
@@ -185,6 +186,8 @@ struct making {
 	struct proxied proxy;
 	struct network network;
 	int config_fd, hello_fd, log_fd, kvm_fd; /* owned */
+	struct snapshot_source from;
+	bool restored;
 };
 
 /* Whether the kernel has what a root on a disk needs. */
@@ -215,8 +218,9 @@ static int use_disk(struct making *k, struct err *e)
 	const struct bundle *b = k->b;
 	int r;
 
-	if (b->root_disk_fd <= 0 || !b->spec->root->readonly || k->guest.shares[0].view_fd < 0 ||
-	    !reads_disks(&k->files.record))
+	if (b->root_disk_fd <= 0 || !b->spec->root->readonly || k->guest.shares[0].view_fd < 0)
+		return 0;
+	if (k->restored ? !k->from.record.root_disk : !reads_disks(&k->files.record))
 		return 0;
 	r = mount_change(k->guest.shares[0].view_fd, "", false, &change);
 	if (r < 0)
@@ -260,6 +264,19 @@ static int size(struct making *k, struct err *e)
 	return 0;
 }
 
+/* A machine does not change its size by going on: what it has beyond its share is in its balloon.
+ */
+static void as_it_was(struct making *k)
+{
+	const struct machine_record *was = &k->from.record;
+	struct guest *g = &k->guest;
+
+	if (g->cpus <= was->cpus)
+		g->cpus_max = was->cpus;
+	if (g->memory <= was->memory)
+		g->memory_max = was->memory;
+}
+
 /* What QEMU's command line does not say. */
 static int adjust_qemu(struct making *k, struct err *e)
 {
@@ -294,14 +311,20 @@ static int prepare(struct making *k, struct err *e)
 	r = r < 0 ? r : kernels_open(NULL, &kernels, e);
 	r = r < 0 ? r : machine_find(&m->arena, kernels, &k->machine, e);
 	r = r < 0 || k->machine.emulated ? r : kvm_open(&k->kvm_fd, e);
-	r = r < 0 ? r : kernel_pick(kernels, NULL, &kernel, e);
-	r = r < 0 ? r : kernel_prepare(kernels, &kernel, k->proxy.deadline, &k->files, e);
+	if (r == 0 && !k->restored) {
+		r = kernel_pick(kernels, NULL, &kernel, e);
+		r = r < 0 ? r : kernel_prepare(kernels, &kernel, k->proxy.deadline, &k->files, e);
+	}
 	r = r < 0 ? r : use_disk(k, e);
 	if (r < 0)
 		return r;
 	k->machine.kvm = k->kvm_fd;
 	k->machine.kernel = k->files.vmlinux_fd;
 	k->machine.initrd = k->files.initramfs_fd;
+	k->machine.restore_state = k->from.state_fd;
+	k->machine.restore_memory = k->from.memory_fd;
+	if (k->restored)
+		as_it_was(k);
 	r = size(k, e);
 	if (r < 0)
 		return r;
@@ -312,28 +335,74 @@ static int prepare(struct making *k, struct err *e)
 	return k->log_fd < 0 ? err_sys(e, errno, "open '" MACHINE_LOG "'") : 0;
 }
 
-static int ask_create(struct making *k, const struct proxy_head *h, int *ret_console, struct err *e)
+/* The shares and their places, after what is there already. */
+static int add_view(const struct making *k, const char **words, int *fds, size_t *words_n,
+		    size_t *fds_n, struct err *e)
 {
-	const char *words[PROXY_FDS_MAX + 1] = { k->m->id };
-	int fds[PROXY_FDS_MAX] = { k->m->state_fd, k->config_fd, k->hello_fd };
 	size_t n = k->guest.shares_n;
 
-	if (n + 3 > PROXY_FDS_MAX)
+	if (n + *fds_n > PROXY_FDS_MAX)
 		return err_set(e, ERR_UNSUPPORTED, E2BIG,
 			       "a microvm cannot have more than %d shared directories",
 			       PROXY_FDS_MAX - 8);
 	for (size_t i = 0; i < n; i++) {
-		fds[3 + i] = k->guest.shares[i].view_fd;
+		fds[*fds_n + i] = k->guest.shares[i].view_fd;
 		/* Where one cannot be cloned the view is the root alone. */
-		if (fds[3 + i] < 0) {
-			fds[3] = k->guest.shares[0].fd;
+		if (fds[*fds_n + i] < 0) {
+			fds[*fds_n] = k->guest.shares[0].fd;
 			n = 1;
 		} else if (i) {
-			words[i] = k->guest.shares[i].destination;
+			words[*words_n + i - 1] = k->guest.shares[i].destination;
 		}
 	}
-	words[n] = NULL;
-	return proxied_ask(&k->proxy, h, words, fds, 3 + n, PROXY_CREATED, ret_console, e);
+	*fds_n += n;
+	*words_n += n - 1;
+	words[*words_n] = NULL;
+	return 0;
+}
+
+static int ask_create(struct making *k, const struct proxy_head *h, int *ret_console, struct err *e)
+{
+	const char *words[PROXY_FDS_MAX + 4] = { k->m->id };
+	int fds[PROXY_FDS_MAX] = { k->m->state_fd, k->config_fd, k->hello_fd };
+	size_t words_n = 1, fds_n = 3;
+	int r = add_view(k, words, fds, &words_n, &fds_n, e);
+
+	return r < 0 ? r
+		     : proxied_ask(&k->proxy, h, words, fds, fds_n, PROXY_CREATED, ret_console, e);
+}
+
+static int ask_restore(struct making *k, const struct proxy_head *h, int *ret_console,
+		       struct err *e)
+{
+	const char *hostname = k->m->spec->hostname;
+	const char *words[PROXY_FDS_MAX + 4] = { k->m->id, k->from.record.container,
+						 hostname ? hostname : "" };
+	int fds[PROXY_FDS_MAX] = { k->m->state_fd, k->hello_fd };
+	size_t words_n = 3, fds_n = 2;
+	int r = add_view(k, words, fds, &words_n, &fds_n, e);
+
+	return r < 0 ? r
+		     : proxied_ask(&k->proxy, h, words, fds, fds_n, PROXY_STARTED, ret_console, e);
+}
+
+/* Its note; and whether the machine of a snapshot can go on in this one. */
+static int compare(struct making *k, struct err *e)
+{
+	const struct machine_record *was = &k->from.record;
+	struct machine_record now;
+	int r = snapshot_describe(k->m, &k->guest, &k->network,
+				  k->restored ? was->kernel : k->files.record.version, &now, e);
+
+	if (r == 0 && k->restored) {
+		now.id = was->id;
+		r = machine_record_fits(was, &now, e);
+	}
+	for (size_t i = 0; r == 0 && k->restored && i < now.shares_n; i++)
+		/* An overlay is mounted anew for each start. */
+		k->guest.shares[i].copy = i == 0 || now.shares[i].device != was->shares[i].device ||
+					  now.shares[i].inode != was->shares[i].inode;
+	return r < 0 ? r : snapshot_note(k->m, &now, e);
 }
 
 /* The namespace, with the proxy in it; then those who fill it have their turn. */
@@ -343,6 +412,8 @@ static int find_network(struct making *k, struct err *e)
 	struct proxied *p = &k->proxy;
 	int r = network_open(&k->network, m, e);
 
+	for (size_t i = 0; k->restored && i < k->from.record.cards_n && i < NETWORK_CARDS_MAX; i++)
+		k->network.was[i] = k->from.record.cards[i].mac;
 	r = r < 0 ? r
 		  : proxied_start(p, m->id, k->b->stdio, m->groups, k->network.netns, p->deadline,
 				  e);
@@ -359,12 +430,16 @@ static int boot(struct making *k, struct err *e)
 {
 	struct microvm *m = k->m;
 	struct proxied *p = &k->proxy;
-	struct proxy_head h = head_of(PROXY_CREATE, m->spec->process, k->b->stdio);
+	struct proxy_head h = head_of(k->restored ? PROXY_RESTORE : PROXY_CREATE, m->spec->process,
+				      k->b->stdio);
 	auto_fd int console = FD_NONE;
 	enum process_kind kind = PROCESS_KIND_UNKNOWN;
 	int r;
 
 	p->log_fd = k->log_fd;
+	r = compare(k, e);
+	if (r < 0)
+		return r;
 	r = machine_start(&k->machine, &m->arena, p, &k->guest, &k->network, m->state_fd,
 			  &k->hello_fd, e);
 	if (r == 0 && m->emulated)
@@ -375,7 +450,7 @@ static int boot(struct making *k, struct err *e)
 		groups_arrived(m->groups);
 	h.bound = k->b->bound;
 	h.root_disk = k->guest.disk_fd >= 0;
-	r = ask_create(k, &h, &console, e);
+	r = k->restored ? ask_restore(k, &h, &console, e) : ask_create(k, &h, &console, e);
 	if (r < 0)
 		return r;
 	r = process_ident_fd(m->in.pidfd, m->in.pid, &m->ident, &kind);
@@ -407,7 +482,9 @@ static int make(struct making *k, struct err *e)
 	return r < 0 ? r : write_pid(m, k->b->pid_file, e);
 }
 
-int microvm_create(struct instance *in, const struct bundle *b, nsec_t deadline, struct err *e)
+/* dirfd: of a snapshot that it goes on from; FD_NONE: it boots. */
+static int begin(struct instance *in, const struct bundle *b, int dirfd, nsec_t deadline,
+		 struct err *e)
 {
 	struct microvm *m = microvm_of_instance(in);
 	auto_free struct making *k = calloc(1, sizeof(*k));
@@ -426,20 +503,36 @@ int microvm_create(struct instance *in, const struct bundle *b, nsec_t deadline,
 	k->proxy.deadline = deadline;
 	k->files = KERNEL_FILES_INIT;
 	k->config_fd = k->hello_fd = k->log_fd = k->kvm_fd = FD_NONE;
-	r = make(k, e);
+	k->from = SNAPSHOT_SOURCE_INIT;
+	k->restored = dirfd >= 0;
+	r = k->restored ? snapshot_source_open(&k->from, dirfd, &m->arena, e) : 0;
+	r = r < 0 ? r : make(k, e);
 	if (r == 0) {
-		m->gate_fd = take_fd(&k->proxy.sock);
+		if (!k->restored) /* that one has started */
+			m->gate_fd = take_fd(&k->proxy.sock);
 		m->poststop_due = m->spec->hooks[SPEC_HOOK_POSTSTOP].n != 0;
 	}
 	proxied_fini(&k->proxy);
 	network_fini(&k->network);
 	guest_close(&k->guest);
 	kernel_files_fini(&k->files);
+	snapshot_source_fini(&k->from);
 	close_fd(&k->config_fd);
 	close_fd(&k->hello_fd);
 	close_fd(&k->log_fd);
 	close_fd(&k->kvm_fd);
 	return r; /* engine_create destroys what there is */
+}
+
+int microvm_create(struct instance *in, const struct bundle *b, nsec_t deadline, struct err *e)
+{
+	return begin(in, b, FD_NONE, deadline, e);
+}
+
+int microvm_restore(struct instance *in, const struct bundle *b, int dirfd,
+		    const struct snapshot_options *, struct err *e)
+{
+	return begin(in, b, dirfd, clock_deadline(START_WITHIN), e);
 }
 
 /* ---- start, exec ------------------------------------------------------------------------- */

@@ -34,7 +34,8 @@ struct guest_share {
 	const char *destination;
 	bool read_only; /* enforced by the device server, whatever the guest does */
 	bool recursive, nofollow;
-	int fd; /* owned: a clone of the mount, or O_PATH where that is not allowed */
+	bool copy; /* after a restore: not the very directory that the guest had, but its like */
+	int fd;	   /* owned: a clone of the mount, or O_PATH where that is not allowed */
 	/* Owned: another clone, for the host's view of the workload. What is attached on it must
 	 * not be on the server's: to a guest the directories below would become other ones, and
 	 * its own mounts on them would fall off. FD_NONE: none could be had. */

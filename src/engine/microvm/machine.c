@@ -91,7 +91,11 @@ static int sibling(struct command *c, const char *name, struct err *e)
 
 int machine_find(struct arena *a, int cache_fd, struct machine *ret_m, struct err *e)
 {
-	struct machine m = { .kernel = FD_NONE, .initrd = FD_NONE, .kvm = FD_NONE };
+	struct machine m = { .kernel = FD_NONE,
+			     .initrd = FD_NONE,
+			     .restore_state = FD_NONE,
+			     .restore_memory = FD_NONE,
+			     .kvm = FD_NONE };
 	char path[SPAWN_PATH_MAX];
 	enum kvm_use use;
 	int r = kvm_probe(cache_fd, &use, e);
@@ -164,8 +168,8 @@ static int start_fs(struct arena *a, struct proxied *p, const struct guest *g, i
 	ADDF(&c, "fd:%d", add_fd(&c, sock));
 	for (size_t i = g->disk_fd >= 0 ? 1 : 0; i < g->shares_n; i++) {
 		add(&c, "--share");
-		ADDF(&c, "%s=fd:%d%s", g->shares[i].name, add_fd(&c, g->shares[i].fd),
-		     g->shares[i].read_only ? ",ro" : "");
+		ADDF(&c, "%s=fd:%d%s%s", g->shares[i].name, add_fd(&c, g->shares[i].fd),
+		     g->shares[i].read_only ? ",ro" : "", g->shares[i].copy ? ",copy" : "");
 	}
 	return run(&c, p, false, e);
 }
@@ -303,6 +307,21 @@ static int start_qemu(const struct machine *m, struct arena *a, struct proxied *
 	return run(&c, p, true, e);
 }
 
+static void add_kernel(struct command *c, const struct machine *m, const struct guest *g,
+		       const char *console)
+{
+	add(c, "--kernel");
+	ADDF(c, "fd:%d", add_fd(c, m->kernel));
+	add(c, "--initrd");
+	ADDF(c, "fd:%d", add_fd(c, m->initrd));
+	add(c, "--append");
+	/* Without noearly an AMD kernel looks for an AGP bridge, in thousands of exits. */
+	ADDF(c, "%s maxcpus=%u",
+	     console ? CMDLINE " pci=noearly console=ttyS0 ignore_loglevel"
+		     : CMDLINE " pci=noearly 8250.nr_uarts=0",
+	     g->cpus);
+}
+
 static int start_vmm(const struct machine *m, struct arena *a, struct proxied *p,
 		     const struct guest *g, const struct network *net, int fs, int listen_fd,
 		     int forward, int control, struct err *e)
@@ -315,16 +334,13 @@ static int start_vmm(const struct machine *m, struct arena *a, struct proxied *p
 		return r;
 	add(&c, "--kvm");
 	ADDF(&c, "fd:%d", add_fd(&c, m->kvm));
-	add(&c, "--kernel");
-	ADDF(&c, "fd:%d", add_fd(&c, m->kernel));
-	add(&c, "--initrd");
-	ADDF(&c, "fd:%d", add_fd(&c, m->initrd));
-	add(&c, "--append");
-	/* Without noearly an AMD kernel looks for an AGP bridge, in thousands of exits. */
-	ADDF(&c, "%s maxcpus=%u",
-	     console ? CMDLINE " pci=noearly console=ttyS0 ignore_loglevel"
-		     : CMDLINE " pci=noearly 8250.nr_uarts=0",
-	     g->cpus);
+	if (m->restore_state >= 0) {
+		add(&c, "--restore");
+		ADDF(&c, "fd:%d,fd:%d", add_fd(&c, m->restore_state),
+		     add_fd(&c, m->restore_memory));
+	} else {
+		add_kernel(&c, m, g, console);
+	}
 	if (console) {
 		add(&c, "--serial");
 		add(&c, console);

@@ -14,9 +14,10 @@ struct proxied;
 #define MACHINE_CPUS_MAX 16
 
 struct machine {
-	bool emulated;	    /* QEMU's emulation instead of KVM */
-	const char *qemu;   /* its program, where it is needed */
-	int kernel, initrd; /* borrowed */
+	bool emulated;			   /* QEMU's emulation instead of KVM */
+	const char *qemu;		   /* its program, where it is needed */
+	int kernel, initrd;		   /* borrowed */
+	int restore_state, restore_memory; /* borrowed: a snapshot in place of these; FD_NONE */
 	int kvm; /* borrowed, unless emulated: below a cgroup it may be forbidden to open it */
 };
 

@@ -55,6 +55,14 @@ struct microvm *microvm_of_instance(struct instance *in); /* the one downcast */
 [[nodiscard]] int microvm_hooks(struct microvm *m, enum spec_hook_kind kind, const char *status,
 				int cwd_fd, struct err *e);
 
+[[nodiscard]] int microvm_restore(struct instance *in, const struct bundle *b, int dirfd,
+				  const struct snapshot_options *o, struct err *e);
+
+/* snapshot.c */
+[[nodiscard]] int microvm_can_snapshot(const char *program, struct err *e);
+[[nodiscard]] int microvm_snapshot(struct instance *in, int dirfd, const struct snapshot_options *o,
+				   struct err *e);
+
 /* update.c */
 [[nodiscard]] int microvm_update(struct instance *in, const struct spec_resources *r,
 				 struct err *e);

@@ -22,7 +22,7 @@
 
 /* ---- atoll-vmm --------------------------------------------------------------------------- */
 
-static int dial(const struct microvm *m, struct err *e)
+int monitor_dial(const struct microvm *m, struct err *e)
 {
 	char path[64];
 	int fd;
@@ -89,7 +89,7 @@ static int balloon_of_vmm(const struct microvm *m, int fd, uint64_t bytes, bool 
 		*ret_given = bytes;
 	if (r != -ETIMEDOUT)
 		return r < 0 ? err_sys(e, -r, "ask the machine's monitor") : 0;
-	other = dial(m, &ignored); /* this one waits still */
+	other = monitor_dial(m, &ignored); /* this one waits still */
 	if (other >= 0 && ask(other, &look, clock_deadline(NSEC_PER_SEC), &got, &ignored) == 0)
 		*ret_given = got.stats.balloon_bytes;
 	return err_set(e, ERR_TIMEOUT, ETIMEDOUT, "the guest does not give its memory up");
@@ -210,7 +210,7 @@ int monitor_usage(const struct microvm *m, nsec_t deadline, struct monitor_usage
 	int r;
 
 	if (!m->emulated) {
-		auto_fd int fd = dial(m, e);
+		auto_fd int fd = monitor_dial(m, e);
 
 		return fd < 0 ? fd : usage_of_vmm(fd, deadline, ret, e);
 	}
@@ -232,7 +232,7 @@ int monitor_balloon(const struct microvm *m, uint64_t bytes, bool wait, nsec_t d
 	*ret_given = 0;
 	bytes &= ~UINT64_C(4095);
 	if (!m->emulated) {
-		auto_fd int fd = dial(m, e);
+		auto_fd int fd = monitor_dial(m, e);
 
 		return fd < 0 ? fd : balloon_of_vmm(m, fd, bytes, wait, deadline, ret_given, e);
 	}
@@ -252,7 +252,7 @@ int monitor_limit_disk(const struct microvm *m, size_t index, const struct spec_
 	int r;
 
 	if (!m->emulated) {
-		auto_fd int fd = dial(m, e);
+		auto_fd int fd = monitor_dial(m, e);
 
 		return fd < 0 ? fd : limit_of_vmm(fd, IS_BLOCK, index, l, deadline, e);
 	}
@@ -270,7 +270,7 @@ int monitor_limit_cards(const struct microvm *m, const struct spec_rate *l, nsec
 	if (m->emulated)
 		return err_set(e, ERR_UNSUPPORTED, EOPNOTSUPP,
 			       "an emulated machine has the limits of its network from its start");
-	auto_fd int fd = dial(m, e);
+	auto_fd int fd = monitor_dial(m, e);
 
 	return fd < 0 ? fd : limit_of_vmm(fd, IS_NET, SIZE_MAX, l, deadline, e);
 }

@@ -22,6 +22,9 @@ struct monitor_usage {
 	uint64_t rx_bytes, tx_bytes, rx_packets, tx_packets;
 };
 
+/* A connection to atoll-vmm, for proto/vmm.h: gives. CONFLICT: the machine does not run. */
+[[nodiscard]] int monitor_dial(const struct microvm *m, struct err *e);
+
 [[nodiscard]] int monitor_usage(const struct microvm *m, nsec_t deadline, struct monitor_usage *ret,
 				struct err *e);
 /*

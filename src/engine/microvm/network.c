@@ -192,6 +192,7 @@ static int find_cards(struct taking *t, struct network *n, int sock, struct err 
 		r = interface_read(t->a, sock, l, is, e);
 		if (r < 0)
 			return r;
+		is->was = n->was[n->cards_n] ? n->was[n->cards_n] : "";
 		r = open_packets(l->index);
 		if (r < 0)
 			return err_sys(e, -r, "packets of '%s'", l->name);

@@ -28,6 +28,8 @@ struct network {
 	int netns; /* owned */
 	struct network_card cards[NETWORK_CARDS_MAX];
 	size_t cards_n;
+	/* Borrowed: hardware addresses that the guest's cards have so far, in their order. */
+	const char *was[NETWORK_CARDS_MAX];
 };
 #define NETWORK_INIT ((struct network){ .netns = -1 })
 
