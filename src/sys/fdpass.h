@@ -5,7 +5,7 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-#define FDPASS_MAX 64 /* descriptors of one message */
+#define FDPASS_MAX 96 /* descriptors of one message */
 
 /*
  * Send one message of n > 0 bytes with n_fds descriptors (borrowed). 0, or -errno; -EIO when a

@@ -47,6 +47,10 @@ struct child_message {
 /* rootfs_child.c: everything mounted below the new root; then the root is entered. */
 [[nodiscard]] int rootfs_build(struct plan *p, struct err *e);
 struct plan_mount;
+/* Parts of a mount of cgroups: its tmpfs, detached; a place for one hierarchy ("cpu,cpuacct" is
+ * also found as cpu and as cpuacct). Or -errno. */
+[[nodiscard]] int cgroup_tmpfs(void);
+[[nodiscard]] int cgroup_directory(int dir_fd, const char *name);
 [[nodiscard]] int rootfs_mount(struct plan *p, struct plan_mount *m, struct err *e); /* one */
 [[nodiscard]] int rootfs_protect(struct plan *p, struct err *e); /* masks, read-only paths */
 [[nodiscard]] int rootfs_enter(struct plan *p, struct err *e);
@@ -60,11 +64,18 @@ struct plan_mount;
 bool groups_fit_message(const struct plan *p);
 /* The creator's side, once they are finished. */
 [[nodiscard]] int groups_send(const struct plan *p, int sock);
-/* Once: wait for them, enter, and make the cgroup namespace. Nothing when they are not due. */
+/* Once: wait for what groups_send sent. Nothing when they are not due. */
+[[nodiscard]] int groups_receive(struct plan *p, struct err *e);
+/* Once: the same, enter, and make the cgroup namespace. Nothing when they are not due. */
 [[nodiscard]] int groups_arrive(struct plan *p, struct err *e);
 
 /* devices_child.c */
 [[nodiscard]] int devices_fill(struct plan *p, struct err *e);
+/* The creator's: the same in a detached mount that is to be /dev, without anything outside of it.
+ */
+[[nodiscard]] int devices_fill_in(struct plan *p, int dev_fd, struct err *e);
+/* "null" of "/dev/null"; NULL: it is not directly in /dev. */
+const char *devices_name(const char *path);
 /* A pty of the container's devpts, bound to /dev/console; both ends given. */
 [[nodiscard]] int devices_console(struct plan *p, int *ret_master, int *ret_slave, struct err *e);
 

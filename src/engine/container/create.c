@@ -23,6 +23,7 @@
 
 #include "base/auto.h"
 #include "base/file.h"
+#include "engine/container/ahead.h"
 #include "engine/container/child.h"
 #include "engine/container/container.h"
 #include "engine/container/groups.h"
@@ -461,6 +462,7 @@ static int send_groups(struct making *m, const struct groups_options *o, struct 
 
 	if (r < 0)
 		return r;
+	ahead_make(&m->plan);
 	r = groups_send(&m->plan, m->sync_fd);
 	return r == 0 || r == -EPIPE || r == -ECONNRESET
 		       ? 0
@@ -529,6 +531,7 @@ static int make(struct making *m, struct err *e)
 	r = r < 0 ? r : container_remember(c, m->b, p, e);
 	if (r < 0)
 		return r;
+	ahead_plan(p);
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		return err_sys(e, errno, "socket pair");
 	p->gate_fd = m->sync_fd = pair[0];

@@ -80,8 +80,7 @@ static int attach_node(struct plan *p, const struct spec_device *d, int tree, st
 	return r < 0 ? dev_error(d, r, e) : 0;
 }
 
-/* "null" of "/dev/null"; NULL: it is not directly in /dev. */
-static const char *name_in_dev(const char *path)
+const char *devices_name(const char *path)
 {
 	const char *name = path + strlen("/dev/");
 
@@ -91,12 +90,13 @@ static const char *name_in_dev(const char *path)
 		       : NULL;
 }
 
-static int make_node(struct plan *p, int in_dev, const struct spec_device *d, struct err *e)
+static int make_node(struct plan *p, int in_dev, bool ahead, const struct spec_device *d,
+		     struct err *e)
 {
 	mode_t mode = node_type(d->type) |
 		      (d->file_mode_set || d->file_mode ? d->file_mode & 07777 : 0666);
 	dev_t dev = d->type == 'p' ? 0 : makedev((unsigned) d->major, (unsigned) d->minor);
-	const char *name = name_in_dev(d->path);
+	const char *name = devices_name(d->path);
 	auto_fd int other = FD_NONE;
 	int parent = in_dev;
 	struct stat st;
@@ -108,7 +108,7 @@ static int make_node(struct plan *p, int in_dev, const struct spec_device *d, st
 	if (parent < 0)
 		return dev_error(d, parent, e);
 	if (mknodat(parent, name, mode, dev) < 0) {
-		if (errno == EPERM)
+		if (errno == EPERM && !ahead)
 			return bind_node(p, d, e);
 		if (errno != EEXIST || fstatat(parent, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 			return dev_error(d, -errno, e);
@@ -152,7 +152,7 @@ static int make_link(int dev, const char *target, const char *name)
 	return 0;
 }
 
-int devices_fill(struct plan *p, struct err *e)
+static int fill(struct plan *p, int dev, bool ahead, struct err *e)
 {
 	static const struct {
 		const char *target, *name;
@@ -162,19 +162,10 @@ int devices_fill(struct plan *p, struct err *e)
 		{ "pts/ptmx", "ptmx" },
 	};
 	const struct spec_linux *l = &p->spec->linux_;
-	auto_fd int made = path_open_how(p->root_fd, "/dev", O_PATH, 0, RESOLVE_NO_SYMLINKS);
-	auto_fd int dev = FD_NONE;
 	int r;
 
-	if (made == -ENOENT)
-		made = path_make_dir(p->root_fd, "/dev", 0755);
-	dev = made < 0 ? made
-		       : path_open_how(p->root_fd, "/dev", O_PATH | O_DIRECTORY | O_NOFOLLOW, 0,
-				       RESOLVE_NO_SYMLINKS);
-	if (dev < 0)
-		return err_sys(e, -dev, "/dev of the root file system");
 	for (size_t i = 0; i < ARRAY_SIZE(defaults); i++) {
-		r = listed(l, defaults[i].path) ? 0 : make_node(p, dev, &defaults[i], e);
+		r = listed(l, defaults[i].path) ? 0 : make_node(p, dev, ahead, &defaults[i], e);
 		if (r < 0)
 			return r;
 	}
@@ -190,7 +181,7 @@ int devices_fill(struct plan *p, struct err *e)
 		d.path = path;
 		r = p->device_trees && p->device_trees[i] >= 0
 			    ? attach_node(p, &d, p->device_trees[i], e)
-			    : make_node(p, dev, &d, e);
+			    : make_node(p, dev, ahead, &d, e);
 		if (r < 0)
 			return r;
 	}
@@ -200,6 +191,26 @@ int devices_fill(struct plan *p, struct err *e)
 			return err_sys(e, -r, "link /dev/%s", links[i].name);
 	}
 	return 0;
+}
+
+int devices_fill_in(struct plan *p, int dev_fd, struct err *e)
+{
+	return fill(p, dev_fd, true, e);
+}
+
+int devices_fill(struct plan *p, struct err *e)
+{
+	auto_fd int made = path_open_how(p->root_fd, "/dev", O_PATH, 0, RESOLVE_NO_SYMLINKS);
+	auto_fd int dev = FD_NONE;
+
+	if (made == -ENOENT)
+		made = path_make_dir(p->root_fd, "/dev", 0755);
+	dev = made < 0 ? made
+		       : path_open_how(p->root_fd, "/dev", O_PATH | O_DIRECTORY | O_NOFOLLOW, 0,
+				       RESOLVE_NO_SYMLINKS);
+	if (dev < 0)
+		return err_sys(e, -dev, "/dev of the root file system");
+	return p->dev_filled ? 0 : fill(p, dev, false, e);
 }
 
 /* The directory of the container's devpts: nothing else has a multiplexer to be trusted. */

@@ -50,6 +50,8 @@ struct plan_mount {
 	bool late_readonly;	 /* read-only once all is in it: tree_fd is the mount */
 	struct plan_cgroup *cgroups;
 	size_t cgroups_n;
+	bool ahead;   /* the creator makes it (ahead.h): then sent, unless it failed */
+	int ahead_fd; /* in the init: that mount, detached, FD_NONE: to be made there */
 };
 
 struct plan_process {
@@ -123,6 +125,9 @@ struct plan {
 	 */
 	bool groups_due;
 	bool groups_born; /* clone3 put it into the unified one */
+	bool groups_sent; /* the init has received them, and what was made ahead */
+	size_t ahead_dev; /* the mount whose devices are made ahead, too; mounts_n: none */
+	bool dev_filled;  /* they were made */
 	struct plan_process process;
 	/* OCI state for hooks run by the init: before and after the varying status and pid. */
 	const char *state_head, *state_tail;

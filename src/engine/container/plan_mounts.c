@@ -483,7 +483,7 @@ static int plan_mount(struct plan *p, const struct bundle *b, const struct spec_
 	pm->destination = below(p->host_root, m->destination);
 	if (!pm->destination)
 		pm->destination = m->destination;
-	pm->idmap_fd = FD_NONE;
+	pm->idmap_fd = pm->ahead_fd = FD_NONE;
 	pm->fstype = m->type ? m->type : "bind";
 	pm->tree_fd = FD_NONE;
 	pm->spec = m;

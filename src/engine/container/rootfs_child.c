@@ -277,7 +277,10 @@ static int do_new(struct plan *p, struct plan_mount *m, struct err *e)
 	struct mount_change late = { .set = attr, .propagation = MS_PRIVATE };
 	char why[MOUNT_WHY_MAX] = "", mode[8];
 	auto_fd int target = FD_NONE, fd = FD_NONE;
-	int r;
+	int r = m->ahead ? groups_receive(p, e) : 0;
+
+	if (r < 0)
+		return r;
 
 	/* A link here would hand out a "procfs" of somebody's making (CVE-2023-27561). */
 	if (proc_like) {
@@ -307,8 +310,10 @@ static int do_new(struct plan *p, struct plan_mount *m, struct err *e)
 		attr &= ~(uint64_t) MOUNT_ATTR_RDONLY;
 		m->late_readonly = true;
 	}
-	fd = mount_new(m->fstype, m->words.data, m->words.data_n,
-		       m->words.copy_up ? attr & ~(uint64_t) MOUNT_ATTR_RDONLY : attr, why);
+	fd = take_fd(&m->ahead_fd);
+	if (fd < 0)
+		fd = mount_new(m->fstype, m->words.data, m->words.data_n,
+			       m->words.copy_up ? attr & ~(uint64_t) MOUNT_ATTR_RDONLY : attr, why);
 	if (fd < 0)
 		fd = shared_instead(p, m, fd);
 	if (fd < 0)
@@ -355,35 +360,48 @@ static int comma_links(int dir, const char *name)
 	return 0;
 }
 
-static int do_cgroup(struct plan *p, struct plan_mount *m, struct err *e)
+int cgroup_tmpfs(void)
 {
 	static const struct mount_option mode[] = {
 		{ .key = "mode", .value = "755", .fd = FD_NONE },
 		{ .key = "source", .value = "tmpfs", .fd = FD_NONE }
 	};
+
+	return mount_new("tmpfs", mode, ARRAY_SIZE(mode),
+			 MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC, NULL);
+}
+
+int cgroup_directory(int dir_fd, const char *name)
+{
+	int r = mkdirat(dir_fd, name, 0755) < 0 && errno != EEXIST ? -errno : 0;
+
+	return r < 0 ? r : comma_links(dir_fd, name);
+}
+
+static int do_cgroup(struct plan *p, struct plan_mount *m, struct err *e)
+{
 	struct mount_change change = { .set = m->words.set & MOUNT_ATTR_RDONLY };
 	int r = groups_arrive(p, e);
 
 	if (r < 0)
 		return r;
-	auto_fd int target = target_of(p, m), fd = FD_NONE;
+	auto_fd int target = target_of(p, m), fd = take_fd(&m->ahead_fd);
 
 	if (target < 0)
 		return where(e, target, m->destination);
-	fd = mount_new("tmpfs", mode, ARRAY_SIZE(mode),
-		       MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC, NULL);
+	if (fd < 0)
+		fd = cgroup_tmpfs();
 	if (fd < 0)
 		return where(e, fd, m->destination);
 	r = attach(p, m, fd, target, e);
 	if (r < 0)
 		return r;
+	/* Those that are not in it yet. */
 	for (size_t i = 0; i < m->cgroups_n && r == 0; i++) {
 		struct plan_cgroup *c = &m->cgroups[i];
 
-		if (mkdirat(fd, c->name, 0755) < 0)
-			r = -errno;
+		r = cgroup_directory(fd, c->name);
 		r = r < 0 ? r : mount_attach(c->tree_fd, fd, c->name);
-		r = r < 0 ? r : comma_links(fd, c->name);
 	}
 	if (r == 0 && change.set)
 		r = mount_change(fd, "", false, &change);
