@@ -10,7 +10,6 @@
 #include <unistd.h>
 
 #include "base/num.h"
-#include "sys/caps.h"
 
 static void parse_release(struct host *h)
 {
@@ -47,7 +46,6 @@ int host_probe(struct host *ret_h, struct err *e)
 {
 	struct host h = { .euid = geteuid() };
 	struct utsname u;
-	int r;
 
 	if (uname(&u) < 0)
 		return err_sys(e, errno, "uname");
@@ -55,9 +53,6 @@ int host_probe(struct host *ret_h, struct err *e)
 	(void) snprintf(h.machine, sizeof(h.machine), "%s", u.machine);
 	parse_release(&h);
 	h.cgroups = find_cgroups();
-	r = caps_bounding(&h.caps_bounding);
-	if (r < 0)
-		return err_sys(e, -r, "the bounding set of capabilities");
 	*ret_h = h;
 	return 0;
 }

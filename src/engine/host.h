@@ -24,7 +24,6 @@ struct host {
 	char kernel_release[65];
 	char machine[65]; /* "x86_64" */
 	enum host_cgroups cgroups;
-	uint64_t caps_bounding; /* bit n: capability n; what root here can have at most */
 };
 
 [[nodiscard]] int host_probe(struct host *ret_h, struct err *e);

@@ -291,6 +291,7 @@ static int run_run(struct runtime *rt, const void *options, const struct strings
 	if (o->detach)
 		return leave(&c, &n);
 	container_unlock(&c);
+	close_fd(&rt->self_fd);
 	r = foreground_wait(c.in->pid, c.in->pidfd, c.in->console_fd, &n, e);
 	engine_exited(c.in);
 	c.state = c.in->state;

@@ -317,6 +317,7 @@ static int run_exec(struct runtime *rt, const void *options, const struct string
 	auto_fd int console = x.console_fd;
 
 	r = announce(o, &x, e);
+	close_fd(&rt->self_fd);
 	if (r == 0 && !o->detach)
 		r = foreground_wait(x.pid, pidfd, console, NULL, e);
 	return r;

@@ -298,7 +298,9 @@ static int fail(const struct runtime *rt, const struct verb *v, struct err *e)
 int main(int argc, char **argv)
 {
 	auto_arena struct arena arena = ARENA_INIT(ARENA_MAX);
-	struct runtime rt = { .arena = &arena, .program = program_name(argc > 0 ? argv[0] : NULL) };
+	struct runtime rt = { .arena = &arena,
+			      .program = program_name(argc > 0 ? argv[0] : NULL),
+			      .self_fd = FD_NONE };
 	const struct verb *v = NULL;
 	struct strings args;
 	struct err e = { 0 };
@@ -333,7 +335,7 @@ int main(int argc, char **argv)
 	v = find_verb(&args, &e);
 	if (v) {
 		if (v->enters)
-			self_protect(argv);
+			rt.self_fd = self_protect(argv);
 		struct strings rest = { args.v + 1, args.n - 1 };
 
 		r = run_verb(&rt, v, &rest, &e);

@@ -15,6 +15,7 @@
 #include "svc/image.h"
 #include "svc/snapshot.h"
 #include "svc/volume.h"
+#include "sys/caps.h"
 #include "sys/tree.h"
 
 static int no_memory(struct err *e)
@@ -79,13 +80,16 @@ static int find_engines(const struct host *h, struct arena *a, struct system_inf
 static int find_warnings(const struct host *h, struct arena *a, struct system_info *ret,
 			 struct err *e)
 {
-	int r = 0;
+	uint64_t bounding;
+	int r = caps_bounding(&bounding);
 
+	if (r < 0)
+		return err_sys(e, -r, "the bounding set of capabilities");
 	if (h->cgroups == HOST_CGROUPS_NONE)
 		r = add_text(a, &ret->warnings, &ret->warnings_n,
 			     "no control groups are mounted: resources cannot be limited", e);
 	/* CAP_SYS_RESOURCE. */
-	if (r >= 0 && !(h->caps_bounding & (UINT64_C(1) << 24)))
+	if (r >= 0 && !(bounding & (UINT64_C(1) << 24)))
 		r = add_text(a, &ret->warnings, &ret->warnings_n,
 			     "no CAP_SYS_RESOURCE: rlimits cannot be raised and oom_score_adj "
 			     "cannot be lowered",

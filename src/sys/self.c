@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "base/auto.h"
+#include "base/num.h"
 #include "sys/mount.h"
 
 #define SELF	 "/proc/self/exe"
@@ -92,7 +93,19 @@ int self_sibling(const char *name, char ret_path[static PATH_MAX])
 	return -ENOENT;
 }
 
-void self_protect(char *const *argv)
+/* What the mount that runs was executed by: it was left open over the exec, and now closes with the
+ * next. */
+static int executed_by(const char *name)
+{
+	uint32_t fd;
+
+	return num_parse_u32(str_of(name), 3, INT32_MAX, &fd) == 0 &&
+			       fcntl((int) fd, F_SETFD, FD_CLOEXEC) == 0
+		       ? (int) fd
+		       : FD_NONE;
+}
+
+int self_protect(char *const *argv)
 {
 	const char *as = (const char *) (uintptr_t) getauxval(AT_EXECFN);
 	struct mount_change ro = { .set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID };
@@ -104,18 +117,20 @@ void self_protect(char *const *argv)
 		const char *slash = argv[0] ? strrchr(argv[0], '/') : NULL;
 
 		(void) prctl(PR_SET_NAME, slash ? slash + 1 : argv[0] ? argv[0] : "");
-		return;
+		return executed_by(as + 8);
 	}
 	if (statvfs(SELF, &fs) == 0 && (fs.f_flag & ST_RDONLY))
-		return;
-	fd = open_tree(AT_FDCWD, SELF, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+		return FD_NONE;
+	/* Whoever closes the last descriptor of a detached mount waits until it is gone. */
+	fd = open_tree(AT_FDCWD, SELF, OPEN_TREE_CLONE);
 	if (fd < 0 && errno == EPERM)
 		fd = sealed_copy();
 	else if (fd >= 0 && mount_change(fd, "", false, &ro) < 0)
-		return;
+		return FD_NONE;
 	if (fd < 0)
-		return;
+		return FD_NONE;
 	leave_word();
 	/* Mount or copy have no name and live as long as the process that runs from them. */
 	(void) syscall(SYS_execveat, fd, "", argv, environ, AT_EMPTY_PATH);
+	return FD_NONE;
 }

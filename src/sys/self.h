@@ -12,9 +12,10 @@
  * Make sure that this process runs from a read-only mount: executes itself anew from a read-only
  * clone of the mount its file is on, if it is not so yet. An ordinary user cannot make one: a file
  * that he may write is executed from a sealed copy in memory, another is protected by its owner.
- * Returns when it is so, or when it cannot be had.
+ * Returns when it is so, or when it cannot be had. Gives the descriptor that the clone came by, or
+ * FD_NONE: to close it takes the kernel a moment, for which there may be a better time than now.
  */
-void self_protect(char *const *argv);
+[[nodiscard]] int self_protect(char *const *argv);
 
 /*
  * The path of another of our programs: beside this one (the build tree), else in ../libexec/atoll

@@ -35,6 +35,9 @@ enum child_word {
 /* In place of a word: it ended, and had not read all that it was sent. */
 #define CHILD_NEVER_READ UINT32_MAX
 
+/* The creator's bytes. The second: no signal is ignored, so that none has to be reset. */
+enum { CHILD_GO = 'g', CHILD_GO_UNIGNORED = 'u' };
+
 struct child_message {
 	uint32_t word; /* enum child_word */
 	int32_t pid;
@@ -103,6 +106,6 @@ int process_exec(struct plan_process *p, const char *path, int *report_fd, struc
 /* Send one message; the fd (FD_NONE: none) goes with it. */
 [[nodiscard]] int child_tell(int sync_fd, enum child_word w, pid_t pid, int fd,
 			     const struct err *e);
-/* Wait for the parent's byte; -EPIPE when it is gone. */
+/* Wait for the parent's byte, and give it; -EPIPE when it is gone. */
 [[nodiscard]] int child_wait(int sync_fd);
 [[gnu::noreturn]] void child_fail(int sync_fd, const struct err *e);

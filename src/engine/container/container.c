@@ -63,6 +63,10 @@ static int signal_init(struct instance *in, int signo, struct err *e)
 static int kill_all(struct instance *in, nsec_t deadline, struct err *e)
 {
 	struct container *c = container_of_instance(in);
+
+	/* The init of a pid namespace ends after all that is in it. */
+	if (c->own_pids && in->pidfd >= 0 && pidfd_poll(in->pidfd, 0) == 1)
+		return 0;
 	int r = in->pidfd < 0 ? -ESRCH : pidfd_kill(in->pidfd, SIGKILL);
 
 	if (r < 0 && r != -ESRCH)

@@ -19,6 +19,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/auto.h"
@@ -84,14 +85,32 @@ int container_receive(int sock, nsec_t deadline, struct child_message *ret_m, in
 	return 1;
 }
 
-static int go_on(int sock)
+static int send_byte(int sock, char byte)
 {
 	ssize_t r;
 
 	do
-		r = send(sock, "g", 1, MSG_NOSIGNAL);
+		r = send(sock, &byte, 1, MSG_NOSIGNAL);
 	while (r < 0 && errno == EINTR);
 	return r < 0 ? -errno : 0;
+}
+
+static int go_on(int sock)
+{
+	return send_byte(sock, CHILD_GO);
+}
+
+/* Whether a child of ours that has no handlers has nothing to reset before exec. */
+static bool ignores_nothing(void)
+{
+	unsigned long act[4]; /* the kernel's struct; see reset_signals() */
+
+	for (int sig = 1; sig <= 64; sig++) {
+		if (syscall(SYS_rt_sigaction, sig, NULL, act, 8L) < 0 ||
+		    act[0] == (unsigned long) (uintptr_t) SIG_IGN)
+			return false;
+	}
+	return true;
 }
 
 /* What a child in a user namespace of its own may not do for itself. */
@@ -478,7 +497,8 @@ static int let_go(struct making *m, struct err *e)
 	if (r < 0)
 		return r;
 	c->let_go = true;
-	r = go_on(m->sync_fd);
+	/* We have the time to look, and it has not. */
+	r = send_byte(m->sync_fd, ignores_nothing() ? CHILD_GO_UNIGNORED : CHILD_GO);
 	return r == -EPIPE || r == -ECONNRESET ? 0
 	       : r < 0			       ? err_sys(e, -r, "the container's init is gone")
 					       : 0;

@@ -53,7 +53,7 @@ int child_wait(int sync_fd)
 	do
 		r = read(sync_fd, &byte, 1);
 	while (r < 0 && errno == EINTR);
-	return r == 1 ? 0 : -EPIPE;
+	return r == 1 ? byte : -EPIPE;
 }
 
 void child_fail(int sync_fd, const struct err *e)
@@ -385,8 +385,11 @@ static void wait_for_start(struct plan *p)
 	}
 	if (!p->at_once && child_tell(p->sync_fd, CHILD_READY, 0, FD_NONE, NULL) < 0)
 		_exit(1);
-	if (child_wait(p->sync_fd) < 0)
+	int go = child_wait(p->sync_fd);
+
+	if (go < 0)
 		_exit(1);
+	p->process.signals_reset = go == CHILD_GO_UNIGNORED;
 	/*
 	 * Not before: killed until now, a creator that nobody can take over from would leave us
 	 * waiting for good, with copies of all it had open.

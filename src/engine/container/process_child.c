@@ -446,13 +446,13 @@ static int arrange_fds(struct plan_process *p, int *report_fd)
  * What is blocked or ignored here would be so in the program too. Handlers fall with exec (clone3
  * has cleared them already).
  */
-static void reset_signals(void)
+static void reset_signals(const struct plan_process *p)
 {
 	/* The kernel's struct: handler, flags, restorer, mask. glibc's call refuses 32 and 33. */
 	static const unsigned long dfl[4] = { 0 };
 	sigset_t none;
 
-	for (int sig = 1; sig <= 64; sig++)
+	for (int sig = 1; sig <= 64 && !p->signals_reset; sig++)
 		(void) syscall(SYS_rt_sigaction, sig, dfl, NULL, 8L); /* KILL, STOP need none */
 	(void) sigemptyset(&none);
 	(void) sigprocmask(SIG_SETMASK, &none, NULL);
@@ -463,7 +463,7 @@ int process_exec(struct plan_process *p, const char *path, int *report_fd, struc
 	bool nnp = p->spec->no_new_privileges;
 	int r;
 
-	reset_signals();
+	reset_signals(p);
 	if (p->lsm_text &&
 	    write(p->lsm_fd, p->lsm_text, strlen(p->lsm_text)) != (ssize_t) strlen(p->lsm_text))
 		return err_sys(e, errno, "security label '%.100s'", p->lsm_text);
