@@ -8,6 +8,7 @@
 #include <sys/epoll.h>
 
 #include "base/auto.h"
+#include "virtio/train.h"
 
 #define QUEUE_SIZE   256
 #define HEADER	     sizeof(struct virtio_net_hdr_v1) /* in the guest's buffers (5.1.6) */
@@ -16,7 +17,6 @@
 #define FEATURE(bit) (UINT64_C(1) << (bit))
 #define GUEST_USO4   54 /* virtio 1.3: younger than the headers we build with */
 #define GUEST_USO6   55
-#define GSO_UDP_L4   5
 
 enum { RECEIVE, TRANSMIT, QUEUES };
 
@@ -56,6 +56,7 @@ struct net {
 	struct net_config config; /* fd: not here any more */
 	struct iovec slice[CHAIN_PARTS_MAX + 2];
 	struct room room;
+	struct train train; /* datagrams that have not gone to the guest yet */
 };
 
 static struct net *net_of(struct virtio_device *d)
@@ -226,6 +227,7 @@ static void leave_room(struct net *n)
 	for (size_t i = 0; i < n->room.chains_n; i++)
 		queue_unpop(&n->d.queues[RECEIVE]);
 	n->room.chains_n = n->room.pieces_n = n->room.bytes = n->room.waiting = 0;
+	n->train.n = 0;
 }
 
 /* Internet checksum (RFC 1071) of bytes [at, end) of the room, the first one being an even one. */
@@ -301,16 +303,46 @@ static bool deliver(struct net *n)
 	return true;
 }
 
+/* The next datagram of a train, as if the link had given it. v: room and spill. */
+static ssize_t receive_datagram(struct net *n, const struct iovec *v, size_t v_n)
+{
+	uint8_t head[TRAIN_HEAD_MAX];
+	const uint8_t *bytes = NULL;
+	size_t bytes_n = 0;
+	size_t head_n = train_next(&n->train, &n->room.header, head, &bytes, &bytes_n);
+
+	(void) iovec_write(v, v_n, 0, head, head_n);
+	(void) iovec_write(v, v_n, head_n, bytes, bytes_n);
+	return (ssize_t) (head_n + bytes_n);
+}
+
+/* Datagrams in one frame, which the driver does not take (Linux before 6.2 has no such feature). */
+static bool is_train(const struct net *n)
+{
+	return n->room.header.gso_type == TRAIN_GSO_UDP_L4 &&
+	       !(n->guest_gso & FEATURE(TRAIN_GSO_UDP_L4));
+}
+
 /* A frame from the link into the room and, where that ends, into the spill. As link_receive(). */
 static ssize_t receive(struct net *n)
 {
 	struct room *room = &n->room;
-	size_t pieces = 1 + iovec_slice(room->pieces, room->pieces_n, HEADER, room->bytes - HEADER,
-					n->slice + 1);
+	struct iovec *v = n->slice + 1; /* the first one is the link's */
+	size_t v_n = iovec_slice(room->pieces, room->pieces_n, HEADER, room->bytes - HEADER, v);
 	ssize_t r;
 
-	n->slice[pieces++] = (struct iovec){ room->spill, sizeof(room->spill) };
-	r = link_receive(&n->link, &room->header, n->slice, pieces);
+	v[v_n++] = (struct iovec){ room->spill, sizeof(room->spill) };
+	if (n->train.n) {
+		r = receive_datagram(n, v, v_n);
+	} else {
+		r = link_receive(&n->link, &room->header, n->slice, 1 + v_n);
+		if (r > 0 && is_train(n)) {
+			(void) iovec_read(v, v_n, 0, n->train.frame, (size_t) r);
+			r = train_begin(&n->train, &room->header, (size_t) r)
+				    ? receive_datagram(n, v, v_n)
+				    : -EBADMSG;
+		}
+	}
 	if (r > 0)
 		room->waiting = (size_t) r;
 	return r;
@@ -466,7 +498,7 @@ static int net_activate(struct virtio_device *d, uint64_t features, struct err *
 	if (n->guest_csum && features & FEATURE(VIRTIO_NET_F_GUEST_TSO6))
 		n->guest_gso |= FEATURE(VIRTIO_NET_HDR_GSO_TCPV6);
 	if (n->guest_csum && features & FEATURE(GUEST_USO4) && features & FEATURE(GUEST_USO6))
-		n->guest_gso |= FEATURE(GSO_UDP_L4);
+		n->guest_gso |= FEATURE(TRAIN_GSO_UDP_L4);
 	return 0;
 }
 
