@@ -96,11 +96,16 @@ int loop_once(struct loop *l)
 {
 	struct epoll_event events[BATCH_MAX];
 	struct loop_source *batch[BATCH_MAX];
-	int n, timeout = clock_poll_ms(l->timers ? l->timers->at : NSEC_NEVER);
+	int n, error, timeout = clock_poll_ms(l->timers ? l->timers->at : NSEC_NEVER);
 
+	if (l->waits)
+		l->waits(l, true);
 	n = epoll_wait(l->epoll_fd, events, BATCH_MAX, timeout);
-	if (n < 0 && errno != EINTR)
-		return -errno;
+	error = n < 0 ? errno : 0;
+	if (l->waits)
+		l->waits(l, false);
+	if (error && error != EINTR)
+		return -error;
 	for (int i = 0; i < n; i++)
 		batch[i] = events[i].data.ptr;
 	l->batch = batch;

@@ -2,7 +2,7 @@
 /*
  * One epoll loop per process, or per thread that has one. Sources are embedded in their owners; a
  * callback finds its owner with LOOP_OWNER(). Callbacks never block. A source may be removed in any
- * callback, its own included. A loop and what is in it belong to one thread.
+ * callback, its own included. A loop and what is in it belong to one thread, or to one at a time.
  */
 #pragma once
 
@@ -34,6 +34,9 @@ struct loop {
 	int epoll_fd; /* owned */
 	struct loop_timer *timers;
 	bool stopped;
+	/* Optional: told before and after it waits, as all else is done by one thread at a time. */
+	void (*waits)(struct loop *l, bool begins);
+	void *owner;		    /* of `waits` */
 	struct loop_source **batch; /* sources of the events being served, NULL once removed */
 	int batch_n;
 };

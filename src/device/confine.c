@@ -123,6 +123,23 @@ static int drop_capabilities(uint64_t keep, struct err *e)
 	return r < 0 ? err_sys(e, -r, "drop capabilities") : 0;
 }
 
+/* What pthread_create() asks for, and no more: clone3() has it in memory, where no filter looks. */
+#define THREAD_FLAGS                                                                               \
+	(CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SYSVSEM | CLONE_SIGHAND | CLONE_THREAD |        \
+	 CLONE_SETTLS | CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID)
+
+static const struct seccomp_condition is_thread = { 0, SECCOMP_EQ, THREAD_FLAGS, 0 };
+static const struct seccomp_condition own_fs = { 0, SECCOMP_EQ, CLONE_FS, 0 };
+static const struct seccomp_rule threads[] = {
+	{ __NR_clone, SECCOMP_RET_ALLOW, &is_thread, 1 },
+	{ __NR_clone3, SECCOMP_RET_ERRNO | ENOSYS, NULL, 0 },
+	{ __NR_unshare, SECCOMP_RET_ALLOW, &own_fs, 1 },
+	{ __NR_rt_sigaction, SECCOMP_RET_ALLOW, NULL, 0 }, /* with the first one */
+	{ __NR_set_robust_list, SECCOMP_RET_ALLOW, NULL, 0 },
+	{ __NR_rseq, SECCOMP_RET_ALLOW, NULL, 0 },
+	{ __NR_eventfd2, SECCOMP_RET_ALLOW, NULL, 0 },
+};
+
 static int filter(const struct confine *c, struct err *e)
 {
 	const struct seccomp_condition same = { 1, SECCOMP_EQ, c->ioctl, 0 };
@@ -132,7 +149,7 @@ static int filter(const struct confine *c, struct err *e)
 		{ __NR_mprotect, SECCOMP_RET_ALLOW, &no_code, 1 },
 		{ __NR_ioctl, SECCOMP_RET_ALLOW, &same, 1 },
 	};
-	struct seccomp_rule rules[CALLS_MAX + ARRAY_SIZE(conditional)];
+	struct seccomp_rule rules[CALLS_MAX + ARRAY_SIZE(conditional) + ARRAY_SIZE(threads)];
 	struct seccomp_arch arch = { .audit = OWN_ARCH,
 				     .rules = rules,
 				     .last_known = UINT32_MAX,
@@ -158,6 +175,8 @@ static int filter(const struct confine *c, struct err *e)
 		};
 	for (size_t i = 0; i < ARRAY_SIZE(conditional) - (c->ioctl ? 0 : 1); i++)
 		rules[arch.rules_n++] = conditional[i];
+	for (size_t i = 0; i < ARRAY_SIZE(threads) && c->threads; i++)
+		rules[arch.rules_n++] = threads[i];
 	n = seccomp_build(&profile, code, SECCOMP_PROGRAM_MAX);
 	if (n < 0)
 		return err_sys(e, -n, "build the filter of system calls");

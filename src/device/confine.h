@@ -7,6 +7,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -18,6 +19,7 @@ struct confine {
 	uint64_t capabilities;
 	const unsigned *calls; /* besides those of every kind */
 	size_t calls_n;
+	bool threads;	/* it makes more of them later */
 	unsigned ioctl; /* the one request that is allowed, 0: none */
 };
 

@@ -10,6 +10,7 @@
 #include "device/fs_state.h"
 
 #define QUEUE_SIZE 1024
+#define SERVE_MAX  256 /* chains of one queue before the loop is looked at */
 
 enum { QUEUE_HIPRIO, QUEUE_REQUESTS, QUEUES_N };
 
@@ -23,24 +24,97 @@ struct fs {
 	struct fs_config config;
 	struct fs_session *session;
 	struct fs_control control;
+	struct fs_crew crew;
+	bool crewed;		      /* the crew serves, kicks only say what */
+	uint32_t kicked;	      /* bits of queues */
+	const struct fs_member *last; /* who served last */
+	bool was_full;		      /* too much was held to serve any */
 };
+
+static void count(struct virtio_device *d, const struct chain *c, uint32_t n)
+{
+	d->stats.reads++;
+	d->stats.read_bytes += c->out_bytes;
+	d->stats.writes++;
+	d->stats.write_bytes += n;
+}
 
 static bool serve(struct virtio_device *d, unsigned queue, struct chain *c)
 {
 	struct fs *f = LOOP_OWNER(d, struct fs, d);
 	uint32_t n = fs_session_serve(f->session, c);
 
-	d->stats.reads++;
-	d->stats.read_bytes += c->out_bytes;
-	d->stats.writes++;
-	d->stats.write_bytes += n;
+	count(d, c, n);
 	queue_push(&d->queues[queue], c->head, n);
 	return true;
 }
 
+/* As virtio_serve(), by a member of the crew, who may lose the lead over a request. */
+static void serve_queue(struct fs *f, struct fs_member *m, unsigned queue)
+{
+	struct virtio_device *d = &f->d;
+	struct queue *q = &d->queues[queue];
+	unsigned left = SERVE_MAX;
+
+	queue_disable_kicks(q);
+	while (!d->quiet && d->held < FS_CREW_MAX - 1) {
+		uint32_t n;
+
+		if (left-- == 0) {
+			virtio_again(d, queue);
+			break;
+		}
+		if (!virtio_pop(d, queue, m->chain)) {
+			if (!queue_enable_kicks(q))
+				break;
+			queue_disable_kicks(q);
+			continue;
+		}
+		d->held++;
+		n = fs_session_serve_as(f->session, m->work, m->chain);
+		d->held--;
+		count(d, m->chain, n);
+		if (q->descs) /* else it was taken away, at the process's end */
+			queue_push(q, m->chain->head, n);
+		if (!fs_crew_leads(&f->crew, m)) {
+			virtio_signal(d, queue);
+			fs_crew_nudge(&f->crew);
+			return;
+		}
+	}
+	virtio_signal(d, queue);
+}
+
+/* What has been kicked; and once somebody else has led, what he may have left. */
+static void serve_kicked(struct fs_crew *crew, struct fs_member *m)
+{
+	struct fs *f = LOOP_OWNER(crew, struct fs, crew);
+	struct virtio_device *d = &f->d;
+	bool full = d->held == FS_CREW_MAX - 1;
+
+	if (d->quiet && d->held == 0)
+		d->settled(d);
+	if (f->last != m || f->was_full)
+		f->kicked = UINT32_MAX;
+	f->last = m;
+	f->was_full = full;
+	while (f->kicked && d->active && !d->quiet && !full && fs_crew_leads(crew, m)) {
+		unsigned queue = (unsigned) __builtin_ctz(f->kicked);
+
+		f->kicked &= f->kicked - 1;
+		if (queue < d->queues_n)
+			serve_queue(f, m, queue);
+	}
+}
+
 static void fs_kick(struct virtio_device *d, unsigned queue)
 {
-	virtio_serve(d, queue, serve);
+	struct fs *f = LOOP_OWNER(d, struct fs, d);
+
+	if (f->crewed)
+		f->kicked |= 1u << queue;
+	else
+		virtio_serve(d, queue, serve);
 }
 
 static uint64_t fs_features(const struct virtio_device *d)
@@ -124,6 +198,20 @@ struct virtio_device *fs_new(struct loop *loop, const struct guest_memory *memor
 	f->config.num_request_queues = QUEUES_N - QUEUE_REQUESTS;
 	virtio_init(&f->d, &fs_ops, loop, memory, QUEUES_N, QUEUE_SIZE);
 	return &f->d;
+}
+
+int fs_run(struct virtio_device *d, void (*abandon)(void), struct err *e)
+{
+	struct fs *f = LOOP_OWNER(d, struct fs, d);
+	int r = fs_session_enter(f->session, e); /* all threads are where the first one is */
+
+	if (r < 0)
+		return r;
+	f->crewed = true;
+	r = fs_crew_run(&f->crew, d->loop, &f->session->inodes, &f->session->work, serve_kicked,
+			abandon, e);
+	f->crewed = false;
+	return r;
 }
 
 int fs_control(struct virtio_device *d, int listen_fd, struct err *e)

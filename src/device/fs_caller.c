@@ -39,6 +39,12 @@ int fs_caller_renew(struct fs_caller *c)
 	return 0;
 }
 
+void fs_caller_copy(struct fs_caller *c, const struct fs_caller *from)
+{
+	*c = *from;
+	c->umask = 0;
+}
+
 int fs_caller_begin(struct fs_caller *c, uid_t uid, gid_t gid, mode_t mask)
 {
 	if (mask != c->umask) {

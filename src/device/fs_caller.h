@@ -21,6 +21,8 @@ struct fs_caller {
 [[nodiscard]] int fs_caller_init(struct fs_caller *c);
 /* Capabilities may have become fewer. */
 [[nodiscard]] int fs_caller_renew(struct fs_caller *c);
+/* For another thread, whose umask is 0. */
+void fs_caller_copy(struct fs_caller *c, const struct fs_caller *from);
 /* Files made until fs_caller_end() are of these ids, with this umask. 0 or -errno. */
 [[nodiscard]] int fs_caller_begin(struct fs_caller *c, uid_t uid, gid_t gid, mode_t umask);
 void fs_caller_end(struct fs_caller *c, uid_t uid, gid_t gid);

@@ -60,7 +60,7 @@ struct fs_handle *fs_handle_get(const struct fs_ids *t, uint64_t fh, const struc
 	return h && h->inode == inode && h->directory == directory ? h : NULL;
 }
 
-void fs_handle_close(struct fs_ids *t, struct fs_inodes *inodes, struct fs_handle *h)
+static void handle_free(struct fs_inodes *inodes, struct fs_handle *h)
 {
 	struct fs_inode *inode = h->inode;
 	struct fs_handle **at = &inode->handles;
@@ -68,15 +68,22 @@ void fs_handle_close(struct fs_ids *t, struct fs_inodes *inodes, struct fs_handl
 	while (*at != h)
 		at = &(*at)->next;
 	*at = h->next;
-	fs_ids_drop(t, h->fh);
 	/* The last way to a file without a name, which the guest may still use. */
 	if (!inode->handles && inode->fd < 0 && !inode->name && inode->lookups > 0 &&
-	    !inode->pinned)
+	    !inode->pinned && !inode->lost)
 		fs_inode_adopt(inodes, inode, take_fd(&h->fd));
-	close_fd(&h->fd);
+	fs_inodes_close(inodes, take_fd(&h->fd));
 	fs_inodes_handle_closed(inodes);
 	free(h);
 	fs_inode_settle(inodes, inode);
+}
+
+void fs_handle_close(struct fs_ids *t, struct fs_inodes *inodes, struct fs_handle *h)
+{
+	fs_ids_drop(t, h->fh);
+	h->closed = true;
+	if (!h->pins)
+		handle_free(inodes, h);
 }
 
 void fs_handles_unshare(struct fs_ids *t, struct fs_inodes *inodes, uint32_t share)
@@ -87,6 +94,17 @@ void fs_handles_unshare(struct fs_ids *t, struct fs_inodes *inodes, uint32_t sha
 	while ((h = fs_ids_next(t, at, &at)))
 		if (h->inode->is.share == share)
 			fs_handle_close(t, inodes, h);
+}
+
+void fs_handle_pin(struct fs_handle *h)
+{
+	h->pins++;
+}
+
+void fs_handle_unpin(struct fs_inodes *inodes, struct fs_handle *h)
+{
+	if (--h->pins == 0 && h->closed)
+		handle_free(inodes, h);
 }
 
 void fs_handles_clear(struct fs_ids *t, struct fs_inodes *inodes)

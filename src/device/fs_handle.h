@@ -16,7 +16,10 @@ struct fs_handle {
 	uint64_t fh;
 	int fd; /* owned; FD_NONE: the root of all */
 	bool directory;
-	bool moved; /* of a saved state, on a copy: offsets that were given mean nothing here */
+	bool moved;    /* of a saved state, on a copy: offsets that were given mean nothing here */
+	bool closed;   /* it goes with its last request */
+	unsigned pins; /* requests that use it */
+	const struct fs_work *reader; /* whose entries read ahead are the next ones */
 	struct fs_inode *inode;
 	struct fs_handle *next; /* of the inode */
 };
@@ -31,7 +34,11 @@ void fs_handles_init(struct fs_ids *t);
 /* NULL: none, of another inode, or of the other kind. */
 struct fs_handle *fs_handle_get(const struct fs_ids *t, uint64_t fh, const struct fs_inode *inode,
 				bool directory);
+/* The guest has it no longer; as long as requests use it, it stays open for them. */
 void fs_handle_close(struct fs_ids *t, struct fs_inodes *inodes, struct fs_handle *h);
 /* All of a share's. */
 void fs_handles_unshare(struct fs_ids *t, struct fs_inodes *inodes, uint32_t share);
+/* A request uses it, and then no longer. */
+void fs_handle_pin(struct fs_handle *h);
+void fs_handle_unpin(struct fs_inodes *inodes, struct fs_handle *h);
 void fs_handles_clear(struct fs_ids *t, struct fs_inodes *inodes);

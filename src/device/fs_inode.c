@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -10,7 +12,9 @@
 
 #include "base/auto.h"
 #include "base/str.h"
+#include "device/fs_crew.h"
 #include "device/fs_handle.h"
+#include "device/fs_session.h"
 
 #define INODES_MAX    (1u << 24)
 #define BUCKETS_FIRST 256
@@ -229,7 +233,46 @@ static void fd_drop(struct fs_inodes *t, struct fs_inode *i)
 		return;
 	if (!i->pinned)
 		lru_remove(lru_of(t, i), i);
-	close_fd(&i->fd);
+	fs_inodes_close(t, take_fd(&i->fd));
+}
+
+void fs_inodes_close(struct fs_inodes *t, int fd)
+{
+	struct fs_work *w = t->now;
+
+	if (w && w->closing_n < ARRAY_SIZE(w->closing) && fd >= 0)
+		w->closing[w->closing_n++] = fd;
+	else
+		close_fd(&fd);
+}
+
+bool fs_inode_keep(struct fs_inodes *t, struct fs_inode *inode)
+{
+	struct fs_work *w = t->now;
+
+	if (!w)
+		return true; /* nobody else comes in between */
+	for (size_t i = 0; i < w->kept_n; i++)
+		if (w->kept[i] == inode)
+			return true;
+	if (w->kept_n == ARRAY_SIZE(w->kept))
+		return false;
+	w->kept[w->kept_n++] = inode;
+	inode->pins++;
+	return true;
+}
+
+void fs_inode_let_go(struct fs_inodes *t, struct fs_inode *inode)
+{
+	struct fs_work *w = t->now;
+
+	for (size_t i = 0; w && i < w->kept_n; i++)
+		if (w->kept[i] == inode) {
+			w->kept[i] = w->kept[--w->kept_n];
+			inode->pins--;
+			fs_inode_settle(t, inode);
+			return;
+		}
 }
 
 /* Whether it can be had again by name, as far as can be told. */
@@ -238,7 +281,7 @@ static bool evictable(const struct fs_inodes *t, struct fs_inode *i)
 	struct statx st = {};
 	struct fs_identity is;
 
-	if (i->used_in == t->request || !i->name || i->parent->fd < 0)
+	if (i->pins || i->used_in == t->request || !i->name || i->parent->fd < 0)
 		return false;
 	if (i->handles)
 		return true;
@@ -311,13 +354,14 @@ static int open_path(struct fs_inodes *t, int dir_fd, const char *name, uint32_t
 		     struct fs_identity *ret_is, struct statx *ret_stat)
 {
 	static const int flags = O_PATH | O_NOFOLLOW | O_CLOEXEC;
-	auto_fd int fd = openat(dir_fd, name, flags);
+	auto_fd int fd = FS_AWAY_OF(t, openat(dir_fd, name, flags));
 
 	if (fd < 0 && (errno == EMFILE || errno == ENFILE) && fs_inodes_spare(t))
-		fd = openat(dir_fd, name, flags);
+		fd = FS_AWAY_OF(t, openat(dir_fd, name, flags));
 	if (fd < 0)
 		return -errno;
-	if (statx(fd, "", AT_EMPTY_PATH | AT_NO_AUTOMOUNT, FS_STATX_MASK, ret_stat) < 0)
+	if (FS_AWAY_OF(t, statx(fd, "", AT_EMPTY_PATH | AT_NO_AUTOMOUNT, FS_STATX_MASK, ret_stat)) <
+	    0)
 		return -errno;
 	*ret_is = identity_of(ret_stat, share);
 	return take_fd(&fd);
@@ -339,25 +383,41 @@ static int own_fd(struct fs_inodes *t, struct fs_inode *i)
 /* Open it by its place; its directory has a descriptor. */
 static int reopen(struct fs_inodes *t, struct fs_inode *i)
 {
+	struct fs_inode *dir = i->parent;
+	char name[NAME_MAX + 1];
 	struct fs_identity is;
 	struct statx st = {};
-	int fd = open_path(t, own_fd(t, i->parent), i->name, i->is.share, &is, &st);
+	int fd;
 
+	(void) snprintf(name, sizeof(name), "%s", i->name);
+	i->pins++;
+	dir->pins++;
+	fd = open_path(t, own_fd(t, dir), name, i->is.share, &is, &st);
+	i->pins--;
 	if (fd == -ENOENT || fd == -ENOTDIR || (fd >= 0 && !is_same(i, &is))) {
+		bool moved = i->parent != dir || !i->name || !streq(i->name, name);
+
 		if (fd >= 0)
 			(void) close(fd);
-		place_clear(t, i);
-		return -ESTALE;
-	}
-	if (fd >= 0)
+		if (!moved)
+			place_clear(t, i);
+		fd = moved ? 0 : -ESTALE; /* meanwhile: once more */
+	} else if (fd >= 0 && i->fd >= 0) {
+		(void) close(fd); /* another request was faster */
+	} else if (fd >= 0) {
 		fs_inode_adopt(t, i, fd);
+	}
+	dir->pins--;
+	fs_inode_settle(t, dir);
 	return fd;
 }
 
 int fs_inode_fd(struct fs_inodes *t, struct fs_inode *inode)
 {
-	int fd = own_fd(t, inode);
+	int fd = fs_inode_keep(t, inode) ? own_fd(t, inode) : -ENFILE;
 
+	if (fd == -ENFILE)
+		return fd;
 	for (unsigned climbs = 0; fd < 0 && climbs < CLIMB_MAX; climbs++) {
 		struct fs_inode *i = inode;
 		int r;
@@ -416,7 +476,8 @@ static void inode_free(struct fs_inodes *t, struct fs_inode *i)
 
 void fs_inode_settle(struct fs_inodes *t, struct fs_inode *inode)
 {
-	while (inode && !inode->lookups && !inode->children && !inode->handles && !inode->pinned) {
+	while (inode && !inode->lookups && !inode->children && !inode->handles && !inode->pinned &&
+	       !inode->pins) {
 		struct fs_inode *parent = inode->parent;
 
 		if (parent) {
@@ -454,7 +515,8 @@ int fs_inode_lookup(struct fs_inodes *t, struct fs_inode *dir, const char *name,
 
 	if (dir_fd < 0)
 		return dir_fd;
-	if (statx(dir_fd, name, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, FS_STATX_MASK, &st) < 0)
+	if (FS_AWAY_OF(t, statx(dir_fd, name, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, FS_STATX_MASK,
+				&st)) < 0)
 		return -errno;
 	is = identity_of(&st, dir->is.share);
 	i = find_identity(t, &is);
@@ -483,7 +545,7 @@ int fs_inode_of_fd(struct fs_inodes *t, struct fs_inode *dir, const char *name, 
 	struct statx st = {};
 	struct fs_inode *i;
 
-	if (statx(fd, "", AT_EMPTY_PATH | AT_NO_AUTOMOUNT, FS_STATX_MASK, &st) < 0)
+	if (FS_AWAY_OF(t, statx(fd, "", AT_EMPTY_PATH | AT_NO_AUTOMOUNT, FS_STATX_MASK, &st)) < 0)
 		return -errno;
 	is = identity_of(&st, dir->is.share);
 	i = find_identity(t, &is);
@@ -691,9 +753,22 @@ void fs_inodes_unshare(struct fs_inodes *t, uint32_t share)
 		place_clear(t, i);
 	}
 	at = 0;
-	while ((i = fs_ids_next(&t->ids, at, &at)))
-		if (i->is.share == share)
+	while ((i = fs_ids_next(&t->ids, at, &at))) {
+		if (i->is.share != share)
+			continue;
+		if (!i->pins) {
 			inode_free(t, i);
+			continue;
+		}
+		/* Requests use it: it goes when they are through. */
+		i->lost = true;
+		i->lookups = 0;
+		if (i->pinned) {
+			i->pinned = false;
+			if (i->fd >= 0)
+				lru_add(lru_of(t, i), i);
+		}
+	}
 }
 
 void fs_inodes_fini(struct fs_inodes *t)

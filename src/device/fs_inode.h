@@ -24,6 +24,8 @@
 #define FS_STATX_MASK (STATX_BASIC_STATS | STATX_BTIME | STATX_MNT_ID)
 
 struct fs_handle; /* device/fs_handle.h */
+struct fs_crew;	  /* device/fs_crew.h */
+struct fs_work;	  /* device/fs_session.h */
 
 struct fs_identity {
 	uint64_t dev, ino, mnt;
@@ -40,6 +42,7 @@ struct fs_inode {
 	bool pinned;	  /* root of a share, or the root of all: never goes */
 	bool lost;	  /* of a saved state, and not there any more: -ESTALE, whatever is asked */
 	uint64_t used_in; /* the request that used it last */
+	unsigned pins;	  /* requests that use it: it stays, and so does its descriptor */
 	/* Its place: where it was last seen. NULL: unlinked, or replaced. */
 	struct fs_inode *parent;
 	char *name;
@@ -66,6 +69,8 @@ struct fs_inodes {
 	uint64_t request;	    /* counts: what this one uses keeps its descriptor */
 	uint64_t seed;
 	struct fs_inode *root;
+	struct fs_crew *crew; /* borrowed; NULL: requests are served one at a time */
+	struct fs_work *now;  /* of the request that is being served, NULL: none */
 };
 
 /* fds_max: descriptors held at most, those of handles included. 0 or -errno. */
@@ -92,7 +97,14 @@ struct fs_inode *fs_inode_named(const struct fs_inodes *t, const struct fs_inode
 /* The same for a file that has just been made and is open as fd (borrowed). name: NULL: none. */
 [[nodiscard]] int fs_inode_of_fd(struct fs_inodes *t, struct fs_inode *dir, const char *name,
 				 int fd, struct fs_inode **ret_inode, struct statx *ret_stat);
-/* A descriptor of it, borrowed until the end of the request; maybe not O_PATH. Or -errno. */
+/*
+ * A request that calls the host's file system lets others be served meanwhile (FS_AWAY): what it
+ * uses afterwards it has to keep before. It is let go at the request's end, or earlier. false: it
+ * keeps too much already.
+ */
+[[nodiscard]] bool fs_inode_keep(struct fs_inodes *t, struct fs_inode *inode);
+void fs_inode_let_go(struct fs_inodes *t, struct fs_inode *inode);
+/* A descriptor of it, which is kept; maybe not O_PATH. Or -errno. */
 [[nodiscard]] int fs_inode_fd(struct fs_inodes *t, struct fs_inode *inode);
 
 /* Before a name is taken away or replaced: what the guest knows by it stays reachable. */
@@ -104,6 +116,8 @@ void fs_inode_moved(struct fs_inodes *t, struct fs_inode *from, const char *name
 		    struct fs_inode *to, const char *new_name, bool exchange);
 
 void fs_inode_forget(struct fs_inodes *t, struct fs_inode *inode, uint64_t lookups);
+/* Close it at the end of the request: the host may take its time. Takes fd. */
+void fs_inodes_close(struct fs_inodes *t, int fd);
 /* Free it when nothing needs it. */
 void fs_inode_settle(struct fs_inodes *t, struct fs_inode *inode);
 /* A handle will have one more descriptor, and an inode had to give its own up where there are too

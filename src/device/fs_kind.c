@@ -207,5 +207,7 @@ const struct device_kind device_fs = {
 			CAP(SETGID) | CAP(MKNOD) | CAP(SETFCAP),
 	.calls = calls,
 	.calls_n = ARRAY_SIZE(calls),
+	.threads = true,
 	.make = make,
+	.run = fs_run,
 };

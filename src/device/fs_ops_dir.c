@@ -3,6 +3,8 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -46,28 +48,26 @@ int fs_do_opendir(struct fs_request *r)
 int fs_do_releasedir(struct fs_request *r)
 {
 	const struct fuse_release_in in = FS_BODY(r, struct fuse_release_in);
-	struct fs_handle *h = fs_handle_get(&r->s->handles, in.fh, r->inode, true);
+	struct fs_handle *h = fs_handle_of(r, in.fh, r->inode, true);
 
 	if (!h)
 		return -EBADF;
-	if (r->s->dir_fh == h->fh)
-		r->s->dir_fh = 0;
-	fs_handle_close(&r->s->handles, &r->s->inodes, h);
+	fs_handle_close(&r->s->handles, &r->s->inodes, h); /* at the end of this request */
 	return 0;
 }
 
 int fs_do_fsyncdir(struct fs_request *r)
 {
 	const struct fuse_fsync_in in = FS_BODY(r, struct fuse_fsync_in);
-	const struct fs_handle *h = fs_handle_get(&r->s->handles, in.fh, r->inode, true);
+	const struct fs_handle *h = fs_handle_of(r, in.fh, r->inode, true);
+	int n;
 
 	if (!h)
 		return -EBADF;
 	if (h->fd < 0)
 		return 0;
-	return (in.fsync_flags & FUSE_FSYNC_FDATASYNC ? fdatasync(h->fd) : fsync(h->fd)) < 0
-		       ? -errno
-		       : 0;
+	n = FS_AWAY(r->s, in.fsync_flags & FUSE_FSYNC_FDATASYNC ? fdatasync(h->fd) : fsync(h->fd));
+	return n < 0 ? -errno : 0;
 }
 
 static size_t entry_size(const struct listing *l, const struct entry *d)
@@ -88,7 +88,7 @@ static void put_entry(struct listing *l, const struct entry *d, const struct fus
 		.type = d->type,
 	};
 	size_t size = entry_size(l, d);
-	uint8_t *p = l->r->s->reply + l->n;
+	uint8_t *p = l->r->w->reply + l->n;
 
 	memset(p, 0, size);
 	if (l->plus) {
@@ -121,19 +121,24 @@ static int list_root(struct listing *l, uint64_t offset)
 	for (uint64_t at = offset; at < 2 + s->shares_n; at++) {
 		struct fs_inode *i = at < 2 ? s->inodes.root : s->shares[at - 2].inode;
 		struct entry d = { .next = at + 1 };
+		char name[NAME_MAX + 1];
 		struct fuse_entry_out node = {};
 		struct statx st;
 
 		if (!i)
 			continue; /* a share that went */
-		d.name = at == 0 ? "." : at == 1 ? ".." : i->name;
+		(void) snprintf(name, sizeof(name), "%s", at == 0 ? "." : at == 1 ? ".." : i->name);
+		d.name = name;
 		d.name_n = strlen(d.name);
 		d.ino = at < 2 ? root.stx_ino : fs_ino(s, i->is.dev, i->is.ino);
 		d.type = (uint8_t) (i->type >> 12); /* DT_* are these bits */
 		if (!has_room(l, &d))
 			break;
-		if (l->plus && at >= 2 && statx(i->fd, "", AT_EMPTY_PATH, FS_STATX_MASK, &st) == 0)
-			fs_entry(s, i, &st, &node);
+		if (l->plus && at >= 2 && fs_inode_keep(&s->inodes, i)) {
+			if (FS_AWAY(s, statx(i->fd, "", AT_EMPTY_PATH, FS_STATX_MASK, &st)) == 0)
+				fs_entry(s, i, &st, &node);
+			fs_inode_let_go(&s->inodes, i);
+		}
 		put_entry(l, &d, &node);
 	}
 	return (int) l->n;
@@ -141,22 +146,26 @@ static int list_root(struct listing *l, uint64_t offset)
 
 /* --- the host's --- */
 
-/* Let the next entry be the one at `offset`. */
-static int dir_seek(struct fs_session *s, const struct fs_handle *h, uint64_t offset)
+/* Let the next entry be the one at `offset`. What was read ahead counts as long as nobody else has
+ * read from the handle. */
+static int dir_seek(struct fs_request *r, struct fs_handle *h, uint64_t offset)
 {
-	if (s->dir_fh == h->fh && s->dir_next == offset)
+	struct fs_work *w = r->w;
+
+	if (w->dir_fh == h->fh && w->dir_next == offset && h->reader == w)
 		return 0;
-	s->dir_fh = 0;
-	s->dir_at = s->dir_n = 0;
-	if (lseek(h->fd, (off_t) offset, SEEK_SET) < 0)
+	w->dir_fh = 0;
+	w->dir_at = w->dir_n = 0;
+	h->reader = w;
+	if (FS_AWAY(r->s, lseek(h->fd, (off_t) offset, SEEK_SET)) < 0)
 		return -errno;
-	s->dir_fh = h->fh;
-	s->dir_next = offset;
+	w->dir_fh = h->fh;
+	w->dir_next = offset;
 	return 0;
 }
 
 /* The next entry without taking it: 1, 0 at the end, or -errno. */
-static int dir_peek(struct fs_session *s, const struct fs_handle *h, struct entry *ret_entry)
+static int dir_peek(struct fs_request *r, const struct fs_handle *h, struct entry *ret_entry)
 {
 	struct {
 		uint64_t ino;
@@ -164,17 +173,18 @@ static int dir_peek(struct fs_session *s, const struct fs_handle *h, struct entr
 		uint16_t reclen;
 		uint8_t type;
 	} d;
+	struct fs_work *w = r->w;
 	const uint8_t *p;
 
-	if (s->dir_at >= s->dir_n) {
-		long n = syscall(SYS_getdents64, h->fd, s->dir, sizeof(s->dir));
+	if (w->dir_at >= w->dir_n) {
+		long n = FS_AWAY(r->s, syscall(SYS_getdents64, h->fd, w->dir, sizeof(w->dir)));
 
-		s->dir_at = s->dir_n = 0;
+		w->dir_at = w->dir_n = 0;
 		if (n <= 0)
 			return n < 0 ? -errno : 0;
-		s->dir_n = (size_t) n;
+		w->dir_n = (size_t) n;
 	}
-	p = s->dir + s->dir_at;
+	p = w->dir + w->dir_at;
 	memcpy(&d.ino, p, 8);
 	memcpy(&d.off, p + 8, 8);
 	d.type = p[18];
@@ -188,13 +198,13 @@ static int dir_peek(struct fs_session *s, const struct fs_handle *h, struct entr
 	return 1;
 }
 
-static void dir_take(struct fs_session *s, const struct entry *d)
+static void dir_take(struct fs_work *w, const struct entry *d)
 {
 	uint16_t reclen;
 
-	memcpy(&reclen, s->dir + s->dir_at + 16, sizeof(reclen));
-	s->dir_at += reclen;
-	s->dir_next = d->next;
+	memcpy(&reclen, w->dir + w->dir_at + 16, sizeof(reclen));
+	w->dir_at += reclen;
+	w->dir_next = d->next;
 }
 
 /* The entry's inode; of one that is gone, or cannot be had now, the name alone is told. */
@@ -209,22 +219,22 @@ static void find_node(struct listing *l, const struct entry *d, struct fuse_entr
 		fs_entry(s, i, &st, ret_node);
 }
 
-static int list_dir(struct listing *l, const struct fs_handle *h, uint64_t offset)
+static int list_dir(struct listing *l, struct fs_handle *h, uint64_t offset)
 {
 	struct fs_session *s = l->r->s;
 	struct entry d;
-	int n = dir_seek(s, h, offset);
+	int n = dir_seek(l->r, h, offset);
 
 	if (n < 0)
 		return n;
-	while ((n = dir_peek(s, h, &d)) > 0 && has_room(l, &d)) {
+	while ((n = dir_peek(l->r, h, &d)) > 0 && has_room(l, &d)) {
 		struct fuse_entry_out node = {};
 
 		d.ino = fs_ino(s, l->r->inode->is.dev, d.ino);
 		if (l->plus)
 			find_node(l, &d, &node);
 		put_entry(l, &d, &node);
-		dir_take(s, &d);
+		dir_take(l->r->w, &d);
 	}
 	if (n > 0 && l->n == 0)
 		return -EINVAL; /* not even one fits */
@@ -234,7 +244,7 @@ static int list_dir(struct listing *l, const struct fs_handle *h, uint64_t offse
 static int list(struct fs_request *r, bool plus)
 {
 	const struct fuse_read_in in = FS_BODY(r, struct fuse_read_in);
-	const struct fs_handle *h = fs_handle_get(&r->s->handles, in.fh, r->inode, true);
+	struct fs_handle *h = fs_handle_of(r, in.fh, r->inode, true);
 	const size_t head = sizeof(struct fuse_out_header);
 	struct listing l = { .r = r, .plus = plus, .max = in.size };
 

@@ -15,7 +15,7 @@
 #include "device/fs_session.h"
 
 #define SETTLED_NS  INT64_C(3000000000)	 /* coarser than the times of any file system (FAT: 2 s) */
-#define COPY_MAX    (UINT64_C(16) << 20) /* at once: others wait meanwhile */
+#define COPY_MAX    (UINT64_C(16) << 20) /* at once: so that it can be interrupted */
 #define PUNCH_MODES (FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE)
 #define CIFS_MAGIC  0xff534d42
 #define CEPH_MAGIC  0x00c36400
@@ -26,7 +26,7 @@ static const struct fs_device *device_of(struct fs_session *s, const struct fs_i
 	struct fs_device *d = fs_device(s, i->is.dev);
 	struct statfs st;
 
-	if (!d || d->known || fstatfs(fd, &st) < 0)
+	if (!d || d->known || FS_AWAY(s, fstatfs(fd, &st)) < 0)
 		return d;
 	d->known = true;
 	switch ((uint32_t) st.f_type) {
@@ -100,13 +100,13 @@ int fs_do_open(struct fs_request *r)
 	if (((flags & O_ACCMODE) != O_RDONLY || (flags & O_TRUNC)) && fs_read_only(r->s, r->inode))
 		return -EROFS;
 	if (plain)
-		fs_caller_plain(&r->s->caller, true);
+		fs_caller_plain(&r->w->caller, true);
 	fd = fs_open_inode(r->s, r->inode, flags);
 	if (plain)
-		fs_caller_plain(&r->s->caller, false);
+		fs_caller_plain(&r->w->caller, false);
 	if (fd < 0)
 		return fd;
-	if (statx(fd, "", AT_EMPTY_PATH, FS_STATX_MASK, &st) == 0)
+	if (FS_AWAY(r->s, statx(fd, "", AT_EMPTY_PATH, FS_STATX_MASK, &st)) == 0)
 		fs_open_hints(r->s, r->inode, fd, &st, &out);
 	n = fs_handle_reply(r, r->inode, fd, false, &out);
 	return n < 0 ? n : FS_REPLY(r, out);
@@ -115,7 +115,7 @@ int fs_do_open(struct fs_request *r)
 int fs_do_read(struct fs_request *r)
 {
 	const struct fuse_read_in in = FS_BODY(r, struct fuse_read_in);
-	const struct fs_handle *h = fs_handle_get(&r->s->handles, in.fh, r->inode, false);
+	const struct fs_handle *h = fs_handle_of(r, in.fh, r->inode, false);
 	size_t parts;
 	ssize_t n;
 
@@ -124,17 +124,17 @@ int fs_do_read(struct fs_request *r)
 	if (in.offset > INT64_MAX)
 		return -EINVAL;
 	parts = iovec_slice(r->chain->in, r->chain->in_n, sizeof(struct fuse_out_header),
-			    in.size < FS_WRITE_MAX ? in.size : FS_WRITE_MAX, r->s->parts);
+			    in.size < FS_WRITE_MAX ? in.size : FS_WRITE_MAX, r->w->parts);
 	if (parts == 0)
 		return 0;
-	n = preadv(h->fd, r->s->parts, (int) parts, (off_t) in.offset);
+	n = FS_AWAY(r->s, preadv(h->fd, r->w->parts, (int) parts, (off_t) in.offset));
 	return n < 0 ? -errno : (int) n | FS_WRITTEN;
 }
 
 int fs_do_write(struct fs_request *r)
 {
 	const struct fuse_write_in in = FS_BODY(r, struct fuse_write_in);
-	const struct fs_handle *h = fs_handle_get(&r->s->handles, in.fh, r->inode, false);
+	const struct fs_handle *h = fs_handle_of(r, in.fh, r->inode, false);
 	bool plain = in.write_flags & FUSE_WRITE_KILL_SUIDGID;
 	/* A page written back is where it is, whatever the descriptor it came by. */
 	bool append = (in.flags & O_APPEND) && !(in.write_flags & FUSE_WRITE_CACHE);
@@ -146,13 +146,14 @@ int fs_do_write(struct fs_request *r)
 		return -EBADF;
 	if (in.offset > INT64_MAX || in.size > FS_WRITE_MAX || in.size > r->chain->out_bytes - at)
 		return -EINVAL;
-	parts = iovec_slice(r->chain->out, r->chain->out_n, at, in.size, r->s->parts);
+	parts = iovec_slice(r->chain->out, r->chain->out_n, at, in.size, r->w->parts);
 	if (plain)
-		fs_caller_plain(&r->s->caller, true);
-	n = pwritev2(h->fd, r->s->parts, (int) parts, (off_t) in.offset, append ? RWF_APPEND : 0);
+		fs_caller_plain(&r->w->caller, true);
+	n = FS_AWAY(r->s, pwritev2(h->fd, r->w->parts, (int) parts, (off_t) in.offset,
+				   append ? RWF_APPEND : 0));
 	n = n < 0 ? -errno : n;
 	if (plain)
-		fs_caller_plain(&r->s->caller, false);
+		fs_caller_plain(&r->w->caller, false);
 	if (n < 0)
 		return (int) n;
 	out.size = (uint32_t) n;
@@ -162,11 +163,11 @@ int fs_do_write(struct fs_request *r)
 int fs_do_release(struct fs_request *r)
 {
 	const struct fuse_release_in in = FS_BODY(r, struct fuse_release_in);
-	struct fs_handle *h = fs_handle_get(&r->s->handles, in.fh, r->inode, false);
+	struct fs_handle *h = fs_handle_of(r, in.fh, r->inode, false);
 
 	if (!h)
 		return -EBADF;
-	fs_handle_close(&r->s->handles, &r->s->inodes, h);
+	fs_handle_close(&r->s->handles, &r->s->inodes, h); /* at the end of this request */
 	return 0;
 }
 
@@ -174,7 +175,7 @@ int fs_do_release(struct fs_request *r)
 int fs_do_flush(struct fs_request *r)
 {
 	const struct fuse_flush_in in = FS_BODY(r, struct fuse_flush_in);
-	const struct fs_handle *h = fs_handle_get(&r->s->handles, in.fh, r->inode, false);
+	const struct fs_handle *h = fs_handle_of(r, in.fh, r->inode, false);
 	const struct fs_device *d;
 	int fd;
 
@@ -186,25 +187,25 @@ int fs_do_flush(struct fs_request *r)
 	fd = fcntl(h->fd, F_DUPFD_CLOEXEC, 3);
 	if (fd < 0)
 		return -errno;
-	return close(fd) < 0 ? -errno : 0;
+	return FS_AWAY(r->s, close(fd)) < 0 ? -errno : 0;
 }
 
 int fs_do_fsync(struct fs_request *r)
 {
 	const struct fuse_fsync_in in = FS_BODY(r, struct fuse_fsync_in);
-	const struct fs_handle *h = fs_handle_get(&r->s->handles, in.fh, r->inode, false);
+	const struct fs_handle *h = fs_handle_of(r, in.fh, r->inode, false);
 	int n;
 
 	if (!h)
 		return -EBADF;
-	n = in.fsync_flags & FUSE_FSYNC_FDATASYNC ? fdatasync(h->fd) : fsync(h->fd);
+	n = FS_AWAY(r->s, in.fsync_flags & FUSE_FSYNC_FDATASYNC ? fdatasync(h->fd) : fsync(h->fd));
 	return n < 0 ? -errno : 0;
 }
 
 int fs_do_fallocate(struct fs_request *r)
 {
 	const struct fuse_fallocate_in in = FS_BODY(r, struct fuse_fallocate_in);
-	const struct fs_handle *h = fs_handle_get(&r->s->handles, in.fh, r->inode, false);
+	const struct fs_handle *h = fs_handle_of(r, in.fh, r->inode, false);
 
 	if (!h)
 		return -EBADF;
@@ -212,14 +213,16 @@ int fs_do_fallocate(struct fs_request *r)
 		return -EOPNOTSUPP;
 	if (in.offset > INT64_MAX || in.length > INT64_MAX)
 		return -EFBIG;
-	return fallocate(h->fd, (int) in.mode, (off_t) in.offset, (off_t) in.length) < 0 ? -errno
-											 : 0;
+	return FS_AWAY(r->s,
+		       fallocate(h->fd, (int) in.mode, (off_t) in.offset, (off_t) in.length)) < 0
+		       ? -errno
+		       : 0;
 }
 
 int fs_do_lseek(struct fs_request *r)
 {
 	const struct fuse_lseek_in in = FS_BODY(r, struct fuse_lseek_in);
-	const struct fs_handle *h = fs_handle_get(&r->s->handles, in.fh, r->inode, false);
+	const struct fs_handle *h = fs_handle_of(r, in.fh, r->inode, false);
 	struct fuse_lseek_out out = {};
 	off_t at;
 
@@ -227,7 +230,7 @@ int fs_do_lseek(struct fs_request *r)
 		return -EBADF;
 	if ((in.whence != SEEK_DATA && in.whence != SEEK_HOLE) || in.offset > INT64_MAX)
 		return -EINVAL;
-	at = lseek(h->fd, (off_t) in.offset, (int) in.whence);
+	at = FS_AWAY(r->s, lseek(h->fd, (off_t) in.offset, (int) in.whence));
 	if (at < 0)
 		return -errno;
 	out.offset = (uint64_t) at;
@@ -237,23 +240,23 @@ int fs_do_lseek(struct fs_request *r)
 int fs_do_copy(struct fs_request *r)
 {
 	const struct fuse_copy_file_range_in in = FS_BODY(r, struct fuse_copy_file_range_in);
-	const struct fs_handle *from = fs_handle_get(&r->s->handles, in.fh_in, r->inode, false);
-	const struct fs_inode *to_inode = fs_inode_get(&r->s->inodes, in.nodeid_out);
+	const struct fs_handle *from = fs_handle_of(r, in.fh_in, r->inode, false);
+	struct fs_inode *to_inode = fs_inode_get(&r->s->inodes, in.nodeid_out);
 	const struct fs_handle *to = NULL;
 	off_t from_at = (off_t) in.off_in, to_at = (off_t) in.off_out;
 	struct fuse_write_out out = {};
 	ssize_t n;
 
 	if (to_inode)
-		to = fs_handle_get(&r->s->handles, in.fh_out, to_inode, false);
+		to = fs_handle_of(r, in.fh_out, to_inode, false);
 	if (!from || !to)
 		return -EBADF;
 	if (fs_read_only(r->s, to_inode))
 		return -EROFS;
 	if (from_at < 0 || to_at < 0 || in.flags)
 		return -EINVAL;
-	n = copy_file_range(from->fd, &from_at, to->fd, &to_at,
-			    (size_t) (in.len < COPY_MAX ? in.len : COPY_MAX), 0);
+	n = FS_AWAY(r->s, copy_file_range(from->fd, &from_at, to->fd, &to_at,
+					  (size_t) (in.len < COPY_MAX ? in.len : COPY_MAX), 0));
 	if (n < 0)
 		return -errno;
 	out.size = (uint32_t) n;

@@ -23,13 +23,13 @@ static int begin(struct fs_request *r, mode_t umask)
 
 	if (fd < 0)
 		return fd;
-	n = fs_caller_begin(&r->s->caller, r->h.uid, r->h.gid, umask & 0777);
+	n = fs_caller_begin(&r->w->caller, r->h.uid, r->h.gid, umask & 0777);
 	return n < 0 ? n : fd;
 }
 
 static void end(struct fs_request *r)
 {
-	fs_caller_end(&r->s->caller, r->h.uid, r->h.gid);
+	fs_caller_end(&r->w->caller, r->h.uid, r->h.gid);
 }
 
 /*
@@ -44,7 +44,7 @@ static mode_t new_mode(struct fs_request *r, int dir_fd, mode_t mode)
 
 	if (r->s->minor >= MINOR_STRIPS || (mode & both) != both || r->h.uid == 0 || S_ISDIR(mode))
 		return mode;
-	if (fstatat(dir_fd, "", &st, AT_EMPTY_PATH) == 0 && !(st.st_mode & S_ISGID))
+	if (FS_AWAY(r->s, fstatat(dir_fd, "", &st, AT_EMPTY_PATH)) == 0 && !(st.st_mode & S_ISGID))
 		return mode;
 	return st.st_gid == r->h.gid ? mode : mode & ~(mode_t) S_ISGID;
 }
@@ -71,7 +71,7 @@ int fs_do_symlink(struct fs_request *r)
 	fd = begin(r, 0);
 	if (fd < 0)
 		return fd;
-	n = symlinkat(target, fd, name) < 0 ? -errno : 0;
+	n = FS_AWAY(r->s, symlinkat(target, fd, name)) < 0 ? -errno : 0;
 	end(r);
 	return reply_made(r, name, n);
 }
@@ -82,6 +82,7 @@ int fs_do_mknod(struct fs_request *r)
 	const char *name = fs_name(r, sizeof(in), NULL);
 	/* new_encode_dev() of the guest's kernel */
 	dev_t dev = makedev((in.rdev & 0xfff00) >> 8, (in.rdev & 0xff) | (in.rdev >> 12 & 0xfff00));
+	mode_t mode;
 	int n, fd;
 
 	if (!name || S_ISDIR(in.mode))
@@ -89,7 +90,8 @@ int fs_do_mknod(struct fs_request *r)
 	fd = begin(r, in.umask);
 	if (fd < 0)
 		return fd;
-	n = mknodat(fd, name, new_mode(r, fd, in.mode), dev) < 0 ? -errno : 0;
+	mode = new_mode(r, fd, in.mode);
+	n = FS_AWAY(r->s, mknodat(fd, name, mode, dev)) < 0 ? -errno : 0;
 	end(r);
 	return reply_made(r, name, n);
 }
@@ -105,7 +107,7 @@ int fs_do_mkdir(struct fs_request *r)
 	fd = begin(r, in.umask);
 	if (fd < 0)
 		return fd;
-	n = mkdirat(fd, name, in.mode & 07777) < 0 ? -errno : 0;
+	n = FS_AWAY(r->s, mkdirat(fd, name, in.mode & 07777)) < 0 ? -errno : 0;
 	end(r);
 	return reply_made(r, name, n);
 }
@@ -123,7 +125,7 @@ static int remove_name(struct fs_request *r, int flags)
 	fd = fs_inode_fd(&r->s->inodes, r->inode);
 	if (fd < 0)
 		return fd;
-	if (unlinkat(fd, name, flags) < 0)
+	if (FS_AWAY(r->s, unlinkat(fd, name, flags)) < 0)
 		return -errno;
 	fs_inode_unnamed(&r->s->inodes, r->inode, name);
 	return 0;
@@ -155,12 +157,14 @@ static int rename_to(struct fs_request *r, uint64_t newdir, uint32_t flags, size
 		return -ENOTDIR;
 	if (to->is.share != r->inode->is.share)
 		return -EXDEV;
+	if (!fs_inode_keep(t, to))
+		return -ENFILE;
 	fs_inode_hold_named(t, to, new_name);
 	to_fd = fs_inode_fd(t, to);
 	from_fd = to_fd < 0 ? to_fd : fs_inode_fd(t, r->inode);
 	if (from_fd < 0)
 		return from_fd;
-	if (renameat2(from_fd, name, to_fd, new_name, flags) < 0)
+	if (FS_AWAY(r->s, renameat2(from_fd, name, to_fd, new_name, flags)) < 0)
 		return -errno;
 	fs_inode_moved(t, r->inode, name, to, new_name, flags & RENAME_EXCHANGE);
 	return 0;
@@ -202,7 +206,8 @@ int fs_do_link(struct fs_request *r)
 	fd = old_fd < 0 ? old_fd : fs_inode_fd(&r->s->inodes, r->inode);
 	if (fd < 0)
 		return fd;
-	if (linkat(AT_FDCWD, fs_path(path, old_fd), fd, name, AT_SYMLINK_FOLLOW) < 0)
+	(void) fs_path(path, old_fd);
+	if (FS_AWAY(r->s, linkat(AT_FDCWD, path, fd, name, AT_SYMLINK_FOLLOW)) < 0)
 		return -errno;
 	return reply_made(r, name, 0);
 }
@@ -216,13 +221,16 @@ static int reply_open(struct fs_request *r, struct fs_inode *i, const struct sta
 		struct fuse_entry_out entry;
 		struct fuse_open_out open;
 	} out = {};
-	int n = fs_handle_reply(r, i, fd, false, &out.open);
+	int n;
 
-	if (n < 0) {
-		fs_inode_settle(&r->s->inodes, i);
-		return n;
+	if (!fs_inode_keep(&r->s->inodes, i)) {
+		(void) close(fd);
+		return -ENFILE;
 	}
-	fs_open_hints(r->s, i, i->handles->fd, NULL, &out.open);
+	fs_open_hints(r->s, i, fd, NULL, &out.open);
+	n = fs_handle_reply(r, i, fd, false, &out.open);
+	if (n < 0)
+		return n;
 	fs_entry(r->s, i, st, &out.entry);
 	return FS_REPLY(r, out);
 }
@@ -237,10 +245,10 @@ static int open_found(struct fs_request *r, const char *name, int flags, bool pl
 	if (n < 0)
 		return n;
 	if (plain)
-		fs_caller_plain(&r->s->caller, true);
+		fs_caller_plain(&r->w->caller, true);
 	fd = S_ISREG(i->type) ? fs_open_inode(r->s, i, flags) : -EEXIST;
 	if (plain)
-		fs_caller_plain(&r->s->caller, false);
+		fs_caller_plain(&r->w->caller, false);
 	if (fd < 0) {
 		fs_inode_settle(&r->s->inodes, i);
 		return fd;
@@ -256,9 +264,9 @@ static int open_new(struct fs_request *r, const char *name, int flags, mode_t mo
 		return dir_fd;
 	flags |= O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
 	mode = new_mode(r, dir_fd, (mode & 07777) | S_IFREG) & 07777;
-	n = openat(dir_fd, name, flags, mode);
+	n = FS_AWAY(r->s, openat(dir_fd, name, flags, mode));
 	if (n < 0 && (errno == EMFILE || errno == ENFILE) && fs_inodes_spare(&r->s->inodes))
-		n = openat(dir_fd, name, flags, mode);
+		n = FS_AWAY(r->s, openat(dir_fd, name, flags, mode));
 	n = n < 0 ? -errno : n;
 	end(r);
 	return n;
@@ -301,7 +309,8 @@ int fs_do_tmpfile(struct fs_request *r)
 	if (dir_fd < 0)
 		return dir_fd;
 	flags |= (int) (in.flags & O_EXCL) | O_TMPFILE | O_CLOEXEC;
-	fd = open(fs_path(path, dir_fd), flags & ~O_TRUNC, in.mode & 07777);
+	(void) fs_path(path, dir_fd);
+	fd = FS_AWAY(r->s, open(path, flags & ~O_TRUNC, in.mode & 07777));
 	n = fd < 0 ? -errno : 0;
 	end(r);
 	if (n < 0)

@@ -12,10 +12,12 @@
 #include "base/auto.h"
 #include "device/fs_session.h"
 
-static int stat_fd(int fd, struct statx *ret_stat)
+static int stat_fd(struct fs_session *s, int fd, struct statx *ret_stat)
 {
-	return statx(fd, "", AT_EMPTY_PATH | AT_NO_AUTOMOUNT, FS_STATX_MASK, ret_stat) < 0 ? -errno
-											   : 0;
+	return FS_AWAY(s, statx(fd, "", AT_EMPTY_PATH | AT_NO_AUTOMOUNT, FS_STATX_MASK, ret_stat)) <
+			       0
+		       ? -errno
+		       : 0;
 }
 
 int fs_do_lookup(struct fs_request *r)
@@ -33,7 +35,7 @@ int fs_do_lookup(struct fs_request *r)
 		return -ENOTDIR;
 	if (r->inode == s->inodes.root) {
 		i = fs_inode_named(&s->inodes, r->inode, name);
-		n = i ? stat_fd(i->fd, &st) : -ENOENT;
+		n = i && fs_inode_keep(&s->inodes, i) ? stat_fd(s, i->fd, &st) : -ENOENT;
 	} else {
 		n = fs_inode_lookup(&s->inodes, r->inode, name, false, &i, &st);
 	}
@@ -86,9 +88,9 @@ int fs_do_getattr(struct fs_request *r)
 		return reply_attr(r, &st);
 	}
 	if (in.getattr_flags & FUSE_GETATTR_FH)
-		h = fs_handle_get(&r->s->handles, in.fh, r->inode, S_ISDIR(r->inode->type));
+		h = fs_handle_of(r, in.fh, r->inode, S_ISDIR(r->inode->type));
 	fd = h ? h->fd : fs_inode_fd(&r->s->inodes, r->inode);
-	n = fd < 0 ? fd : stat_fd(fd, &st);
+	n = fd < 0 ? fd : stat_fd(r->s, fd, &st);
 	return n < 0 ? n : reply_attr(r, &st);
 }
 
@@ -108,15 +110,15 @@ static int set_size(struct fs_request *r, const struct fuse_setattr_in *in,
 	if (fd < 0)
 		return fd;
 	if (plain)
-		fs_caller_plain(&r->s->caller, true);
-	if (ftruncate(fd, (off_t) in->size) < 0)
+		fs_caller_plain(&r->w->caller, true);
+	if (FS_AWAY(r->s, ftruncate(fd, (off_t) in->size)) < 0)
 		n = -errno;
 	if (plain)
-		fs_caller_plain(&r->s->caller, false);
+		fs_caller_plain(&r->w->caller, false);
 	return n;
 }
 
-static int set_times(const struct fuse_setattr_in *in, const char *path)
+static int set_times(struct fs_session *s, const struct fuse_setattr_in *in, const char *path)
 {
 	struct timespec t[2] = { { .tv_nsec = UTIME_OMIT }, { .tv_nsec = UTIME_OMIT } };
 
@@ -128,7 +130,7 @@ static int set_times(const struct fuse_setattr_in *in, const char *path)
 		t[1].tv_nsec = UTIME_NOW;
 	else if (in->valid & FATTR_MTIME)
 		t[1] = (struct timespec){ (time_t) in->mtime, in->mtimensec };
-	return utimensat(AT_FDCWD, path, t, 0) < 0 ? -errno : 0;
+	return FS_AWAY(s, utimensat(AT_FDCWD, path, t, 0)) < 0 ? -errno : 0;
 }
 
 int fs_do_setattr(struct fs_request *r)
@@ -145,19 +147,20 @@ int fs_do_setattr(struct fs_request *r)
 		return fd;
 	(void) fs_path(path, fd);
 	if (in.valid & FATTR_FH)
-		h = fs_handle_get(&r->s->handles, in.fh, r->inode, false);
-	if ((in.valid & FATTR_MODE) && fchmodat(AT_FDCWD, path, in.mode & 07777, 0) < 0)
+		h = fs_handle_of(r, in.fh, r->inode, false);
+	if ((in.valid & FATTR_MODE) &&
+	    FS_AWAY(r->s, fchmodat(AT_FDCWD, path, in.mode & 07777, 0)) < 0)
 		n = -errno;
 	if (n == 0 && (in.valid & owner) &&
-	    fchownat(fd, "", in.valid & FATTR_UID ? in.uid : (uid_t) -1,
-		     in.valid & FATTR_GID ? in.gid : (gid_t) -1, AT_EMPTY_PATH) < 0)
+	    FS_AWAY(r->s, fchownat(fd, "", in.valid & FATTR_UID ? in.uid : (uid_t) -1,
+				   in.valid & FATTR_GID ? in.gid : (gid_t) -1, AT_EMPTY_PATH)) < 0)
 		n = -errno;
 	if (n == 0 && (in.valid & FATTR_SIZE))
 		n = set_size(r, &in, h);
 	if (n == 0 && (in.valid & times))
-		n = set_times(&in, path);
+		n = set_times(r->s, &in, path);
 	if (n == 0)
-		n = stat_fd(fd, &st);
+		n = stat_fd(r->s, fd, &st);
 	return n < 0 ? n : reply_attr(r, &st);
 }
 
@@ -170,7 +173,7 @@ int fs_do_readlink(struct fs_request *r)
 		return fd;
 	if (!S_ISLNK(r->inode->type))
 		return -EINVAL;
-	n = readlinkat(fd, "", (char *) r->s->reply, PATH_MAX);
+	n = FS_AWAY(r->s, readlinkat(fd, "", (char *) r->w->reply, PATH_MAX));
 	return n < 0 ? -errno : (int) n;
 }
 
@@ -185,7 +188,7 @@ int fs_do_statfs(struct fs_request *r)
 	fd = fs_inode_fd(&r->s->inodes, r->inode);
 	if (fd < 0)
 		return fd;
-	if (fstatfs(fd, &st) < 0)
+	if (FS_AWAY(r->s, fstatfs(fd, &st)) < 0)
 		return -errno;
 	out.st = (struct fuse_kstatfs){
 		.blocks = st.f_blocks,
@@ -215,9 +218,10 @@ static int sync_share(struct fs_session *s, struct fs_inode *top)
 	if (!S_ISDIR(top->type) && !S_ISREG(top->type))
 		return 0;
 	fd = fs_open_inode(s, top, O_RDONLY);
+	fs_inode_let_go(&s->inodes, top);
 	if (fd < 0)
 		return fd;
-	return syncfs(fd) < 0 ? -errno : 0;
+	return FS_AWAY(s, syncfs(fd)) < 0 ? -errno : 0;
 }
 
 /* sync(2) in the guest: what it has written to all shares, or to one, is on the disk. */

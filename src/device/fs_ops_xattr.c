@@ -65,10 +65,11 @@ int fs_do_setxattr(struct fs_request *r)
 		return -EINVAL;
 	plain = in.setxattr_flags & FUSE_SETXATTR_ACL_KILL_SGID;
 	if (plain)
-		fs_caller_plain(&r->s->caller, true);
-	n = setxattr(path, name, r->body + end, in.size, (int) in.flags) < 0 ? -errno : 0;
+		fs_caller_plain(&r->w->caller, true);
+	n = FS_AWAY(r->s, setxattr(path, name, r->body + end, in.size, (int) in.flags)) < 0 ? -errno
+											    : 0;
 	if (plain)
-		fs_caller_plain(&r->s->caller, false);
+		fs_caller_plain(&r->w->caller, false);
 	return n;
 }
 
@@ -83,8 +84,8 @@ int fs_do_getxattr(struct fs_request *r)
 
 	if (r0 < 0)
 		return r0;
-	n = getxattr(path, name, in.size ? r->s->reply : NULL,
-		     in.size < VALUE_MAX ? in.size : VALUE_MAX);
+	n = FS_AWAY(r->s, getxattr(path, name, in.size ? r->w->reply : NULL,
+				   in.size < VALUE_MAX ? in.size : VALUE_MAX));
 	if (n < 0)
 		return -errno;
 	if (in.size)
@@ -96,7 +97,7 @@ int fs_do_getxattr(struct fs_request *r)
 int fs_do_listxattr(struct fs_request *r)
 {
 	const struct fuse_getxattr_in in = FS_BODY(r, struct fuse_getxattr_in);
-	char *names = (char *) r->s->reply;
+	char *names = (char *) r->w->reply;
 	struct fuse_getxattr_out out = {};
 	char path[FS_PATH_MAX];
 	int fd = fs_inode_fd(&r->s->inodes, r->inode);
@@ -105,7 +106,7 @@ int fs_do_listxattr(struct fs_request *r)
 
 	if (fd < 0)
 		return fd;
-	n = listxattr(fs_path(path, fd), names, VALUE_MAX);
+	n = FS_AWAY(r->s, listxattr(fs_path(path, fd), names, VALUE_MAX));
 	if (n < 0)
 		return -errno;
 	for (size_t at = 0; at < (size_t) n;) {
@@ -131,5 +132,5 @@ int fs_do_removexattr(struct fs_request *r)
 
 	if (n < 0)
 		return n;
-	return removexattr(path, name) < 0 ? -errno : 0;
+	return FS_AWAY(r->s, removexattr(path, name)) < 0 ? -errno : 0;
 }

@@ -48,6 +48,8 @@ static int do_init(struct fs_request *r)
 		return FS_REPLY(r, out); /* it asks again in our version */
 	if (in.major < FUSE_KERNEL_VERSION || in.minor < MINOR_MIN)
 		return -EPROTO;
+	if (r->s->serving > 1)
+		return -EBUSY; /* nothing is forgotten under requests that use it */
 	fs_session_reset(r->s);
 	r->s->started = true;
 	r->s->minor = in.minor;
@@ -57,6 +59,8 @@ static int do_init(struct fs_request *r)
 
 static int do_destroy(struct fs_request *r)
 {
+	if (r->s->serving > 1)
+		return -EBUSY;
 	fs_session_reset(r->s);
 	return 0;
 }
@@ -68,7 +72,7 @@ static int do_ioctl(struct fs_request *)
 
 static int do_interrupt(struct fs_request *)
 {
-	return FS_SILENT; /* nothing here waits */
+	return FS_SILENT; /* what waits for the host's file system cannot be called back */
 }
 
 enum {
@@ -144,6 +148,8 @@ static int dispatch(struct fs_request *r)
 		r->inode = fs_inode_get(&s->inodes, r->h.nodeid);
 		if (!r->inode)
 			return -ESTALE;
+		if (!fs_inode_keep(&s->inodes, r->inode))
+			return -ENFILE;
 		if (r->inode->lost && !(flags & FORGETS))
 			return -ESTALE;
 		if (r->inode == s->inodes.root && !(flags & AT_ROOT))
@@ -160,28 +166,52 @@ static bool silent(uint32_t opcode)
 	return opcode == FUSE_FORGET || opcode == FUSE_BATCH_FORGET || opcode == FUSE_INTERRUPT;
 }
 
-uint32_t fs_session_serve(struct fs_session *s, const struct chain *c)
+/* What the request kept is let go. */
+static void let_go(struct fs_session *s, struct fs_work *w)
 {
-	struct fs_request r = { .s = s, .chain = c, .body = s->body };
+	while (w->handles_n > 0)
+		fs_handle_unpin(&s->inodes, w->handles[--w->handles_n]);
+	while (w->kept_n > 0)
+		fs_inode_let_go(&s->inodes, w->kept[w->kept_n - 1]);
+	while (w->closing_n > 0) {
+		int fd = w->closing[--w->closing_n];
+
+		(void) FS_AWAY(s, close(fd)); /* what it may fail for was FLUSH's to tell */
+	}
+}
+
+static uint32_t answer(struct fs_request *r, uint32_t n)
+{
+	let_go(r->s, r->w);
+	r->s->inodes.now = NULL;
+	r->s->serving--;
+	return n;
+}
+
+uint32_t fs_session_serve_as(struct fs_session *s, struct fs_work *w, const struct chain *c)
+{
+	struct fs_request r = { .s = s, .w = w, .chain = c, .body = w->body };
 	struct fuse_out_header out = { .len = sizeof(out) };
 	size_t copy = FS_BUFFER_MAX - 1;
 	int n;
 
-	fs_inodes_tick(&s->inodes);
 	if (chain_read(c, 0, &r.h, sizeof(r.h)) != sizeof(r.h))
 		return 0; /* whose answer it would be cannot be known */
+	fs_inodes_tick(&s->inodes);
+	s->inodes.now = w;
+	s->serving++;
 	/* What a file is written with stays where it is. */
 	if (r.h.opcode == FUSE_WRITE)
 		copy = sizeof(struct fuse_write_in);
-	r.body_n = chain_read(c, sizeof(r.h), s->body, copy);
-	s->body[r.body_n] = 0;
+	r.body_n = chain_read(c, sizeof(r.h), w->body, copy);
+	w->body[r.body_n] = 0;
 	n = dispatch(&r);
 	if (n == FS_SILENT || silent(r.h.opcode) || c->in_bytes < sizeof(out))
-		return 0;
+		return answer(&r, 0);
 	out.unique = r.h.unique;
 	if (n >= 0 && (n & FS_WRITTEN)) {
 		n &= ~FS_WRITTEN;
-	} else if (n > 0 && chain_write(c, sizeof(out), s->reply, (size_t) n) != (size_t) n) {
+	} else if (n > 0 && chain_write(c, sizeof(out), w->reply, (size_t) n) != (size_t) n) {
 		n = -EINVAL; /* it left no room */
 	}
 	if (n < 0)
@@ -189,7 +219,12 @@ uint32_t fs_session_serve(struct fs_session *s, const struct chain *c)
 	else
 		out.len += (uint32_t) n;
 	(void) chain_write(c, 0, &out, sizeof(out)); /* there is room, see above */
-	return out.len;
+	return answer(&r, out.len);
+}
+
+uint32_t fs_session_serve(struct fs_session *s, const struct chain *c)
+{
+	return fs_session_serve_as(s, &s->work, c);
 }
 
 /* --- what handlers share --- */
@@ -332,10 +367,22 @@ int fs_open_inode(struct fs_session *s, struct fs_inode *i, int flags)
 		return fd;
 	(void) fs_path(path, fd);
 	flags |= O_CLOEXEC;
-	r = open(path, flags);
+	r = FS_AWAY(s, open(path, flags));
 	if (r < 0 && (errno == EMFILE || errno == ENFILE) && fs_inodes_spare(&s->inodes))
-		r = open(path, flags);
+		r = FS_AWAY(s, open(path, flags));
 	return r < 0 ? -errno : r;
+}
+
+struct fs_handle *fs_handle_of(struct fs_request *r, uint64_t fh, const struct fs_inode *inode,
+			       bool directory)
+{
+	struct fs_handle *h = fs_handle_get(&r->s->handles, fh, inode, directory);
+
+	if (!h || r->w->handles_n == ARRAY_SIZE(r->w->handles))
+		return NULL;
+	fs_handle_pin(h);
+	r->w->handles[r->w->handles_n++] = h;
+	return h;
 }
 
 int fs_handle_reply(struct fs_request *r, struct fs_inode *i, int fd, bool directory,
@@ -363,7 +410,7 @@ int fs_session_proc(struct err *e)
 
 int fs_session_enter(struct fs_session *s, struct err *e)
 {
-	int r = fs_caller_renew(&s->caller);
+	int r = fs_caller_renew(&s->work.caller);
 
 	if (r < 0)
 		return err_sys(e, -r, "read capabilities");
@@ -427,8 +474,6 @@ int fs_session_remove(struct fs_session *s, const char *name)
 	if (!top)
 		return -ENOENT;
 	share = top->is.share;
-	s->dir_fh = 0;
-	s->dir_at = s->dir_n = 0;
 	fs_handles_unshare(&s->handles, &s->inodes, share);
 	fs_inodes_unshare(&s->inodes, share);
 	s->shares[share] = (struct fs_top){ .read_only = true };
@@ -451,7 +496,7 @@ struct fs_session *fs_session_new(int proc_fd, const struct fs_share *shares, si
 	}
 	s->proc_fd = proc_fd;
 	fs_handles_init(&s->handles);
-	r = fs_caller_init(&s->caller);
+	r = fs_caller_init(&s->work.caller);
 	if (r < 0)
 		(void) err_sys(e, -r, "keep capabilities across ids");
 	if (add_shares(s, shares, n, e) < 0 || r < 0) {
@@ -464,8 +509,6 @@ struct fs_session *fs_session_new(int proc_fd, const struct fs_share *shares, si
 void fs_session_reset(struct fs_session *s)
 {
 	s->started = false;
-	s->dir_fh = 0;
-	s->dir_at = s->dir_n = 0;
 	fs_handles_clear(&s->handles, &s->inodes);
 	fs_inodes_clear(&s->inodes);
 }

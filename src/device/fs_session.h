@@ -17,6 +17,7 @@
 
 #include "base/err.h"
 #include "device/fs_caller.h"
+#include "device/fs_crew.h"
 #include "device/fs_handle.h"
 #include "device/fs_ids.h"
 #include "device/fs_inode.h"
@@ -38,10 +39,27 @@ struct fs_share {
 	bool copied;
 };
 
+/* What one thread needs to serve requests: one at a time. */
+struct fs_work {
+	struct fs_caller caller;
+	struct fs_inode *kept[16]; /* by this request */
+	size_t kept_n;
+	struct fs_handle *handles[4]; /* pinned by it */
+	size_t handles_n;
+	int closing[8]; /* owned: closed at its end */
+	size_t closing_n;
+	struct iovec parts[CHAIN_PARTS_MAX];
+	/* Entries of a directory read ahead, for the handle that read last. */
+	uint64_t dir_fh, dir_next; /* 0: nobody's; the offset they begin at */
+	size_t dir_at, dir_n;
+	uint8_t dir[32u << 10] __attribute__((aligned(8)));
+	uint8_t body[FS_BUFFER_MAX] __attribute__((aligned(8)));
+	uint8_t reply[FS_BUFFER_MAX] __attribute__((aligned(8)));
+};
+
 struct fs_session {
 	struct fs_inodes inodes;
 	struct fs_ids handles;
-	struct fs_caller caller;
 	int proc_fd; /* owned */
 	size_t shares_n;
 	struct fs_top {
@@ -59,13 +77,8 @@ struct fs_session {
 		bool stamps; /* whoever writes to a file changes its times */
 	} devices[FS_DEVICES_MAX];
 	size_t devices_n;
-	struct iovec parts[CHAIN_PARTS_MAX];
-	/* Entries of a directory read ahead, for the handle that read last. */
-	uint64_t dir_fh, dir_next; /* 0: nobody's; the offset they begin at */
-	size_t dir_at, dir_n;
-	uint8_t dir[32u << 10] __attribute__((aligned(8)));
-	uint8_t body[FS_BUFFER_MAX] __attribute__((aligned(8)));
-	uint8_t reply[FS_BUFFER_MAX] __attribute__((aligned(8)));
+	unsigned serving;    /* requests, some of them away at the host's file systems */
+	struct fs_work work; /* of who serves alone, and of the crew's first */
 };
 
 /* /proc/self/fd, as a mount of its own, whose ".." leads nowhere, if one can be had. >= 0 or
@@ -86,6 +99,8 @@ void fs_session_free(struct fs_session *s);
 void fs_session_reset(struct fs_session *s);
 /* Serve one request: how many bytes of c->in were written. */
 uint32_t fs_session_serve(struct fs_session *s, const struct chain *c);
+/* The same, with the work of this thread: others may serve other requests meanwhile. */
+uint32_t fs_session_serve_as(struct fs_session *s, struct fs_work *w, const struct chain *c);
 /* Before the first request, with the privileges that it will have. */
 [[nodiscard]] int fs_session_enter(struct fs_session *s, struct err *e);
 
@@ -93,6 +108,7 @@ uint32_t fs_session_serve(struct fs_session *s, const struct chain *c);
 
 struct fs_request {
 	struct fs_session *s;
+	struct fs_work *w;
 	const struct chain *chain;
 	struct fuse_in_header h;
 	struct fs_inode *inode; /* of h.nodeid */
@@ -100,7 +116,7 @@ struct fs_request {
 	size_t body_n;
 };
 
-/* Each gives the bytes of the reply's body, which it has written at s->reply or, FS_WRITTEN, into
+/* Each gives the bytes of the reply's body, which it has written at w->reply or, FS_WRITTEN, into
  * the chain; or -errno; or FS_SILENT: no reply. */
 typedef int fs_handler(struct fs_request *r);
 #define FS_WRITTEN (1 << 24)
@@ -129,7 +145,7 @@ fs_handler fs_do_setxattr, fs_do_getxattr, fs_do_listxattr, fs_do_removexattr;
 	})
 #define FS_REPLY(r, out)                                                                           \
 	({                                                                                         \
-		memcpy((r)->s->reply, &(out), sizeof(out));                                        \
+		memcpy((r)->w->reply, &(out), sizeof(out));                                        \
 		(int) sizeof(out);                                                                 \
 	})
 
@@ -159,6 +175,9 @@ int fs_open_flags(uint32_t flags);
  * it need not say when it closes. */
 void fs_open_hints(struct fs_session *s, struct fs_inode *i, int fd, const struct statx *st,
 		   struct fuse_open_out *ret_out);
+/* fs_handle_get(), for the rest of the request. */
+struct fs_handle *fs_handle_of(struct fs_request *r, uint64_t fh, const struct fs_inode *inode,
+			       bool directory);
 /* Another handle in an answer to OPEN or CREATE. Takes fd. */
 int fs_handle_reply(struct fs_request *r, struct fs_inode *i, int fd, bool directory,
 		    struct fuse_open_out *ret_out);

@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -36,9 +37,13 @@ struct device_kind {
 	uint64_t capabilities; /* kept: bit n is capability n */
 	const unsigned *calls; /* system calls beyond those that every kind makes */
 	size_t calls_n;
+	bool threads;	/* it makes some, each with a umask of its own */
 	unsigned ioctl; /* the one request it makes, 0: none */
 	/* Before the process is confined. INVALID: an option it has not, or a bad value. */
 	struct virtio_device *(*make)(struct device_run *run, struct err *e);
+	/* Optional, instead of loop_run(): run the loop until it is stopped. abandon() ends the
+	 * process where that cannot be waited for. */
+	int (*run)(struct virtio_device *d, void (*abandon)(void), struct err *e);
 };
 
 extern const struct device_kind device_fs, device_net, device_vsock;

@@ -142,6 +142,7 @@ static int confine(struct err *e)
 		.capabilities = options.kind->capabilities,
 		.calls = options.kind->calls,
 		.calls_n = options.kind->calls_n,
+		.threads = options.kind->threads,
 		.ioctl = options.kind->ioctl,
 	};
 
@@ -180,6 +181,22 @@ static int accept_front_end(struct err *e)
 	return 1;
 }
 
+/* A thread is within a call that may never end, on memory that would be given back. */
+static void abandon(void)
+{
+	_exit(result);
+}
+
+static int run_loop(struct virtio_device *d, struct err *e)
+{
+	int r;
+
+	if (options.kind->run)
+		return options.kind->run(d, abandon, e);
+	r = loop_run(&run.loop);
+	return r < 0 ? err_sys(e, -r, "wait for events") : 0;
+}
+
 static int serve(struct err *e)
 {
 	struct loop_source death = { .fd = FD_NONE };
@@ -201,11 +218,8 @@ static int serve(struct err *e)
 		r = vhost_backend_serve(&backend, d, ended, broken, e);
 	if (r == 0 && !options.unconfined)
 		r = confine(e);
-	if (r == 0) {
-		r = loop_run(&run.loop);
-		if (r < 0)
-			(void) err_sys(e, -r, "wait for events");
-	}
+	if (r == 0)
+		r = run_loop(d, e);
 	vhost_backend_fini(&backend);
 	d->ops->free(d);
 	loop_remove(&death);

@@ -284,7 +284,8 @@ static void stop_all(struct vhost_backend *b)
 		close_fd(&ring->call);
 		close_fd(&ring->err);
 	}
-	if (b->device)
+	/* What is held is written to yet: it ends with the process. */
+	if (b->device && !b->device->held)
 		virtio_reset(b->device);
 	b->restored = false;
 }
@@ -672,6 +673,14 @@ static int fill(struct vhost_backend *b, size_t until, struct err *e)
 	return 1;
 }
 
+/* Whether it leaves rings, memory and the device as they are. */
+static bool only_asks(enum vhost_request r)
+{
+	return r == VHOST_GET_FEATURES || r == VHOST_GET_PROTOCOL_FEATURES ||
+	       r == VHOST_GET_QUEUE_NUM || r == VHOST_GET_CONFIG || r == VHOST_SET_VRING_CALL ||
+	       r == VHOST_SET_VRING_ERR;
+}
+
 /* 1: a message was served, 0: there is no whole one, negative: the end, e->kind ERR_NONE if good.
  */
 static int serve_next(struct vhost_backend *b, struct err *e)
@@ -693,17 +702,47 @@ static int serve_next(struct vhost_backend *b, struct err *e)
 	if (vhost_decode_payload(b->in + VHOST_HEADER_SIZE, n, &m) < 0)
 		return err_set(e, ERR_REMOTE, EPROTO, "%s: %u bytes are no such message",
 			       vhost_request_name(m.request), n);
+	if (b->device->held && !only_asks(m.request)) {
+		b->waiting = m;
+		b->waits = b->device->quiet = true;
+		r = loop_change(&b->readable, EPOLLRDHUP);
+		return r < 0 ? err_sys(e, -r, "wait for the device") : 0;
+	}
 	r = serve_message(b, &m, e);
 	return r < 0 ? r : 1;
+}
+
+/* It holds nothing any more: the message that waited for that. */
+static void settled(struct virtio_device *d)
+{
+	struct vhost_backend *b = d->transport;
+	struct err e = {};
+	int r;
+
+	d->quiet = false;
+	if (!b->waits)
+		return;
+	b->waits = false;
+	r = serve_message(b, &b->waiting, &e);
+	if (r == 0)
+		r = loop_change(&b->readable, EPOLLIN);
+	if (r < 0)
+		end(b, e.kind == ERR_NONE ? NULL : &e);
+	for (unsigned i = 0; r == 0 && i < d->queues_n; i++)
+		if (b->rings[i].running)
+			d->ops->kick(d, i); /* what came meanwhile */
 }
 
 static void readable(struct loop_source *s, uint32_t events)
 {
 	struct vhost_backend *b = LOOP_OWNER(s, struct vhost_backend, readable);
 	struct err e = {};
-	int r = serve_next(b, &e);
+	int r;
 
-	(void) events; /* the end shows in what is read */
+	/* The end shows in what is read, if anything is. */
+	r = !b->waits					  ? serve_next(b, &e)
+	    : events & (EPOLLHUP | EPOLLRDHUP | EPOLLERR) ? -EPIPE
+							  : 0;
 	if (r < 0)
 		end(b, e.kind == ERR_NONE ? NULL : &e);
 }
@@ -737,6 +776,7 @@ int vhost_backend_serve(struct vhost_backend *b, struct virtio_device *d,
 	d->interrupt = interrupt;
 	d->config_changed = config_changed;
 	d->needs_reset = needs_reset;
+	d->settled = settled;
 	return 0;
 }
 

@@ -49,6 +49,9 @@ struct vhost_backend {
 	bool asked;    /* CHECK_DEVICE_STATE waits for its end */
 	bool good;     /* it went well */
 	bool restored; /* the rings that run next belong to the state's driver */
+	/* A message that waits until the device holds no chain: it may change rings or memory. */
+	struct vhost_message waiting;
+	bool waits;
 	uint8_t in[VHOST_HEADER_SIZE + VHOST_PAYLOAD_MAX];
 	size_t in_n;
 	int fds[VHOST_REGIONS_MAX]; /* owned: of the message being read */

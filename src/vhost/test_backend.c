@@ -384,6 +384,38 @@ static void test_state(void)
 	CHECK(!wronged);
 }
 
+/* What would take a ring away under a chain that is being served waits; questions do not. */
+static void test_held(void)
+{
+	set_up();
+	say_vring(VHOST_SET_VRING_ENABLE, 0, 1);
+	CHECK(device->active);
+	device->held = 1;
+	say(&(struct vhost_message){ .request = VHOST_GET_QUEUE_NUM }, NULL, 0);
+	CHECK(heard().number == 1 && !device->quiet);
+	say_vring(VHOST_GET_VRING_BASE, 0, 0);
+	CHECK(silent() && device->quiet && backend.rings[0].running);
+	say(&(struct vhost_message){ .request = VHOST_GET_QUEUE_NUM }, NULL, 0);
+	CHECK(silent()); /* one after the other */
+	device->held = 0;
+	device->settled(device);
+	CHECK(!device->quiet && !backend.rings[0].running);
+	CHECK(heard().request == VHOST_GET_VRING_BASE);
+	turn();
+	CHECK(heard().request == VHOST_GET_QUEUE_NUM);
+	/* The end is seen while it waits; what is held is left alone. */
+	say_ring(0);
+	say_vring(VHOST_SET_VRING_ENABLE, 0, 1);
+	device->held = 1;
+	say_memory(whole(), &guest.fd, 1);
+	CHECK(device->quiet && !over);
+	(void) shutdown(front, SHUT_RDWR);
+	turn();
+	CHECK(over && !wronged && device->active);
+	device->held = 0;
+	finish();
+}
+
 static void state_nowhere(void)
 {
 	say_state(VHOST_SAVE, NULL, 0);
@@ -473,6 +505,7 @@ int main(void)
 	test_questions();
 	test_life_of_a_ring();
 	test_state();
+	test_held();
 	test_refusals();
 	test_kick_of_another_kind();
 	loop_timer_cancel(&wake);

@@ -102,6 +102,14 @@ struct virtio_device {
 	struct chain chain; /* what virtio_serve() works on */
 	struct loop_timer again;
 	uint32_t again_queues; /* bits of the queues it will serve */
+	/*
+	 * Of a device with threads of its own: chains that are served while callbacks go on. A
+	 * transport that is about to take queues or memory away makes it quiet, so that no more are
+	 * taken, and waits until it is told that it has settled: on the loop's thread.
+	 */
+	unsigned held;
+	bool quiet;
+	void (*settled)(struct virtio_device *d);
 	/* Filled by the transport before activate: */
 	void *transport;
 	void (*interrupt)(struct virtio_device *d, unsigned queue);    /* unconditionally */
