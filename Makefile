@@ -15,7 +15,7 @@ help:
 	@echo "make asan        unit and fuzz replay under AddressSanitizer and UBSan"
 	@echo "make clang       the same sources with clang, every warning an error; unit tests"
 	@echo "make fuzz        every fuzz target for SECONDS=$(SECONDS) with libFuzzer"
-	@echo "make bench       tests/perf: the figures, as ratios against other runtimes"
+	@echo "make bench       tests/perf: the figures, as ratios against other runtimes and QEMU"
 	@echo "make install     into DESTDIR=$(DESTDIR) PREFIX=$(PREFIX)"
 	@echo "make format      clang-format over what it would change"
 	@echo "make deps        Debian's packages for all of this (apt, only what is missing)"
