@@ -248,6 +248,7 @@ def test_read_only_health_and_no_program(atoll, busybox):
     (("--network", "none", "--device", "/dev/kmsg"), "have the host's device '/dev/kmsg'"),
     (("--network", "none", "-v", "/proc/sys:/p"), "that is the host's kernel's"),
     (("--network", "none", "-v", "/tmp:/p:rshared"), "come through '/p'"),
+    (("--network", "none", "-m", "4096g"), "larger than its host"),
 ])
 def test_refusals(atoll, busybox, options, says):
     """Before anything is made, and naming what would serve."""

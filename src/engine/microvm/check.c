@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
+#include <sys/sysinfo.h>
 
 #include "base/auto.h"
 #include "base/str.h"
@@ -168,6 +169,26 @@ static int check_rest(const struct spec *s, struct err *e)
 	return 0;
 }
 
+/* Its kernel would take what is not there for its tables of pages alone, and never come up. */
+static int check_memory(const struct spec_memory *m, struct err *e)
+{
+	struct sysinfo host;
+	uint64_t there;
+
+	if (!m || !m->limit_set || m->limit <= 0)
+		return 0;
+	if (sysinfo(&host) < 0)
+		return err_sys(e, errno, "ask for the host's memory");
+	there = (uint64_t) host.totalram * host.mem_unit;
+	if ((uint64_t) m->limit > there)
+		return err_set(
+			e, ERR_INVALID, ENOMEM,
+			"a microvm with %llu MiB of memory is larger than its host, which has "
+			"%llu MiB",
+			(unsigned long long) m->limit >> 20, (unsigned long long) there >> 20);
+	return 0;
+}
+
 int microvm_check(const struct engine_caps *caps, const struct spec *s, struct err *e)
 {
 	int r = container_check(caps, s, e);
@@ -176,5 +197,7 @@ int microvm_check(const struct engine_caps *caps, const struct spec *s, struct e
 		r = err_set(e, ERR_INVALID, EINVAL, "process: missing, there is nothing to run");
 	r = r < 0 ? r : check_namespaces(s, e);
 	r = r < 0 ? r : check_mounts(s, e);
+	if (r == 0 && s->linux_.resources)
+		r = check_memory(s->linux_.resources->memory, e);
 	return r < 0 ? r : check_rest(s, e);
 }
