@@ -110,7 +110,7 @@ int self_protect(char *const *argv)
 	const char *as = (const char *) (uintptr_t) getauxval(AT_EXECFN);
 	struct mount_change ro = { .set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID };
 	struct statvfs fs;
-	auto_fd int fd = FD_NONE;
+	auto_fd int own = FD_NONE, fd = FD_NONE;
 
 	/* By descriptor: this is the second time. The kernel names such a process after it. */
 	if (as && strncmp(as, "/dev/fd/", 8) == 0) {
@@ -119,10 +119,11 @@ int self_protect(char *const *argv)
 		(void) prctl(PR_SET_NAME, slash ? slash + 1 : argv[0] ? argv[0] : "");
 		return executed_by(as + 8);
 	}
-	if (statvfs(SELF, &fs) == 0 && (fs.f_flag & ST_RDONLY))
+	own = open(SELF, O_PATH | O_CLOEXEC); /* once: ways through procfs are long */
+	if (own < 0 || (fstatvfs(own, &fs) == 0 && (fs.f_flag & ST_RDONLY)))
 		return FD_NONE;
 	/* Whoever closes the last descriptor of a detached mount waits until it is gone. */
-	fd = open_tree(AT_FDCWD, SELF, OPEN_TREE_CLONE);
+	fd = open_tree(own, "", OPEN_TREE_CLONE | AT_EMPTY_PATH);
 	if (fd < 0 && errno == EPERM)
 		fd = sealed_copy();
 	else if (fd >= 0 && mount_change(fd, "", false, &ro) < 0)

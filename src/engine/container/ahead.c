@@ -16,15 +16,6 @@
 #include "engine/container/child.h"
 #include "engine/container/plan.h"
 
-static bool has_mode(const struct mount_words *w)
-{
-	for (size_t i = 0; i < w->data_n; i++) {
-		if (streq(w->data[i].key, "mode"))
-			return true;
-	}
-	return false; /* the image's directory says it */
-}
-
 static bool is_dev(const char *destination)
 {
 	return streq(destination, "/dev") || streq(destination, "/dev/");
@@ -71,7 +62,7 @@ void ahead_plan(struct plan *p)
 			pm->ahead = true;
 		else
 			pm->ahead = pm->kind == PLAN_MOUNT_NEW && !w->copy_up &&
-				    ((tmpfs && has_mode(w)) || devpts);
+				    ((tmpfs && mount_has_mode(pm)) || devpts);
 		n += pm->ahead;
 		if (pm->ahead && tmpfs && is_dev(pm->destination) && fills_dev(p, i))
 			p->ahead_dev = i;

@@ -50,6 +50,8 @@ struct child_message {
 /* rootfs_child.c: everything mounted below the new root; then the root is entered. */
 [[nodiscard]] int rootfs_build(struct plan *p, struct err *e);
 struct plan_mount;
+/* Its options give the mode of a tmpfs, or else the directory below it does. */
+bool mount_has_mode(const struct plan_mount *m);
 /* Parts of a mount of cgroups: its tmpfs, detached; a place for one hierarchy ("cpu,cpuacct" is
  * also found as cpu and as cpuacct). Or -errno. */
 [[nodiscard]] int cgroup_tmpfs(void);

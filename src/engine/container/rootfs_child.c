@@ -170,15 +170,20 @@ static int do_bind(struct plan *p, struct plan_mount *m, struct err *e)
 	return attach(p, m, m->tree_fd, target, e);
 }
 
+bool mount_has_mode(const struct plan_mount *m)
+{
+	for (size_t i = 0; i < m->words.data_n; i++) {
+		if (streq(m->words.data[i].key, "mode"))
+			return true;
+	}
+	return false;
+}
+
 /* What the image says about a directory holds for a tmpfs on it, unless the options say else. */
 static void inherit_mode(struct plan_mount *m, int target, char text[static 8])
 {
 	struct stat st;
 
-	for (size_t i = 0; i < m->words.data_n; i++) {
-		if (streq(m->words.data[i].key, "mode"))
-			return;
-	}
 	if (fstat(target, &st) < 0)
 		return;
 	(void) snprintf(text, 8, "%o", st.st_mode & 07777);
@@ -284,21 +289,22 @@ static int do_new(struct plan *p, struct plan_mount *m, struct err *e)
 
 	/* A link here would hand out a "procfs" of somebody's making (CVE-2023-27561). */
 	if (proc_like) {
-		target = path_open_how(p->root_fd, m->destination, O_PATH, 0, RESOLVE_NO_SYMLINKS);
+		target = path_open_how(p->root_fd, m->destination, O_PATH | O_DIRECTORY, 0,
+				       RESOLVE_NO_SYMLINKS);
 		if (target == -ELOOP || target == -ENOTDIR)
 			return err_set(e, ERR_INVALID, ENOTDIR,
 				       "mount at '%.100s': '%s' must be mounted on ordinary "
 				       "directory",
 				       m->destination, m->fstype);
+	} else if (tmpfs && !mount_has_mode(m)) {
+		/* A directory made for it says nothing about its mode. */
+		target = path_open_in(p->root_fd, m->destination, O_PATH, 0);
+		if (target >= 0)
+			inherit_mode(m, target, mode);
 		close_fd(&target);
 	}
-	/* A directory made for it says nothing about its mode. */
-	if (tmpfs)
-		target = path_open_in(p->root_fd, m->destination, O_PATH, 0);
-	if (target >= 0)
-		inherit_mode(m, target, mode);
-	close_fd(&target);
-	target = target_of(p, m);
+	if (target < 0)
+		target = target_of(p, m);
 	if (target < 0)
 		return where(e, target, m->destination);
 	if (!proc_like && on_proc(m, target))
