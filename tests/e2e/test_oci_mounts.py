@@ -308,6 +308,29 @@ def test_a_user_namespace_cannot_lift_restrictions(runtime, bundle, restricted):
                "error mounting" in err and "operation not permitted" in err
 
 
+def test_what_is_in_dev_whoever_makes_it_when(run, base):
+    """Devices, links and modes are the same where one mount below /dev keeps it from being filled
+    ahead, and whatever the caller's umask."""
+    (base / "extra").write_text("extra\n")
+    dev = [{"path": "/dev/mine", "type": "c", "major": 1, "minor": 3, "fileMode": 0o640, "uid": 7}]
+    look = ["/bin/sh", "-c", "cd /dev; stat -c '%n %A %u:%g %t:%T' . * | grep -v extra; "
+            "echo x >null; for l in fd stdin stdout stderr ptmx; do readlink $l; done"]
+
+    def mine(spec):
+        spec["linux"]["devices"] = dev
+
+    old = os.umask(0o077)
+    try:
+        usual = run(look, mine)
+    finally:
+        os.umask(old)
+    assert "null crw-rw-rw- 0:0 1:3" in usual and "mine crw-r----- 7:0 1:3" in usual, usual
+    assert usual.splitlines()[0].startswith(". drwxr-xr-x")
+    assert usual.splitlines()[-5:] == ["/proc/self/fd", "/proc/self/fd/0", "/proc/self/fd/1",
+                                       "/proc/self/fd/2", "pts/ptmx"]
+    assert run(look, all_of(mine, mount("/dev/extra", "bind", base / "extra", "bind"))) == usual
+
+
 def test_a_read_only_dev_is_filled_first(runtime, bundle):
     def change(spec):
         for m in spec["mounts"]:
