@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "base/auto.h"
 #include "base/le.h"
 #include "vmm/aml.h"
 #include "vmm/layout.h"
@@ -57,6 +58,30 @@ static void table_end(struct buf *b, size_t at)
 	b->p[at + 9] = (char) -sum(b->p + at, b->n - at);
 }
 
+/* The generation, and the event device by which a driver of it hears of a new one (5.6.9). */
+static void put_generation(struct buf *b)
+{
+	/* The first is Microsoft's, and longer than ACPI has it; the second what came of that. */
+	static const char *const ids[] = { "VM_Gen_Counter", "VMGENCTR" };
+	struct aml_open device, list;
+
+	device = aml_device(b, "VGEN");
+	aml_name_text(b, "_HID", "ATLL0001");
+	aml_name_texts(b, "_CID", ids, ARRAY_SIZE(ids));
+	aml_name_text(b, "_DDN", ids[0]);
+	aml_name_address(b, "ADDR", (uint32_t) LAYOUT_GENERATION);
+	aml_end(b, device);
+
+	device = aml_device(b, "GED_");
+	aml_name_text(b, "_HID", "ACPI0013");
+	aml_name_integer(b, "_UID", 0);
+	list = aml_resources(b, "_CRS");
+	aml_interrupt(b, LAYOUT_EVENT_LINE);
+	aml_end_resources(b, list);
+	aml_method_notify(b, "_EVT", "VGEN");
+	aml_end(b, device);
+}
+
 static size_t put_dsdt(const struct acpi_config *c, struct buf *b)
 {
 	size_t at = table_begin(b, "DSDT", 2);
@@ -91,6 +116,7 @@ static size_t put_dsdt(const struct acpi_config *c, struct buf *b)
 		aml_end_resources(b, list);
 		aml_end(b, device);
 	}
+	put_generation(b);
 	aml_end(b, bus);
 	aml_name_sleep(b, "_S5_", LAYOUT_SLEEP_TYPE_OFF);
 	table_end(b, at);
@@ -130,7 +156,7 @@ static size_t put_fadt(struct buf *b, uint64_t dsdt)
 static size_t put_madt(const struct acpi_config *c, struct buf *b)
 {
 	size_t at = table_begin(b, "APIC", 5);
-	char head[8] = { 0 };
+	char head[8] = { 0 }, io[12] = { 0 };
 
 	store_le32(head, (uint32_t) LAYOUT_LAPIC);
 	buf_add(b, head, sizeof(head)); /* flags 0: there is no 8259 */
@@ -139,6 +165,11 @@ static size_t put_madt(const struct acpi_config *c, struct buf *b)
 
 		buf_add(b, local, sizeof(local));
 	}
+	io[0] = 1;
+	io[1] = sizeof(io);
+	store_le32(io + 4, (uint32_t) LAYOUT_IOAPIC);
+	store_le32(io + 8, LAYOUT_EVENT_LINE);
+	buf_add(b, io, sizeof(io));
 	table_end(b, at);
 	return at;
 }

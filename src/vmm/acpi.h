@@ -2,7 +2,8 @@
 /*
  * The ACPI tables of a machine without legacy hardware (ACPI 6.5, 4.1: hardware-reduced): RSDP,
  * XSDT, FADT, MADT, MCFG and a DSDT with the PCI host bridge, the place of its configuration
- * space, the sleep state S5 and, when there is one, the serial port. Bytes, nothing else.
+ * space, the sleep state S5, the machine's generation (vmm/generation.h) with the event device that
+ * tells of a new one and, when there is one, the serial port. Bytes, nothing else.
  */
 #pragma once
 

@@ -10,10 +10,13 @@ enum {
 	OP_NAME = 0x08,
 	OP_BYTE = 0x0a,
 	OP_DWORD = 0x0c,
+	OP_TEXT = 0x0d,
 	OP_SCOPE = 0x10,
 	OP_BUFFER = 0x11,
 	OP_PACKAGE = 0x12,
+	OP_METHOD = 0x14,
 	OP_EXTENDED = 0x5b,
+	OP_NOTIFY = 0x86,
 	OP_EXTENDED_DEVICE = 0x82,
 };
 /* Lengths are always written in three bytes: any object of ours fits, none need be moved. */
@@ -189,4 +192,70 @@ void aml_port_fixed(struct buf *b, uint16_t at, uint8_t n)
 	put16(b, at);
 	put8(b, 1);
 	put8(b, n);
+}
+
+static void put_text(struct buf *b, const char *text)
+{
+	put8(b, OP_TEXT);
+	buf_add(b, text, strlen(text) + 1);
+}
+
+void aml_name_text(struct buf *b, const char name[4], const char *text)
+{
+	put_name(b, name);
+	put_text(b, text);
+}
+
+void aml_name_texts(struct buf *b, const char name[4], const char *const *texts, uint8_t n)
+{
+	struct aml_open o;
+
+	put_name(b, name);
+	put8(b, OP_PACKAGE);
+	o = begin(b);
+	put8(b, n);
+	for (uint8_t i = 0; i < n; i++)
+		put_text(b, texts[i]);
+	aml_end(b, o);
+}
+
+void aml_name_address(struct buf *b, const char name[4], uint32_t v)
+{
+	struct aml_open o;
+
+	put_name(b, name);
+	put8(b, OP_PACKAGE);
+	o = begin(b);
+	put8(b, 2);
+	put8(b, OP_DWORD);
+	put32(b, v);
+	put8(b, OP_ZERO);
+	aml_end(b, o);
+}
+
+void aml_method_notify(struct buf *b, const char name[4], const char device[4])
+{
+	struct aml_open o;
+
+	put8(b, OP_METHOD);
+	o = begin(b);
+	buf_add(b, name, 4);
+	put8(b, 1 | 1 << 3); /* one argument; serialized */
+	put8(b, OP_NOTIFY);
+	buf_adds(b, "\\.");
+	buf_adds(b, "_SB_");
+	buf_add(b, device, 4);
+	put8(b, OP_BYTE);
+	put8(b, 0x80);
+	aml_end(b, o);
+}
+
+/* Extended interrupt (6.4.3.6). */
+void aml_interrupt(struct buf *b, uint32_t line)
+{
+	put8(b, 0x89);
+	put16(b, 6);
+	put8(b, 1 | 1 << 1); /* taken, not given; an edge */
+	put8(b, 1);
+	put32(b, line);
 }

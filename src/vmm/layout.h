@@ -7,6 +7,7 @@
  *   0xE0000      ACPI tables, and the page of the machine's generation
  *   0xC0000000   PCI: one page per device that is read without an exit, then one that is not
  *   0xE0000000   PCI configuration space (ECAM), bus 0
+ *   0xFEC00000   the I/O APIC
  *   0xFEE00000   local APICs
  *   0xFFFBC000   KVM's own pages (Intel: identity map, task state)
  */
@@ -37,6 +38,9 @@
 #define LAYOUT_PCI_WRITE	(LAYOUT_PCI_WINDOW + MIB) /* a page per device: every access exits */
 #define LAYOUT_ECAM		UINT64_C(0xE0000000)
 #define LAYOUT_ECAM_BYTES	MIB
+#define LAYOUT_IOAPIC		UINT64_C(0xFEC00000)
+#define LAYOUT_IOAPIC_BYTES	UINT64_C(0x20)
+#define LAYOUT_EVENT_LINE	16 /* its only line: not one of the first 16, which had fixed uses */
 #define LAYOUT_LAPIC		UINT64_C(0xFEE00000)
 #define LAYOUT_IDENTITY_MAP	UINT64_C(0xFFFBC000)
 #define LAYOUT_TSS		UINT64_C(0xFFFBD000)

@@ -165,6 +165,7 @@ int machine_init(struct machine *m, const struct options *o, struct err *e)
 	};
 	m->vcpus.pci = &m->pci;
 	m->vcpus.serial = &m->serial;
+	m->vcpus.ioapic = &m->ioapic;
 	m->vcpus.errands = &m->errands;
 	r = loop_init(&m->loop);
 	if (r == 0)
@@ -175,6 +176,7 @@ int machine_init(struct machine *m, const struct options *o, struct err *e)
 	fd = open_file(&o->kvm, O_RDWR, "--kvm", e);
 	if (fd < 0 || hypervisor_init(&m->hypervisor, fd, e) < 0)
 		return -1;
+	ioapic_init(&m->ioapic, &m->hypervisor);
 	if (file_option_given(&o->restore_state))
 		return restore(m, o, e);
 	if (fill_memory(m, o, &entry, e) < 0 || add_parts(m, o, e) < 0)

@@ -12,6 +12,7 @@
 #include "vmm/control.h"
 #include "vmm/errand.h"
 #include "vmm/hypervisor.h"
+#include "vmm/ioapic.h"
 #include "vmm/options.h"
 #include "vmm/pci.h"
 #include "vmm/ram.h"
@@ -26,6 +27,7 @@ struct machine {
 	struct errands errands;
 	struct pci pci;
 	struct serial serial;
+	struct ioapic ioapic;
 	struct vcpus vcpus;
 	struct workers workers; /* of the disks, in their order */
 	struct control control;

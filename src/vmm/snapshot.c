@@ -23,7 +23,7 @@
 
 static const char magic[SECTIONS_MAGIC_BYTES] = "ATOLLVM\n";
 
-enum tag { SHAPE = 1, CLOCK, SERIAL, CPU, DEVICE };
+enum tag { SHAPE = 1, CLOCK, SERIAL, CPU, DEVICE, IOAPIC };
 
 /* ---- which machine it is: lines of text, so that a difference can be told as it is */
 
@@ -98,9 +98,9 @@ static void save_shape(const struct machine *m, struct buf *to)
 	section_end(to, at);
 }
 
-static int save_state(const struct machine *m, struct buf *to, struct err *e)
+static int save_state(struct machine *m, struct buf *to, struct err *e)
 {
-	uint8_t serial[SERIAL_STATE_BYTES];
+	uint8_t serial[SERIAL_STATE_BYTES], ioapic[IOAPIC_STATE_BYTES];
 	size_t at;
 
 	sections_begin(to, magic, VERSION);
@@ -112,6 +112,10 @@ static int save_state(const struct machine *m, struct buf *to, struct err *e)
 	at = section_begin(to, SERIAL);
 	serial_save(&m->serial, serial);
 	buf_add(to, serial, sizeof(serial));
+	section_end(to, at);
+	at = section_begin(to, IOAPIC);
+	ioapic_save(&m->ioapic, ioapic);
+	buf_add(to, ioapic, sizeof(ioapic));
 	section_end(to, at);
 	for (unsigned i = 0; i < m->vcpus.n; i++) {
 		at = section_begin(to, CPU);
@@ -236,6 +240,9 @@ static int take(struct snapshot *s, uint32_t tag, struct str bytes, struct err *
 	case SERIAL:
 		to = &s->serial;
 		break;
+	case IOAPIC:
+		to = &s->ioapic;
+		break;
 	case CPU:
 		to = s->cpus_n < ARRAY_SIZE(s->cpus) ? &s->cpus[s->cpus_n++] : NULL;
 		break;
@@ -273,7 +280,7 @@ int snapshot_parse(struct snapshot *s, struct str bytes, struct err *e)
 		if (take(s, tag, section, e) < 0)
 			return -EBADMSG;
 	if (r < 0 || !s->shape.p || s->clock.n != 8 || s->serial.n != SERIAL_STATE_BYTES ||
-	    !is_text(s->shape))
+	    s->ioapic.n != IOAPIC_STATE_BYTES || !is_text(s->shape))
 		return damaged(e);
 	return 0;
 }
@@ -334,6 +341,7 @@ int snapshot_restore(const struct snapshot *s, struct machine *m, struct err *e)
 	if (s->cpus_n != m->vcpus.n || s->devices_n != m->pci.devices_n)
 		return damaged(e);
 	serial_restore(&m->serial, (const uint8_t *) s->serial.p);
+	ioapic_restore(&m->ioapic, (const uint8_t *) s->ioapic.p);
 	for (unsigned i = 0; i < m->vcpus.n; i++)
 		if (cpu_state_restore(&m->hypervisor, m->vcpus.v[i].fd, i, m->vcpus.n, s->cpus[i],
 				      e) < 0)
@@ -352,4 +360,5 @@ void snapshot_resume_devices(struct machine *m)
 {
 	for (unsigned i = 0; i < m->pci.devices_n; i++)
 		virtio_pci_resume(m->pci.devices[i], true);
+	ioapic_raise(&m->ioapic); /* the generation is a new one */
 }

@@ -36,7 +36,7 @@ struct machine;
 struct snapshot {
 	struct buf bytes; /* owned */
 	struct str shape; /* lines of which machine this is, the next to be compared first */
-	struct str clock, serial, cpus[VCPUS_MAX], devices[VMM_DEVICES_MAX];
+	struct str clock, serial, ioapic, cpus[VCPUS_MAX], devices[VMM_DEVICES_MAX];
 	size_t cpus_n, devices_n;
 };
 

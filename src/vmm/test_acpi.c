@@ -55,12 +55,14 @@ static void test_tables(unsigned cpus, bool serial)
 	CHECK(load_le32(fadt + 112) & (1u << 20)); /* no legacy hardware */
 	CHECK(load_le64(fadt + 116 + 4) == LAYOUT_PIO_RESET);
 	CHECK(load_le64(fadt + 244 + 4) == LAYOUT_PIO_SLEEP_CONTROL);
-	CHECK(load_le32(madt + 4) == 44 + cpus * 8);
+	CHECK(load_le32(madt + 4) == 44 + cpus * 8 + 12);
 	for (unsigned i = 0; i < cpus; i++) {
 		const char *local = madt + 44 + i * 8;
 
 		CHECK(local[0] == 0 && local[1] == 8 && (unsigned) local[3] == i && local[4] == 1);
 	}
+	CHECK(madt[44 + cpus * 8] == 1 && load_le32(madt + 48 + cpus * 8) == LAYOUT_IOAPIC);
+	CHECK(load_le32(madt + 52 + cpus * 8) == LAYOUT_EVENT_LINE);
 	CHECK(load_le64(mcfg + 44) == LAYOUT_ECAM);
 	dsdt = table(&b, load_le64(fadt + 140), "DSDT");
 	CHECK(dsdt != NULL);
@@ -70,6 +72,8 @@ static void test_tables(unsigned cpus, bool serial)
 	CHECK(holds(dsdt, "\x41\xd0\x0a\x08", 4));
 	CHECK(holds(dsdt, "\x41\xd0\x05\x01", 4) == serial);
 	CHECK(holds(dsdt, "\x08_S5_\x12", 6));
+	CHECK(holds(dsdt, "VM_Gen_Counter", 15));
+	CHECK(holds(dsdt, "_EVT\x09\x86\\._SB_VGEN\x0a\x80", 18));
 }
 
 int main(void)

@@ -10,6 +10,7 @@
 #include "base/auto.h"
 #include "vmm/cpu.h"
 #include "vmm/filter.h"
+#include "vmm/ioapic.h"
 #include "vmm/layout.h"
 #include "vmm/pci.h"
 
@@ -104,6 +105,19 @@ static void fail(struct vcpu *v, const char *what, uint64_t number)
 	finish(v, VCPUS_FAILED, &e);
 }
 
+static void serve_memory(struct vcpu *v)
+{
+	struct kvm_run *run = v->run;
+	uint64_t at = run->mmio.phys_addr - LAYOUT_IOAPIC;
+
+	if (at < LAYOUT_IOAPIC_BYTES)
+		ioapic_access(v->all->ioapic, (uint32_t) at, run->mmio.data, run->mmio.len,
+			      run->mmio.is_write);
+	else
+		pci_access(v->all->pci, run->mmio.phys_addr, run->mmio.data, run->mmio.len,
+			   run->mmio.is_write);
+}
+
 /* Whether the guest goes on. */
 static bool serve_exit(struct vcpu *v)
 {
@@ -114,8 +128,7 @@ static bool serve_exit(struct vcpu *v)
 	case KVM_EXIT_IO:
 		return serve_port(v);
 	case KVM_EXIT_MMIO:
-		pci_access(v->all->pci, run->mmio.phys_addr, run->mmio.data, run->mmio.len,
-			   run->mmio.is_write);
+		serve_memory(v);
 		return true;
 	case KVM_EXIT_INTR:
 	case KVM_EXIT_IRQ_WINDOW_OPEN:

@@ -17,6 +17,7 @@
 #include "vmm/hypervisor.h"
 #include "vmm/serial.h"
 
+struct ioapic;
 struct pci;
 
 enum vcpus_end {
@@ -43,6 +44,7 @@ struct vcpus {
 	unsigned n;
 	struct pci *pci;	   /* borrowed */
 	struct serial *serial;	   /* borrowed */
+	struct ioapic *ioapic;	   /* borrowed */
 	struct errands *errands;   /* borrowed */
 	bool filtered;		   /* each thread gives up the system calls it does not need */
 	pthread_mutex_t port_lock; /* the serial port; a leaf */

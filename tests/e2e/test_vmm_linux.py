@@ -176,17 +176,48 @@ def test_vsock(build, linux, run, base):
         with socket.socket(fileno=fds[0]) as s:
             s.settimeout(DEADLINE_S)
             assert s.makefile("rb", 0).readline() == b"ready\n"
+    text = bytes(range(256)) * 400
+    assert ask_port(path, 7, text) == text
+    # Of a connection that is open at a snapshot each side hears the end; others come at once.
     with socket.socket(socket.AF_UNIX) as s:
         s.settimeout(DEADLINE_S)
         s.connect(str(path))
         s.sendall(b"CONNECT 7\n")
         assert s.makefile("rb", 0).readline().startswith(b"OK ")
-        text = bytes(range(256)) * 400
+        assert m.ask("pause") == (0, ())
+        assert m.snapshot(directory / "s")[0] == 0
+        assert m.ask("resume") == (0, ())
+        s.sendall(b"still there")  # for the one that it was made of
+        assert s.recv(100) == b"still there"
+        assert m.ask("quit") == (0, ())
+        assert m.ended() == (0, "")
+    for n in range(2):
+        path = directory / f"v{n}"
+        forward, theirs = socket.socketpair()
+        m = run("--memory", "256M", "--vsock",
+                f"cid={4 + n},listen={path},forward=1025:fd:{theirs.fileno()}",
+                restore=directory / "s", fds=(theirs.fileno(),))
+        theirs.close()
+        wait.until(path.exists, "the machine's socket")
+        assert ask_port(path, 7, text) == text
+        assert ask_port(path, 9, b"") == b"0 good\n"
+        # The guest knows its new address: it connects to the host.
+        assert ask_port(path, 8, b"connect 1025\n") == b"ok\n"
+        assert m.ask("quit") == (0, ())
+        assert m.ended() == (0, "")
+        forward.close()
+
+
+def ask_port(path, port, text):
+    """What a service in the guest answers."""
+    with socket.socket(socket.AF_UNIX) as s:
+        s.settimeout(DEADLINE_S)
+        s.connect(str(path))
+        s.sendall(b"CONNECT %d\n" % port)
+        assert s.makefile("rb", 0).readline().startswith(b"OK ")
         s.sendall(text)
         s.shutdown(socket.SHUT_WR)
-        assert everything(s) == text
-    assert m.ask("quit") == (0, ())
-    assert m.ended() == (0, "")
+        return everything(s)
 
 
 def test_balloon_and_pause(boot):

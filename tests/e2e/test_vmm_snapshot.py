@@ -155,23 +155,6 @@ def test_two_processors(numbers, place):
     check_count(n.said(), len(said) + 1)
 
 
-def lay_over(diff, onto):
-    """The data of a sparse file over another file."""
-    with open(diff, "rb") as f, open(onto, "r+b") as to:
-        at, size = 0, os.fstat(f.fileno()).st_size
-        assert os.fstat(to.fileno()).st_size == size
-        while True:
-            try:
-                at = os.lseek(f.fileno(), at, os.SEEK_DATA)
-            except OSError as ex:
-                assert ex.errno == errno.ENXIO
-                return
-            end = os.lseek(f.fileno(), at, os.SEEK_HOLE)
-            to.seek(at)
-            to.write(os.pread(f.fileno(), end - at, at))
-            at = end
-
-
 def test_diff(numbers, place):
     m = numbers()
     has_said(m)
@@ -185,7 +168,7 @@ def test_diff(numbers, place):
         m.ask("pause")
         error, (_, memory_bytes) = m.snapshot(place / step, vmm.SNAPSHOT_DIFF)
         assert error == 0 and 4096 <= memory_bytes <= 65536
-        lay_over(place / step / "memory", place / "full/memory")
+        vmm.lay_over(place / step / "memory", place / "full/memory")
     said = m.said()
     m.kill()
     shutil.copy(place / "two/state", place / "full/state")
@@ -199,7 +182,7 @@ def test_diff(numbers, place):
     assert error == 0 and 4096 <= memory_bytes <= 65536
     said = len(said) + len(n.said())
     n.kill()
-    lay_over(place / "three/memory", place / "full/memory")
+    vmm.lay_over(place / "three/memory", place / "full/memory")
     shutil.copy(place / "three/state", place / "full/state")
     last = numbers(restore=place / "full")
     has_said(last, 300)

@@ -36,7 +36,8 @@ SYSTEMD_FILES = ["test_runtime_systemd.py", "test_machine.py", "ATOLL_CGROUP_MAN
 # With KVM, which an emulated processor with SVM gives: microVMs on our own monitor. Below their tests
 # a second kernel is emulated by the first, so a boot takes half a minute: a few files alone.
 KVM_FILES = ["test_microvm.py:foreground,guest_sees,streams_and_codes,volumes",
-             "test_vmm.py", "test_vmm_linux.py", "test_microvm.py:stop_start_kill", "test_microvm_snapshot.py:two_from_one"]
+             "test_vmm.py", "test_vmm_snapshot.py", "test_vmm_linux.py", "test_vmm_restore.py",
+             "test_microvm.py:stop_start_kill", "test_microvm_snapshot.py:two_from_one"]
 BUDGET_S = 450
 FILE_LIMIT_S = 180
 TEST_LIMIT_S = 150

@@ -4,6 +4,7 @@ atoll-vmm under test: kernels of a few instructions, which any KVM runs, and wha
 its control socket.
 """
 import ctypes
+import errno
 import os
 import socket
 import struct
@@ -98,7 +99,7 @@ class Vmm:
         return self.serial.read_bytes() if self.serial.exists() else b""
 
     def why(self):
-        return f"{self.errors.read_text(errors='replace')}\n{self.said()[-3000:].decode(errors='replace')}"
+        return f"{self.errors.read_text(errors='replace')}({self.process.poll()})\n{self.said()[-3000:].decode(errors='replace')}"
 
     def wait_for(self, text, deadline_s=wait.DEADLINE_S, times=1):
         """Until its guest has said so on the serial port."""
@@ -228,6 +229,23 @@ def devices(stats):
     names = ("read_bytes", "write_bytes", "reads", "writes", "errors", "interrupts")
     words = stats[2:]
     return {words[i]: dict(zip(names, words[i + 1:i + 7])) for i in range(0, len(words), 7)}
+
+
+def lay_over(diff, onto):
+    """The data of a sparse file over another file."""
+    with open(diff, "rb") as f, open(onto, "r+b") as to:
+        at, size = 0, os.fstat(f.fileno()).st_size
+        assert os.fstat(to.fileno()).st_size == size
+        while True:
+            try:
+                at = os.lseek(f.fileno(), at, os.SEEK_DATA)
+            except OSError as ex:
+                assert ex.errno == errno.ENXIO
+                return
+            end = os.lseek(f.fileno(), at, os.SEEK_HOLE)
+            to.seek(at)
+            to.write(os.pread(f.fileno(), end - at, at))
+            at = end
 
 
 def need(build, directory, code):
