@@ -349,6 +349,27 @@ static void test_rates(void)
 	disk->ops->free(disk);
 }
 
+/* Another disk in the place of one that a machine had at its snapshot: as large, or it is told. */
+static void test_moved(void)
+{
+	struct virtio_device *other;
+	struct err e;
+
+	open_disk(disk_fd(8192), false, 0);
+	other = block_new(&loop, &guest.memory, disk_fd(4096), false, &e);
+	CHECK(other && guest_move(disk, other, 0, SIZE_MAX, &e) < 0);
+	CHECK(strstr(e.msg, "has 8 sectors; the one of the snapshot had 16") && !other->active);
+	other->ops->free(other);
+	other = block_new(&loop, &guest.memory, disk_fd(8192), false, &e);
+	disk->ops->free(disk);
+	open_disk(disk_fd(8192), false, 0);
+	CHECK(other && guest_move(disk, other, 0, SIZE_MAX, &e) == 0 && other->active);
+	disk->ops->free(disk);
+	disk = other;
+	CHECK(request(VIRTIO_BLK_T_OUT, 15, 512, 0) == VIRTIO_BLK_S_OK);
+	disk->ops->free(disk);
+}
+
 int main(void)
 {
 	CHECK(loop_init(&loop) == 0);
@@ -362,6 +383,7 @@ int main(void)
 	test_id();
 	test_refusals();
 	test_rates();
+	test_moved();
 	guest_fini(&guest);
 	loop_fini(&loop);
 	return test_done();

@@ -408,6 +408,24 @@ static void test_reset(void)
 	stop_stream();
 }
 
+/* Buffers that the card held are there for it again after a snapshot. */
+static void test_moved(void)
+{
+	struct err e;
+
+	start_stream(MERGE, 64);
+	offer(&a, 20, 1600);
+	kick(&a, RX);
+	CHECK(a.card->queues[RX].next_avail == 20);
+	CHECK(guest_move(a.card, a.card, MERGE, SIZE_MAX, &e) == 0);
+	CHECK(a.card->queues[RX].next_avail == 0);
+	say_frame(7, 300);
+	virtio_resume(a.card);
+	CHECK(take_frame(&a, &header, bytes) == 300 && counts_from(bytes, 7, 300));
+	CHECK(guest_move(a.card, a.card, MERGE, 8, &e) < 0 && !a.card->active);
+	stop_stream();
+}
+
 static void test_refusals(void)
 {
 	static const uint8_t mac[6] = TEST_MAC;
@@ -679,6 +697,7 @@ int main(void)
 	test_limits();
 	test_end();
 	test_reset();
+	test_moved();
 	test_refusals();
 	if (unshare(CLONE_NEWNET) == 0 || unshare(CLONE_NEWUSER | CLONE_NEWNET) == 0)
 		test_tap_and_packet();

@@ -65,6 +65,20 @@ static void test_limits(void)
 	CHECK(PARSE("--kernel", "k", "--memory", "64M", "--inflate", "64M") < 0);
 }
 
+static void test_restore(void)
+{
+	CHECK(PARSE("--restore", "s,fd:7", "--paused") == 0);
+	CHECK(str_is(o.restore_state.path, "s") && o.restore_memory.fd == 7 && o.paused);
+	CHECK(PARSE("--kernel", "k") == 0 && !o.paused && o.restore_state.fd == FD_NONE);
+	CHECK(PARSE("--restore", "s") < 0);
+	CHECK(PARSE("--restore", "s,") < 0);
+	CHECK(PARSE("--restore", ",m") < 0);
+	CHECK(PARSE("--restore", "s,m", "--restore", "s,m") < 0);
+	CHECK(PARSE("--restore", "s,m", "--kernel", "k") < 0);
+	CHECK(PARSE("--restore", "s,m", "--append", "x") < 0);
+	CHECK_STR(e.msg, "--restore goes without --kernel, --initrd and --append");
+}
+
 static void test_refused(void)
 {
 	static char long_text[2049];
@@ -99,6 +113,7 @@ int main(void)
 {
 	test_all();
 	test_limits();
+	test_restore();
 	test_refused();
 	return test_done();
 }

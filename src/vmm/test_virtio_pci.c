@@ -187,6 +187,55 @@ static void test_bad_queue(void)
 	CHECK(in(COMMON + 0x14, 1) == 0);
 }
 
+/* A device with a request that nobody has kicked yet goes on behind another bus. */
+static void test_move(void)
+{
+	auto_buf struct buf state = BUF_INIT(1 << 20), same = BUF_INIT(1 << 20);
+	struct queue mine = { 0 };
+	struct guest_queue q = guest_queue(&guest, &mine, 0, 8);
+	struct virtio_device *d;
+	struct err e = {};
+	uint16_t head;
+	uint32_t len;
+
+	negotiate();
+	place_queue(&mine);
+	out(COMMON + 0x10, 2, 0);
+	out(COMMON + 0x14, 1, 15);
+	out(CONFIG + 0x92, 2, 0x8000);
+	out(CONFIG + 4, 2, 6);
+	out(TABLE + 16, 8, 0xfee01000);
+	out(TABLE + 16 + 8, 8, 0x31);
+	(void) guest_request(&q, 0, 0, guest_gpa(&guest, 0), 64);
+	CHECK(virtio_pci_save(pci.devices[0], &state, &e) == 0);
+	pci_fini(&pci);
+
+	CHECK(pci_init(&pci, &e) == 0);
+	d = entropy_new(&loop, &guest.memory, &e);
+	CHECK(d && virtio_pci_add(&pci, d, NULL, NULL, &e) == 0);
+	for (size_t n = 0; n < state.n; n++)
+		CHECK(virtio_pci_restore(pci.devices[0], (struct str){ state.p, n }, &e) < 0 &&
+		      !d->active);
+	CHECK(virtio_pci_restore(pci.devices[0], buf_str(&state), &e) == 0 && d->active);
+	CHECK(in(COMMON + 0x14, 1) == 15 && in(COMMON + 0x20, 8) == mine.desc);
+	CHECK(in(COMMON + 0x10, 2) == 0 && in(COMMON + 0x1a, 2) == 1);
+	CHECK(in(CONFIG + 0x92, 2) == 0x8001 && in(CONFIG + 4, 2) == 6);
+	CHECK(in(TABLE + 16, 8) == 0xfee01000 && in(TABLE + 16 + 8, 8) == 0x31);
+	CHECK(virtio_pci_save(pci.devices[0], &same, &e) == 0);
+	CHECK(str_eq(buf_str(&state), buf_str(&same)));
+	CHECK(!guest_reap(&q, &head, &len) && pci.devices[0]->interrupts == 0);
+	virtio_pci_resume(pci.devices[0], true);
+	CHECK(pci.devices[0]->interrupts == 1);
+	CHECK(loop_once(&loop) == 0);
+	CHECK(guest_reap(&q, &head, &len) == 1 && len == 64 && pci.devices[0]->interrupts == 2);
+
+	/* One that offers something else is not the same device. */
+	state.p[0] = (char) (state.p[0] ^ 1);
+	CHECK(virtio_pci_restore(pci.devices[0], buf_str(&state), &e) < 0);
+	CHECK(e.kind == ERR_INVALID && strstr(e.msg, "it offered features"));
+	out(COMMON + 0x14, 1, 0);
+}
+
 int main(void)
 {
 	setup();
@@ -195,6 +244,7 @@ int main(void)
 	test_features();
 	test_request();
 	test_bad_queue();
+	test_move();
 	teardown();
 	return test_done();
 }
