@@ -13,7 +13,7 @@ import struct
 
 import pytest
 
-from lib import vmm, wait
+from lib import guest, vmm, wait
 
 MEMORY = 64 << 20
 
@@ -326,3 +326,41 @@ def test_lazy(numbers, place):
         for x in (f, g):
             x.seek(8 << 20)
         assert f.read(32 << 20) == g.read(32 << 20)
+
+
+def test_shared_memory(numbers, place, build):
+    """With a device in another process its memory is read, not mapped, and nobody tells changes."""
+    share = place / "share"
+    share.mkdir()
+
+    def start(**more):
+        fd = os.open(share, os.O_PATH)
+        server = guest.Device(build, "fs", place, ["--share", f"s=fd:{fd}"], [fd])
+        os.close(fd)
+        fds = [server.socket.fileno()]
+        m = numbers("--fs", f"tag=t,socket=fd:{fds[0]}", fds=fds, **more)
+        server.socket.close()
+        has_said(m, 200)
+        m.ask("pause")
+        return server, m
+    server, m = start()
+    with server:
+        assert m.snapshot(place / "s")[0] == 0
+        said = m.said()
+        m.ask("quit")
+        assert server.ended() == (0, "")
+    server, n = start(restore=place / "s")
+    with server:
+        check_count(n.said(), len(said) + 1)
+        error, (_, memory_bytes) = n.snapshot(place / "d", vmm.SNAPSHOT_DIFF)
+        assert error == 0 and memory_bytes < 1 << 20  # all that is there
+        said += n.said()
+        vmm.lay_over(place / "d/memory", place / "s/memory")
+        shutil.copy(place / "d/state", place / "s/state")
+        n.ask("quit")
+        assert server.ended() == (0, "")
+    server, n = start(restore=place / "s")
+    with server:
+        check_count(n.said(), len(said) + 1)
+        n.ask("quit")
+        assert server.ended() == (0, "")
