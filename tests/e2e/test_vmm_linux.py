@@ -198,7 +198,6 @@ def test_vsock(build, linux, run, base):
                 f"cid={4 + n},listen={path},forward=1025:fd:{theirs.fileno()}",
                 restore=directory / "s", fds=(theirs.fileno(),))
         theirs.close()
-        wait.until(path.exists, "the machine's socket")
         assert ask_port(path, 7, text) == text
         assert ask_port(path, 9, b"") == b"0 good\n"
         # The guest knows its new address: it connects to the host.
@@ -212,7 +211,7 @@ def ask_port(path, port, text):
     """What a service in the guest answers."""
     with socket.socket(socket.AF_UNIX) as s:
         s.settimeout(DEADLINE_S)
-        s.connect(str(path))
+        wait.until(lambda: s.connect_ex(str(path)) == 0, "the machine's socket")
         s.sendall(b"CONNECT %d\n" % port)
         assert s.makefile("rb", 0).readline().startswith(b"OK ")
         s.sendall(text)
