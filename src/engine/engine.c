@@ -289,13 +289,28 @@ int engine_snapshot(struct instance *in, int dirfd, const struct snapshot_option
 	return r;
 }
 
+static int copy_disk(const struct snapshot_options *o, int dirfd, struct err *e)
+{
+	auto_fd int to = FD_NONE;
+	struct stat st;
+	int r;
+
+	if (o->disk_fd < 0)
+		return 0;
+	to = openat(dirfd, SNAPSHOT_DISK, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	r = to < 0 || fstat(o->disk_fd, &st) < 0
+		    ? -errno
+		    : tree_copy_data(o->disk_fd, to, (uint64_t) st.st_size);
+	return r < 0 ? err_sys(e, -r, "copy the workload's disk into the snapshot") : 0;
+}
+
 int engine_copy_files(const struct snapshot_options *o, int dirfd, struct err *e)
 {
 	auto_fd int to = FD_NONE;
-	int r;
+	int r = copy_disk(o, dirfd, e);
 
-	if (o->files_fd < 0)
-		return 0;
+	if (r < 0 || o->files_fd < 0)
+		return r;
 	if (mkdirat(dirfd, SNAPSHOT_FILES, 0700) < 0)
 		return err_sys(e, errno, "make '" SNAPSHOT_FILES "' of the snapshot");
 	to = openat(dirfd, SNAPSHOT_FILES, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -334,8 +349,8 @@ int engine_load(struct instance *in, int state_fd, struct err *e)
 	return in->ops->load(in, state_fd, e);
 }
 
-int engine_look(const struct engine_ops *ops, int parent_fd, const char *name,
-		struct arena *a, struct engine_look *ret, struct err *e)
+int engine_look(const struct engine_ops *ops, int parent_fd, const char *name, struct arena *a,
+		struct engine_look *ret, struct err *e)
 {
 	return ops->look(parent_fd, name, a, ret, e);
 }

@@ -197,7 +197,8 @@ struct snapshot_options {
 	 * to SNAPSHOT_FILES in there. What goes back before a restore is the caller's. FD_NONE.
 	 */
 	int files_fd;
-	bool diff; /* on top of the instance's last snapshot: UNSUPPORTED, CONFLICT without one */
+	int disk_fd; /* the same of a disk of its own, a file: to SNAPSHOT_DISK. FD_NONE */
+	bool diff;   /* on top of the instance's last snapshot: UNSUPPORTED, CONFLICT without one */
 	bool leave_running, pre_dump; /* pre_dump: memory alone, and it goes on */
 	bool tcp_established, tcp_close, tcp_skip_in_flight, ext_unix_sk, shell_job, file_locks,
 		auto_dedup, link_remap, lazy_pages;
@@ -209,8 +210,12 @@ struct snapshot_options {
 	const char *lsm_profile, *lsm_mount_context;
 };
 #define SNAPSHOT_OPTIONS_INIT                                                                      \
-	((struct snapshot_options){ .work_fd = FD_NONE, .status_fd = FD_NONE, .files_fd = FD_NONE })
+	((struct snapshot_options){ .work_fd = FD_NONE,                                            \
+				    .status_fd = FD_NONE,                                          \
+				    .files_fd = FD_NONE,                                           \
+				    .disk_fd = FD_NONE })
 #define SNAPSHOT_FILES "files"
+#define SNAPSHOT_DISK  "disk"
 
 struct instance;
 struct arena;

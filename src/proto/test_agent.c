@@ -95,6 +95,28 @@ static void test_session(void)
 	CHECK(agent_decode(&a, buf_str(&b), &got) == -EBADMSG);
 }
 
+static void test_attach(void)
+{
+	auto_arena struct arena a = ARENA_INIT(1 << 20);
+	auto_buf struct buf b = BUF_INIT(1 << 20);
+	struct agent_msg m = agent_msg_of(AGENT_ATTACH), got;
+
+	m.attach = (struct agent_attach){ "old", "new", "name", 24, 80 };
+	got = again(&a, &b, &m);
+	CHECK_STR(got.attach.as, "new");
+	CHECK_STR(got.attach.hostname, "name");
+	CHECK(got.attach.rows == 24 && got.attach.cols == 80);
+	m = agent_msg_of(AGENT_ATTACHED);
+	m.attached = (struct agent_attached){ 7, AGENT_WINDOW, true };
+	buf_clear(&b);
+	got = again(&a, &b, &m);
+	CHECK(got.attached.stdin_open && got.attached.stdin_credit == AGENT_WINDOW);
+	m.attached.stdin_credit++;
+	buf_clear(&b);
+	CHECK(agent_encode(&m, &b) == 0);
+	CHECK(agent_decode(&a, buf_str(&b), &got) == -EBADMSG);
+}
+
 /* A header alone: what it says is refused before the payload came. */
 static bool refused(uint32_t length, unsigned type, unsigned stream)
 {
@@ -178,6 +200,7 @@ int main(void)
 {
 	test_setup();
 	test_session();
+	test_attach();
 	test_refused();
 	test_link();
 	return test_done();

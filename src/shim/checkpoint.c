@@ -12,8 +12,11 @@
 int life_checkpoint(struct shim *s, const struct shim_checkpoint *m, struct err *e)
 {
 	struct snapshot_options o = SNAPSHOT_OPTIONS_INIT;
-	auto_fd int files = FD_NONE;
+	auto_fd int files = FD_NONE, disk = openat(s->c.bundle_fd, SNAPSHOT_DISK,
+						   O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 
+	if (disk < 0 && errno != ENOENT)
+		return err_sys(e, errno, "open the workload's disk");
 	if (m->files) {
 		files = openat(s->c.bundle_fd, "upper",
 			       O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -24,6 +27,7 @@ int life_checkpoint(struct shim *s, const struct shim_checkpoint *m, struct err 
 	o.program = *m->program ? m->program : NULL;
 	o.work_fd = s->c.bundle_fd;
 	o.files_fd = files;
+	o.disk_fd = disk < 0 ? FD_NONE : disk;
 	o.diff = m->diff;
 	o.leave_running = m->leave_running;
 	o.tcp_established = m->tcp_established;

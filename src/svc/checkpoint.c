@@ -150,6 +150,32 @@ int workload_checkpoint(struct svc *s, const char *ref, const struct checkpoint_
 	return dump_named(s, &w, o, holder, e);
 }
 
+int checkpoint_put_disk(struct svc *s, int dir_fd, const char *id, struct err *e)
+{
+	static const char part[] = ".disk.part";
+	struct path_text path = paths_workload(&s->paths, id);
+	auto_fd int from = openat(dir_fd, SNAPSHOT_DISK,
+				  O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	auto_fd int dir = FD_NONE, to = FD_NONE;
+	struct stat st;
+	int r = 0;
+
+	if (from < 0 && errno == ENOENT)
+		return 0;
+	if (from >= 0)
+		dir = open(path.z, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (from < 0 || dir < 0 || fstat(from, &st) < 0 ||
+	    (unlinkat(dir, part, 0) < 0 && errno != ENOENT))
+		return err_sys(e, errno, "the disk of the checkpoint");
+	if (!S_ISREG(st.st_mode))
+		return err_set(e, ERR_INVALID, EINVAL, "the disk of the checkpoint is no file");
+	to = openat(dir, part, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	r = to < 0 ? -errno : tree_copy_data(from, to, (uint64_t) st.st_size);
+	if (r == 0 && renameat(dir, part, dir, SNAPSHOT_DISK) < 0)
+		r = -errno;
+	return r < 0 ? err_sys(e, -r, "put the checkpoint's disk into '%s'", path.z) : 0;
+}
+
 int workload_restore(struct svc *s, const char *ref, const struct checkpoint_options *o,
 		     const struct attach_options *attach, struct shim_conn *ret_conn,
 		     int *ret_exit_code, struct err *e)
@@ -176,6 +202,9 @@ int workload_restore(struct svc *s, const char *ref, const struct checkpoint_opt
 		return err_set(e, ERR_NOT_FOUND, ENOENT,
 			       "checkpoint %s does not exist for container %s", name, w.name);
 	from.dir_fd = dir;
+	r = checkpoint_put_disk(s, dir, w.id, e);
+	if (r < 0)
+		return r;
 	return workload_start_from(s, w.id, &from, attach, ret_conn, ret_exit_code, e);
 }
 

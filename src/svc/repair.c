@@ -17,6 +17,7 @@
 #include "store/volume.h"
 #include "svc/config.h"
 #include "svc/heal.h"
+#include "svc/snapshot.h"
 #include "svc/supervise.h"
 #include "svc/system.h"
 #include "sys/cgroup.h"
@@ -317,6 +318,21 @@ static void sweep_aside(struct mending *m)
 			(void) tree_unlink(dirfd(d), entry->d_name);
 }
 
+static int sweep_snapshots(struct mending *m, struct err *e)
+{
+	size_t half = 0, pins = 0;
+	int r = snapshot_sweep(m->svc, m->dry_run, &half, e);
+
+	r = r < 0 ? r : snapshot_sweep_pins(m->svc, m->dry_run, &pins, e);
+	if (r >= 0 && half)
+		r = found(m, !m->dry_run, e, "%zu half-written snapshots; %s", half,
+			  verdict(m, "removed"));
+	if (r >= 0 && pins)
+		r = found(m, !m->dry_run, e, "%zu images held for snapshots that are not there; %s",
+			  pins, verdict(m, "released"));
+	return r;
+}
+
 /* Whether a shim holds the workload, as it does before its first word is in the record. */
 static bool has_shim(const struct mending *m, const char *id)
 {
@@ -360,6 +376,8 @@ static int mend(struct mending *m, struct err *e)
 		r = sweep_directories(m, &l, paths_workloads(&m->svc->paths).z, e);
 	if (r >= 0)
 		r = sweep_volumes(m, e);
+	if (r >= 0)
+		r = sweep_snapshots(m, e);
 	sweep_aside(m);
 	if (r >= 0)
 		r = sweep_content(m, e);

@@ -125,6 +125,42 @@ int snapshot_sweep(struct svc *s, bool dry_run, size_t *ret_n, struct err *e)
 	return 0;
 }
 
+/* "snapshot:NAME" without a NAME. */
+static bool pins_nothing(int all, const char *owner)
+{
+	const char *name = owner + strlen(STORE_PIN_SNAPSHOT);
+
+	return strncmp(owner, STORE_PIN_SNAPSHOT, strlen(STORE_PIN_SNAPSHOT)) == 0 &&
+	       (all < 0 || faccessat(all, name, F_OK, AT_SYMLINK_NOFOLLOW) < 0);
+}
+
+int snapshot_sweep_pins(struct svc *s, bool dry_run, size_t *ret_n, struct err *e)
+{
+	auto_arena struct arena a = ARENA_INIT(64u << 20);
+	auto_fd int all = open_all(s, false);
+	struct store_image *images = NULL;
+	size_t images_n = 0, n = 0;
+	int r = all < 0 ? 0 : lock(all, LOCK_EX);
+
+	if (r < 0)
+		return err_sys(e, -r, "the directory of snapshots");
+	r = store_image_list(s->store, &a, &images, &images_n, e);
+	for (size_t i = 0; r >= 0 && i < images_n; i++) {
+		const char **owners;
+		size_t owners_n;
+
+		r = store_image_pins(s->store, &a, &images[i].id, &owners, &owners_n, e);
+		for (size_t k = 0; r >= 0 && k < owners_n; k++) {
+			if (!pins_nothing(all, owners[k]))
+				continue;
+			n++;
+			r = dry_run ? 0 : store_image_unpin(s->store, owners[k], e);
+		}
+	}
+	*ret_n = n;
+	return r < 0 ? r : 0;
+}
+
 /* ---- what there is ------------------------------------------------------------------------ */
 
 static int not_found(const char *name, struct err *e)
@@ -415,7 +451,8 @@ static int publish(struct svc *s, struct snapshot_part *p, const char *name,
 		r = -errno;
 	if (r < 0)
 		return err_sys(e, -r, "write the snapshot '%s'", name);
-	r = pin(s, name, w, true, e);
+	r = lock(p->all_fd, LOCK_EX); /* else a sweep sees the pin without the snapshot */
+	r = r < 0 ? err_sys(e, -r, "keep the snapshot '%s'", name) : pin(s, name, w, true, e);
 	if (r < 0)
 		return r;
 	if (syscall(SYS_renameat2, p->all_fd, p->name, p->all_fd, name, RENAME_NOT_OVER) < 0) {
@@ -427,6 +464,7 @@ static int publish(struct svc *s, struct snapshot_part *p, const char *name,
 		return r;
 	}
 	p->name[0] = '\0';
+	(void) lock(p->all_fd, LOCK_UN);
 	return fsync(p->all_fd) < 0 ? err_sys(e, errno, "keep the snapshot '%s'", name) : 0;
 }
 

@@ -85,3 +85,5 @@ struct snapshot_infos {
 				 void (*each)(void *ctx, const char *id), void *ctx, struct err *e);
 /* What was left half by who is gone; how many there were. dry_run: they stay. */
 [[nodiscard]] int snapshot_sweep(struct svc *s, bool dry_run, size_t *ret_n, struct err *e);
+/* The same of images that are held for snapshots which are not there. */
+[[nodiscard]] int snapshot_sweep_pins(struct svc *s, bool dry_run, size_t *ret_n, struct err *e);

@@ -187,14 +187,17 @@ static int put_files(struct svc *s, int state_fd, const char *id, struct err *e)
 	return r < 0 ? err_sys(e, -r, "put the snapshot's files into '%s'", path.z) : 0;
 }
 
-static int start(struct svc *s, int files_fd, int state_fd, const char *id,
+static int start(struct svc *s, const struct kept *k, int files_fd, int state_fd, const char *id,
 		 const struct attach_options *attach, struct shim_conn *ret_conn,
 		 int *ret_exit_code, struct err *e)
 {
-	const struct checkpoint_options how = { .tcp_close = true };
+	const struct engine_ops *ops = engine_find(k->isolation);
+	/* Another container cannot have the connections of the first. */
+	const struct checkpoint_options how = { .tcp_close = !ops || !ops->own_kernel };
 	struct restore_point from = { .dir_fd = state_fd, .options = &how };
 	int r = put_files(s, files_fd, id, e);
 
+	r = r < 0 ? r : checkpoint_put_disk(s, state_fd, id, e);
 	return r < 0 ? r : workload_start_from(s, id, &from, attach, ret_conn, ret_exit_code, e);
 }
 
@@ -214,7 +217,7 @@ int snapshot_start(struct svc *s, const char *name, const char *id,
 		r = r < 0 ? r : make_whole(s, name, &o, &p, e);
 	}
 	r = r < 0 ? r
-		  : start(s, o.state_fd, o.kept.base ? p.state_fd : o.state_fd, id, attach,
+		  : start(s, &o.kept, o.state_fd, o.kept.base ? p.state_fd : o.state_fd, id, attach,
 			  ret_conn, ret_exit_code, e);
 	return r < 0 ? err_ctx(e, "from snapshot '%s'", name) : 0;
 }
@@ -254,7 +257,7 @@ int workload_clone(struct svc *s, const char *ref, const char *const *names, siz
 		r = workload_create(s, &c, false, NULL, id, e);
 		if (r < 0)
 			break;
-		r = start(s, p.state_fd, p.state_fd, id, NULL, NULL, NULL, e);
+		r = start(s, &k, p.state_fd, p.state_fd, id, NULL, NULL, NULL, e);
 		if (r == 0)
 			each(ctx, id);
 		else /* the first failure counts */

@@ -138,6 +138,20 @@ struct copy {
 	size_t path_n;
 };
 
+/* The overlay's own marks mean something only where they are, but those that hide what is below. */
+static bool is_mark_of_place(const char *name)
+{
+	static const char *const prefixes[] = { "trusted.overlay.", "user.overlay." };
+
+	for (size_t i = 0; i < ARRAY_SIZE(prefixes); i++) {
+		size_t n = strlen(prefixes[i]);
+
+		if (strncmp(name, prefixes[i], n) == 0)
+			return !streq(name + n, "opaque") && !streq(name + n, "redirect");
+	}
+	return false;
+}
+
 static int copy_xattrs(int from, int to)
 {
 	char names[4096], value[8192];
@@ -146,8 +160,7 @@ static int copy_xattrs(int from, int to)
 	if (n < 0)
 		return errno == ENOTSUP ? 0 : -errno;
 	for (char *z = names; z < names + n; z += strlen(z) + 1) {
-		/* The overlay's own marks mean something only where they are. */
-		if (strncmp(z, "trusted.overlay.", 16) == 0 || strncmp(z, "user.overlay.", 13) == 0)
+		if (is_mark_of_place(z))
 			continue;
 		ssize_t m = fgetxattr(from, z, value, sizeof(value));
 		if (m < 0 || fsetxattr(to, z, value, (size_t) m, 0) < 0) {
@@ -168,7 +181,7 @@ static ssize_t copy_piece(int from, int to, size_t n)
 	return r < 0 ? -errno : r;
 }
 
-static int copy_data(int from, int to, uint64_t size)
+int tree_copy_data(int from, int to, uint64_t size)
 {
 	for (off_t at = 0; (uint64_t) at < size;) {
 		off_t data = lseek(from, at, SEEK_DATA);
@@ -211,7 +224,7 @@ static int copy_file(int from_dir, int to_dir, const char *name, const struct st
 				0600);
 	if (to < 0)
 		return -errno;
-	int r = copy_data(from, to, (uint64_t) st->st_size);
+	int r = tree_copy_data(from, to, (uint64_t) st->st_size);
 	if (r >= 0)
 		r = copy_attributes(to, st);
 	/* After the owner: chown takes file capabilities away. */

@@ -16,6 +16,11 @@
 
 /*
  * Copy the content of directory from_fd into directory to_fd: types, owners, modes, times, links
- * (hard links within the tree stay one file), xattrs, holes. Sockets are skipped.
+ * (hard links within the tree stay one file), xattrs, holes. Sockets are skipped. Of an overlay's
+ * own marks those stay that mean the same in a copy on the same lower layers.
  */
 [[nodiscard]] int tree_copy(int from_fd, int to_fd);
+
+/* A file's data into an empty one, which gets the size: holes stay holes, blocks are shared where
+ * the file system can. Both are open for it; their positions move. */
+[[nodiscard]] int tree_copy_data(int from, int to, uint64_t size);

@@ -9,7 +9,7 @@ import pytest
 
 from lib.wait import until
 
-COUNTER = "echo old > /kept; rm -f /etc/motd; : > /count; i=0; while :; do i=$((i+1)); echo $i; echo $i >> /count; sleep 0.05; done"
+COUNTER = "echo old > /kept; rm -f /etc/motd; rm -rf /home; mkdir /home; : > /count; i=0; while :; do i=$((i+1)); echo $i; echo $i >> /count; sleep 0.05; done"
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +65,7 @@ def test_two_from_one(at, run):
     for n in ("two", "three"):
         assert counted(at, n)
         # What it wrote before is there, what it removed is not, and what it writes is its own.
-        assert at("exec", n, "sh", "-c", "cat /kept; test -e /etc/motd || echo gone; echo mine > /mine; hostname; "
+        assert at("exec", n, "sh", "-c", "cat /kept; test -e /etc/motd || echo gone; ls -A /home; echo mine > /mine; hostname; "
                   "cat /etc/hostname").out.split() == ["old", "gone", *[at.inspect(n)["Id"][:12]] * 2]
         printed = [int(x) for x in at("logs", n).out.split()]  # its own log: only what it said since
         assert printed == list(range(printed[0], printed[0] + len(printed))) and 1 < printed[0] <= first + 1
@@ -186,6 +186,10 @@ def test_nothing_half(at, run):
         for name in at("snapshot", "ls", "-q").out.split():  # it was faster: then it is whole
             at("snapshot", "rm", name)
         counted(at, a)
-    # What was left half goes with the next one.
+    # What was left half goes with a repair, or with the next one.
+    half = at.root / "snapshots/.part-0123456789abcdef"
+    (half / "state").mkdir(parents=True)
+    assert "half-written snapshots" in at("system", "repair").out and not half.exists()
+    half.mkdir()
     does(at, "snapshot", "create", a, "whole")
     assert {p.name for p in (at.root / "snapshots").iterdir()} == {"whole"}

@@ -530,8 +530,13 @@ int microvm_create(struct instance *in, const struct bundle *b, nsec_t deadline,
 }
 
 int microvm_restore(struct instance *in, const struct bundle *b, int dirfd,
-		    const struct snapshot_options *, struct err *e)
+		    const struct snapshot_options *o, struct err *e)
 {
+	if (o->tcp_close || o->lazy_pages)
+		return err_set(
+			e, ERR_UNSUPPORTED, EOPNOTSUPP,
+			"connections and memory of a machine are as they were: --tcp-close and "
+			"--lazy-pages are of containers");
 	return begin(in, b, dirfd, clock_deadline(START_WITHIN), e);
 }
 

@@ -250,6 +250,7 @@ static int write_all(struct taking *t, struct err *e)
 	rec->base = t->o->diff ? rec->id : NULL;
 	rec->id = t->id;
 	rec->container = t->m->id;
+	rec->own_disk = t->o->disk_fd >= 0;
 	r = write_record(t->dirfd, RECORD, rec, e);
 	rec->base = NULL;
 	/* Also after a failure below: the next differs from this one, kept or not. */

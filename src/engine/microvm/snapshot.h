@@ -6,6 +6,7 @@
  *	machine		state of processors and devices: atoll-vmm's
  *	memory		the guest's, sparse; of a differing one what has changed alone
  *	guest.json	what it was made of: fmt/machine_record.h
+ *	disk		its own, sparse, where it has one
  *	files/		the workload's own files, where they were asked for
  */
 #pragma once
