@@ -288,3 +288,53 @@ def test_file_systems_below_a_share(build, parts, initrd, base):
     finally:
         for path in mounted:
             subprocess.run(["umount", path], check=True)
+
+
+def hanging(path):
+    """A file system there whose server never answers; closing the descriptor ends it."""
+    path.mkdir(parents=True)
+    fd = os.open("/dev/fuse", os.O_RDWR)
+    subprocess.run(["mount", "-i", "-t", "fuse", "hangs", path, "-o",
+                    f"fd={fd},rootmode=40000,user_id=0,group_id=0"], pass_fds=[fd], check=True)
+    return fd
+
+
+def test_a_file_system_that_hangs(build, parts, initrd, base):
+    """Who waits for it waits; all others go on, served by threads as confined as the first."""
+    directory = base / "hangs"
+    rw = directory / "rw"
+    names = [f"hung-{i}" for i in range(3)]
+    fds = []
+    try:
+        for name in names:
+            fds.append(hanging(rw / name))
+        # Elsewhere: a directory of whose names one is looked up is not changed meanwhile (Linux).
+        calm = rw / "calm"
+        calm.mkdir()
+        s = Shares(build, parts, initrd, directory, {"rw": (rw, False)})
+        pid = s.device.process.pid
+        try:
+            for name in names:
+                s.ok(f"(ls /s/rw/{name}; echo $? > /s/rw/calm/{name}) > /dev/null 2>&1 &")
+            assert s.ok("cd /s/rw/calm; umask 027; echo there > f; cat f; mv f g; ls -l g") \
+                .startswith("there\n-rw-r-----")
+            assert not list(calm.glob("hung-*"))
+            tasks = os.listdir(f"/proc/{pid}/task")
+            assert len(tasks) >= 1 + 1 + len(names)  # the watch, and one more leads
+            for task in tasks:
+                with open(f"/proc/{pid}/task/{task}/status", encoding="ascii") as f:
+                    text = f.read()
+                assert re.search(r"NoNewPrivs:\s*1", text) and re.search(r"Seccomp:\s*2", text)
+                assert int(re.search(r"CapPrm:\s*(\w+)", text)[1], 16) < 1 << 32
+            while fds:
+                os.close(fds.pop())
+            for name in names:
+                wait.until((calm / name).exists, f"the end of {name}", TIMEOUT_S)
+            assert s.ok("cd /s/rw/calm; cat g; rm g hung-*") == "there\n"
+        finally:
+            s.close()
+    finally:
+        for fd in fds:
+            os.close(fd)
+        for name in names:
+            subprocess.run(["umount", "-l", rw / name], check=False)
