@@ -330,7 +330,7 @@ void fs_entry(struct fs_session *s, struct fs_inode *i, const struct statx *st,
 {
 	*ret_entry = (struct fuse_entry_out){
 		.nodeid = i->nodeid,
-		.entry_valid = VALID_SECS,
+		.entry_valid = i->pinned ? 0 : VALID_SECS, /* shares come and go */
 		.attr_valid = VALID_SECS,
 	};
 	fs_attr(s, st, &ret_entry->attr);

@@ -100,6 +100,8 @@ struct bundle {
 		*config_path; /* absolute: where `spec` was read; NULL: the bundle's config.json */
 	int cache_fd; /* a directory of the caller's state, below which the engine may keep what is
 		       * dear to make and the same for many workloads; FD_NONE: none */
+	const char *pods_path; /* absolute: where engines keep what the containers of a pod share,
+				* which annotations of the spec name; NULL: there are no pods */
 	int state_fd; /* the workload's state directory, for what must be there before save (a fifo
 		       * to start it by, where its cgroups are); FD_NONE: none */
 	const char *note; /* the caller's own words, which an engine may save and then shows to who

@@ -68,8 +68,8 @@ struct workload {
 	char id[129];
 	struct arena arena;
 	const struct spec *spec;
-	struct json_pair *net_sysctls; /* in the arena */
-	size_t net_sysctls_n;
+	struct json_pair *sysctls; /* of the machine's namespaces; in the arena */
+	size_t sysctls_n;
 	struct instance *in; /* owned; NULL once it has ended */
 	bool ended, oom;
 	bool held; /* paused by hold_begin() */

@@ -137,8 +137,8 @@ static void enable_controllers(void)
 /* No device, no shares: that is no problem here. */
 static void mount_shares(void)
 {
-	if (mount("atoll", MACHINE_SHARES, "virtiofs", MS_NODEV, NULL) < 0 &&
-		 errno != ENODEV && errno != EINVAL && errno != ENOENT)
+	if (mount("atoll", MACHINE_SHARES, "virtiofs", MS_NODEV, NULL) < 0 && errno != ENODEV &&
+	    errno != EINVAL && errno != ENOENT)
 		problem("mount the shares: %s", strerror(errno));
 }
 
@@ -314,6 +314,22 @@ int machine_setup(const struct agent_setup *m, struct err *e)
 	if (r == 0 && *m->hostname && sethostname(m->hostname, strlen(m->hostname)) < 0)
 		r = err_sys(e, errno, "hostname '%.100s'", m->hostname);
 	return r < 0 ? r : network_setup(m, e);
+}
+
+/* sysctl(8): the first separator says which of the two it is; the other is part of a name. */
+int machine_sysctl(const char *key, const char *value, struct err *e)
+{
+	bool slashes = key[strcspn(key, "./")] == '/';
+	char path[256];
+	int r;
+
+	if (snprintf(path, sizeof(path), "/proc/sys/%s", key) >= (int) sizeof(path) ||
+	    strstr(key, ".."))
+		return err_set(e, ERR_INVALID, EINVAL, "sysctl '%.60s'", key);
+	for (char *c = path + strlen("/proc/sys/"); *c && !slashes; c++)
+		*c = *c == '.' ? '/' : *c == '/' ? '.' : *c;
+	r = file_put(AT_FDCWD, path, str_of(value));
+	return r < 0 ? err_sys(e, -r, "sysctl '%.60s' to '%.60s'", key, value) : 0;
 }
 
 int machine_reseed(const struct agent_reseed *m, struct err *e)

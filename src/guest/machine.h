@@ -28,6 +28,8 @@ struct field_strings machine_problems(void);
 /* Use so many of the processors that the machine has: the first ones. */
 [[nodiscard]] int machine_processors(uint64_t online, struct err *e);
 [[nodiscard]] int machine_reseed(const struct agent_reseed *m, struct err *e);
+/* A sysctl of the machine itself, by its name with dots or slashes. */
+[[nodiscard]] int machine_sysctl(const char *key, const char *value, struct err *e);
 /* What was written through mappings of files gets to the shares. */
 void machine_flush(void);
 [[gnu::noreturn]] void machine_off(void);

@@ -9,7 +9,6 @@
 #include <string.h>
 
 #include "base/auto.h"
-#include "base/file.h"
 #include "base/num.h"
 #include "proto/interface.h"
 #include "sys/netlink.h"
@@ -107,25 +106,4 @@ int network_setup(const struct agent_setup *m, struct err *e)
 			return r;
 	}
 	return 0;
-}
-
-bool network_is_sysctl(const char *key)
-{
-	return strncmp(key, "net.", 4) == 0 || strncmp(key, "net/", 4) == 0;
-}
-
-/* sysctl(8): the first separator says which of the two it is; the other is part of a name. */
-int network_sysctl(const char *key, const char *value, struct err *e)
-{
-	bool slashes = key[strcspn(key, "./")] == '/';
-	char path[256];
-	int r;
-
-	if (snprintf(path, sizeof(path), "/proc/sys/%s", key) >= (int) sizeof(path) ||
-	    strstr(key, ".."))
-		return err_set(e, ERR_INVALID, EINVAL, "sysctl '%.60s'", key);
-	for (char *c = path + strlen("/proc/sys/"); *c && !slashes; c++)
-		*c = *c == '.' ? '/' : *c == '/' ? '.' : *c;
-	r = file_put(AT_FDCWD, path, str_of(value));
-	return r < 0 ? err_sys(e, -r, "sysctl '%.60s' to '%.60s'", key, value) : 0;
 }

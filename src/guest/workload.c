@@ -60,25 +60,73 @@ static int bind_sysfs(struct arena *a, struct spec *s, struct err *e)
 	return 0;
 }
 
-/* Those of the network, which is the machine's, are not the engine's: it refuses them. */
-static int part_sysctls(struct arena *a, struct workload *w, struct spec_linux *l, struct err *e)
+/* Whether it is of a namespace that the container shares with the machine. */
+static bool is_machines(const struct spec_linux *l, const char *key)
 {
+	static const struct {
+		const char *prefix;
+		enum spec_ns_type of;
+	} known[] = { { "net", SPEC_NS_NETWORK },	   { "kernel.msg", SPEC_NS_IPC },
+		      { "kernel.sem", SPEC_NS_IPC },	   { "kernel.shm", SPEC_NS_IPC },
+		      { "fs.mqueue", SPEC_NS_IPC },	   { "kernel.hostname", SPEC_NS_UTS },
+		      { "kernel.domainname", SPEC_NS_UTS } };
+
+	for (size_t i = 0; i < ARRAY_SIZE(known); i++) {
+		const char *k = key, *p = known[i].prefix;
+
+		while (*p && (*k == *p || (*p == '.' && *k == '/')))
+			k++, p++;
+		if (!*p && !l->ns[known[i].of].present)
+			return *k == '.' || *k == '/' || known[i].of != SPEC_NS_NETWORK;
+	}
+	return false;
+}
+
+/* Those of the network, which is the machine's, and of what a pod shares are not the engine's: it
+ * refuses them. So with the names of a machine that is a pod. */
+static int part_sysctls(struct arena *a, struct workload *w, struct spec *s, struct err *e)
+{
+	struct spec_linux *l = &s->linux_;
 	struct json_pair *others = arena_array(a, l->sysctl_n + 1, sizeof(*others));
-	struct json_pair *net = arena_array(a, l->sysctl_n + 1, sizeof(*net));
+	struct json_pair *ours = arena_array(a, l->sysctl_n + 3, sizeof(*ours));
 	size_t n = 0;
 
-	if (!others || !net)
+	if (!others || !ours)
 		return no_memory(e);
 	for (size_t i = 0; i < l->sysctl_n; i++) {
-		if (network_is_sysctl(l->sysctl[i].key))
-			net[w->net_sysctls_n++] = l->sysctl[i];
+		if (is_machines(l, l->sysctl[i].key))
+			ours[w->sysctls_n++] = l->sysctl[i];
 		else
 			others[n++] = l->sysctl[i];
 	}
-	w->net_sysctls = net;
+	if (!l->ns[SPEC_NS_UTS].present && s->hostname && *s->hostname)
+		ours[w->sysctls_n++] = (struct json_pair){ "kernel.hostname", s->hostname };
+	if (!l->ns[SPEC_NS_UTS].present && s->domainname && *s->domainname)
+		ours[w->sysctls_n++] = (struct json_pair){ "kernel.domainname", s->domainname };
+	if (!l->ns[SPEC_NS_UTS].present)
+		s->hostname = s->domainname = NULL;
+	w->sysctls = ours;
 	l->sysctl = others;
 	l->sysctl_n = n;
 	return 0;
+}
+
+/* The one of another container, which must be running. */
+static int join_pids(struct arena *a, struct workload *w, const char *other, struct spec_linux *l,
+		     struct err *e)
+{
+	struct workload *o = workload_find(w->agent, other, e);
+	const char *path;
+
+	if (!o)
+		return -ENOENT;
+	if (!o->in || o->in->pid <= 0)
+		return err_set(e, ERR_CONFLICT, ESRCH,
+			       "container '%.128s', whose processes it shall see, is not running",
+			       other);
+	path = arena_printf(a, "/proc/%d/ns/pid", (int) o->in->pid);
+	l->ns[SPEC_NS_PID] = (struct spec_ns){ .present = true, .path = path };
+	return path ? 0 : no_memory(e);
 }
 
 /*
@@ -89,6 +137,7 @@ static int adapt(struct arena *a, struct workload *w, struct spec *s, struct err
 {
 	struct spec_process *p = arena_alloc(a, sizeof(*p));
 	struct spec_linux *l = &s->linux_;
+	bool network;
 	int r;
 
 	if (!p)
@@ -100,21 +149,22 @@ static int adapt(struct arena *a, struct workload *w, struct spec *s, struct err
 	l->cgroups_path = NULL;
 	for (int k = 0; k < SPEC_HOOK_N_; k++)
 		s->hooks[k] = (struct spec_hook_list){};
-	if (!l->ns[SPEC_NS_NETWORK].present)
+	if (!w->agent->machine && !l->ns[SPEC_NS_NETWORK].present)
 		return 0;
+	network = l->ns[SPEC_NS_NETWORK].present;
 	l->ns[SPEC_NS_NETWORK] = (struct spec_ns){};
-	r = part_sysctls(a, w, l, e);
-	if (r == 0 && l->ns[SPEC_NS_USER].present)
+	r = part_sysctls(a, w, s, e);
+	if (r == 0 && network && l->ns[SPEC_NS_USER].present)
 		r = bind_sysfs(a, s, e);
 	return r;
 }
 
-static int read_spec(struct workload *w, const char *config, struct err *e)
+static int read_spec(struct workload *w, const struct agent_create *m, struct err *e)
 {
 	struct arena *a = &w->arena;
 	struct spec *s = arena_alloc(a, sizeof(*s));
 	/* A copy: the request's bytes are gone when the container runs. */
-	const char *text = arena_strdup(a, config);
+	const char *text = arena_strdup(a, m->config);
 	const struct spec *decoded;
 	const struct json *root;
 	int r;
@@ -127,6 +177,8 @@ static int read_spec(struct workload *w, const char *config, struct err *e)
 	if (!s->process)
 		return err_set(e, ERR_INVALID, EINVAL, "config: no process section");
 	r = adapt(a, w, s, e);
+	if (r == 0 && *m->pids_of)
+		r = join_pids(a, w, m->pids_of, &s->linux_, e);
 	if (r == 0)
 		w->spec = s;
 	return r;
@@ -242,7 +294,7 @@ int workload_new(struct agent *a, const struct agent_create *m, struct workload 
 	(void) snprintf(w->id, sizeof(w->id), "%s", m->id);
 	w->next = a->workloads;
 	a->workloads = w;
-	r = read_spec(w, m->config, e);
+	r = read_spec(w, m, e);
 	r = r < 0 ? r : host_probe(&host, e);
 	r = r < 0 ? r : engine_pick("container", &host, w->spec, &ops, &caps, e);
 	if (r == 0) {
@@ -284,10 +336,11 @@ int workload_create(struct workload *w, const struct agent_create *m, const int 
 
 	if (top < 0)
 		return err_sys(e, errno, "open /");
-	if (w->net_sysctls_n && !w->agent->machine)
-		return err_set(e, ERR_UNSUPPORTED, EPERM, "the network here is not the agent's");
-	for (size_t i = 0; r == 0 && i < w->net_sysctls_n; i++)
-		r = network_sysctl(w->net_sysctls[i].key, w->net_sysctls[i].value, e);
+	if (w->sysctls_n && !w->agent->machine)
+		return err_set(e, ERR_UNSUPPORTED, EPERM,
+			       "the namespaces here are not the agent's to set");
+	for (size_t i = 0; r == 0 && i < w->sysctls_n; i++)
+		r = machine_sysctl(w->sysctls[i].key, w->sysctls[i].value, e);
 	(void) snprintf(dir, sizeof(dir), "/proc/self/fd/%d/lower", w->agent->run_fd);
 	if (r == 0 && *m->lower)
 		r = root_make(m, dir, &root, e);

@@ -59,6 +59,7 @@ static const struct field create_fields[] = {
 	FIELD(agent_create, upper, FIELD_STRING),
 	FIELD(agent_create, work, FIELD_STRING),
 	FIELD(agent_create, scratch, FIELD_BOOL),
+	FIELD(agent_create, pids_of, FIELD_STRING),
 };
 static const struct field exec_fields[] = {
 	FIELD(agent_exec, id, FIELD_STRING),

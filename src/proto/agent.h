@@ -174,7 +174,8 @@ struct agent_setup {
  * /run/atoll/shares/NAME. With `lower` the root is made here: that file system, read-only, and
  * where `upper` and `work` are given (directories of one share) an overlay of upper on lower; with
  * `scratch` one of a file system in the guest's memory: for mount points that a read-only root
- * lacks.
+ * lacks. A config's namespaces of ipc and uts may be missing: they are the machine's, and what the
+ * config sets in them is set there.
  */
 struct agent_create {
 	const char *id, *config;
@@ -184,6 +185,7 @@ struct agent_create {
 	const char *lower_type; /* its file system; "": erofs */
 	const char *upper, *work;
 	bool scratch;
+	const char *pids_of; /* the container whose pid namespace it joins; "": the config's */
 };
 struct agent_exec {
 	const char *id;

@@ -13,6 +13,12 @@
  *
  *	engine: SPAWN* RESTORE	proxy: (OK | FAILED)*  CONSOLE? STARTED | FAILED
  *
+ *	engine: SPAWN* KEEP	proxy: (OK | FAILED)* CREATED | FAILED
+ *
+ * The first process of a container that joins a pod's machine has a proxy that starts nothing
+ * (CREATE with `joins`). A pod's machine that is no container's is held by a proxy without a
+ * process (KEEP): it ends with its machine, or by PROXY_KILL.
+ *
  * PROXY_GATE is a copy of the engine's end, so that another process may come back for START
  * (pidfd_getfd). After FAILED the proxy ends.
  */
@@ -30,10 +36,10 @@
 #define PROXY_FDS_MAX	60
 #define PROXY_TEXT_MAX	(48u << 10) /* bytes of a message's words */
 #define PROXY_WORDS_MAX 512
-#define PROXY_VSOCK	"vsock"	  /* the machine's vsock in its state directory */
+#define PROXY_VSOCK	"vsock"	  /* the machine's vsock in its directory */
 #define PROXY_CONTROL	"control" /* there: its monitor: proto/vmm, or QEMU's QMP */
 #define PROXY_NETWORK	"network" /* there: SETUP of agent.h with the interfaces, or nothing */
-#define PROXY_ENDED	"ended"	  /* there: "CODE oom|-", once the workload ended */
+#define PROXY_ENDED	"ended"	  /* in a state directory: "CODE oom|-": the workload ended */
 
 /*
  * SIGRTMAX queued with this value: the proxy has its process killed in the guest, and what that one
@@ -51,8 +57,9 @@ enum proxy_type {
 	 */
 	PROXY_SPAWN,
 	/*
-	 * words: id, and the places of all shares but the first, which is the root; descriptors:
-	 * state directory, config.json, the machine's hello socket, and the shares
+	 * words: id, the container whose pid namespace it joins ("": it has its own), and the
+	 * places of all shares but the first, which is the root; descriptors: state directory, the
+	 * machine's directory, config.json, the machine's hello socket unless it joins, the shares
 	 */
 	PROXY_CREATE,
 	/*
@@ -61,8 +68,10 @@ enum proxy_type {
 	 * hello socket, shares
 	 */
 	PROXY_RESTORE,
-	/* words: id; descriptors: state directory, process.json */
+	/* words: id; descriptors: the machine's directory, process.json */
 	PROXY_EXEC,
+	/* words: none; descriptors: the machine's directory, its hello socket */
+	PROXY_KEEP,
 	PROXY_START,
 	PROXY_OK,      /* of SPAWN: pid */
 	PROXY_CONSOLE, /* one descriptor: the pty's master */
@@ -78,6 +87,7 @@ struct proxy_head { /* the datagram's front, as it lies in memory */
 	uint32_t words_n;
 	bool terminal, stdin_open;
 	bool bound;	 /* CREATE: it dies with its creator until START */
+	bool joins;	 /* CREATE: the machine runs, and is another's */
 	bool root_disk;	 /* CREATE: the root is the machine's first disk, not the first share */
 	bool strange;	 /* SPAWN: foreign code: as a user of its own, without rights */
 	nsec_t deadline; /* CREATE, EXEC: CLOCK_MONOTONIC */

@@ -170,12 +170,12 @@ int machine_ask(struct proxy *p, const struct agent_msg *m, enum agent_type answ
 	return 0;
 }
 
-int machine_connect(struct proxy *p, int state_fd, nsec_t deadline, struct err *e)
+int machine_connect(struct proxy *p, int dir_fd, nsec_t deadline, struct err *e)
 {
 	char path[64], line[CONNECT_LINE] = "", c = 0;
 	int n = snprintf(line, sizeof(line), "CONNECT %d\n", AGENT_PORT), r;
 
-	(void) snprintf(path, sizeof(path), "/proc/self/fd/%d/" PROXY_VSOCK, state_fd);
+	(void) snprintf(path, sizeof(path), "/proc/self/fd/%d/" PROXY_VSOCK, dir_fd);
 	auto_fd int fd = unix_connect(path, SOCK_STREAM, 0);
 
 	if (fd < 0)
@@ -225,11 +225,11 @@ static int wait_for_hello(struct proxy *p, int hello, nsec_t deadline, struct er
 }
 
 /* The interfaces, as the engine has noted them. They live in the arena. */
-static int read_network(struct proxy *p, int state_fd, struct agent_setup *s, struct err *e)
+static int read_network(struct proxy *p, int dir_fd, struct agent_setup *s, struct err *e)
 {
 	auto_buf struct buf text = BUF_INIT(AGENT_HEADER + AGENT_TEXT_MAX);
 	struct agent_msg m;
-	int r = file_read(state_fd, PROXY_NETWORK, &text);
+	int r = file_read(dir_fd, PROXY_NETWORK, &text);
 	const char *kept = r < 0 ? NULL : arena_dup(&p->arena, buf_str(&text));
 
 	if (r == -ENOENT)
@@ -243,7 +243,7 @@ static int read_network(struct proxy *p, int state_fd, struct agent_setup *s, st
 	return 0;
 }
 
-int machine_boot(struct proxy *p, int state_fd, int hello, const char *hostname, nsec_t deadline,
+int machine_boot(struct proxy *p, int dir_fd, int hello, const char *hostname, nsec_t deadline,
 		 struct err *e)
 {
 	struct agent_msg m = agent_msg_of(AGENT_SETUP), answer;
@@ -254,10 +254,10 @@ int machine_boot(struct proxy *p, int state_fd, int hello, const char *hostname,
 		return err_ctx(e, "the machine does not start");
 	if (getrandom(entropy, sizeof(entropy), 0) != (ssize_t) sizeof(entropy))
 		return err_sys(e, errno, "random bytes for the machine");
-	r = machine_connect(p, state_fd, deadline, e);
+	r = machine_connect(p, dir_fd, deadline, e);
 	if (r < 0)
 		return r;
-	r = read_network(p, state_fd, &m.setup, e);
+	r = read_network(p, dir_fd, &m.setup, e);
 	if (r < 0)
 		return r;
 	m.setup.version = AGENT_VERSION;

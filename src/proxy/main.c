@@ -228,17 +228,21 @@ static int create(struct proxy *p, struct proxy_message *q, struct err *e)
 	struct agent_msg m = agent_msg_of(AGENT_CREATE), got;
 	int r;
 
-	if (q->head.words_n < 1 || q->fds_n < 3 || q->fds_n - 3 != q->head.words_n)
+	const size_t first = q->head.joins ? 3 : 4; /* of the shares */
+
+	if (q->head.words_n < 2 || q->fds_n < first || q->fds_n - first != q->head.words_n - 1)
 		return err_set(e, ERR_INTERNAL, EPROTO, "the engine asks the proxy for nonsense");
 	p->state_fd = q->fds[0];
 	q->fds[0] = FD_NONE;
-	r = read_text(p, q->fds[1], &m.create.config, e);
-	r = r < 0 ? r : machine_boot(p, p->state_fd, q->fds[2], "", q->head.deadline, e);
-	r = r < 0 ? r : machine_connect(p, p->state_fd, q->head.deadline, e);
+	r = read_text(p, q->fds[2], &m.create.config, e);
+	if (r == 0 && !q->head.joins)
+		r = machine_boot(p, q->fds[1], q->fds[3], "", q->head.deadline, e);
+	r = r < 0 ? r : machine_connect(p, q->fds[1], q->head.deadline, e);
 	r = r < 0 ? r : open_session(p, q, e);
 	if (r < 0)
 		return r;
 	m.create.id = q->words[0];
+	m.create.pids_of = q->words[1];
 	m.create.rows = q->head.rows;
 	m.create.cols = q->head.cols;
 	m.create.stdin_open = q->head.stdin_open;
@@ -247,7 +251,7 @@ static int create(struct proxy *p, struct proxy_message *q, struct err *e)
 		m.create.scratch = true;
 	}
 	r = machine_ask(p, &m, AGENT_CREATED, q->head.deadline, &got, e);
-	r = r < 0 ? r : confine(q->fds + 3, q->fds_n - 3, q->words + 1, e);
+	r = r < 0 ? r : confine(q->fds + first, q->fds_n - first, q->words + 2, e);
 	if (r < 0)
 		return r;
 	p->created = true;
@@ -301,6 +305,40 @@ static int restore(struct proxy *p, struct proxy_message *q, struct err *e)
 	return r < 0 ? err_sys(e, -r, "the engine is gone") : 0;
 }
 
+/* A machine without a process of its own here: containers come and go in it. */
+static int keep(struct proxy *p, struct proxy_message *q, struct err *e)
+{
+	int r;
+
+	if (q->fds_n != 2)
+		return err_set(e, ERR_INTERNAL, EPROTO, "the engine asks the proxy for nonsense");
+	r = machine_boot(p, q->fds[0], q->fds[1], "", q->head.deadline, e);
+	proxy_close_fds(q);
+	agent_link_fini(&p->link);
+	p->link = AGENT_LINK_INIT;
+	r = r < 0 ? r : confine(NULL, 0, NULL, e);
+	if (r < 0)
+		return r;
+	p->keeps = true;
+	if (prctl(PR_SET_PDEATHSIG, 0) < 0)
+		return err_sys(e, errno, "live on without the engine");
+	(void) answer(p, PROXY_CREATED, 0);
+	close_gate(p);
+	return 0;
+}
+
+/* Until the machine ends, or this process is told to (end_soon). */
+static int wait_for_end(struct proxy *p)
+{
+	while (!p->lost) {
+		struct pollfd v = { .fd = p->signal_fd, .events = POLLIN };
+
+		if (poll(&v, 1, -1) > 0)
+			proxy_signals(p);
+	}
+	return 0;
+}
+
 static int execute(struct proxy *p, struct proxy_message *q, struct err *e)
 {
 	struct agent_msg m = agent_msg_of(AGENT_EXEC), got;
@@ -339,7 +377,7 @@ static int prepare(struct proxy *p, struct err *e)
 
 	if (!q)
 		return err_set(e, ERR_EXHAUSTED, ENOMEM, "out of memory");
-	while (r == 0 && !p->created) {
+	while (r == 0 && !p->created && !p->keeps) {
 		r = proxy_wait(p, p->sync_fd, POLLIN, NSEC_NEVER, e);
 		if (r < 0)
 			return r;
@@ -360,6 +398,9 @@ static int prepare(struct proxy *p, struct err *e)
 			break;
 		case PROXY_EXEC:
 			r = execute(p, q, e);
+			break;
+		case PROXY_KEEP:
+			r = keep(p, q, e);
 			break;
 		case PROXY_NONE:
 		case PROXY_START:
@@ -424,7 +465,8 @@ int main(void)
 		return CODE_FAIL;
 	}
 	r = prepare(&p, &e);
-	r = r < 0 ? r : session_run(&p, &e);
+	if (r >= 0)
+		r = p.keeps ? wait_for_end(&p) : session_run(&p, &e);
 	if (r < 0 && p.sync_fd >= 0)
 		answer_failed(&p, &e);
 	if (r < 0)

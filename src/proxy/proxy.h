@@ -52,6 +52,7 @@ struct proxy {
 	bool lost;	/* a child that the machine cannot do without has ended */
 	bool created, starting, started;
 	struct agent_link hello; /* stays: while the agent has it, it has a host */
+	bool keeps;		 /* a machine, and no process in it */
 	struct agent_link link;
 	bool held;    /* the agent: no DATA for now */
 	int state_fd; /* owned: where the end is noted; FD_NONE of an exec */
@@ -82,10 +83,10 @@ void proxy_signals(struct proxy *p);
  * Until the agent has said HELLO over `hello` and taken SETUP, on a connection of its own.
  * hostname: of the machine, "" leaves it.
  */
-[[nodiscard]] int machine_boot(struct proxy *p, int state_fd, int hello, const char *hostname,
+[[nodiscard]] int machine_boot(struct proxy *p, int dir_fd, int hello, const char *hostname,
 			       nsec_t deadline, struct err *e);
 /* A connection to the agent becomes p->link. */
-[[nodiscard]] int machine_connect(struct proxy *p, int state_fd, nsec_t deadline, struct err *e);
+[[nodiscard]] int machine_connect(struct proxy *p, int dir_fd, nsec_t deadline, struct err *e);
 /* A request on p->link, and its answer, which borrows from the link. ERROR becomes *e. */
 [[nodiscard]] int machine_ask(struct proxy *p, const struct agent_msg *m, enum agent_type answer,
 			      nsec_t deadline, struct agent_msg *ret_m, struct err *e);

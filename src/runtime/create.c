@@ -20,6 +20,8 @@
 /* Hooks have their own time limits; this one is for a machine that does not answer. */
 #define CREATE_WITHIN (3600 * NSEC_PER_SEC)
 
+#define PODS "@pods" /* below the root; no container has such a name */
+
 struct create_options {
 	const char *bundle, *config, *console_socket, *pid_file, *preserve_fds, *pidfd_socket;
 	bool no_pivot, no_new_keyring;
@@ -153,6 +155,14 @@ static bool goes_on(const struct create_options *o, const struct spec *s)
 	return !must_save(s, true) && !pidfd_receiver(o, s) && !secure_getenv("NOTIFY_SOCKET");
 }
 
+/* NULL: out of memory, or the root is gone; then whatever comes next says so. */
+static const char *pods_path(struct runtime *rt)
+{
+	auto_free char *root = realpath(rt->root, NULL);
+
+	return root ? arena_printf(rt->arena, "%s/" PODS, root) : NULL;
+}
+
 /* Everything up to a created container; on failure nothing of it is left. */
 static int create(struct runtime *rt, const struct create_options *o, const char *id, bool runs,
 		  bool detach, struct container *ret_c, struct err *e)
@@ -207,6 +217,7 @@ static int create(struct runtime *rt, const struct create_options *o, const char
 		.config_path = l.config_path,
 		.no_cgroups = rt->no_cgroups,
 		.at_once = runs && goes_on(o, l.spec),
+		.pods_path = pods_path(rt),
 		.state_fd = c.dir_fd,
 		.cache_fd = cache,
 		.note = container_note(rt, &c),

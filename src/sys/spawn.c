@@ -37,7 +37,7 @@ int spawn_find(const char *name, char ret_path[static SPAWN_PATH_MAX])
 }
 
 /* In the child, in its parent's memory: system calls only, and only locals are written. */
-static int child_setup(const struct spawn *s, int null_fd, int exec_fd)
+static int child_setup(const struct spawn *s, int null_fd, int exec_fd, pid_t parent)
 {
 	int moved[3 + FDS_MAX], total = 3 + (int) s->fds_n;
 	sigset_t none;
@@ -66,6 +66,9 @@ static int child_setup(const struct spawn *s, int null_fd, int exec_fd)
 		return errno;
 	if (s->death_signal && prctl(PR_SET_PDEATHSIG, s->death_signal) < 0)
 		return errno;
+	/* It may have died before; 0: it is in another pid namespace. */
+	if (s->death_signal && getppid() != parent && getppid() != 0)
+		return ESRCH;
 	(void) sigemptyset(&none);
 	(void) sigprocmask(SIG_SETMASK, &none, NULL);
 	for (int sig = 1; sig < NSIG; sig++) {
@@ -110,6 +113,7 @@ int spawn_process(const struct spawn *s, pid_t *ret_pid, int *ret_pidfd)
 	auto_fd int exec_fd = FD_NONE;
 	sigset_t all, before;
 	volatile int failed = 0; /* written by the child, in our memory */
+	const pid_t parent = getpid();
 	pid_t pid;
 
 	if (null_fd < 0)
@@ -127,7 +131,7 @@ int spawn_process(const struct spawn *s, pid_t *ret_pid, int *ret_pidfd)
 		return -errno;
 	pid = vfork();
 	if (pid == 0) {
-		failed = child_setup(s, null_fd, exec_fd);
+		failed = child_setup(s, null_fd, exec_fd, parent);
 		if (failed == 0)
 			failed = set_filter(s);
 		if (failed == 0) {

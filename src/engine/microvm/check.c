@@ -12,7 +12,9 @@
 #include "base/auto.h"
 #include "base/str.h"
 #include "engine/container/container.h"
+#include "engine/container/groups.h"
 #include "engine/microvm/guest.h"
+#include "engine/microvm/pod.h"
 #include "fmt/spec.h"
 
 #ifndef MQUEUE_MAGIC
@@ -31,7 +33,7 @@
 }
 
 /* Its own all, in a machine of its own: nothing of the host's or of another's can be joined. */
-static int check_namespaces(const struct spec *s, struct err *e)
+static int check_namespaces(const struct spec *s, bool pod, struct err *e)
 {
 	static const enum spec_ns_type own[] = { SPEC_NS_MOUNT, SPEC_NS_PID, SPEC_NS_IPC,
 						 SPEC_NS_UTS };
@@ -45,6 +47,8 @@ static int check_namespaces(const struct spec *s, struct err *e)
 		return refuse(e, "share the host's network: use --network none");
 	/* That of the network is not joined, but its interfaces are taken (network.h). */
 	for (int t = 0; t < SPEC_NS_N_; t++) {
+		if (pod && (t == SPEC_NS_PID || t == SPEC_NS_IPC || t == SPEC_NS_UTS))
+			continue; /* the pod's, which is the machine */
 		if (ns[t].path && t != SPEC_NS_NETWORK)
 			return refuse(e, "join the %s namespace '%.100s'",
 				      spec_ns_name((enum spec_ns_type) t), ns[t].path);
@@ -142,6 +146,21 @@ static int check_mounts(const struct spec *s, struct err *e)
 	return 0;
 }
 
+/* The limits of a container among others in one machine are the guest's. */
+static int check_in_pod(const struct spec *s, struct err *e)
+{
+	const struct spec_resources *r = s->linux_.resources;
+	const struct spec_cpu *c = r ? r->cpu : NULL;
+
+	if (r && groups_needed(&(struct spec_resources){ .block_io = r->block_io }))
+		return refuse(e, "limit the disks of one container of a pod");
+	if (c && ((c->cpus && *c->cpus) || (c->mems && *c->mems)))
+		return refuse(e, "bind one container of a pod to processors");
+	if (c && (c->realtime_period_set || c->realtime_runtime_set))
+		return refuse(e, "give real time to one container of a pod");
+	return 0;
+}
+
 static int check_rest(const struct spec *s, struct err *e)
 {
 	const struct spec_linux *l = &s->linux_;
@@ -191,13 +210,22 @@ static int check_memory(const struct spec_memory *m, struct err *e)
 
 int microvm_check(const struct engine_caps *caps, const struct spec *s, struct err *e)
 {
+	struct pod_name pod;
 	int r = container_check(caps, s, e);
 
 	if (r == 0 && !s->process)
 		r = err_set(e, ERR_INVALID, EINVAL, "process: missing, there is nothing to run");
-	r = r < 0 ? r : check_namespaces(s, e);
+	r = r < 0 ? r : pod_find(s, &pod, e);
+	r = r < 0 ? r : check_namespaces(s, pod.role != POD_NONE, e);
+	if (r == 0 && pod.role != POD_NONE)
+		r = check_in_pod(s, e);
 	r = r < 0 ? r : check_mounts(s, e);
 	if (r == 0 && s->linux_.resources)
 		r = check_memory(s->linux_.resources->memory, e);
 	return r < 0 ? r : check_rest(s, e);
+}
+
+int check_alone(const struct spec *s, struct err *e)
+{
+	return check_namespaces(s, false, e);
 }

@@ -2,6 +2,7 @@
 /* Create, start and exec: what is prepared on the host, and what the proxies are asked for. */
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,18 +16,21 @@
 #include "engine/container/groups.h"
 #include "engine/container/hooks.h"
 #include "engine/kernel.h"
+#include "engine/microvm/check.h"
 #include "engine/microvm/guest.h"
 #include "engine/microvm/kvm.h"
 #include "engine/microvm/machine.h"
 #include "engine/microvm/microvm.h"
 #include "engine/microvm/monitor.h"
 #include "engine/microvm/network.h"
+#include "engine/microvm/pod.h"
 #include "engine/microvm/proxied.h"
 #include "engine/microvm/snapshot.h"
 #include "fmt/json.h"
 #include "proto/agent.h"
 #include "sys/fdpass.h"
 #include "sys/mount.h"
+#include "sys/ns.h"
 #include "sys/pidfd.h"
 #include "sys/process.h"
 
@@ -42,16 +46,16 @@ static int no_memory(struct err *e)
 /* ---- what the host has of it ------------------------------------------------------------- */
 
 /* Limits that nobody would enforce are refused, not forgotten. */
-static int make_groups(struct microvm *m, const struct bundle *b, const struct guest *g,
-		       struct err *e)
+static int make_groups(struct microvm *m, const struct bundle *b, const char *path,
+		       const struct guest *g, struct err *e)
 {
 	struct groups_options o = {
-		.id = b->id,
-		.path = b->spec->linux_.cgroups_path,
+		.id = m->id,
+		.path = path,
 		.resources = g->host,
 		.systemd = b->systemd_cgroup,
 		.spec = b->spec,
-		.state_fd = b->state_fd,
+		.state_fd = m->state_fd,
 		.rootless = b->rootless,
 	};
 	int r;
@@ -62,7 +66,7 @@ static int make_groups(struct microvm *m, const struct bundle *b, const struct g
 			       "disabled leaves the machine without one");
 	r = b->no_cgroups ? groups_none(&m->groups, e) : groups_make(&o, &m->groups, e);
 	/* Before anything runs in there: whoever cleans up after us finds it. */
-	return r < 0 ? r : groups_save(m->groups, b->state_fd, e);
+	return r < 0 ? r : groups_save(m->groups, m->state_fd, e);
 }
 
 static int read_config(struct microvm *m, const struct bundle *b, const struct json **ret_root,
@@ -185,10 +189,52 @@ struct making {
 	struct kernel_files files;
 	struct proxied proxy;
 	struct network network;
-	int config_fd, hello_fd, log_fd, kvm_fd; /* owned */
+	struct pod_name pod;
+	int config_fd, hello_fd, log_fd, kvm_fd, lock_fd; /* owned */
 	struct snapshot_source from;
 	bool restored;
 };
+
+/* NULL: out of memory. The instance is begun with it. */
+static struct making *making_new(struct instance *in, const struct bundle *b, const char *id,
+				 nsec_t deadline)
+{
+	struct microvm *m = microvm_of_instance(in);
+	struct making *k = calloc(1, sizeof(*k));
+
+	m->spec = b->spec;
+	m->arena = ARENA_INIT(ARENA_MAX);
+	m->gate_fd = m->state_fd = m->machine_fd = FD_NONE;
+	m->id = strdup(id);
+	if (!k || !m->id) {
+		free(k);
+		return NULL;
+	}
+	k->m = m;
+	k->b = b;
+	k->proxy = PROXIED_INIT;
+	k->network = NETWORK_INIT;
+	k->proxy.deadline = deadline;
+	k->files = KERNEL_FILES_INIT;
+	k->config_fd = k->hello_fd = k->log_fd = k->kvm_fd = k->lock_fd = FD_NONE;
+	k->from = SNAPSHOT_SOURCE_INIT;
+	return k;
+}
+
+static void making_free(struct making *k)
+{
+	proxied_fini(&k->proxy);
+	network_fini(&k->network);
+	guest_close(&k->guest);
+	kernel_files_fini(&k->files);
+	snapshot_source_fini(&k->from);
+	close_fd(&k->config_fd);
+	close_fd(&k->hello_fd);
+	close_fd(&k->log_fd);
+	close_fd(&k->kvm_fd);
+	close_fd(&k->lock_fd);
+	free(k);
+}
 
 /* Whether the kernel has what a root on a disk needs. */
 static bool reads_disks(const struct prepared *p)
@@ -218,6 +264,8 @@ static int use_disk(struct making *k, struct err *e)
 	const struct bundle *b = k->b;
 	int r;
 
+	if (k->guest.pod != POD_NONE)
+		return 0;
 	if (b->root_disk_fd <= 0 || !b->spec->root->readonly || k->guest.shares[0].view_fd < 0)
 		return 0;
 	if (k->restored ? !k->from.record.root_disk : !reads_disks(&k->files.record))
@@ -293,22 +341,32 @@ static int adjust_qemu(struct making *k, struct err *e)
 	return r;
 }
 
-static int prepare(struct making *k, struct err *e)
+/* What the workload becomes in the machine. */
+static int prepare_workload(struct making *k, struct err *e)
 {
 	struct microvm *m = k->m;
 	auto_buf struct buf text = BUF_INIT(AGENT_TEXT_MAX);
-	auto_fd int kernels = FD_NONE;
 	const struct json *config = NULL;
-	struct kernel kernel;
-	int r = guest_plan(&m->arena, m->spec, &k->guest, e);
+	int r = guest_plan(&m->arena, m->spec, k->pod.role, &k->guest, e);
 
 	r = r < 0 ? r : guest_open(&k->guest, k->b, e);
+	r = r < 0 || k->pod.role == POD_NONE ? r : pod_name_shares(m, &k->guest, e);
 	r = r < 0 ? r : read_config(m, k->b, &config, e);
 	if (r < 0)
 		return r;
 	guest_config(&text, &k->guest, m->spec, config);
 	r = k->config_fd = text_fd(&text, e);
-	r = r < 0 ? r : kernels_open(NULL, &kernels, e);
+	(void) unlinkat(m->state_fd, PROXY_ENDED, 0); /* of the start before */
+	return r < 0 ? r : 0;
+}
+
+static int prepare_machine(struct making *k, struct err *e)
+{
+	struct microvm *m = k->m;
+	auto_fd int kernels = FD_NONE;
+	struct kernel kernel;
+	int r = kernels_open(NULL, &kernels, e);
+
 	r = r < 0 ? r : machine_find(&m->arena, kernels, &k->machine, e);
 	r = r < 0 || k->machine.emulated ? r : kvm_open(&k->kvm_fd, e);
 	if (r == 0 && !k->restored) {
@@ -329,8 +387,12 @@ static int prepare(struct making *k, struct err *e)
 	if (r < 0)
 		return r;
 	m->emulated = k->machine.emulated;
-	(void) unlinkat(m->state_fd, PROXY_ENDED, 0); /* of the start before */
-	k->log_fd = openat(m->state_fd, MACHINE_LOG,
+	return 0;
+}
+
+static int open_log(struct making *k, struct err *e)
+{
+	k->log_fd = openat(k->m->machine_fd, MACHINE_LOG,
 			   O_RDWR | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
 	return k->log_fd < 0 ? err_sys(e, errno, "open '" MACHINE_LOG "'") : 0;
 }
@@ -363,11 +425,13 @@ static int add_view(const struct making *k, const char **words, int *fds, size_t
 
 static int ask_create(struct making *k, const struct proxy_head *h, int *ret_console, struct err *e)
 {
-	const char *words[PROXY_FDS_MAX + 4] = { k->m->id };
-	int fds[PROXY_FDS_MAX] = { k->m->state_fd, k->config_fd, k->hello_fd };
-	size_t words_n = 1, fds_n = 3;
-	int r = add_view(k, words, fds, &words_n, &fds_n, e);
+	char pids_of[129] = "";
+	const char *words[PROXY_FDS_MAX + 4] = { k->m->id, pids_of };
+	int fds[PROXY_FDS_MAX] = { k->m->state_fd, k->m->machine_fd, k->config_fd, k->hello_fd };
+	size_t words_n = 2, fds_n = h->joins ? 3 : 4;
+	int r = k->m->pod_path ? pod_pids_of(k->m, pids_of, e) : 0;
 
+	r = r < 0 ? r : add_view(k, words, fds, &words_n, &fds_n, e);
 	return r < 0 ? r
 		     : proxied_ask(&k->proxy, h, words, fds, fds_n, PROXY_CREATED, ret_console, e);
 }
@@ -405,12 +469,24 @@ static int compare(struct making *k, struct err *e)
 	return r < 0 ? r : snapshot_note(k->m, &now, e);
 }
 
+/* The pod's, if it can be had: its interfaces are the machine's already. */
+static int find_netns(struct making *k)
+{
+	const char *path = k->m->spec->linux_.ns[SPEC_NS_NETWORK].path;
+	int fd = path ? open(path, O_RDONLY | O_CLOEXEC) : FD_NONE;
+
+	if (fd >= 0 && ns_kind(fd) != CLONE_NEWNET)
+		close_fd(&fd);
+	k->network.netns = fd < 0 ? FD_NONE : fd;
+	return 0;
+}
+
 /* The namespace, with the proxy in it; then those who fill it have their turn. */
 static int find_network(struct making *k, struct err *e)
 {
 	struct microvm *m = k->m;
 	struct proxied *p = &k->proxy;
-	int r = network_open(&k->network, m, e);
+	int r = m->joins ? find_netns(k) : network_open(&k->network, m, e);
 
 	for (size_t i = 0; k->restored && i < k->from.record.cards_n && i < NETWORK_CARDS_MAX; i++)
 		k->network.was[i] = k->from.record.cards[i].mac;
@@ -423,7 +499,16 @@ static int find_network(struct making *k, struct err *e)
 	}
 	r = r < 0 ? r : microvm_hooks(m, SPEC_HOOK_PRESTART, "creating", k->b->bundle_fd, e);
 	r = r < 0 ? r : microvm_hooks(m, SPEC_HOOK_CREATE_RUNTIME, "creating", k->b->bundle_fd, e);
-	return r < 0 ? r : network_take(&k->network, m, &m->arena, e);
+	return r < 0 || m->joins ? r : network_take(&k->network, m, &m->arena, e);
+}
+
+static int start_machine(struct making *k, struct err *e)
+{
+	struct microvm *m = k->m;
+	int r = machine_start(&k->machine, &m->arena, &k->proxy, &k->guest, &k->network,
+			      m->machine_fd, &k->hello_fd, e);
+
+	return r == 0 && m->emulated ? adjust_qemu(k, e) : r;
 }
 
 static int boot(struct making *k, struct err *e)
@@ -437,18 +522,19 @@ static int boot(struct making *k, struct err *e)
 	int r;
 
 	p->log_fd = k->log_fd;
-	r = compare(k, e);
-	if (r < 0)
-		return r;
-	r = machine_start(&k->machine, &m->arena, p, &k->guest, &k->network, m->state_fd,
-			  &k->hello_fd, e);
-	if (r == 0 && m->emulated)
-		r = adjust_qemu(k, e);
+	r = m->pod_path ? 0 : compare(k, e); /* a pod is not kept */
+	r = r < 0 || m->joins ? r : start_machine(k, e);
 	if (r < 0)
 		return r;
 	if (m->groups)
 		groups_arrived(m->groups);
+	r = m->pod_path ? pod_add_shares(m, &k->guest, p->deadline, e) : 0;
+	if (r < 0)
+		return r;
+	if (m->joins)
+		close_fd(&k->lock_fd); /* others may come; it stays for this one */
 	h.bound = k->b->bound;
+	h.joins = m->joins;
 	h.root_disk = k->guest.disk_fd >= 0;
 	r = k->restored ? ask_restore(k, &h, &console, e) : ask_create(k, &h, &console, e);
 	if (r < 0)
@@ -459,6 +545,143 @@ static int boot(struct making *k, struct err *e)
 	return console < 0 ? 0
 			   : give_console(take_fd(&console), k->b->console_socket,
 					  &m->in.console_fd, e);
+}
+
+/* ---- pods -------------------------------------------------------------------------------- */
+
+static int find_pod(struct making *k, struct err *e)
+{
+	struct microvm *m = k->m;
+	int r = pod_find(m->spec, &k->pod, e);
+
+	if (r < 0)
+		return r;
+	if (k->pod.role != POD_NONE && !k->b->pods_path) {
+		k->pod = (struct pod_name){ .role = POD_NONE };
+		return check_alone(m->spec, e);
+	}
+	if (k->pod.role == POD_NONE)
+		return 0;
+	if (k->restored)
+		return err_set(e, ERR_UNSUPPORTED, EOPNOTSUPP,
+			       "a microvm's pod cannot go on from a snapshot");
+	m->joins = k->pod.role == POD_MEMBER;
+	if (asprintf(&m->pod_path, "%s/%s", k->b->pods_path, k->pod.id) < 0)
+		m->pod_path = NULL;
+	close_fd(&m->machine_fd);
+	return m->pod_path ? 0 : no_memory(e);
+}
+
+/* A cgroup beside the container's, for a machine that is nobody's. NULL: by its id. */
+static const char *sibling_cgroup(struct making *k)
+{
+	const char *path = k->m->spec->linux_.cgroups_path;
+	char sep = k->b->systemd_cgroup ? ':' : '/';
+	const char *last = path ? strrchr(path, sep) : NULL;
+
+	return last ? arena_printf(&k->m->arena, "%.*s%catoll-%s", (int) (last - path), path, sep,
+				   k->pod.id)
+		    : NULL;
+}
+
+static int boot_holder(struct making *k, struct err *e)
+{
+	const struct proxy_head h = { .type = PROXY_KEEP };
+	struct microvm *m = k->m;
+	struct proxied *p = &k->proxy;
+	enum process_kind kind = PROCESS_KIND_UNKNOWN;
+	int r = network_open(&k->network, m, e);
+
+	r = r < 0 ? r
+		  : proxied_start(p, m->id, (const int[]){ FD_NONE, FD_NONE, FD_NONE }, m->groups,
+				  k->network.netns, p->deadline, e);
+	if (r < 0)
+		return r;
+	m->in.pid = p->pid;
+	m->in.pidfd = take_fd(&p->pidfd);
+	if (process_ident_fd(m->in.pidfd, m->in.pid, &m->ident, &kind) != 1)
+		return err_set(e, ERR_INTERNAL, ESRCH, "the machine's proxy has ended");
+	/* Known before it lives on without us. */
+	r = network_take(&k->network, m, &m->arena, e);
+	r = r < 0 ? r : microvm_save(&m->in, m->state_fd, e);
+	p->log_fd = k->log_fd;
+	r = r < 0 ? r : start_machine(k, e);
+	if (r < 0)
+		return r;
+	groups_arrived(m->groups);
+	return proxied_ask(p, &h, NULL, (const int[]){ m->machine_fd, k->hello_fd }, 2,
+			   PROXY_CREATED, NULL, e);
+}
+
+static int make_holder(struct making *k, const char *cgroup, struct err *e)
+{
+	struct microvm *m = k->m;
+	int r = guest_plan_pod(&m->arena, m->spec, &k->guest, e);
+
+	r = r < 0 ? r : prepare_machine(k, e);
+	r = r < 0 ? r : pod_note_cgroup(m, cgroup, e);
+	r = r < 0 ? r : make_groups(m, k->b, cgroup, &k->guest, e);
+	r = r < 0 ? r : microvm_save(&m->in, m->state_fd, e);
+	r = r < 0 ? r : open_log(k, e);
+	r = r < 0 ? r : boot_holder(k, e);
+	if (r < 0)
+		return r;
+	m->in.state = ENGINE_RUNNING;
+	return microvm_save(&m->in, m->state_fd, e);
+}
+
+/* A pod without a sandbox: the machine that is there, or one that this container has made. */
+static int hold(struct making *k, struct err *e)
+{
+	struct instance *in = instance_new(&microvm_ops, &k->m->in.caps);
+	struct microvm *h = in ? microvm_of_instance(in) : NULL;
+	struct making *own = NULL;
+	struct err why = {};
+	char id[160];
+	int r;
+
+	if (!in)
+		return no_memory(e);
+	if (microvm_load(in, k->m->machine_fd, &why) == 0) {
+		if (in->state == ENGINE_RUNNING || in->state == ENGINE_PAUSED) {
+			instance_forget(in);
+			return 0;
+		}
+		in->ops->destroy(in); /* it ended under its containers */
+	}
+	instance_forget(in);
+	in = instance_new(&microvm_ops, &k->m->in.caps);
+	(void) snprintf(id, sizeof(id), POD_HOLDER "%s", k->pod.id);
+	own = in ? making_new(in, k->b, id, k->proxy.deadline) : NULL;
+	if (!own) {
+		instance_forget(in);
+		return no_memory(e);
+	}
+	h = own->m;
+	in->state = ENGINE_CREATING;
+	h->state_fd = fcntl(k->m->machine_fd, F_DUPFD_CLOEXEC, 3);
+	h->machine_fd = fcntl(k->m->machine_fd, F_DUPFD_CLOEXEC, 3);
+	r = h->state_fd < 0 || h->machine_fd < 0 ? err_sys(e, errno, "open the pod's directory")
+						 : make_holder(own, sibling_cgroup(k), e);
+	making_free(own);
+	if (r < 0) {
+		in->ops->destroy(in);
+		(void) unlinkat(k->m->machine_fd, "instance.json", 0);
+		(void) unlinkat(k->m->machine_fd, "cgroups", 0);
+		(void) err_ctx(e, "the pod's machine");
+	}
+	instance_forget(in);
+	return r;
+}
+
+/* What is there of it is noted before it is there. */
+static int enter_pod(struct making *k, struct err *e)
+{
+	struct microvm *m = k->m;
+	int r = microvm_save(&m->in, m->state_fd, e);
+
+	r = r < 0 ? r : pod_enter(m, &k->pod, k->proxy.deadline, &k->lock_fd, e);
+	return r < 0 || !m->joins || pod_has_sandbox(m) ? r : hold(k, e);
 }
 
 static int make(struct making *k, struct err *e)
@@ -474,9 +697,16 @@ static int make(struct making *k, struct err *e)
 			      : openat(k->b->state_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (m->state_fd < 0)
 		return err_set(e, ERR_INTERNAL, EBADF, "a microvm needs a state directory");
-	r = prepare(k, e);
-	r = r < 0 ? r : make_groups(m, k->b, &k->guest, e);
+	m->machine_fd = fcntl(m->state_fd, F_DUPFD_CLOEXEC, 3);
+	if (m->machine_fd < 0)
+		return err_sys(e, errno, "the state directory");
+	r = find_pod(k, e);
+	r = r < 0 ? r : prepare_workload(k, e);
+	r = r < 0 || m->joins ? r : prepare_machine(k, e);
+	r = r < 0 ? r : make_groups(m, k->b, m->spec->linux_.cgroups_path, &k->guest, e);
 	r = r < 0 ? r : remember(m, k->b, e);
+	r = r < 0 || k->pod.role == POD_NONE ? r : enter_pod(k, e);
+	r = r < 0 || m->joins ? r : open_log(k, e);
 	r = r < 0 ? r : find_network(k, e);
 	r = r < 0 ? r : boot(k, e);
 	return r < 0 ? r : write_pid(m, k->b->pid_file, e);
@@ -487,23 +717,11 @@ static int begin(struct instance *in, const struct bundle *b, int dirfd, nsec_t 
 		 struct err *e)
 {
 	struct microvm *m = microvm_of_instance(in);
-	auto_free struct making *k = calloc(1, sizeof(*k));
+	struct making *k = making_new(in, b, b->id, deadline);
 	int r;
 
-	m->spec = b->spec;
-	m->arena = ARENA_INIT(ARENA_MAX);
-	m->gate_fd = m->state_fd = FD_NONE;
-	m->id = strdup(b->id);
-	if (!k || !m->id)
+	if (!k)
 		return no_memory(e);
-	k->m = m;
-	k->b = b;
-	k->proxy = PROXIED_INIT;
-	k->network = NETWORK_INIT;
-	k->proxy.deadline = deadline;
-	k->files = KERNEL_FILES_INIT;
-	k->config_fd = k->hello_fd = k->log_fd = k->kvm_fd = FD_NONE;
-	k->from = SNAPSHOT_SOURCE_INIT;
 	k->restored = dirfd >= 0;
 	r = k->restored ? snapshot_source_open(&k->from, dirfd, &m->arena, e) : 0;
 	r = r < 0 ? r : make(k, e);
@@ -512,15 +730,7 @@ static int begin(struct instance *in, const struct bundle *b, int dirfd, nsec_t 
 			m->gate_fd = take_fd(&k->proxy.sock);
 		m->poststop_due = m->spec->hooks[SPEC_HOOK_POSTSTOP].n != 0;
 	}
-	proxied_fini(&k->proxy);
-	network_fini(&k->network);
-	guest_close(&k->guest);
-	kernel_files_fini(&k->files);
-	snapshot_source_fini(&k->from);
-	close_fd(&k->config_fd);
-	close_fd(&k->hello_fd);
-	close_fd(&k->log_fd);
-	close_fd(&k->kvm_fd);
+	making_free(k);
 	return r; /* engine_create destroys what there is */
 }
 
@@ -599,7 +809,7 @@ int microvm_exec(struct instance *in, const struct exec_spec *x, struct exec *re
 				  clock_deadline(START_WITHIN), e);
 	r = r < 0 ? r
 		  : proxied_ask(&p, &h, (const char *const[]){ m->id, NULL },
-				(const int[]){ m->state_fd, process }, 2, PROXY_STARTED, &console,
+				(const int[]){ m->machine_fd, process }, 2, PROXY_STARTED, &console,
 				e);
 	if (r == 0 && console >= 0)
 		r = give_console(take_fd(&console), x->console_socket, &got.console_fd, e);

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "base/auto.h"
+#include "base/num.h"
 #include "base/str.h"
 #include "engine/container/cpus.h"
 #include "engine/engine.h"
@@ -36,6 +37,15 @@ bool guest_is_bind(const struct spec_mount *m)
 	       has_option(m, "rbind");
 }
 
+/*
+ * A pod's /dev/shm is the machine's own: a file system of memory that all of its containers map,
+ * which files of the host could not be.
+ */
+static bool is_pod_shm(const struct guest *g, const struct spec_mount *m)
+{
+	return g->pod != POD_NONE && guest_is_bind(m) && streq(m->destination, "/dev/shm");
+}
+
 static int plan_shares(struct arena *a, const struct spec *s, struct guest *g, struct err *e)
 {
 	struct guest_share *v = arena_array(a, s->mounts_n + 1, sizeof(*v));
@@ -50,7 +60,7 @@ static int plan_shares(struct arena *a, const struct spec *s, struct guest *g, s
 	for (size_t i = 0; i < s->mounts_n; i++) {
 		const struct spec_mount *m = &s->mounts[i];
 
-		if (!guest_is_bind(m))
+		if (!guest_is_bind(m) || is_pod_shm(g, m))
 			continue;
 		v[n] = (struct guest_share){ .name = arena_printf(a, "mount%zu", i),
 					     .source = m->source,
@@ -141,12 +151,84 @@ static int plan_size(struct arena *a, const struct spec *s, struct guest *g, str
 	return 0;
 }
 
-int guest_plan(struct arena *a, const struct spec *s, struct guest *ret_g, struct err *e)
+/* An annotation's number; *ret stays without it. */
+static int number(const struct spec *s, const char *key, uint64_t max, uint64_t *ret, struct err *e)
 {
-	struct guest g = { .disk_fd = FD_NONE };
-	int r = plan_shares(a, s, &g, e);
+	const char *text = spec_annotation(s, key);
 
-	r = r < 0 ? r : plan_size(a, s, &g, e);
+	/* "-1" and "0" are no limit. */
+	if (!text || !*text || streq(text, "-1"))
+		return 0;
+	return num_parse_u64(str_of(text), 0, max, ret) < 0
+		       ? err_set(e, ERR_INVALID, EINVAL, "annotation %s: '%.60s' is no number", key,
+				 text)
+		       : 0;
+}
+
+/*
+ * What the pod's containers may have all in all, as far as the caller knows, and its machine
+ * needs something for itself. Their own limits are the guest's cgroups'.
+ */
+int guest_plan_pod(struct arena *a, const struct spec *s, struct guest *ret_g, struct err *e)
+{
+	struct guest g = { .disk_fd = FD_NONE, .pod = POD_SANDBOX };
+	struct spec_resources *host = arena_alloc(a, sizeof(*host));
+	struct spec_memory *limit = arena_alloc(a, sizeof(*limit));
+	struct spec_cpu *cpu = arena_alloc(a, sizeof(*cpu));
+	uint64_t memory = 0, quota = 0, period = 0, shares = 0, cpus = 0, own = 0;
+	int r = number(s, "io.kubernetes.cri.sandbox-memory", INT64_MAX >> 1, &memory, e);
+
+	r = r < 0 ? r : number(s, "io.kubernetes.cri.sandbox-cpu-quota", INT64_MAX, &quota, e);
+	r = r < 0 ? r : number(s, "io.kubernetes.cri.sandbox-cpu-period", INT64_MAX, &period, e);
+	r = r < 0 ? r : number(s, "io.kubernetes.cri.sandbox-cpu-shares", 1u << 18, &shares, e);
+	r = r < 0 ? r
+		  : number(s, "io.katacontainers.config.hypervisor.default_vcpus", GUEST_CPUS_MAX,
+			   &cpus, e);
+	r = r < 0 ? r
+		  : number(s, "io.katacontainers.config.hypervisor.default_memory", 1u << 24, &own,
+			   e);
+	if (r < 0)
+		return r;
+	if (!host || !limit || !cpu)
+		return no_memory(e);
+	period = period ? period : 100000;
+	if (quota && (quota + period - 1) / period > cpus)
+		cpus = (quota + period - 1) / period;
+	g.cpus = (uint32_t) (cpus > GUEST_CPUS_MAX ? GUEST_CPUS_MAX : cpus ? cpus : 1);
+	own = own ? own << 20 : memory ? GUEST_POD_OWN : GUEST_MEMORY_DEFAULT;
+	g.memory = (memory + own + PAGE_2M - 1) & ~(PAGE_2M - 1);
+	g.memory = g.memory < GUEST_MEMORY_LEAST ? GUEST_MEMORY_LEAST : g.memory;
+	g.memory_max = g.memory;
+	if (memory) {
+		*limit = (struct spec_memory){ .limit = (int64_t) (g.memory + GUEST_OVERHEAD),
+					       .limit_set = true };
+		host->memory = limit;
+	}
+	cpu->quota = (int64_t) quota;
+	cpu->quota_set = quota != 0;
+	cpu->period = period;
+	cpu->period_set = quota != 0;
+	cpu->shares = shares;
+	cpu->shares_set = shares != 0;
+	if (quota || shares)
+		host->cpu = cpu;
+	g.host = host;
+	*ret_g = g;
+	return 0;
+}
+
+int guest_plan(struct arena *a, const struct spec *s, enum pod_role pod, struct guest *ret_g,
+	       struct err *e)
+{
+	struct guest g = { .disk_fd = FD_NONE, .pod = pod };
+	int r = pod == POD_NONE ? plan_size(a, s, &g, e) : guest_plan_pod(a, s, &g, e);
+
+	g.pod = pod;
+	if (r == 0 && pod == POD_MEMBER) { /* of the host it has but its proxies */
+		g.host = arena_alloc(a, sizeof(*g.host));
+		r = g.host ? 0 : no_memory(e);
+	}
+	r = r < 0 ? r : plan_shares(a, s, &g, e);
 	if (r == 0)
 		*ret_g = g;
 	return r;
@@ -157,6 +239,7 @@ static int open_one(struct guest_share *s, const struct bundle *b, struct err *e
 	int from = b->bundle_fd >= 0 ? b->bundle_fd : AT_FDCWD;
 	const char *path = s->source ? s->source : b->spec->root->path;
 	auto_fd int at = FD_NONE;
+	struct statx stx = {};
 	struct stat st;
 	int r;
 
@@ -179,6 +262,11 @@ static int open_one(struct guest_share *s, const struct bundle *b, struct err *e
 	/* With all below it or without: as a bind would have it. A detached mount before Linux 6.15
 	 * and a user without the right to clone: as it is. */
 	r = mount_clone(at, "", s->recursive);
+	if (statx(at, "", AT_EMPTY_PATH, STATX_INO | STATX_MNT_ID, &stx) == 0)
+		s->mount = stx.stx_mnt_id;
+	s->dev = st.st_dev;
+	s->ino = st.st_ino;
+	s->cloned = r >= 0;
 	s->fd = r < 0 ? take_fd(&at) : r;
 	return 0;
 }
@@ -211,13 +299,15 @@ static void write_mounts(struct json_writer *w, const struct guest *g, const str
 	json_w_array(w, "mounts");
 	for (size_t i = 0; i < s->mounts_n; i++) {
 		const struct spec_mount *m = &s->mounts[i];
-		char path[64];
+		char path[128];
 
 		json_w_object(w, NULL);
 		json_w_string(w, "destination", m->destination);
 		if (m->type)
 			json_w_string(w, "type", m->type);
-		if (guest_is_bind(m)) {
+		if (is_pod_shm(g, m)) {
+			json_w_string(w, "source", "/dev/shm");
+		} else if (guest_is_bind(m)) {
 			(void) snprintf(path, sizeof(path), GUEST_SHARES "/%s",
 					g->shares[share++].name);
 			json_w_string(w, "source", path);
@@ -235,12 +325,17 @@ static void write_mounts(struct json_writer *w, const struct guest *g, const str
 	json_w_end(w);
 }
 
-/* Those of the container in the guest. The agent leaves out the network's: the machine's is its. */
-static void write_namespaces(struct json_writer *w, const struct spec *s)
+/*
+ * Those of the container in the guest. The agent leaves out the network's: the machine's is its. A
+ * pod is the machine, so that its ipc and names are those, too.
+ */
+static void write_namespaces(struct json_writer *w, const struct guest *g, const struct spec *s)
 {
 	json_w_array(w, "namespaces");
 	for (int t = 0; t < SPEC_NS_N_; t++) {
 		if (!s->linux_.ns[t].present && t != SPEC_NS_CGROUP && t != SPEC_NS_NETWORK)
+			continue;
+		if (g->pod != POD_NONE && (t == SPEC_NS_IPC || t == SPEC_NS_UTS))
 			continue;
 		json_w_object(w, NULL);
 		json_w_string(w, "type", spec_ns_name((enum spec_ns_type) t));
@@ -249,8 +344,24 @@ static void write_namespaces(struct json_writer *w, const struct spec *s)
 	json_w_end(w);
 }
 
-static void write_resources(struct json_writer *w, const struct spec_resources *r,
-			    const struct json *given)
+void guest_cpu(struct json_writer *w, const struct spec_cpu *c)
+{
+	json_w_object(w, "cpu");
+	if (c->shares_set)
+		json_w_u64(w, "shares", c->shares);
+	if (c->quota_set)
+		json_w_i64(w, "quota", c->quota);
+	if (c->period_set)
+		json_w_u64(w, "period", c->period);
+	if (c->burst_set)
+		json_w_u64(w, "burst", c->burst);
+	if (c->idle_set)
+		json_w_i64(w, "idle", c->idle);
+	json_w_end(w);
+}
+
+static void write_resources(struct json_writer *w, const struct guest *g,
+			    const struct spec_resources *r, const struct json *given)
 {
 	static const char *const same[] = { "devices", "pids", "unified" };
 
@@ -266,19 +377,22 @@ static void write_resources(struct json_writer *w, const struct spec_resources *
 		json_w_i64(w, "limit", r->memory->limit);
 		json_w_end(w);
 	}
+	if (r->cpu && g->pod != POD_NONE)
+		guest_cpu(w, r->cpu);
 	json_w_end(w);
 }
 
-static void write_linux(struct json_writer *w, const struct spec *s, const struct json *given)
+static void write_linux(struct json_writer *w, const struct guest *g, const struct spec *s,
+			const struct json *given)
 {
 	static const char *const same[] = { "sysctl",	   "devices",	    "seccomp",
 					    "maskedPaths", "readonlyPaths", "personality",
 					    "timeOffsets", "uidMappings",   "gidMappings" };
 
 	json_w_object(w, "linux");
-	write_namespaces(w, s);
+	write_namespaces(w, g, s);
 	if (s->linux_.resources)
-		write_resources(w, s->linux_.resources, json_get(given, "resources"));
+		write_resources(w, g, s->linux_.resources, json_get(given, "resources"));
 	for (size_t i = 0; i < ARRAY_SIZE(same); i++) {
 		const struct json *v = json_get(given, same[i]);
 
@@ -314,12 +428,14 @@ void guest_config(struct buf *out, const struct guest *g, const struct spec *s,
 		  const struct json *config)
 {
 	struct json_writer w = JSON_WRITER(out);
+	char root[128];
 
 	json_w_object(&w, NULL);
 	json_w_string(&w, "ociVersion", s->oci_version ? s->oci_version : "1.0.0");
 	guest_process(&w, "process", s->process);
 	json_w_object(&w, "root");
-	json_w_string(&w, "path", GUEST_SHARES "/" GUEST_ROOT);
+	(void) snprintf(root, sizeof(root), GUEST_SHARES "/%s", g->shares[0].name);
+	json_w_string(&w, "path", root);
 	json_w_bool(&w, "readonly", s->root->readonly);
 	json_w_end(&w);
 	if (s->hostname)
@@ -329,6 +445,6 @@ void guest_config(struct buf *out, const struct guest *g, const struct spec *s,
 	write_mounts(&w, g, s);
 	if (s->annotations_n)
 		write_annotations(&w, s);
-	write_linux(&w, s, json_get(config, "linux"));
+	write_linux(&w, g, s, json_get(config, "linux"));
 	json_w_end(&w);
 }

@@ -14,12 +14,14 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/err.h"
+#include "engine/microvm/pod.h"
 #include "engine/microvm/rates.h"
 
 struct bundle;
 struct json;
 struct json_writer;
 struct spec;
+struct spec_cpu;
 struct spec_mount;
 struct spec_process;
 struct spec_resources;
@@ -34,8 +36,10 @@ struct guest_share {
 	const char *destination;
 	bool read_only; /* enforced by the device server, whatever the guest does */
 	bool recursive, nofollow;
-	bool copy; /* after a restore: not the very directory that the guest had, but its like */
-	int fd;	   /* owned: a clone of the mount, or O_PATH where that is not allowed */
+	bool copy;   /* after a restore: not the very directory that the guest had, but its like */
+	bool cloned; /* fd is */
+	uint64_t dev, ino, mount; /* of the source */
+	int fd; /* owned: a clone of the mount, or O_PATH where that is not allowed */
 	/* Owned: another clone, for the host's view of the workload. What is attached on it must
 	 * not be on the server's: to a guest the directories below would become other ones, and
 	 * its own mounts on them would fall off. FD_NONE: none could be had. */
@@ -45,7 +49,8 @@ struct guest_share {
 struct guest {
 	struct guest_share *shares; /* in the arena; the first is the root */
 	size_t shares_n;
-	int disk_fd;	     /* borrowed: the root instead of the first share; FD_NONE: none */
+	int disk_fd; /* borrowed: the root instead of the first share; FD_NONE: none */
+	enum pod_role pod;
 	uint64_t memory;     /* bytes that the guest has at first */
 	uint64_t memory_max; /* bytes of the machine: the rest is in its balloon */
 	uint32_t cpus;	     /* that the guest uses at first */
@@ -62,12 +67,17 @@ struct guest {
 uint64_t guest_memory_of(int64_t limit);
 /* Of a machine that may use so much of the host's processors; `else_` where that says nothing. */
 uint32_t guest_cpus_of(const struct spec_cpu *c, uint32_t else_);
+/* Of a pod's machine beside what its containers may have. */
+#define GUEST_POD_OWN (UINT64_C(128) << 20)
 /* Of the machine's processes beside the guest's memory. */
 #define GUEST_OVERHEAD (UINT64_C(256) << 20)
 
 /* What of the spec becomes what; opens nothing. */
-[[nodiscard]] int guest_plan(struct arena *a, const struct spec *s, struct guest *ret_g,
-			     struct err *e);
+[[nodiscard]] int guest_plan(struct arena *a, const struct spec *s, enum pod_role pod,
+			     struct guest *ret_g, struct err *e);
+/* Only how large a pod's machine is to be, by the annotations of a spec. */
+[[nodiscard]] int guest_plan_pod(struct arena *a, const struct spec *s, struct guest *ret_g,
+				 struct err *e);
 /* Open the shares' sources. guest_close also after a failure. */
 [[nodiscard]] int guest_open(struct guest *g, const struct bundle *b, struct err *e);
 void guest_close(struct guest *g);
@@ -81,4 +91,6 @@ void guest_config(struct buf *out, const struct guest *g, const struct spec *s,
 /* A process alone, for an exec. */
 void guest_process(struct json_writer *w, const char *key, const struct spec_process *p);
 
+/* Its share of the machine's processors, where the guest's cgroups are to see to it. */
+void guest_cpu(struct json_writer *w, const struct spec_cpu *c);
 bool guest_is_bind(const struct spec_mount *m);

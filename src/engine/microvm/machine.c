@@ -124,10 +124,10 @@ static int pair_of(int type, int ret[2], struct err *e)
 		       : 0;
 }
 
-static int listen_at(int state_fd, const char *name, int *ret_fd, struct err *e)
+static int listen_at(int state_fd, const char *name, int type, int *ret_fd, struct err *e)
 {
 	struct sockaddr_un at = { .sun_family = AF_UNIX };
-	auto_fd int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	auto_fd int fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 
 	(void) snprintf(at.sun_path, sizeof(at.sun_path), "/proc/self/fd/%d/%s", state_fd, name);
 	if (unlinkat(state_fd, name, 0) < 0 && errno != ENOENT)
@@ -156,17 +156,25 @@ static const char *rate_words(struct arena *a, const struct spec_rate *r,
 	return words;
 }
 
-static int start_fs(struct arena *a, struct proxied *p, const struct guest *g, int sock,
-		    struct err *e)
+/* A pod's gets its shares as the containers come. */
+static int start_fs(struct arena *a, struct proxied *p, const struct guest *g, int state_fd,
+		    int sock, struct err *e)
 {
 	struct command c = { .a = a };
+	auto_fd int control = FD_NONE;
 	int r = sibling(&c, "atoll-device", e);
 
+	if (r == 0 && g->pod != POD_NONE)
+		r = listen_at(state_fd, POD_FILES, SOCK_SEQPACKET, &control, e);
 	if (r < 0)
 		return r;
 	ADD(&c, "fs", "--socket");
 	ADDF(&c, "fd:%d", add_fd(&c, sock));
-	for (size_t i = g->disk_fd >= 0 ? 1 : 0; i < g->shares_n; i++) {
+	if (control >= 0) {
+		add(&c, "--control");
+		ADDF(&c, "fd:%d", add_fd(&c, control));
+	}
+	for (size_t i = g->disk_fd >= 0 ? 1 : 0; i < g->shares_n && control < 0; i++) {
 		add(&c, "--share");
 		ADDF(&c, "%s=fd:%d%s%s", g->shares[i].name, add_fd(&c, g->shares[i].fd),
 		     g->shares[i].read_only ? ",ro" : "", g->shares[i].copy ? ",copy" : "");
@@ -205,7 +213,7 @@ static int start_net(struct arena *a, struct proxied *p, const struct network_ca
 	static const char name[] = "card";
 	struct command c = { .a = a };
 	auto_fd int listen_fd = FD_NONE, path_fd = FD_NONE;
-	int r = listen_at(state_fd, name, &listen_fd, e);
+	int r = listen_at(state_fd, name, SOCK_STREAM, &listen_fd, e);
 
 	if (r < 0)
 		return r;
@@ -408,9 +416,9 @@ int machine_start(const struct machine *m, struct arena *a, struct proxied *p,
 	auto_fd int hello_theirs = hello[1];
 	auto_fd int listen_fd = FD_NONE, control = FD_NONE;
 
-	r = r < 0 ? r : listen_at(state_fd, PROXY_CONTROL, &control, e);
-	r = r < 0 ? r : listen_at(state_fd, PROXY_VSOCK, &listen_fd, e);
-	r = r < 0 ? r : start_fs(a, p, g, fs_theirs, e);
+	r = r < 0 ? r : listen_at(state_fd, PROXY_CONTROL, SOCK_STREAM, &control, e);
+	r = r < 0 ? r : listen_at(state_fd, PROXY_VSOCK, SOCK_STREAM, &listen_fd, e);
+	r = r < 0 ? r : start_fs(a, p, g, state_fd, fs_theirs, e);
 	if (r == 0)
 		r = m->emulated ? start_emulated(m, a, p, g, net, state_fd, fs_ours, listen_fd,
 						 hello_theirs, control, e)

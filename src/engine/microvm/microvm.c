@@ -21,11 +21,13 @@
 #include "engine/microvm/machine.h"
 #include "engine/microvm/monitor.h"
 #include "engine/microvm/network.h"
+#include "engine/microvm/pod.h"
 #include "engine/microvm/proxied.h"
 #include "proto/proxy.h"
 #include "sys/pidfd.h"
 
 #define REMOVE_TIME   (10 * NSEC_PER_SEC)
+#define LOCK_TIME     (60 * NSEC_PER_SEC)
 #define SIGNAL_WITHIN (60 * NSEC_PER_SEC)
 #define USAGE_WITHIN  (2 * NSEC_PER_SEC)
 #define LIST_WITHIN   (60 * NSEC_PER_SEC)
@@ -80,8 +82,8 @@ static int ask_signal(struct microvm *m, int signo, bool all, struct err *e)
 	q.signal.id = m->id;
 	q.signal.signo = (uint64_t) signo;
 	q.signal.all = all;
-	return agent_request(m->state_fd, &q, AGENT_OK, clock_deadline(SIGNAL_WITHIN), &a, &answer,
-			     e);
+	return agent_request(m->machine_fd, &q, AGENT_OK, clock_deadline(SIGNAL_WITHIN), &a,
+			     &answer, e);
 }
 
 static int signal_init(struct instance *in, int signo, struct err *e)
@@ -174,6 +176,12 @@ static void take_devices(struct usage *u, const struct monitor_usage *d)
 	}
 }
 
+/* Of a container in a pod's machine all are: the machine is another's. */
+static void take_all(struct usage *u, const struct usage_fields *g)
+{
+	*u = (struct usage){ USAGE_FIGURES(g) };
+}
+
 /*
  * Processor time is the host's: what the machine costs. Memory and processes are those of the
  * workload, as the guest counts them; of a machine that does not answer, the host's.
@@ -197,13 +205,19 @@ static int usage(struct instance *in, struct usage *ret, struct err *)
 		u.oom_kills = microvm_ended_oom(m) ? 1 : 0;
 	} else if (!frozen) {
 		q.id.id = m->id;
-		if (agent_request(m->state_fd, &q, AGENT_USAGE_IS, clock_deadline(USAGE_WITHIN), &a,
-				  &answer, &ignored) == 0)
-			take_guests(&u, &answer.usage);
-		if (monitor_usage(m, clock_deadline(USAGE_WITHIN), &devices, &ignored) == 0)
+		if (agent_request(m->machine_fd, &q, AGENT_USAGE_IS, clock_deadline(USAGE_WITHIN),
+				  &a, &answer, &ignored) == 0) {
+			if (m->pod_path)
+				take_all(&u, &answer.usage);
+			else
+				take_guests(&u, &answer.usage);
+		}
+		if (!m->pod_path &&
+		    monitor_usage(m, clock_deadline(USAGE_WITHIN), &devices, &ignored) == 0)
 			take_devices(&u, &devices);
 	}
-	u.memory_limit_bytes = m->memory_now;
+	if (!m->pod_path)
+		u.memory_limit_bytes = m->memory_now;
 	u.at = clock_wall();
 	*ret = u;
 	return 0;
@@ -233,7 +247,7 @@ static int list(struct instance *in, struct arena *a, struct engine_processes *r
 		return err_set(e, ERR_CONFLICT, EBUSY,
 			       "a paused microvm cannot say what runs in it");
 	q.id.id = m->id;
-	r = agent_request(m->state_fd, &q, AGENT_PROCESSES_ARE, clock_deadline(LIST_WITHIN), a,
+	r = agent_request(m->machine_fd, &q, AGENT_PROCESSES_ARE, clock_deadline(LIST_WITHIN), a,
 			  &answer, e);
 	if (r < 0)
 		return r;
@@ -249,10 +263,22 @@ static int list(struct instance *in, struct arena *a, struct engine_processes *r
 	return 0;
 }
 
+static int ask_freeze(struct microvm *m, bool frozen, struct err *e)
+{
+	auto_arena struct arena a = ARENA_INIT(1u << 20);
+	struct agent_msg q = agent_msg_of(frozen ? AGENT_PAUSE : AGENT_RESUME), answer;
+
+	q.id.id = m->id;
+	return agent_request(m->machine_fd, &q, AGENT_OK, clock_deadline(SIGNAL_WITHIN), &a,
+			     &answer, e);
+}
+
 static int freeze(struct instance *in, bool frozen, struct err *e)
 {
 	struct microvm *m = microvm_of_instance(in);
 
+	if (m->joins) /* the others of the pod go on */
+		return ask_freeze(m, frozen, e);
 	if (!m->groups || !groups_any(m->groups))
 		return err_set(e, ERR_UNSUPPORTED, EOPNOTSUPP,
 			       "pausing needs a cgroup, and this machine has none");
@@ -280,13 +306,30 @@ static void forget(struct instance *in)
 	groups_free(TAKE(m->groups));
 	close_fd(&m->gate_fd);
 	close_fd(&m->state_fd);
+	close_fd(&m->machine_fd);
 	close_fd(&in->pidfd);
 	close_fd(&in->console_fd);
 	free(TAKE(m->id));
 	free(TAKE(m->netns_path));
+	free(TAKE(m->pod_path));
 	free(TAKE(m->bundle_path));
 	free(TAKE(m->config_path));
 	arena_fini(&m->arena);
+}
+
+/* What the machine still knows of it; one that has ended knows nothing. */
+static void leave_machine(struct microvm *m)
+{
+	auto_arena struct arena a = ARENA_INIT(1u << 20);
+	struct agent_msg q = agent_msg_of(AGENT_DELETE), answer;
+	struct err e = {};
+
+	q.id.id = m->id;
+	if (m->machine_fd >= 0 &&
+	    agent_request(m->machine_fd, &q, AGENT_OK, clock_deadline(REMOVE_TIME), &a, &answer,
+			  &e) < 0 &&
+	    e.kind == ERR_TIMEOUT)
+		log_warn("the pod's machine still has container '%s': %s", m->id, e.msg);
 }
 
 static void destroy(struct instance *in)
@@ -300,13 +343,17 @@ static void destroy(struct instance *in)
 	/* Ours or not, reaped before or not; one that hangs in the kernel is not waited for. */
 	if (in->pidfd >= 0 && pidfd_poll(in->pidfd, 0) == 1)
 		(void) pidfd_reap(in->pidfd, NULL);
+	if (m->joins)
+		leave_machine(m);
 	if (m->groups)
 		(void) groups_remove(m->groups, clock_deadline(REMOVE_TIME), &e);
-	network_return(m);
-	if (m->state_fd >= 0) {
-		(void) unlinkat(m->state_fd, PROXY_VSOCK, 0);
-		(void) unlinkat(m->state_fd, PROXY_CONTROL, 0);
+	if (!m->joins && m->machine_fd >= 0) {
+		network_return(m);
+		(void) unlinkat(m->machine_fd, PROXY_VSOCK, 0);
+		(void) unlinkat(m->machine_fd, PROXY_CONTROL, 0);
 	}
+	if (m->pod_path)
+		pod_leave(m, clock_deadline(LOCK_TIME));
 	if (m->poststop_due && microvm_hooks(m, SPEC_HOOK_POSTSTOP, "stopped", FD_NONE, &e) < 0)
 		log_warn("a poststop hook failed: %s", e.msg);
 	forget(in);

@@ -24,6 +24,9 @@ struct microvm {
 	struct arena arena;
 	struct groups *groups; /* owned, NULL: none */
 	int state_fd;	       /* owned: the state directory */
+	int machine_fd;	       /* owned: where the machine's sockets are: the same, or the pod's */
+	char *pod_path;	       /* owned; NULL: it is of no pod (pod.h) */
+	bool joins;	       /* its machine is the pod's, which another holds */
 	int gate_fd;	       /* owned: our end of the proxy's socket; FD_NONE unless CREATED */
 	uint64_t ident;	       /* with the pid: which process it is (sys/process.h) */
 	bool emulated;	       /* the processor is a program: no KVM that runs guests */

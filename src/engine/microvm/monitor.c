@@ -27,7 +27,7 @@ int monitor_dial(const struct microvm *m, struct err *e)
 	char path[64];
 	int fd;
 
-	(void) snprintf(path, sizeof(path), "/proc/self/fd/%d/" PROXY_CONTROL, m->state_fd);
+	(void) snprintf(path, sizeof(path), "/proc/self/fd/%d/" PROXY_CONTROL, m->machine_fd);
 	fd = unix_connect(path, SOCK_STREAM, NSEC_PER_SEC);
 	if (fd == -ECONNREFUSED || fd == -ENOENT)
 		return err_set(e, ERR_CONFLICT, -fd, "the machine is not running");
@@ -214,7 +214,7 @@ int monitor_usage(const struct microvm *m, nsec_t deadline, struct monitor_usage
 
 		return fd < 0 ? fd : usage_of_vmm(fd, deadline, ret, e);
 	}
-	r = qmp_open(&q, m->state_fd, PROXY_CONTROL, deadline, &a, e);
+	r = qmp_open(&q, m->machine_fd, PROXY_CONTROL, deadline, &a, e);
 	if (r < 0)
 		return r;
 	r = usage_of_qemu(&q, ret, e);
@@ -236,7 +236,7 @@ int monitor_balloon(const struct microvm *m, uint64_t bytes, bool wait, nsec_t d
 
 		return fd < 0 ? fd : balloon_of_vmm(m, fd, bytes, wait, deadline, ret_given, e);
 	}
-	r = qmp_open(&q, m->state_fd, PROXY_CONTROL, deadline, &a, e);
+	r = qmp_open(&q, m->machine_fd, PROXY_CONTROL, deadline, &a, e);
 	if (r < 0)
 		return r;
 	r = balloon_of_qemu(&q, m->memory, bytes, wait, ret_given, e);
@@ -256,7 +256,7 @@ int monitor_limit_disk(const struct microvm *m, size_t index, const struct spec_
 
 		return fd < 0 ? fd : limit_of_vmm(fd, IS_BLOCK, index, l, deadline, e);
 	}
-	r = qmp_open(&q, m->state_fd, PROXY_CONTROL, deadline, &a, e);
+	r = qmp_open(&q, m->machine_fd, PROXY_CONTROL, deadline, &a, e);
 	if (r < 0)
 		return r;
 	r = limit_of_qemu(&q, index, l, e);

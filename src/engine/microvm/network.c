@@ -215,7 +215,7 @@ static int note(struct taking *t, const struct network *n, struct err *e)
 	t->note.setup.interfaces.v = t->interfaces;
 	t->note.setup.interfaces.n = n->cards_n;
 	r = agent_encode(&t->note, &text);
-	r = r < 0 ? r : file_replace(t->m->state_fd, PROXY_NETWORK, buf_str(&text), 0600, false);
+	r = r < 0 ? r : file_replace(t->m->machine_fd, PROXY_NETWORK, buf_str(&text), 0600, false);
 	if (r < 0)
 		return err_sys(e, -r, "write '" PROXY_NETWORK "'");
 	if (!path || n->cards_n == 0)
@@ -289,7 +289,7 @@ void network_return(struct microvm *m)
 	struct visit v;
 	int r;
 
-	if (netns < 0 || file_read(m->state_fd, PROXY_NETWORK, &text) < 0)
+	if (netns < 0 || file_read(m->machine_fd, PROXY_NETWORK, &text) < 0)
 		return;
 	r = agent_decode(&a, buf_str(&text), &note);
 	if (r < 0 || note.type != AGENT_SETUP || note.setup.version != AGENT_VERSION) {
@@ -303,5 +303,5 @@ void network_return(struct microvm *m)
 	r = visit_end(&v, r, &e);
 	if (r < 0)
 		log_warn("the network of '%s' is not as it was before: %s", m->id, e.msg);
-	(void) unlinkat(m->state_fd, PROXY_NETWORK, 0);
+	(void) unlinkat(m->machine_fd, PROXY_NETWORK, 0);
 }

@@ -37,8 +37,8 @@ struct network {
 [[nodiscard]] int network_open(struct network *n, const struct microvm *m, struct err *e);
 void network_fini(struct network *n);
 /*
- * Take over what is in it now. The state directory gets PROXY_NETWORK, for the guest and for the
- * way back, and m what network_return() needs, also after a failure.
+ * Take over what is in it now. The machine's directory gets PROXY_NETWORK, for the guest and for
+ * the way back, and m what network_return() needs, also after a failure.
  */
 [[nodiscard]] int network_take(struct network *n, struct microvm *m, struct arena *a,
 			       struct err *e);

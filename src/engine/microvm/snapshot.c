@@ -162,6 +162,10 @@ int microvm_can_snapshot(const char *, struct err *e)
 
 static int check(const struct microvm *m, const struct snapshot_options *o, struct err *e)
 {
+	if (m->pod_path)
+		return err_set(e, ERR_UNSUPPORTED, EOPNOTSUPP,
+			       "a container of a microvm's pod cannot be kept: the machine is the "
+			       "whole pod's");
 	if (m->emulated)
 		return not_here(KVM_RUNS, e);
 	if (o->pre_dump || o->parent || o->page_server || o->lazy_pages)

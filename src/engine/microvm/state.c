@@ -24,14 +24,14 @@
 #define STATE_MAX  (1u << 16)
 
 struct record {
-	const char *id, *state, *bundle, *config, *netns;
+	const char *id, *state, *bundle, *config, *netns, *pod;
 	int64_t pid;
 	uint64_t ident, memory, memory_now, netns_ino;
 	uint32_t cpus, cpus_max, ipv6_off;
 	struct rates_disk *disks;
 	size_t disks_n;
 	struct spec_rate *network;
-	bool poststop_due, groups, emulated;
+	bool poststop_due, groups, emulated, joins;
 };
 
 static const struct json_field disk_fields[] = {
@@ -72,6 +72,8 @@ static const struct json_field record_fields[] = {
 	JSON_BOOL_FIELD(struct record, poststop_due, "poststopDue", 0),
 	JSON_BOOL_FIELD(struct record, groups, "cgroups", 0),
 	JSON_BOOL_FIELD(struct record, emulated, "emulated", 0),
+	JSON_STRING_FIELD(struct record, pod, "pod", 0),
+	JSON_BOOL_FIELD(struct record, joins, "joins", 0),
 };
 static const struct json_table record_table = JSON_TABLE(struct record, record_fields,
 							 JSON_UNKNOWN_IGNORE);
@@ -116,8 +118,8 @@ int microvm_save(struct instance *in, int state_fd, struct err *e)
 	json_w_u64(&w, "gate", PROXY_GATE);
 	json_w_u64(&w, "namespaces", 0);
 	json_w_u64(&w, "memory", m->memory);
-	json_w_u64(&w, "cpus", m->cpus);
-	json_w_u64(&w, "cpusMax", m->cpus_max);
+	json_w_u64(&w, "cpus", m->cpus ? m->cpus : 1); /* not known yet */
+	json_w_u64(&w, "cpusMax", m->cpus_max ? m->cpus_max : 1);
 	json_w_u64(&w, "memoryNow", m->memory_now);
 	write_rates(&w, &m->rates);
 	json_w_bool(&w, "emulated", m->emulated);
@@ -127,7 +129,12 @@ int microvm_save(struct instance *in, int state_fd, struct err *e)
 		json_w_u64(&w, "netnsInode", m->netns_ino);
 		json_w_u64(&w, "netnsIPv6", m->ipv6_off);
 	}
-	json_w_bool(&w, "cgroups", m->groups != NULL);
+	if (m->pod_path) {
+		json_w_string(&w, "pod", m->pod_path);
+		json_w_bool(&w, "joins", m->joins);
+	}
+	/* container_look would ask them whether it is paused: those of one that joins never are. */
+	json_w_bool(&w, "cgroups", m->groups != NULL && !m->joins);
 	if (m->groups && groups_path(m->groups, CGROUP_FREEZER, path))
 		json_w_string(&w, "freezer", path);
 	if (m->groups && groups_path(m->groups, 0, path))
@@ -151,8 +158,10 @@ static int take_record(struct microvm *m, const struct record *rec, struct err *
 	m->netns_path = rec->netns ? strdup(rec->netns) : NULL;
 	m->netns_ino = rec->netns_ino;
 	m->ipv6_off = rec->ipv6_off;
-	if (!m->id || (rec->netns && !m->netns_path) || (rec->bundle && !m->bundle_path) ||
-	    (rec->config && !m->config_path))
+	m->pod_path = rec->pod ? strdup(rec->pod) : NULL;
+	m->joins = rec->joins;
+	if (!m->id || (rec->pod && !m->pod_path) || (rec->netns && !m->netns_path) ||
+	    (rec->bundle && !m->bundle_path) || (rec->config && !m->config_path))
 		return err_set(e, ERR_EXHAUSTED, ENOMEM, "out of memory");
 	m->ident = rec->ident;
 	m->memory = rec->memory;
@@ -170,7 +179,7 @@ static int take_record(struct microvm *m, const struct record *rec, struct err *
 	in->state = engine_state_of(rec->state);
 	if (in->state == ENGINE_CREATING)
 		in->state = ENGINE_FAILED; /* its creator crashed: what there is can be destroyed */
-	in->pidfd = process_find((pid_t) rec->pid, rec->ident);
+	in->pidfd = rec->pid ? process_find((pid_t) rec->pid, rec->ident) : FD_NONE;
 	in->pid = in->pidfd < 0 ? 0 : (pid_t) rec->pid;
 	if (in->pidfd < 0 && in->state != ENGINE_FAILED)
 		in->state = ENGINE_STOPPED;
@@ -185,7 +194,7 @@ int microvm_load(struct instance *in, int state_fd, struct err *e)
 	int r;
 
 	m->arena = ARENA_INIT(64u << 20);
-	m->gate_fd = m->state_fd = FD_NONE;
+	m->gate_fd = m->state_fd = m->machine_fd = FD_NONE;
 	r = saved_read(&m->arena, state_fd, STATE_FILE, STATE_MAX, &record_table, &rec, &found, e);
 	if (r == 0 && !found)
 		r = err_set(e, ERR_NOT_FOUND, ENOENT, "no state of an instance there");
@@ -195,11 +204,18 @@ int microvm_load(struct instance *in, int state_fd, struct err *e)
 	m->state_fd = openat(state_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (m->state_fd < 0)
 		return err_sys(e, errno, "open the state directory");
-	if (rec.groups) {
+	/* A pod's may be gone; then its machine is as well. */
+	m->machine_fd = m->pod_path ? open(m->pod_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+				    : fcntl(m->state_fd, F_DUPFD_CLOEXEC, 3);
+	if (m->machine_fd < 0 && !m->pod_path)
+		return err_sys(e, errno, "open the state directory");
+	if (rec.groups || rec.joins) {
 		r = groups_load(state_fd, &m->groups, e);
 		if (r < 0)
 			return r;
-		if (in->state == ENGINE_RUNNING && groups_frozen(m->groups))
+		if (m->joins)
+			; /* its processes on the host are not what is paused */
+		else if (in->state == ENGINE_RUNNING && groups_frozen(m->groups))
 			in->state = ENGINE_PAUSED;
 		else if (in->state == ENGINE_PAUSED && !groups_frozen(m->groups))
 			in->state = ENGINE_RUNNING;

@@ -51,7 +51,7 @@ static void test_config(void)
 
 	if (decode(&a, whole, &root, &s) < 0)
 		return;
-	CHECK(guest_plan(&a, s, &g, &e) == 0);
+	CHECK(guest_plan(&a, s, POD_NONE, &g, &e) == 0);
 	CHECK(g.shares_n == 3 && !g.shares[0].source && !g.shares[0].read_only);
 	CHECK_STR(g.shares[1].source, "/srv/data");
 	CHECK(g.shares[1].read_only && g.shares[1].recursive && !g.shares[2].read_only);

@@ -33,13 +33,29 @@ static int check_memory(const struct microvm *m, const struct spec_memory *r, st
 	return 0;
 }
 
+/* The limits of one of the machine's containers: all of them the guest's. */
+static int check_in_pod(const struct spec_resources *r, struct err *e)
+{
+	const struct spec_resources disks = { .block_io = r->block_io };
+
+	if (groups_needed(&disks) ||
+	    (r->cpu && ((r->cpu->cpus && *r->cpu->cpus) || (r->cpu->mems && *r->cpu->mems))))
+		return err_set(e, ERR_UNSUPPORTED, EOPNOTSUPP,
+			       "a container of a microvm's pod can change its memory, number of "
+			       "processes and share of the processors alone: disks and which "
+			       "processors are the whole pod's");
+	return 0;
+}
+
 static int check(const struct microvm *m, const struct spec_resources *r, struct err *e)
 {
-	if (r->devices_n || r->hugepages_n || r->network || r->rdma_n || r->unified_n ||
-	    r->intel_rdt)
+	/* Devices, which callers give as they were, are no part of an update: as with runc. */
+	if (r->hugepages_n || r->network || r->rdma_n || r->unified_n || r->intel_rdt)
 		return err_set(e, ERR_UNSUPPORTED, EOPNOTSUPP,
 			       "a running microvm can change its memory, number of processes, "
 			       "processors, disks and cards alone");
+	if (m->pod_path)
+		return check_in_pod(r, e);
 	if (guest_cpus_of(r->cpu, m->cpus) > m->cpus_max)
 		return err_set(e, ERR_UNSUPPORTED, EOPNOTSUPP,
 			       "the machine has at most %u processor%s while it runs; one that was "
@@ -65,6 +81,8 @@ static int update_guest(struct microvm *m, const struct spec_resources *r, struc
 		json_w_i64(&w, "limit", r->memory->limit);
 		json_w_end(&w);
 	}
+	if (r->cpu && m->pod_path)
+		guest_cpu(&w, r->cpu);
 	if (r->pids && r->pids->limit_set) {
 		json_w_object(&w, "pids");
 		json_w_i64(&w, "limit", r->pids->limit);
@@ -75,7 +93,7 @@ static int update_guest(struct microvm *m, const struct spec_resources *r, struc
 		return err_set(e, ERR_EXHAUSTED, ENOMEM, "out of memory");
 	q.update.id = m->id;
 	q.update.resources = buf_z(&text);
-	return agent_request(m->state_fd, &q, AGENT_OK, clock_deadline(WITHIN), &a, &answer, e);
+	return agent_request(m->machine_fd, &q, AGENT_OK, clock_deadline(WITHIN), &a, &answer, e);
 }
 
 /* ---- processors -------------------------------------------------------------------------- */
@@ -90,7 +108,7 @@ static int update_cpus(struct microvm *m, const struct spec_cpu *c, struct err *
 	if (n == m->cpus)
 		return 0;
 	q.processors.online = n;
-	r = agent_request(m->state_fd, &q, AGENT_OK, clock_deadline(WITHIN), &a, &answer, e);
+	r = agent_request(m->machine_fd, &q, AGENT_OK, clock_deadline(WITHIN), &a, &answer, e);
 	if (r < 0)
 		return err_ctx(e, "processors of the guest");
 	m->cpus = n;
@@ -115,7 +133,7 @@ static int check_needed(struct microvm *m, uint64_t bytes, struct err *e)
 	auto_arena struct arena a = ARENA_INIT(1u << 16);
 	struct agent_msg q = agent_msg_of(AGENT_MACHINE_USAGE), answer;
 	uint64_t wanted = bytes < m->memory_now ? m->memory_now - bytes : 0, free;
-	int r = wanted ? agent_request(m->state_fd, &q, AGENT_MACHINE_USAGE_IS,
+	int r = wanted ? agent_request(m->machine_fd, &q, AGENT_MACHINE_USAGE_IS,
 				       clock_deadline(WITHIN), &a, &answer, e)
 		       : 0;
 
@@ -205,6 +223,8 @@ int microvm_update(struct instance *in, const struct spec_resources *r, struct e
 			e, ERR_CONFLICT, EBUSY,
 			"a paused microvm cannot change its memory, processors and number of "
 			"processes: nothing in it runs");
+	if (m->pod_path)
+		return inside || r->cpu ? update_guest(m, r, e) : 0;
 	if (r->cpu || r->block_io) {
 		if (!m->groups || !groups_any(m->groups))
 			return err_set(e, ERR_UNSUPPORTED, EOPNOTSUPP,

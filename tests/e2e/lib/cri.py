@@ -17,16 +17,16 @@ INT64 = {"value": (1, "int")}
 META = {"name": (1, "text"), "uid": (2, "text"), "namespace": (3, "text"), "attempt": (4, "int")}
 NAMESPACES = {"network": (1, "int"), "pid": (2, "int"), "ipc": (3, "int"), "target_id": (4, "text")}
 SECCOMP = {"profile_type": (1, "int"), "localhost_ref": (2, "text")}
-SANDBOX = {
-    "metadata": (1, META), "hostname": (2, "text"), "log_directory": (3, "text"),
-    "labels": (6, "map"), "annotations": (7, "map"),
-    "linux": (8, {"cgroup_parent": (1, "text"), "sysctls": (3, "map"),
-                  "security_context": (2, {"namespace_options": (1, NAMESPACES),
-                                           "run_as_user": (3, INT64), "seccomp": (9, SECCOMP)})}),
-}
 RESOURCES = {"cpu_period": (1, "int"), "cpu_quota": (2, "int"), "cpu_shares": (3, "int"),
              "memory_limit_in_bytes": (4, "int"), "oom_score_adj": (5, "int"),
              "cpuset_cpus": (6, "text"), "unified": (9, "map")}
+SANDBOX = {
+    "metadata": (1, META), "hostname": (2, "text"), "log_directory": (3, "text"),
+    "labels": (6, "map"), "annotations": (7, "map"),
+    "linux": (8, {"cgroup_parent": (1, "text"), "sysctls": (3, "map"), "resources": (5, RESOURCES),
+                  "security_context": (2, {"namespace_options": (1, NAMESPACES),
+                                           "run_as_user": (3, INT64), "seccomp": (9, SECCOMP)})}),
+}
 IMAGE = {"image": (1, "text")}
 MOUNT = {"container_path": (1, "text"), "host_path": (2, "text"), "readonly": (3, "int"),
          "propagation": (5, "int")}
@@ -156,8 +156,9 @@ def decode(message, data):
 class Cri:
     """cri.ExecSync(container_id=..., cmd=[...]) gives the response as a dict; grpc.RpcError."""
 
-    def __init__(self, socket):
+    def __init__(self, socket, timeout_s=60):
         import grpc
+        self.timeout_s = timeout_s
         self.channel = grpc.insecure_channel(f"unix://{socket}")
 
     def __getattr__(self, name):
@@ -166,7 +167,7 @@ class Cri:
         call = self.channel.unary_unary(f"/runtime.v1.{service}/{name}",
                                         request_serializer=lambda v: encode(request, v),
                                         response_deserializer=lambda b: decode(response, b))
-        return lambda **values: call(values, timeout=60)
+        return lambda **values: call(values, timeout=self.timeout_s)
 
     def close(self):
         self.channel.close()
