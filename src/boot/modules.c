@@ -20,6 +20,7 @@
 /* In the order of loading: what the agent's first message needs comes first. */
 static const struct {
 	const char *name, *what; /* what: needed, and for what; NULL: a machine can do without */
+	bool later;		 /* loaded by the agent when it is asked for; these are the last */
 } wanted[] = {
 	{ "virtio_pci", "the devices of a microVM" },
 	{ "vmw_vsock_virtio_transport", "talking to the host" },
@@ -31,6 +32,7 @@ static const struct {
 	{ "virtio_rng", NULL },
 	{ "virtio_balloon", NULL },
 	{ "virtio_console", NULL },
+	{ "ext4", NULL, .later = true },
 };
 
 void modules_fini(struct modules *m)
@@ -86,6 +88,8 @@ static int choose(struct modules *m, const char *dir, const char *version, struc
 	for (size_t i = 0; i < ARRAY_SIZE(wanted); i++) {
 		int r = kmod_add(&x, str_of(wanted[i].name), &m->arena, &m->list);
 
+		if (!wanted[i].later)
+			m->later_from = m->list.n;
 		if (r < 0)
 			return err_sys(e, -r, "the modules in '%s/%s'", dir, version);
 		if (r != KMOD_MISSING)

@@ -19,6 +19,7 @@ struct modules {
 	struct arena arena;
 	struct buf dep, builtin, builtin_modinfo, alias, softdep; /* depmod's files */
 	struct kmod_list list;					  /* what to load, in this order */
+	size_t later_from;		/* those from here on wait until they are asked for */
 	struct buf *texts;		/* of each: its file, as it is on disk */
 	char lacks[PREPARED_LACKS_MAX]; /* of those that could be done without */
 	struct stat dep_stat;

@@ -117,13 +117,15 @@ static int pack_initramfs(struct work *w, struct err *e)
 	cpio_init(&c, &w->initramfs);
 	cpio_add(&c, "init", S_IFREG | 0755, buf_str(&w->agent.text));
 	cpio_add(&c, "modules", S_IFDIR | 0755, (struct str){ 0 });
+	cpio_add(&c, "modules/later", S_IFDIR | 0755, (struct str){ 0 });
 	for (size_t i = 0; i < w->modules.list.n && r == 0; i++) {
 		auto_buf struct buf text = BUF_INIT(INITRAMFS_MAX);
 		struct str name = kmod_name_of(w->modules.list.v[i]);
 		char path[300];
 
 		r = modules_text(&w->modules, i, &text, e);
-		(void) snprintf(path, sizeof(path), "modules/%02zu-%.*s.ko", i,
+		(void) snprintf(path, sizeof(path), "modules/%s%02zu-%.*s.ko",
+				i < w->modules.later_from ? "" : "later/", i,
 				(int) (name.n < 200 ? name.n : 200), name.p);
 		if (r == 0)
 			cpio_add(&c, path, S_IFREG | 0644, buf_str(&text));
@@ -147,6 +149,7 @@ static void name_of(const struct work *w, char ret_hex[static DIGEST_HEX_MAX])
 	(void) SHA256_Update(&h, w->agent.digest.b, sizeof(d.b));
 	(void) SHA256_Update(&h, w->modules.digest.b, sizeof(d.b));
 	(void) SHA256_Update(&h, &w->modules.keep_signed, sizeof(w->modules.keep_signed));
+	(void) SHA256_Update(&h, w->modules.lacks, sizeof(w->modules.lacks));
 	(void) SHA256_Final(d.b, &h);
 	digest_hex(&d, ret_hex);
 }

@@ -8,6 +8,7 @@
 
 #include "base/auto.h"
 #include "base/file.h"
+#include "base/num.h"
 
 #define PAIRS_FILE_MAX (1u << 20) /* bytes of an --env-file */
 
@@ -218,6 +219,23 @@ static void make_resources(const struct create_options *o, struct resources_conf
 	r->write_iops_n = o->write_iops.n;
 }
 
+/* docker's; of its drivers' words the one that every driver has. */
+static int make_storage(const struct option_list *l, struct workload_config *w, struct err *e)
+{
+	for (size_t i = 0; i < l->n; i++) {
+		struct str value, key = str_cut(str_of(l->items[i]), '=', &value);
+
+		if (!str_is(key, "size"))
+			return err_set(e, ERR_INVALID, EINVAL,
+				       "--storage-opt '%.100s': only size=BYTES is known",
+				       l->items[i]);
+		if (num_parse_bytes(value, &w->disk_size) < 0 || w->disk_size == 0)
+			return err_set(e, ERR_INVALID, EINVAL,
+				       "--storage-opt '%.100s': write size=10G", l->items[i]);
+	}
+	return 0;
+}
+
 /* What is copied as it is. */
 static void make_plain(const struct create_options *o, struct workload_config *w)
 {
@@ -325,6 +343,8 @@ int create_config(struct cli *c, const struct create_options *o, struct option_a
 	if (r == 0)
 		r = make_pairs(c, &o->log_opt, "log-opt", true, &w.log_options, &w.log_options_n,
 			       e);
+	if (r == 0)
+		r = make_storage(&o->storage_opt, &w, e);
 	if (r == 0)
 		r = make_mounts(c, o, &w, e);
 	if (r == 0)

@@ -15,9 +15,10 @@
 #define VALUE_MAX 65536 /* XATTR_SIZE_MAX, XATTR_LIST_MAX */
 #define NAMES_MAX 255
 
-static bool served(const char *name)
+static bool served(const struct fs_session *s, const char *name)
 {
-	return str_starts(str_of(name), "user.") || streq(name, "security.capability") ||
+	return (s->overlay_marks && streq(name, "trusted.overlay.opaque")) ||
+	       str_starts(str_of(name), "user.") || streq(name, "security.capability") ||
 	       streq(name, "system.posix_acl_access") || streq(name, "system.posix_acl_default");
 }
 
@@ -32,7 +33,7 @@ static int begin(struct fs_request *r, size_t at, const char **ret_name, size_t 
 		return -EINVAL;
 	if (strlen(name) > NAMES_MAX)
 		return -ERANGE;
-	if (!served(name))
+	if (!served(r->s, name))
 		return -EOPNOTSUPP;
 	fd = fs_inode_fd(&r->s->inodes, r->inode);
 	if (fd < 0)
@@ -112,7 +113,7 @@ int fs_do_listxattr(struct fs_request *r)
 	for (size_t at = 0; at < (size_t) n;) {
 		size_t len = strnlen(names + at, (size_t) n - at) + 1;
 
-		if (at + len <= (size_t) n && served(names + at)) {
+		if (at + len <= (size_t) n && served(r->s, names + at)) {
 			memmove(names + kept, names + at, len);
 			kept += len;
 		}

@@ -69,6 +69,7 @@ struct fs_session {
 	bool started;	/* INIT came */
 	uint32_t minor; /* the guest's */
 	bool setxattr_ext;
+	bool overlay_marks; /* the owner's choice: trusted.overlay.opaque is served as well */
 	/* The host's devices in the order they came in: they tell equal inode numbers apart. */
 	struct fs_device {
 		uint64_t dev;

@@ -17,11 +17,15 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 
 #include "base/auto.h"
+#include "sys/pidfd.h"
 #include "sys/tree.h"
+
+#define FILES_END (60 * NSEC_PER_SEC) /* to synchronise what was written */
 
 static const char *const state_names[] = {
 	[ENGINE_NONE] = "none",	      [ENGINE_CREATING] = "creating",
@@ -337,6 +341,43 @@ int engine_restore(struct instance *in, const struct bundle *b, int dirfd,
 	}
 	move(in, ENGINE_RUNNING);
 	return 0;
+}
+
+int engine_can_root_upper(const struct engine_ops *ops, nsec_t deadline, struct err *e)
+{
+	if (!ops->can_root_upper)
+		return err_set(e, ERR_UNSUPPORTED, EOPNOTSUPP,
+			       "the engine '%s' gives a workload no disk of its own", ops->name);
+	return ops->can_root_upper(deadline, e);
+}
+
+int engine_files(struct instance *in, bool hold, nsec_t deadline, struct engine_files *ret,
+		 struct err *e)
+{
+	if (!in->ops->files)
+		return err_set(e, ERR_UNSUPPORTED, EOPNOTSUPP,
+			       "the files of the engine '%s' are this machine's", in->ops->name);
+	if (in->state == ENGINE_PAUSED)
+		return err_set(e, ERR_CONFLICT, EBUSY,
+			       "its files are read by its own kernel, which is paused: unpause it "
+			       "first");
+	if (in->state != ENGINE_CREATED && in->state != ENGINE_RUNNING)
+		return wrong_state(in, "look at the files of", e);
+	return in->ops->files(in, hold, deadline, ret, e);
+}
+
+void engine_files_close(struct engine_files *f)
+{
+	close_fd(&f->root_fd);
+	close_fd(&f->layers_fd);
+	close_fd(&f->upper_fd);
+	close_fd(&f->top_fd);
+	if (f->pidfd >= 0) {
+		if (pidfd_poll(f->pidfd, clock_deadline(FILES_END)) != 1)
+			(void) pidfd_kill(f->pidfd, SIGKILL); /* the workload's kernel hangs */
+		(void) pidfd_reap(f->pidfd, NULL);
+		close_fd(&f->pidfd);
+	}
 }
 
 int engine_save(struct instance *in, int state_fd, struct err *e)

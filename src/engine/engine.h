@@ -27,6 +27,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "base/auto.h"
 #include "base/clock.h"
 #include "base/err.h"
 
@@ -77,11 +78,16 @@ struct bundle {
 	const char *id;		 /* 1..128 bytes of [A-Za-z0-9_.+-] */
 	const struct spec *spec; /* must outlive the instance */
 	int bundle_fd;		 /* the bundle's directory: relative paths of the spec start here */
-	int root_fd;	  /* the root file system: O_PATH directory or detached mount (fsmount,
-			   * open_tree); FD_NONE: spec->root.path below bundle_fd */
-	int root_disk_fd; /* 0 or FD_NONE: none. The files of root_fd, to which nobody writes, as a
-			   * disk of EROFS; only where spec->root->readonly */
-	int stdio[3];	  /* given to the workload; with a terminal FD_NONE */
+	int root_fd;	   /* the root file system: O_PATH directory or detached mount (fsmount,
+			    * open_tree); FD_NONE: spec->root.path below bundle_fd */
+	int root_disk_fd;  /* 0 or FD_NONE: none. The files of root_fd, to which nobody writes, as a
+			    * disk of EROFS; where spec->root->readonly, or with: */
+	int root_upper_fd; /* 0 or FD_NONE: none. The workload's own disk of ext4, for reading and
+			    * writing, with all that differs from root_disk_fd; its names are looked
+			    * up in there too (process.user.username). Locked (flock) as long as
+			    * anybody has it */
+	bool files_only;   /* with root_upper_fd: nothing will be started; for engine_files alone */
+	int stdio[3];	   /* given to the workload; with a terminal FD_NONE */
 	int console_socket; /* terminal: receives the pty's master (SCM_RIGHTS); or FD_NONE, then
 			     * the instance keeps it: in->console_fd */
 	const int *preserve_fds; /* passed on as 3, 4, ... */
@@ -167,6 +173,25 @@ struct exec {
 	int console_fd; /* given: the pty's master when process->terminal and no console_socket */
 };
 
+/*
+ * The files of a workload whose kernel alone can read them, as a file system of this machine's:
+ * what is done in there, the workload's kernel does, which may never answer. All owned.
+ */
+struct engine_files {
+	int top_fd;  /* the mount, detached; the others are directories in it (O_PATH) */
+	int root_fd; /* what its processes see, with all that is mounted; FD_NONE: there are none */
+	int layers_fd; /* its root alone */
+	int upper_fd;  /* what it changed of its image, as an overlay's upper directory has it */
+	pid_t pid;     /* between this kernel and that one; a child of the caller's */
+	int pidfd;
+};
+#define ENGINE_FILES_INIT                                                                          \
+	((struct engine_files){ .top_fd = FD_NONE,                                                 \
+				.root_fd = FD_NONE,                                                \
+				.layers_fd = FD_NONE,                                              \
+				.upper_fd = FD_NONE,                                               \
+				.pidfd = FD_NONE })
+
 /* What lists show of an instance. */
 struct engine_look {
 	enum engine_state state; /* now */
@@ -228,6 +253,12 @@ struct engine_ops {
 	size_t instance_size; /* bytes; the first member is struct instance */
 	bool own_kernel; /* its processes are another kernel's: no namespace of theirs is here */
 	bool root_disk;	 /* it can use bundle.root_disk_fd */
+	/* Optional: whether it can use bundle.root_upper_fd here and now: UNSUPPORTED says what is
+	 * missing. Not part of probe: it may make a kernel ready. */
+	int (*can_root_upper)(nsec_t deadline, struct err *e);
+	/* Optional: of a workload with a root_upper_fd. hold: it stands still meanwhile. */
+	int (*files)(struct instance *in, bool hold, nsec_t deadline, struct engine_files *ret,
+		     struct err *e);
 	/* Pure: change nothing. check() makes every refusal known beforehand. */
 	int (*probe)(const struct host *h, struct engine_caps *ret, struct err *e);
 	int (*check)(const struct engine_caps *caps, const struct spec *s, struct err *e);
@@ -349,6 +380,13 @@ bool engine_lists(const struct instance *in);
 				 const struct snapshot_options *o, struct err *e);
 /* For engines: the files of the options into the snapshot's directory; none is fine. */
 [[nodiscard]] int engine_copy_files(const struct snapshot_options *o, int dirfd, struct err *e);
+[[nodiscard]] int engine_can_root_upper(const struct engine_ops *ops, nsec_t deadline,
+					struct err *e);
+/* CREATED or RUNNING. CONFLICT: it does not run, or is paused. */
+[[nodiscard]] int engine_files(struct instance *in, bool hold, nsec_t deadline,
+			       struct engine_files *ret, struct err *e);
+/* When nobody else has a descriptor of it any more: what was written is on its disk then. */
+void engine_files_close(struct engine_files *f);
 void engine_exited(
 	struct instance *in); /* the creator saw the pidfd: RUNNING/PAUSED/CREATED -> STOPPED */
 void engine_destroy(struct instance *in);

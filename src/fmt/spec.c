@@ -271,6 +271,7 @@ static const struct json_field user_fields[] = {
 	JSON_U32_OPT(struct spec_user, umask, umask_set, "umask", 0, 0777),
 	JSON_CUSTOM_FIELD(struct spec_user, additional_gids, "additionalGids", spec_decode_ids, 0),
 	JSON_STRING_FIELD(struct spec_user, username, "username", 0),
+	JSON_STRINGS_FIELD(struct spec_user, group_names, group_names_n, "groupNames", 0),
 };
 static const struct json_table user_table = JSON_TABLE(struct spec_user, user_fields,
 						       JSON_UNKNOWN_IGNORE);

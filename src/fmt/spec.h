@@ -26,7 +26,11 @@ struct spec_user {
 	uint32_t umask;
 	bool umask_set;
 	struct spec_ids additional_gids;
-	const char *username; /* of other platforms; ignored on Linux */
+	/* "user[:group]" and more groups, for the agent of a machine: proto/agent.h. Ignored by
+	 * others: it belongs to other platforms. */
+	const char *username;
+	const char **group_names;
+	size_t group_names_n;
 };
 
 struct spec_console_size {

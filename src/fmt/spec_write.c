@@ -25,6 +25,14 @@ static void write_user(struct json_writer *w, const struct spec_user *u)
 			json_w_u64(w, NULL, u->additional_gids.v[i]);
 		json_w_end(w);
 	}
+	if (u->username)
+		json_w_string(w, "username", u->username);
+	if (u->group_names_n) {
+		json_w_array(w, "groupNames");
+		for (size_t i = 0; i < u->group_names_n; i++)
+			json_w_string(w, NULL, u->group_names[i]);
+		json_w_end(w);
+	}
 	json_w_end(w);
 }
 

@@ -10,6 +10,7 @@
  *	network.c     interfaces as the host describes them
  *	connection.c  requests and their answers
  *	workload.c    containers; root.c: their root file systems made here
+ *	files.c       their files, shown to the host
  *	session.c     a process and its streams, on one connection
  *	hold.c        all of it held still for a snapshot, and taken up again from one
  *	look.c        what runs, and what it takes
@@ -74,6 +75,10 @@ struct workload {
 	bool ended, oom;
 	bool held; /* paused by hold_begin() */
 	int code;
+	/* Owned; FD_NONE: its root was not made here of a disk. */
+	int layers_fd; /* its root alone, which is attached at `layers` of the agent's directory */
+	int upper_fd;  /* what was changed of it, on the disk */
+	pid_t holder;  /* the process for whose time it is held still; 0: none */
 };
 struct workload *workload_find(struct agent *a, const char *id, struct err *e); /* NOT_FOUND */
 /* What is to be made, checked; nothing of it is there yet. CONFLICT: the id is in use. */
@@ -87,6 +92,8 @@ struct workload *workload_find(struct agent *a, const char *id, struct err *e); 
 				struct exec *ret, struct err *e);
 [[nodiscard]] int workload_signal(struct workload *w, int signo, bool all, struct err *e);
 [[nodiscard]] int workload_update(struct workload *w, const char *resources, struct err *e);
+/* A process of the agent's has ended: whether it held a container still, which goes on. */
+bool workload_released(struct agent *a, pid_t pid);
 void workload_ended(struct workload *w, int code); /* its init was reaped */
 void workload_remove(struct workload *w);	   /* kill what runs of it */
 /* Another id, if it is not ""; and another name of its host. */

@@ -14,6 +14,7 @@
 #include "base/auto.h"
 #include "base/log.h"
 #include "guest/agent.h"
+#include "guest/files.h"
 #include "guest/look.h"
 #include "guest/machine.h"
 
@@ -356,6 +357,36 @@ static struct workload *running(struct connection *c, const char *id)
 	return NULL;
 }
 
+/* From here on the connection is another process's. */
+static void on_files(struct connection *c, const struct agent_msg *m, struct arena *)
+{
+	struct err e = {};
+	struct workload *w = workload_find(c->agent, m->files.id, &e);
+	bool hold = m->files.hold && w && w->in;
+	pid_t pid;
+	int r = w ? 0 : -ENOENT;
+
+	if (r == 0 && hold && w->holder)
+		r = err_set(&e, ERR_CONFLICT, EBUSY, "container '%s' is held already", w->id);
+	if (r == 0 && hold)
+		r = engine_pause(w->in, &e);
+	if (r < 0) {
+		finish_error(c, &e);
+		return;
+	}
+	if (files_serve(w, c->link.fd, &pid, &e) < 0) {
+		struct err ignored;
+
+		if (hold && engine_resume(w->in, &ignored) < 0)
+			log_warn("a container stands still: %s id=%s", ignored.msg, w->id);
+		finish_error(c, &e);
+		return;
+	}
+	if (hold)
+		w->holder = pid;
+	break_off(c);
+}
+
 static void on_pause(struct connection *c, const struct agent_msg *m, struct arena *)
 {
 	struct workload *w = running(c, m->id.id);
@@ -476,6 +507,7 @@ static const request_fn requests[AGENT_TYPES_N] = {
 	[AGENT_RESEED] = on_reseed,
 	[AGENT_POWER_OFF] = on_power_off,
 	[AGENT_HOLD] = on_hold,
+	[AGENT_FILES] = on_files,
 	[AGENT_ATTACH] = on_attach,
 };
 

@@ -30,6 +30,7 @@
 #include "sys/mount.h"
 
 #define MODULES	     "/modules"
+#define LATER	     MODULES "/later"
 #define MODULES_MAX  256
 #define PROBLEMS_MAX 16
 #define FILES_MAX    65536 /* RLIMIT_NOFILE: for many sessions; the kernel gives init 1024 */
@@ -212,17 +213,19 @@ static void load_module(int dir, const char *name, bool of_use)
 }
 
 /* In the order of their names; up to the transport, or all that are there. */
-static void load_modules(bool all)
+static void load_modules(const char *dir, bool all)
 {
 	char *names[MODULES_MAX];
 	size_t n = 0;
 	unsigned there = all ? devices_there() : UINT_MAX;
 	bool last = false;
-	auto_dir DIR *d = dir_open(AT_FDCWD, MODULES);
+	auto_dir DIR *d = dir_open(AT_FDCWD, dir);
 
 	if (!d)
 		return; /* all is built in */
 	for (struct dirent *one; n < MODULES_MAX && (one = dir_next(d));) {
+		if (!str_ends(str_of(one->d_name), ".ko"))
+			continue;
 		names[n] = str_dup(str_of(one->d_name));
 		n += names[n] != NULL;
 	}
@@ -233,6 +236,11 @@ static void load_modules(bool all)
 		last = last || (!all && is_module(names[i], TRANSPORT));
 		free(names[i]);
 	}
+}
+
+void machine_modules(void)
+{
+	load_modules(LATER, true); /* once: a file that was loaded is gone */
 }
 
 void machine_boot(void)
@@ -250,7 +258,7 @@ void machine_boot(void)
 	if (dir_make_all(MACHINE_SHARES, 0755) < 0)
 		problem("make %s: %s", MACHINE_SHARES, strerror(errno));
 	enable_controllers();
-	load_modules(false);
+	load_modules(MODULES, false);
 }
 
 void machine_complete(void)
@@ -260,7 +268,7 @@ void machine_complete(void)
 	if (is)
 		return;
 	is = true;
-	load_modules(true);
+	load_modules(MODULES, true);
 	mount_shares();
 }
 

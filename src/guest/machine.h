@@ -21,6 +21,8 @@ void machine_boot(void);
  * Problems from here on are only said in the log.
  */
 void machine_complete(void);
+/* What a machine is not given before it needs it: a file system to write to (ext4). */
+void machine_modules(void);
 /* One sentence each; borrowed. */
 struct field_strings machine_problems(void);
 

@@ -53,6 +53,8 @@ static void reap(struct agent *a)
 
 		if (pid <= 0)
 			return;
+		if (workload_released(a, pid))
+			continue;
 		(void) session_child_ended(
 			a, pid, WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status));
 	}

@@ -449,13 +449,14 @@ static int make_container(struct session *s, const struct agent_create *m, int t
 	if (!w->spec->process->terminal)
 		r = open_ends(s, m->stdin_open, theirs, e);
 	r = r < 0 ? r : workload_create(w, m, theirs, e);
-	if (r == 0 && w->spec->process->terminal)
+	if (r == 0 && w->in && w->spec->process->terminal)
 		r = take_console(s, take_fd(&w->in->console_fd), m->rows, m->cols, e);
 	if (r < 0) {
 		workload_remove(w);
 		return r;
 	}
-	s->pid = w->in->pid;
+	if (w->in)
+		s->pid = w->in->pid;
 	return 0;
 }
 

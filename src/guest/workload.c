@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/auto.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "engine/host.h"
 #include "fmt/json.h"
@@ -18,12 +19,16 @@
 #include "guest/machine.h"
 #include "guest/network.h"
 #include "guest/root.h"
+#include "sys/accounts.h"
+#include "sys/mount.h"
+#include "sys/path.h"
 
 #define SPEC_ARENA_MAX	(64u << 20)
 #define CREATE_DEADLINE (60 * NSEC_PER_SEC)
 #define KILL_DEADLINE	(10 * NSEC_PER_SEC)
 #define KILL_PIDS_MAX	4096
 #define WORKLOADS_MAX	256
+#define LAYERS_MAX	200 /* bytes of the path of a root */
 
 static int no_memory(struct err *e)
 {
@@ -213,6 +218,11 @@ struct workload *workload_find(struct agent *a, const char *id, struct err *e)
 	return w;
 }
 
+static void layers_path(const struct workload *w, char ret[static LAYERS_MAX])
+{
+	(void) snprintf(ret, LAYERS_MAX, "/proc/self/fd/%d/layers.%s", w->agent->run_fd, w->id);
+}
+
 static void forget(struct workload *w)
 {
 	for (struct workload **p = &w->agent->workloads; *p; p = &(*p)->next)
@@ -222,6 +232,15 @@ static void forget(struct workload *w)
 		}
 	session_forget_workload(w);
 	instance_free(w->in);
+	close_fd(&w->upper_fd);
+	if (w->layers_fd >= 0) {
+		char path[LAYERS_MAX];
+
+		close_fd(&w->layers_fd);
+		layers_path(w, path);
+		(void) mount_detach(path);
+		(void) rmdir(path);
+	}
 	arena_fini(&w->arena);
 	free(w);
 }
@@ -290,6 +309,7 @@ int workload_new(struct agent *a, const struct agent_create *m, struct workload 
 	if (!w)
 		return err_set(e, ERR_EXHAUSTED, ENOMEM, "no room for another container");
 	w->agent = a;
+	w->layers_fd = w->upper_fd = FD_NONE;
 	w->arena = ARENA_INIT(SPEC_ARENA_MAX);
 	(void) snprintf(w->id, sizeof(w->id), "%s", m->id);
 	w->next = a->workloads;
@@ -317,11 +337,122 @@ static int cache_of(const struct workload *w)
 	return fd < 0 ? FD_NONE : fd;
 }
 
+/*
+ * A root on a disk is also looked at without what is mounted in the container. The kernel makes a
+ * copy of a mount only of one that is attached (Linux before 6.15): this one is, here.
+ */
+static int keep_layers(struct workload *w, struct root *root, struct err *e)
+{
+	char path[LAYERS_MAX];
+	int r;
+
+	layers_path(w, path);
+	r = dir_make_all(path, 0700);
+	r = r < 0 ? r : mount_attach(root->fd, AT_FDCWD, path);
+	if (r < 0)
+		return err_sys(e, -r, "attach the root of container '%s'", w->id);
+	w->layers_fd = take_fd(&root->fd);
+	w->upper_fd = take_fd(&root->upper_fd);
+	r = root->fd = mount_clone(w->layers_fd, "", false);
+	return r < 0 ? err_sys(e, -r, "clone the root of container '%s'", w->id) : 0;
+}
+
+/* The root of a disk, and what a host does in one that it sees itself. */
+static int make_root(struct workload *w, const struct agent_create *m, struct root *root,
+		     struct err *e)
+{
+	const char *cwd = w->spec->process->cwd;
+	char dir[64];
+	int r;
+
+	(void) snprintf(dir, sizeof(dir), "/proc/self/fd/%d/lower", w->agent->run_fd);
+	if (*m->upper_disk && w->agent->machine)
+		machine_modules();
+	r = root_make(m, dir, root, e);
+	if (r < 0 || root->upper_fd < 0)
+		return r;
+	auto_fd int there = path_open_in(root->fd, cwd, O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
+	if (there < 0) {
+		auto_fd int made = path_make_dir(root->fd, cwd, 0755);
+
+		if (made < 0)
+			return err_sys(e, -made, "make the working directory '%s' of the workload",
+				       cwd);
+	}
+	return keep_layers(w, root, e);
+}
+
+/* ---- whose processes they are ------------------------------------------------------------ */
+
+static bool has_home(const struct spec_process *p)
+{
+	for (size_t i = 0; i < p->env_n; i++) {
+		if (str_starts(str_of(p->env[i]), "HOME="))
+			return true;
+	}
+	return false;
+}
+
+/* By the files that the container has now. root_fd: its root. */
+static int find_user(struct arena *a, int root_fd, const struct spec_process *p,
+		     struct spec_process *ret, struct err *e)
+{
+	const struct spec_user *u = &p->user;
+	struct account found;
+	const char **env;
+	int r;
+
+	*ret = *p;
+	if (!u->username)
+		return 0;
+	r = accounts_find(root_fd, u->username, (const char *const *) u->group_names,
+			  u->group_names_n, a, &found, e);
+	if (r < 0)
+		return r;
+	ret->user.uid = found.uid;
+	ret->user.gid = found.gid;
+	ret->user.additional_gids = (struct spec_ids){ found.groups, found.groups_n };
+	if (has_home(p))
+		return 0;
+	env = arena_array(a, p->env_n + 2, sizeof(*env));
+	if (!env)
+		return no_memory(e);
+	for (size_t i = 0; i < p->env_n; i++)
+		env[i] = p->env[i];
+	env[p->env_n] = arena_printf(a, "HOME=%s", found.home);
+	ret->env = env;
+	ret->env_n = p->env_n + 1;
+	return env[p->env_n] ? 0 : no_memory(e);
+}
+
+static int find_init_user(struct workload *w, int root_fd, struct err *e)
+{
+	struct spec *s = arena_alloc(&w->arena, sizeof(*s));
+	struct spec_process *p = arena_alloc(&w->arena, sizeof(*p));
+	auto_fd int share = FD_NONE;
+	int r;
+
+	if (!w->spec->process->user.username)
+		return 0;
+	if (!s || !p)
+		return no_memory(e);
+	if (root_fd < 0)
+		root_fd = share = open(w->spec->root->path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (root_fd < 0)
+		return err_sys(e, errno, "open '%.200s'", w->spec->root->path);
+	*s = *w->spec;
+	r = find_user(&w->arena, root_fd, s->process, p, e);
+	s->process = p;
+	if (r == 0)
+		w->spec = s;
+	return r;
+}
+
 int workload_create(struct workload *w, const struct agent_create *m, const int stdio[static 3],
 		    struct err *e)
 {
-	auto_fd int root = FD_NONE, cache = cache_of(w),
-		    top = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	struct root root = ROOT_INIT;
+	auto_fd int cache = cache_of(w), top = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	struct bundle b = { .id = w->id,
 			    .spec = w->spec,
 			    .bundle_fd = top,
@@ -331,7 +462,6 @@ int workload_create(struct workload *w, const struct agent_create *m, const int 
 			    .bound = true,
 			    .cache_fd = cache,
 			    .state_fd = FD_NONE };
-	char dir[64];
 	int r = 0;
 
 	if (top < 0)
@@ -341,11 +471,19 @@ int workload_create(struct workload *w, const struct agent_create *m, const int 
 			       "the namespaces here are not the agent's to set");
 	for (size_t i = 0; r == 0 && i < w->sysctls_n; i++)
 		r = machine_sysctl(w->sysctls[i].key, w->sysctls[i].value, e);
-	(void) snprintf(dir, sizeof(dir), "/proc/self/fd/%d/lower", w->agent->run_fd);
 	if (r == 0 && *m->lower)
-		r = root_make(m, dir, &root, e);
-	b.root_fd = root;
-	return r < 0 ? r : engine_create(w->in, &b, clock_deadline(CREATE_DEADLINE), e);
+		r = make_root(w, m, &root, e);
+	if (r == 0 && m->files_only) {
+		instance_free(TAKE(w->in));
+	} else {
+		r = r < 0 ? r : find_init_user(w, root.fd, e);
+		b.spec = w->spec;
+		b.root_fd = root.fd;
+		r = r < 0 ? r : engine_create(w->in, &b, clock_deadline(CREATE_DEADLINE), e);
+	}
+	close_fd(&root.fd);
+	close_fd(&root.upper_fd);
+	return r;
 }
 
 static int ended(const struct workload *w, struct err *e)
@@ -356,8 +494,9 @@ static int ended(const struct workload *w, struct err *e)
 int workload_exec(struct workload *w, const struct spec_process *p, const struct agent_exec *m,
 		  const int stdio[static 3], struct exec *ret, struct err *e)
 {
-	auto_fd int cache = cache_of(w);
-	struct spec_process own = *p;
+	auto_arena struct arena a = ARENA_INIT(1u << 20);
+	auto_fd int cache = cache_of(w), root = FD_NONE;
+	struct spec_process own;
 	struct exec_spec spec = { .process = &own,
 				  .seccomp = w->spec->linux_.seccomp,
 				  .cache_fd = cache,
@@ -368,8 +507,20 @@ int workload_exec(struct workload *w, const struct spec_process *p, const struct
 				  .personality_set = w->spec->linux_.personality_set,
 				  .personality = w->spec->linux_.personality };
 
+	if (!w->in)
+		return ended(w, e);
+	if (p->user.username) {
+		char path[40];
+
+		(void) snprintf(path, sizeof(path), "/proc/%d/root", (int) w->in->pid);
+		root = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+		if (root < 0)
+			return err_sys(e, errno, "open the root of container '%s'", w->id);
+	}
+	if (find_user(&a, root, p, &own, e) < 0)
+		return -ENOENT;
 	own.apparmor_profile = own.selinux_label = NULL; /* the host's, as in adapt() */
-	return w->in ? engine_exec(w->in, &spec, ret, e) : ended(w, e);
+	return engine_exec(w->in, &spec, ret, e);
 }
 
 /* ---- while it runs ----------------------------------------------------------------------- */
@@ -415,6 +566,21 @@ int workload_update(struct workload *w, const char *resources, struct err *e)
 	return engine_update(w->in, res, e);
 }
 
+bool workload_released(struct agent *a, pid_t pid)
+{
+	for (struct workload *w = a->workloads; w; w = w->next) {
+		struct err e;
+
+		if (w->holder != pid)
+			continue;
+		w->holder = 0;
+		if (w->in && w->in->state == ENGINE_PAUSED && engine_resume(w->in, &e) < 0)
+			log_warn("a container stands still: %s id=%s", e.msg, w->id);
+		return true;
+	}
+	return false;
+}
+
 void workload_ended(struct workload *w, int code)
 {
 	const struct spec_ns *pids = &w->spec->linux_.ns[SPEC_NS_PID];
@@ -431,6 +597,9 @@ void workload_ended(struct workload *w, int code)
 	else if (engine_kill(w->in, clock_deadline(KILL_DEADLINE), &e) < 0)
 		log_warn("what is left of a container does not end: %s id=%s", e.msg, w->id);
 	instance_free(TAKE(w->in));
+	/* Its end is told after this: what it wrote is on the host then. */
+	if (w->upper_fd >= 0 && syncfs(w->upper_fd) < 0)
+		log_warn("the disk is not synchronised: %s id=%s", strerror(errno), w->id);
 	if (w->agent->machine)
 		machine_flush();
 }

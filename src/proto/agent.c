@@ -60,6 +60,8 @@ static const struct field create_fields[] = {
 	FIELD(agent_create, work, FIELD_STRING),
 	FIELD(agent_create, scratch, FIELD_BOOL),
 	FIELD(agent_create, pids_of, FIELD_STRING),
+	FIELD(agent_create, upper_disk, FIELD_STRING),
+	FIELD(agent_create, files_only, FIELD_BOOL),
 };
 static const struct field exec_fields[] = {
 	FIELD(agent_exec, id, FIELD_STRING),
@@ -134,6 +136,10 @@ static const struct field attached_fields[] = {
 	FIELD_NUMBER_MAX(agent_attached, stdin_credit, AGENT_WINDOW),
 	FIELD(agent_attached, stdin_open, FIELD_BOOL),
 };
+static const struct field files_fields[] = {
+	FIELD(agent_files, id, FIELD_STRING),
+	FIELD(agent_files, hold, FIELD_BOOL),
+};
 
 static const struct field_layout none = {}, id_layout = FIELD_LAYOUT(agent_id, id_fields),
 				 started_layout = FIELD_LAYOUT(agent_started, started_fields),
@@ -154,7 +160,8 @@ static const struct field_layout none = {}, id_layout = FIELD_LAYOUT(agent_id, i
 				 resize_layout = FIELD_LAYOUT(agent_resize, resize_fields),
 				 exited_layout = FIELD_LAYOUT(agent_exited, exited_fields),
 				 attach_layout = FIELD_LAYOUT(agent_attach, attach_fields),
-				 attached_layout = FIELD_LAYOUT(agent_attached, attached_fields);
+				 attached_layout = FIELD_LAYOUT(agent_attached, attached_fields),
+				 files_layout = FIELD_LAYOUT(agent_files, files_fields);
 
 /* NULL: DATA, EOF and WINDOW_MORE, which have no fields. */
 static const struct field_layout *const layouts[AGENT_TYPES_N] = {
@@ -190,6 +197,7 @@ static const struct field_layout *const layouts[AGENT_TYPES_N] = {
 	[AGENT_RELEASE] = &none,
 	[AGENT_ATTACH] = &attach_layout,
 	[AGENT_ATTACHED] = &attached_layout,
+	[AGENT_FILES] = &files_layout,
 };
 
 static size_t payload_max(unsigned type)

@@ -118,6 +118,8 @@ enum agent_type {
 	AGENT_ATTACHED, /* struct agent_attached */
 	/* the machine, changed while it runs */
 	AGENT_PROCESSORS, /* a request: struct agent_processors; OK */
+	/* a request, too: of the files of a container */
+	AGENT_FILES, /* struct agent_files; OK, and then FUSE: see there */
 	AGENT_TYPES_N
 };
 
@@ -174,8 +176,13 @@ struct agent_setup {
  * /run/atoll/shares/NAME. With `lower` the root is made here: that file system, read-only, and
  * where `upper` and `work` are given (directories of one share) an overlay of upper on lower; with
  * `scratch` one of a file system in the guest's memory: for mount points that a read-only root
- * lacks. A config's namespaces of ipc and uts may be missing: they are the machine's, and what the
- * config sets in them is set there.
+ * lacks; with `upper_disk` one of the ext4 there, whose directories "upper" and "work" are made
+ * when they are missing. A config's namespaces of ipc and uts may be missing: they are the
+ * machine's, and what the config sets in them is set there.
+ *
+ * Where process.user of the config, or of an exec's process, has a username ("user[:group]", names
+ * or numbers) that and groupNames are looked up in the root's own files; HOME is the user's where
+ * the environment has none.
  */
 struct agent_create {
 	const char *id, *config;
@@ -185,7 +192,9 @@ struct agent_create {
 	const char *lower_type; /* its file system; "": erofs */
 	const char *upper, *work;
 	bool scratch;
-	const char *pids_of; /* the container whose pid namespace it joins; "": the config's */
+	const char *pids_of;	/* the container whose pid namespace it joins; "": the config's */
+	const char *upper_disk; /* a block device, "/dev/vdb"; "": none */
+	bool files_only;	/* the root alone is made, for FILES; nothing can be started */
 };
 struct agent_exec {
 	const char *id;
@@ -208,6 +217,18 @@ struct agent_update {
 };
 struct agent_processors {
 	uint64_t online; /* so many of those that there are are used from now on */
+};
+/*
+ * After OK the connection is a FUSE device's (linux/fuse.h), the host being the kernel's side of
+ * it: requests as they are read from /dev/fuse one way, answers the other, nothing between them.
+ * The file system has a directory "root", what the container's processes see, as long as there are
+ * any; and where its root was made here of a disk "layers", the same without what is mounted in it,
+ * and "upper", the changes alone. What was written is synchronised when the host hangs up, before
+ * the agent does.
+ */
+struct agent_files {
+	const char *id;
+	bool hold; /* none of its processes runs meanwhile */
 };
 struct agent_reseed {
 	struct str entropy;
@@ -282,6 +303,7 @@ struct agent_msg {
 		struct agent_exited exited;
 		struct agent_attach attach;
 		struct agent_attached attached;
+		struct agent_files files;
 		struct str data;
 		uint32_t window;
 	};

@@ -89,6 +89,8 @@ struct proxy_head { /* the datagram's front, as it lies in memory */
 	bool bound;	 /* CREATE: it dies with its creator until START */
 	bool joins;	 /* CREATE: the machine runs, and is another's */
 	bool root_disk;	 /* CREATE: the root is the machine's first disk, not the first share */
+	bool root_upper; /* CREATE: with root_disk: and the second is written to, over it */
+	bool files_only; /* CREATE: no process, for nothing is started */
 	bool strange;	 /* SPAWN: foreign code: as a user of its own, without rights */
 	nsec_t deadline; /* CREATE, EXEC: CLOCK_MONOTONIC */
 	struct err err;

@@ -56,6 +56,7 @@ static const struct field create_fields[] = {
 	FIELD(shim_create, restore.ext_unix_sk, FIELD_BOOL),
 	FIELD(shim_create, restore.file_locks, FIELD_BOOL),
 	FIELD(shim_create, root_disk_fd, FIELD_FD),
+	FIELD(shim_create, root_upper_fd, FIELD_FD),
 };
 static const struct field checkpoint_fields[] = {
 	FIELD(shim_checkpoint, program, FIELD_STRING),

@@ -123,9 +123,10 @@ struct shim_create {
 	uint64_t log_max_files;	  /* at least 1 */
 	const char *log_tag;	  /* journald: SYSLOG_IDENTIFIER and CONTAINER_TAG; "" is the id */
 	struct shim_health health;
-	int bundle_fd;	  /* ROOT/workloads/ID: config.json is read and the log written here */
-	int root_fd;	  /* detached mount of the root file system; cloned for every start */
-	int root_disk_fd; /* the same as a disk, while nothing of it was changed; FD_NONE: none */
+	int bundle_fd;	   /* ROOT/workloads/ID: config.json is read and the log written here */
+	int root_fd;	   /* detached mount of the root file system; cloned for every start */
+	int root_disk_fd;  /* the same as a disk, while nothing of it was changed; FD_NONE: none */
+	int root_upper_fd; /* the workload's own disk over that, locked; FD_NONE: none */
 	/*
 	 * Sinks: the caller's own stdio (no terminal among them), used instead of OUTPUT and STDIN
 	 * messages; made non-blocking without touching the caller's (see supervise.h).

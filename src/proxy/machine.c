@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
@@ -15,6 +16,7 @@
 #include "base/auto.h"
 #include "base/file.h"
 #include "proxy/proxy.h"
+#include "sys/caps.h"
 #include "sys/fdpass.h"
 #include "sys/unix.h"
 
@@ -59,6 +61,32 @@ static int child_enter(const struct proxy_message *m)
 	return 0;
 }
 
+/*
+ * The kernel sends a parent's death signal with the parent's rights, and the proxy, which has none,
+ * may send none to another user: the foreign program's parent is a process that may, waits for it,
+ * and dies with the proxy. Returns in the program-to-be.
+ */
+static void keep(pid_t *ret_parent)
+{
+	const struct caps kill_only = { .effective = UINT64_C(1) << CAP_KILL,
+					.permitted = UINT64_C(1) << CAP_KILL };
+	pid_t proxy = getppid(), keeper = getpid(), pid = fork();
+	int status;
+
+	if (pid <= 0) {
+		*ret_parent = pid < 0 ? -1 : keeper;
+		return;
+	}
+	(void) close_range(0, ~0u, 0);
+	if (!caps_effective(CAP_KILL) || caps_set(&kill_only) < 0 ||
+	    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 ||
+	    getppid() != proxy)
+		_exit(1); /* and with it what it keeps */
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	_exit(WIFEXITED(status) ? WEXITSTATUS(status) : 1);
+}
+
 int machine_spawn(struct proxy *p, const struct proxy_message *m, pid_t *ret_pid, struct err *e)
 {
 	pid_t parent = getpid(), pid;
@@ -72,7 +100,9 @@ int machine_spawn(struct proxy *p, const struct proxy_message *m, pid_t *ret_pid
 		return err_sys(e, errno, "pipe");
 	pid = fork();
 	if (pid == 0) {
-		why = child_enter(m);
+		if (m->head.strange && caps_effective(CAP_KILL))
+			keep(&parent);
+		why = parent < 0 ? EAGAIN : child_enter(m);
 		if (why == 0 && getppid() != parent)
 			_exit(1);
 		(void) sigemptyset(&none);

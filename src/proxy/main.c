@@ -246,9 +246,11 @@ static int create(struct proxy *p, struct proxy_message *q, struct err *e)
 	m.create.rows = q->head.rows;
 	m.create.cols = q->head.cols;
 	m.create.stdin_open = q->head.stdin_open;
+	m.create.files_only = q->head.files_only;
 	if (q->head.root_disk) {
 		m.create.lower = "/dev/vda";
-		m.create.scratch = true;
+		m.create.scratch = !q->head.root_upper;
+		m.create.upper_disk = q->head.root_upper ? "/dev/vdb" : "";
 	}
 	r = machine_ask(p, &m, AGENT_CREATED, q->head.deadline, &got, e);
 	r = r < 0 ? r : confine(q->fds + first, q->fds_n - first, q->words + 2, e);

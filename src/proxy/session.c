@@ -212,6 +212,7 @@ static int take_message(struct proxy *p, const struct agent_msg *m)
 	case AGENT_HELD:
 	case AGENT_ATTACH:
 	case AGENT_ATTACHED:
+	case AGENT_FILES:
 	case AGENT_TYPES_N:
 		break;
 	}

@@ -135,6 +135,7 @@ static void release_root(struct shim *s)
 	char name[32];
 
 	close_fd(&s->c.root_disk_fd);
+	close_fd(&s->c.root_upper_fd);
 	if (!s->root_kept && to_be_removed(s))
 		return;
 	if (s->root_kept) {
@@ -219,6 +220,8 @@ void life_unprepare(struct shim *s)
 /* A user may have changed files since the last start (`cp`): the disk has them as they were. */
 static int root_disk(const struct shim *s)
 {
+	if (s->c.root_upper_fd >= 0)
+		return s->c.root_disk_fd;
 	auto_dir DIR *upper = s->c.root_disk_fd < 0 ? NULL : dir_open(s->c.bundle_fd, "upper");
 
 	return upper && !dir_next(upper) ? s->c.root_disk_fd : FD_NONE;
@@ -231,6 +234,7 @@ static int create_instance(struct shim *s, const struct ends *ends, struct err *
 			    .spec = s->spec,
 			    .bundle_fd = s->c.bundle_fd,
 			    .root_disk_fd = root_disk(s),
+			    .root_upper_fd = s->c.root_upper_fd,
 			    .stdio = { ends[0].theirs, ends[1].theirs, ends[2].theirs },
 			    .console_socket = FD_NONE,
 			    .bound = true,

@@ -181,6 +181,7 @@ int main(void)
 		.c = { .bundle_fd = FD_NONE,
 		       .root_fd = FD_NONE,
 		       .root_disk_fd = FD_NONE,
+		       .root_upper_fd = FD_NONE,
 		       .sink = { FD_NONE, FD_NONE, FD_NONE } },
 	};
 	int r = init(&s);

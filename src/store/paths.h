@@ -10,12 +10,13 @@
  *	  layers/HEX/				an unpacked layer, HEX = chain id
  *	  disks/HEX				the files of an image as one disk, HEX = the
  *						chain id of its topmost layer
+ *	  disks/ext4-BYTES			an empty disk of this size (svc/own_disk.h)
  *	  tmp/					what is being written or removed; swept by repair
  *	  snapshots/NAME/			snapshot.json, state/: the engine's files
  *	  volumes/NAME/_data/
  *	  kernels/				kernels of machines: engine/kernel.h
  *	  workloads/ID/				config.json, hosts, hostname, resolv.conf, shm/,
- *						upper/, work/, workload.log[.N],
+ *						upper/, work/, disk, workload.log[.N],
  *						checkpoints/NAME/, CRIU's logs
  *	STATE  (until reboot; --state, ATOLL_STATE, default /run/atoll)
  *	  user, user.lock			an ordinary user's namespaces (svc/user.c)
@@ -37,6 +38,10 @@ struct paths {
 
 /* In STATE. */
 #define PATHS_USER "user"
+
+/* In ROOT/workloads/ID: what a workload with a kernel of its own has written. */
+#define PATHS_DISK     "disk"
+#define PATHS_DISK_NEW "disk.new"
 
 /* Names in ROOT/tmp of what is left of removed workloads. */
 #define PATHS_ASIDE "workload-"

@@ -6,7 +6,6 @@
 
 #include "base/auto.h"
 #include "image/worker.h"
-#include "svc/bundle.h"
 #include "svc/heal.h"
 #include "svc/tree_end.h"
 #include "svc/workload.h"
@@ -31,8 +30,8 @@ static int find(struct svc *s, const char *ref, const char *path, bool follow, b
 int workload_path_stat(struct svc *s, const char *ref, const char *path, struct arena *a,
 		       struct path_stat *ret, struct err *e)
 {
-	auto_tree_end struct tree_end t = TREE_END_INIT;
 	auto_tree_root struct tree_root root = TREE_ROOT_INIT;
+	auto_tree_end struct tree_end t = TREE_END_INIT;
 	int r = find(s, ref, path, false, true, a, &root, &t, e);
 	char target[4096];
 	ssize_t n = 0;
@@ -58,8 +57,8 @@ int workload_archive_out(struct svc *s, const char *ref, const char *path, bool 
 {
 	auto_arena struct arena a = ARENA_INIT(4u << 20);
 	struct pack_request pack = { .out_fd = out_fd, .mtime_max = INT64_MAX };
-	auto_tree_end struct tree_end t = TREE_END_INIT;
 	auto_tree_root struct tree_root root = TREE_ROOT_INIT;
+	auto_tree_end struct tree_end t = TREE_END_INIT;
 	auto_fd int dir = FD_NONE;
 	struct digest diff;
 	uint64_t bytes;
@@ -84,8 +83,8 @@ int workload_archive_in(struct svc *s, const char *ref, const char *path,
 	struct unpack_request unpack = {
 		.in_fd = in_fd, .copy_fd = FD_NONE, .plain_tree = true, .no_owner = !o->keep_owner
 	};
-	auto_tree_end struct tree_end t = TREE_END_INIT;
 	auto_tree_root struct tree_root root = TREE_ROOT_INIT;
+	auto_tree_end struct tree_end t = TREE_END_INIT;
 	auto_fd int dir = FD_NONE;
 	struct unpack_result result;
 	int r = find(s, ref, path, true, false, &a, &root, &t, e);
@@ -103,19 +102,19 @@ int workload_export(struct svc *s, const char *ref, int out_fd, struct err *e)
 	auto_arena struct arena a = ARENA_INIT(4u << 20);
 	struct pack_request pack = { .out_fd = out_fd, .mtime_max = INT64_MAX };
 	struct workload_record w;
-	auto_fd int root = FD_NONE, dir = FD_NONE;
+	auto_tree_root struct tree_root root = TREE_ROOT_INIT;
+	auto_fd int dir = FD_NONE;
 	struct digest diff;
 	uint64_t bytes;
 	int r = heal_find(s, ref, &a, &w, e);
 
 	/* The layers, also while it runs: what is mounted on them belongs to others. */
 	if (r >= 0)
-		r = bundle_root(s, &w, true, &root, e);
+		r = tree_layers(s, &w, &root, e);
+	if (r >= 0)
+		r = tree_root_dir(&root, &dir, e);
 	if (r < 0)
 		return r;
-	dir = openat(root, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (dir < 0)
-		return err_sys(e, errno, "open the root file system");
 	pack.dir_fd = dir;
 	return worker_pack(&pack, &bytes, &diff, e);
 }

@@ -16,6 +16,7 @@
 #include "svc/bundle_parts.h"
 #include "svc/image_disk.h"
 #include "svc/overlay.h"
+#include "svc/own_disk.h"
 #include "sys/mount.h"
 #include "sys/ns.h"
 #include "sys/path.h"
@@ -27,6 +28,7 @@ void bundle_set_fini(struct bundle_set *b)
 {
 	close_fd(&b->root_fd);
 	close_fd(&b->root_disk_fd);
+	close_fd(&b->root_upper_fd);
 	close_fd(&b->bundle_fd);
 }
 
@@ -159,6 +161,18 @@ static int make_workdir(int root_fd, const char *cwd, struct err *e)
 			: 0;
 }
 
+static bool upper_is_empty(int bundle_fd)
+{
+	auto_dir DIR *upper = dir_open(bundle_fd, "upper");
+
+	return upper && !dir_next(upper);
+}
+
+static const struct engine_ops *engine_of(const struct workload_config *c)
+{
+	return engine_find(c->isolation && *c->isolation ? c->isolation : "container");
+}
+
 /*
  * A root that the workload cannot change, and that nobody has changed: the image's files, which a
  * machine reads from a disk sooner than from the host's directories. Without one it goes too.
@@ -166,14 +180,11 @@ static int make_workdir(int root_fd, const char *cwd, struct err *e)
 static int root_disk(struct svc *s, const struct workload_config *c, const struct image *im,
 		     int bundle_fd)
 {
-	const struct engine_ops *ops = engine_find(c->isolation ? c->isolation : "container");
+	const struct engine_ops *ops = engine_of(c);
 	int fd = FD_NONE;
 	struct err why;
 
-	if (!ops || !ops->root_disk || !c->read_only)
-		return FD_NONE;
-	auto_dir DIR *upper = dir_open(bundle_fd, "upper");
-	if (!upper || dir_next(upper))
+	if (!ops || !ops->root_disk || !c->read_only || !upper_is_empty(bundle_fd))
 		return FD_NONE;
 	if (image_disk(s, im, clock_deadline(DISK_WITHIN), &fd, &why) < 0) {
 		if (why.kind != ERR_UNSUPPORTED)
@@ -181,6 +192,69 @@ static int root_disk(struct svc *s, const struct workload_config *c, const struc
 		return FD_NONE;
 	}
 	return fd;
+}
+
+int bundle_disks(struct svc *s, const struct image *im, int bundle_fd, nsec_t deadline,
+		 int *ret_disk_fd, int *ret_upper_fd, struct err *e)
+{
+	auto_fd int disk = FD_NONE;
+	int r = image_disk(s, im, deadline, &disk, e);
+
+	r = r < 0 ? r : own_disk_open(bundle_fd, deadline, ret_upper_fd, e);
+	if (r == 0)
+		*ret_disk_fd = take_fd(&disk);
+	return r;
+}
+
+/* What it takes to give the workload a disk, and the disk. */
+static int make_own_disk(struct svc *s, const struct engine_ops *ops,
+			 const struct workload_config *c, const struct image *im, int bundle_fd,
+			 struct err *e)
+{
+	nsec_t deadline = clock_deadline(DISK_WITHIN);
+	auto_fd int disk = FD_NONE;
+	int r = engine_can_root_upper(ops, deadline, e);
+
+	r = r < 0 ? r : image_disk(s, im, deadline, &disk, e);
+	return r < 0 ? r : own_disk_make(s, bundle_fd, c->disk_size, !c->auto_remove, deadline, e);
+}
+
+/*
+ * A workload whose kernel can have a disk of its own gets one at its first start, unless its root
+ * was changed before, by `cp` or by an older Atoll: then it stays a directory. So it does where
+ * something is missing, unless the user wants a size, which a directory has not.
+ */
+static int own_disks(struct svc *s, const struct workload_config *c, const struct image *im,
+		     struct bundle_set *b, struct err *e)
+{
+	const struct engine_ops *ops = engine_of(c);
+	bool there = own_disk_there(b->bundle_fd);
+	struct err why;
+	int r;
+
+	if (!ops || !ops->can_root_upper || c->read_only)
+		return 0;
+	if (!there && !upper_is_empty(b->bundle_fd)) {
+		if (c->disk_size)
+			return err_set(
+				e, ERR_CONFLICT, EEXIST,
+				"its files were changed before its first start, and lie in a "
+				"directory, whose size has no limit (--storage-opt size=)");
+		return 0;
+	}
+	if (!there) {
+		r = make_own_disk(s, ops, c, im, b->bundle_fd, &why);
+		if (r < 0 && (c->disk_size || why.kind == ERR_INTERNAL)) {
+			*e = why;
+			return err_ctx(e, "a disk for the workload");
+		}
+		if (r < 0 && why.kind != ERR_UNSUPPORTED)
+			svc_notice(s, "%s; going on without a disk", why.msg);
+		if (r < 0)
+			return 0;
+	}
+	return bundle_disks(s, im, b->bundle_fd, clock_deadline(DISK_WITHIN), &b->root_disk_fd,
+			    &b->root_upper_fd, e);
 }
 
 int bundle_open(struct svc *s, const struct workload_record *w, const struct workload_config *c,
@@ -195,9 +269,12 @@ int bundle_open(struct svc *s, const struct workload_record *w, const struct wor
 	int r = open_bundle(s, w->id, &b.path, &b.bundle_fd, e);
 
 	if (r >= 0)
+		r = own_disks(s, c, im, &b, e); /* before anything is written beside it */
+	if (r >= 0)
 		r = root_of(s, im, b.bundle_fd, false, c->auto_remove, &b.root_fd, e);
 	if (r < 0)
 		goto close_set;
+	in.names_inside = b.root_upper_fd >= 0;
 	plan_image_of(im->config->config, &image);
 	in.root_fd = b.root_fd;
 	in.run_dir = b.path.z;
@@ -206,12 +283,13 @@ int bundle_open(struct svc *s, const struct workload_record *w, const struct wor
 		r = bundle_mounts(s, w, c, b.root_fd, &a, &parts, e);
 	if (r >= 0)
 		r = bundle_files(s, w, c, b.bundle_fd, &a, &in, e);
-	if (r >= 0)
+	if (r >= 0 && b.root_upper_fd < 0)
 		r = make_workdir(b.root_fd, c->workdir && *c->workdir ? c->workdir : image.workdir,
 				 e);
 	if (r < 0)
 		goto close_set;
-	b.root_disk_fd = root_disk(s, c, im, b.bundle_fd);
+	if (b.root_disk_fd < 0)
+		b.root_disk_fd = root_disk(s, c, im, b.bundle_fd);
 	in.mounts = parts.mounts;
 	in.mounts_n = parts.mounts_n;
 	r = plan_write(s, &in, &a, &text, e);

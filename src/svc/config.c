@@ -70,6 +70,7 @@ static const struct json_field config_fields[] = {
 	JSON_ARRAY_FIELD(struct workload_config, mounts, mounts_n, "mounts", &mount_table, 0),
 	STRINGS("volumesFrom", volumes_from),
 	U64("shmSize", shm_size),
+	U64("diskSize", disk_size),
 	STRINGS("devices", devices),
 	STRINGS("deviceRules", device_rules),
 	JSON_ARRAY_FIELD(struct workload_config, ulimits, ulimits_n, "ulimits", &ulimit_table, 0),

@@ -98,6 +98,7 @@ struct workload_config {
 	const char **volumes_from; /* "WORKLOAD[:ro]" */
 	size_t volumes_from_n;
 	uint64_t shm_size;    /* bytes; 0: 64 MiB */
+	uint64_t disk_size;   /* bytes of its own disk; 0: svc/own_disk.h */
 	const char **devices; /* "HOST[:INSIDE[:rwm]]" */
 	size_t devices_n;
 	const char **device_rules; /* --device-cgroup-rule: "c 1:3 rwm" */

@@ -9,6 +9,7 @@
 #include "base/num.h"
 #include "fmt/spec.h"
 #include "svc/config.h"
+#include "svc/own_disk.h"
 
 #define MEMORY_MIN ((uint64_t) 6 << 20) /* docker's: less, and no program starts */
 
@@ -259,6 +260,14 @@ int workload_config_check(const struct workload_config *c, struct err *e)
 		if (r < 0)
 			return err_ctx(e, "--stop-signal");
 	}
+	if (c->disk_size && c->read_only)
+		return err_set(e, ERR_INVALID, EINVAL,
+			       "conflicting options: --read-only and --storage-opt size=");
+	if (c->disk_size && (c->disk_size % 4096 || c->disk_size < OWN_DISK_SIZE_MIN ||
+			     c->disk_size > OWN_DISK_SIZE_MAX))
+		return err_set(e, ERR_INVALID, EINVAL,
+			       "--storage-opt size=%llu: pages of 4096 bytes, from 64M to 8T",
+			       (unsigned long long) c->disk_size);
 	if (c->stop_timeout_s < -1 || c->stop_timeout_s > INT32_MAX)
 		return err_set(e, ERR_INVALID, EINVAL, "--stop-timeout: out of range");
 	if (c->oom_score_adj_set && (c->oom_score_adj < -1000 || c->oom_score_adj > 1000))

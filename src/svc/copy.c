@@ -190,8 +190,8 @@ int workload_copy_out(struct svc *s, const char *ref, const char *path, const ch
 		      const struct copy_options *o, uint64_t *ret_bytes, struct err *e)
 {
 	auto_arena struct arena a = ARENA_INIT(4u << 20);
-	auto_tree_end struct tree_end from = TREE_END_INIT, target = TREE_END_INIT;
 	auto_tree_root struct tree_root root = TREE_ROOT_INIT;
+	auto_tree_end struct tree_end from = TREE_END_INIT, target = TREE_END_INIT;
 	int r = workload_end(s, ref, path, o->follow, true, &a, &root, &from, e);
 
 	if (r == 0)
@@ -205,8 +205,8 @@ int workload_copy_in(struct svc *s, const char *local, const char *ref, const ch
 		     const struct copy_options *o, uint64_t *ret_bytes, struct err *e)
 {
 	auto_arena struct arena a = ARENA_INIT(4u << 20);
-	auto_tree_end struct tree_end from = TREE_END_INIT, target = TREE_END_INIT;
 	auto_tree_root struct tree_root root = TREE_ROOT_INIT;
+	auto_tree_end struct tree_end from = TREE_END_INIT, target = TREE_END_INIT;
 	int r = host_end(local, o->follow, &a, &from, e);
 
 	if (r == 0)

@@ -18,6 +18,7 @@
 #include "image/resolve.h"
 #include "svc/heal.h"
 #include "svc/image.h"
+#include "svc/tree_end.h"
 #include "svc/workload.h"
 #include "sys/path.h"
 
@@ -31,18 +32,6 @@ struct walk {
 	size_t skipped; /* mount points, which nobody changed */
 	struct err *e;
 };
-
-static int open_upper(struct svc *s, const struct workload_record *w, int *ret_fd, struct err *e)
-{
-	struct path_text path = paths_workload(&s->paths, w->id);
-	auto_fd int dir = open(path.z, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	int fd = dir < 0 ? -1 : openat(dir, "upper", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-	if (fd < 0)
-		return err_sys(e, errno, "open the layer of workload '%s'", w->name);
-	*ret_fd = fd;
-	return 0;
-}
 
 static bool is_whiteout(const struct stat *st)
 {
@@ -156,7 +145,7 @@ static int by_path(const void *a, const void *b)
 int workload_diff(struct svc *s, const char *ref, struct arena *a, struct diff *ret, struct err *e)
 {
 	auto_image struct image *im = NULL;
-	auto_fd int upper = FD_NONE;
+	auto_tree_root struct tree_root upper = TREE_ROOT_INIT;
 	int layers[OCI_LAYERS_MAX];
 	struct workload_record w;
 	struct diff found = { 0 };
@@ -164,14 +153,14 @@ int workload_diff(struct svc *s, const char *ref, struct arena *a, struct diff *
 	int r = heal_find(s, ref, a, &w, e);
 
 	if (r >= 0)
-		r = open_upper(s, &w, &upper, e);
+		r = tree_upper(s, &w, false, &upper, e);
 	if (r >= 0)
 		r = image_resolve(s->store, *w.image_id ? w.image_id : w.image, &im, e);
 	if (r >= 0)
 		r = image_layer_fds(s->store, im, layers, &k.layers_n, e);
 	if (r < 0)
 		return r;
-	r = walk_dir(&k, upper, "", 0);
+	r = walk_dir(&k, upper.fd, "", 0);
 	for (size_t i = 0; i < k.layers_n; i++)
 		(void) close(layers[i]);
 	if (r < 0)
@@ -265,24 +254,30 @@ int workload_commit(struct svc *s, const char *ref, const struct commit_options 
 {
 	auto_arena struct arena a = ARENA_INIT(16u << 20);
 	auto_image struct image *im = NULL;
-	auto_fd int upper = FD_NONE;
+	auto_tree_root struct tree_root upper = TREE_ROOT_INIT;
+	auto_fd int upper_fd = FD_NONE;
 	struct workload_detail look;
 	const struct workload_record *w = &look.info.record;
-	bool pause;
+	bool pause = false;
 	int r = workload_look(s, ref, false, &a, &look, e);
 
+	if (r == 0) {
+		pause = w->status.state == WORKLOAD_RUNNING && !o->no_pause;
+		r = tree_upper(s, w, pause, &upper, e);
+	}
 	if (r == 0)
-		r = open_upper(s, w, &upper, e);
+		r = tree_root_dir(&upper, &upper_fd, e);
 	if (r == 0)
 		r = image_resolve(s->store, *w->image_id ? w->image_id : w->image, &im, e);
 	if (r < 0)
 		return r;
-	pause = w->status.state == WORKLOAD_RUNNING && !o->no_pause;
+	if (upper.inside.files.top_fd >= 0)
+		pause = false; /* it is held in there: its kernel has to go on */
 	if (pause)
 		r = workload_pause(s, w->id, e);
 	if (r < 0)
 		return r;
-	r = commit(s, &look, im, o, upper, &a, ret_image_id, e);
+	r = commit(s, &look, im, o, upper_fd, &a, ret_image_id, e);
 	if (pause) {
 		struct err late;
 

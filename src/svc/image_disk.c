@@ -34,7 +34,6 @@
  * bytes, and the latest that a file can have: it has to be after those.
  */
 #define DISK_TIME "4102444800"
-#define DISK_NAME "/proc/self/fd/3"
 
 /* One name for the same content, always: a random one would make each disk another. */
 static void uuid_of(const struct digest *d, char ret[static UUID_MAX])
@@ -62,7 +61,7 @@ static void last_words(int log_fd, char *ret, size_t max)
 	(void) snprintf(ret, max, "%.*s", (int) line.n, line.p ? line.p : "");
 }
 
-static int run(const struct image_disk_child *child, nsec_t deadline, struct err *e)
+int image_disk_run(const struct image_disk_child *child, nsec_t deadline, struct err *e)
 {
 	auto_fd int pidfd = FD_NONE;
 	char words[300];
@@ -70,7 +69,7 @@ static int run(const struct image_disk_child *child, nsec_t deadline, struct err
 	pid_t pid = ns_clone(CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC, FD_NONE, &pidfd);
 
 	if (pid < 0)
-		return err_sys(e, -pid, "start " PROGRAM);
+		return err_sys(e, -pid, "start %s", child->name);
 	if (pid == 0)
 		image_disk_child(child);
 	bool late = pidfd_poll(pidfd, deadline) != 1;
@@ -78,13 +77,13 @@ static int run(const struct image_disk_child *child, nsec_t deadline, struct err
 		(void) pidfd_kill(pidfd, SIGKILL); /* it may have ended just now */
 	int r = pidfd_reap(pidfd, &info);
 	if (r < 0)
-		return err_sys(e, -r, "wait for " PROGRAM);
+		return err_sys(e, -r, "wait for %s", child->name);
 	if (late)
-		return err_set(e, ERR_TIMEOUT, ETIMEDOUT, PROGRAM " did not end in time");
+		return err_set(e, ERR_TIMEOUT, ETIMEDOUT, "%s did not end in time", child->name);
 	if (pidfd_status(&info) == 0)
 		return 0;
 	last_words(child->log_fd, words, sizeof(words));
-	return err_set(e, ERR_INTERNAL, 0, PROGRAM " %s (status %d): %s",
+	return err_set(e, ERR_INTERNAL, 0, "%s %s (status %d): %s", child->name,
 		       pidfd_status(&info) == IMAGE_DISK_CHILD_FAILED ? "could not be started"
 								      : "failed",
 		       pidfd_status(&info), words);
@@ -134,8 +133,8 @@ static int fill(struct svc *s, const struct image *im, const char *program, cons
 	auto_fd int null_fd = open("/dev/null", O_RDWR | O_CLOEXEC), tree = FD_NONE;
 	auto_fd int log_fd = memfd_create(PROGRAM, MFD_CLOEXEC);
 	char uuid[UUID_MAX], name[] = PROGRAM, strict[] = "--preserve-mtime", quiet[] = "-d1",
-			     uuid_option[UUID_MAX + 2], disk[] = DISK_NAME, from[PATHS_FULL_MAX],
-			     epoch[] = "SOURCE_DATE_EPOCH=" DISK_TIME,
+			     uuid_option[UUID_MAX + 2], disk[] = IMAGE_DISK_NAME,
+			     from[PATHS_FULL_MAX], epoch[] = "SOURCE_DATE_EPOCH=" DISK_TIME,
 			     path[] = "PATH=/usr/sbin:/usr/bin:/sbin:/bin", locale[] = "LC_ALL=C";
 	char *argv[] = { name, quiet, strict, uuid_option, disk, from, NULL };
 	char *env[] = { epoch, path, locale, NULL };
@@ -149,6 +148,7 @@ static int fill(struct svc *s, const struct image *im, const char *program, cons
 	if (r < 0)
 		return r;
 	const struct image_disk_child child = { .program = program,
+						.name = PROGRAM,
 						.argv = argv,
 						.env = env,
 						.tree_fd = tree,
@@ -156,7 +156,7 @@ static int fill(struct svc *s, const struct image *im, const char *program, cons
 						.disk_fd = disk_fd,
 						.null_fd = null_fd,
 						.log_fd = log_fd };
-	r = run(&child, deadline, e);
+	r = image_disk_run(&child, deadline, e);
 	return r < 0 ? r : check_size(disk_fd, e);
 }
 

@@ -32,7 +32,8 @@ static int set_up(const struct image_disk_child *c)
 	int r = prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 ||
 				mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0
 			? -errno
-			: mount_attach(c->tree_fd, AT_FDCWD, c->place);
+		: c->tree_fd < 0 ? 0
+				 : mount_attach(c->tree_fd, AT_FDCWD, c->place);
 
 	if (r < 0)
 		return r;

@@ -249,12 +249,14 @@ static int process_write(struct svc *s, const struct plan_input *in,
 	const struct workload_config *c = in->config;
 	const char *user = c->user && *c->user ? c->user : in->image->user;
 	const char *cwd = c->workdir && *c->workdir ? c->workdir : in->image->workdir;
-	struct plan_user account;
+	struct account account = {};
 	struct plan_env env;
 	const char **argv;
 	size_t argv_n;
-	int r = plan_user(in->root_fd, user, (const char *const *) c->group_add, c->group_add_n, a,
-			  &account, e);
+	int r = in->names_inside
+			? 0
+			: accounts_find(in->root_fd, user, (const char *const *) c->group_add,
+					c->group_add_n, a, &account, e);
 
 	if (r >= 0)
 		r = plan_command(c, in->image, a, &argv, &argv_n, e);
@@ -264,7 +266,10 @@ static int process_write(struct svc *s, const struct plan_input *in,
 		return r;
 	json_w_object(w, "process");
 	json_w_bool(w, "terminal", c->tty);
-	plan_user_write(w, &account);
+	if (in->names_inside)
+		plan_names_write(w, user, (const char *const *) c->group_add, c->group_add_n);
+	else
+		plan_user_write(w, &account);
 	json_w_array(w, "args");
 	if (c->init) {
 		json_w_string(w, NULL, INIT_INSIDE);

@@ -39,6 +39,7 @@ struct plan_input {
 	const struct plan_mount *mounts; /* in the order they are to be mounted */
 	size_t mounts_n;
 	int root_fd;	       /* borrowed: the root file system, to find users in; or FD_NONE */
+	bool names_inside;     /* users are looked up in there instead, when it starts */
 	const char *run_dir;   /* ROOT/workloads/ID: hosts, hostname, resolv.conf lie there */
 	const char *init_path; /* --init: our reaper on the host */
 	const char *hostname;
@@ -55,17 +56,6 @@ struct plan_input {
 /* Writes config.json to out. Notices (a limit clamped) go to s. */
 [[nodiscard]] int plan_write(struct svc *s, const struct plan_input *in, struct arena *a,
 			     struct buf *out, struct err *e);
-
-/* "user[:group]" by the files below root_fd, never leaving it. Numbers need no file. */
-struct plan_user {
-	uint32_t uid, gid;
-	const char *name, *home; /* home "/" when unknown; in the arena */
-	uint32_t *groups;	 /* supplementary, with group_add */
-	size_t groups_n;
-};
-[[nodiscard]] int plan_user(int root_fd, const char *user, const char *const *group_add,
-			    size_t group_add_n, struct arena *a, struct plan_user *ret,
-			    struct err *e);
 
 /* What every workload but a privileged one cannot see, and cannot write; NULL-terminated. */
 extern const char *const plan_masked_paths[], *const plan_readonly_paths[];

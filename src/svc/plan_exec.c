@@ -23,7 +23,7 @@ static bool overridden(const struct plan_exec *x, const char *pair)
 }
 
 static void env_write(struct json_writer *w, const struct json *process, const struct plan_exec *x,
-		      const char *home)
+		      const char *home, bool homeless)
 {
 	const struct json *env = json_get(process, "env");
 
@@ -31,7 +31,8 @@ static void env_write(struct json_writer *w, const struct json *process, const s
 	for (size_t i = 0; env && env->type == JSON_ARRAY && i < env->n; i++) {
 		const char *pair = json_string(&env->items[i]);
 
-		if (!pair || overridden(x, pair) || (home && strncmp(pair, "HOME=", 5) == 0) ||
+		if (!pair || overridden(x, pair) ||
+		    ((home || homeless) && strncmp(pair, "HOME=", 5) == 0) ||
 		    (x->tty && strncmp(pair, "TERM=", 5) == 0))
 			continue;
 		json_w_string(w, NULL, pair);
@@ -52,14 +53,14 @@ static int user_write(struct json_writer *w, const struct workload_record *recor
 		      const struct plan_exec *x, struct arena *a, const char **ret_home,
 		      struct err *e)
 {
-	struct plan_user user;
+	struct account user;
 	char path[64];
 
 	(void) snprintf(path, sizeof(path), "/proc/%d/root", record->status.pid);
 	auto_fd int root_fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (root_fd < 0)
 		return err_sys(e, errno, "open the root of workload '%s'", record->name);
-	int r = plan_user(root_fd, x->user, NULL, 0, a, &user, e);
+	int r = accounts_find(root_fd, x->user, NULL, 0, a, &user, e);
 	if (r < 0)
 		return r;
 	plan_user_write(w, &user);
@@ -94,6 +95,7 @@ int plan_exec_write(struct svc *s, const char *id, const struct plan_exec *x, st
 	struct workload_record record;
 	const struct json *process = NULL;
 	const char *home = NULL;
+	bool inside, user = x->user && *x->user;
 	int r = svc_store(s, e);
 
 	if (r >= 0)
@@ -106,7 +108,11 @@ int plan_exec_write(struct svc *s, const char *id, const struct plan_exec *x, st
 		return err_set(e, ERR_INVALID, EINVAL, "no command given");
 	json_w_object(&w, NULL);
 	json_w_bool(&w, "terminal", x->tty);
-	if (x->user && *x->user) {
+	/* Where users are looked up in there, so is their home. */
+	inside = json_get(json_get(process, "user"), "username");
+	if (user && inside) {
+		plan_names_write(&w, x->user, NULL, 0);
+	} else if (user) {
 		r = user_write(&w, &record, x, a, &home, e);
 		if (r < 0)
 			return r;
@@ -117,7 +123,7 @@ int plan_exec_write(struct svc *s, const char *id, const struct plan_exec *x, st
 	for (size_t i = 0; i < x->argv_n; i++)
 		json_w_string(&w, NULL, x->argv[i]);
 	json_w_end(&w);
-	env_write(&w, process, x, home);
+	env_write(&w, process, x, home, user && inside);
 	if (x->workdir && *x->workdir)
 		json_w_string(&w, "cwd", x->workdir);
 	else

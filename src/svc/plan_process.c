@@ -98,7 +98,7 @@ int plan_env(const struct workload_config *c, const struct plan_image *image, co
 {
 	struct plan_env env = {};
 	const char *host = arena_printf(a, "HOSTNAME=%s", hostname);
-	const char *at_home = arena_printf(a, "HOME=%s", home);
+	const char *at_home = arena_printf(a, "HOME=%s", home ? home : "");
 	int r = host && at_home ? env_put(a, &env, "PATH=" PATH_DEFAULT, true, e) : no_memory(e);
 
 	if (r >= 0)
@@ -109,7 +109,7 @@ int plan_env(const struct workload_config *c, const struct plan_image *image, co
 		r = env_put(a, &env, image->env[i], true, e);
 	for (size_t i = 0; r >= 0 && i < c->env_n; i++)
 		r = env_put(a, &env, c->env[i], true, e);
-	if (r >= 0 && !env_has(&env, "HOME"))
+	if (r >= 0 && home && !env_has(&env, "HOME"))
 		r = env_put(a, &env, at_home, true, e);
 	if (r < 0)
 		return r;
@@ -179,7 +179,7 @@ void plan_caps_write(struct json_writer *w, const char *const *names)
 	json_w_end(w);
 }
 
-void plan_user_write(struct json_writer *w, const struct plan_user *u)
+void plan_user_write(struct json_writer *w, const struct account *u)
 {
 	json_w_object(w, "user");
 	json_w_u64(w, "uid", u->uid);
@@ -188,6 +188,22 @@ void plan_user_write(struct json_writer *w, const struct plan_user *u)
 		json_w_array(w, "additionalGids");
 		for (size_t i = 0; i < u->groups_n; i++)
 			json_w_u64(w, NULL, u->groups[i]);
+		json_w_end(w);
+	}
+	json_w_end(w);
+}
+
+void plan_names_write(struct json_writer *w, const char *user, const char *const *groups,
+		      size_t groups_n)
+{
+	json_w_object(w, "user");
+	json_w_u64(w, "uid", 0);
+	json_w_u64(w, "gid", 0);
+	json_w_string(w, "username", user && *user ? user : "0");
+	if (groups_n > 0) {
+		json_w_array(w, "groupNames");
+		for (size_t i = 0; i < groups_n; i++)
+			json_w_string(w, NULL, groups[i]);
 		json_w_end(w);
 	}
 	json_w_end(w);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "svc/plan.h"
+#include "sys/accounts.h"
 
 #include <fcntl.h>
 #include <stdlib.h>
@@ -127,39 +128,39 @@ static void test_users(int root_fd)
 {
 	auto_arena struct arena a = ARENA_INIT(16u << 20);
 	static const char *const groups[] = { "wheel", "77" };
-	struct plan_user u;
+	struct account u;
 
 	put(root_fd, "etc/passwd",
 	    "root:x:0:0:root:/root:/bin/sh\n# bob:x:1:1::/:\nbob:x:1000:100::/home/bob:/bin/sh\n"
 	    "short:x\nnegative:x:-1:0::/:\nlarge:x:99999999999:0::/:\n1234:x:5:6::/number:\n");
 	put(root_fd, "etc/group", "root:x:0:\nwheel:x:10:bob,alice\nusers:x:100:bob\nbad\n");
-	CHECK(plan_user(root_fd, NULL, NULL, 0, &a, &u, &e) == 0 && u.uid == 0 && u.gid == 0);
+	CHECK(accounts_find(root_fd, NULL, NULL, 0, &a, &u, &e) == 0 && u.uid == 0 && u.gid == 0);
 	CHECK_STR(u.home, "/root");
-	CHECK(plan_user(root_fd, "bob", NULL, 0, &a, &u, &e) == 0);
+	CHECK(accounts_find(root_fd, "bob", NULL, 0, &a, &u, &e) == 0);
 	CHECK(u.uid == 1000 && u.gid == 100 && u.groups_n == 2);
-	CHECK(plan_user(root_fd, "1000", NULL, 0, &a, &u, &e) == 0 && u.gid == 100);
+	CHECK(accounts_find(root_fd, "1000", NULL, 0, &a, &u, &e) == 0 && u.gid == 100);
 	CHECK_STR(u.home, "/home/bob");
-	CHECK(plan_user(root_fd, "bob:wheel", NULL, 0, &a, &u, &e) == 0 && u.gid == 10);
+	CHECK(accounts_find(root_fd, "bob:wheel", NULL, 0, &a, &u, &e) == 0 && u.gid == 10);
 	CHECK(u.groups_n == 0);
-	CHECK(plan_user(root_fd, "4242:77", groups, 2, &a, &u, &e) == 0);
+	CHECK(accounts_find(root_fd, "4242:77", groups, 2, &a, &u, &e) == 0);
 	CHECK(u.uid == 4242 && u.gid == 77 && u.groups_n == 2);
 	CHECK_STR(u.home, "/");
 	/* A name of digits is a name first. */
-	CHECK(plan_user(root_fd, "1234", NULL, 0, &a, &u, &e) == 0 && u.uid == 5);
+	CHECK(accounts_find(root_fd, "1234", NULL, 0, &a, &u, &e) == 0 && u.uid == 5);
 	static const char *const bad[] = { "nobody-here", "short",	"negative",   "large",
 					   "4294967296",  "4294967295", "2147483648", "-1",
 					   "bob:nogroup", "0x0",	" 0",	      "bob:" };
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
-		CHECK(plan_user(root_fd, bad[i], NULL, 0, &a, &u, &e) < 0);
+		CHECK(accounts_find(root_fd, bad[i], NULL, 0, &a, &u, &e) < 0);
 	/* Links stay inside the root; what is no file is no accounts. */
 	CHECK(unlinkat(root_fd, "etc/passwd", 0) == 0);
 	CHECK(symlinkat("/../../../../../etc/passwd", root_fd, "etc/passwd") == 0);
-	CHECK(plan_user(root_fd, "root", NULL, 0, &a, &u, &e) < 0);
+	CHECK(accounts_find(root_fd, "root", NULL, 0, &a, &u, &e) < 0);
 	CHECK(unlinkat(root_fd, "etc/passwd", 0) == 0);
 	CHECK(mknodat(root_fd, "etc/passwd", S_IFIFO | 0600, 0) == 0);
-	CHECK(plan_user(root_fd, "root", NULL, 0, &a, &u, &e) < 0);
+	CHECK(accounts_find(root_fd, "root", NULL, 0, &a, &u, &e) < 0);
 	CHECK(unlinkat(root_fd, "etc/passwd", 0) == 0);
-	CHECK(plan_user(root_fd, "17", NULL, 0, &a, &u, &e) == 0 && u.uid == 17);
+	CHECK(accounts_find(root_fd, "17", NULL, 0, &a, &u, &e) == 0 && u.uid == 17);
 }
 
 int main(void)

@@ -20,6 +20,56 @@
 
 #define LINKS_MAX 40 /* as the kernel's */
 
+enum part { PART_SEEN, PART_LAYERS, PART_UPPER };
+
+static int open_inside(struct svc *s, const struct workload_record *w, enum part part, bool hold,
+		       struct tree_root *ret, struct err *e)
+{
+	struct tree_root t = TREE_ROOT_INIT;
+	const struct engine_files *f = &t.inside.files;
+	int r = inside_open(s, w, hold, &t.inside, e);
+
+	if (r < 0)
+		return r;
+	/* Nothing but its layers is there of a workload that does not run. */
+	t.fd = fcntl(part == PART_UPPER			 ? f->upper_fd
+		     : part == PART_SEEN && !t.inside.in ? f->root_fd
+							 : f->layers_fd,
+		     F_DUPFD_CLOEXEC, 3);
+	if (t.fd < 0) {
+		r = err_sys(e, errno, "the files of workload '%s'", w->name);
+		tree_root_fini(&t);
+		return r;
+	}
+	*ret = t;
+	return 0;
+}
+
+int tree_layers(struct svc *s, const struct workload_record *w, struct tree_root *ret,
+		struct err *e)
+{
+	*ret = TREE_ROOT_INIT;
+	return inside_needed(s, w) ? open_inside(s, w, PART_LAYERS, false, ret, e)
+				   : bundle_root(s, w, true, &ret->fd, e);
+}
+
+int tree_upper(struct svc *s, const struct workload_record *w, bool hold, struct tree_root *ret,
+	       struct err *e)
+{
+	struct path_text path = paths_workload(&s->paths, w->id);
+
+	*ret = TREE_ROOT_INIT;
+	if (inside_needed(s, w))
+		return open_inside(s, w, PART_UPPER, hold, ret, e);
+	auto_fd int dir = open(path.z, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	ret->fd = dir < 0 ? -1 : openat(dir, "upper", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (ret->fd < 0) {
+		ret->fd = FD_NONE;
+		return err_sys(e, errno, "open the layer of workload '%s'", w->name);
+	}
+	return 0;
+}
+
 int tree_root(struct svc *s, const struct workload_record *w, bool read_only, struct tree_root *ret,
 	      struct err *e)
 {
@@ -27,6 +77,8 @@ int tree_root(struct svc *s, const struct workload_record *w, bool read_only, st
 	char path[64];
 
 	*ret = TREE_ROOT_INIT;
+	if (inside_needed(s, w))
+		return open_inside(s, w, PART_SEEN, false, ret, e);
 	if (w->status.pid <= 0)
 		return bundle_root(s, w, read_only, &ret->fd, e);
 	(void) snprintf(path, sizeof(path), "/proc/%d/ns/mnt", (int) w->status.pid);
@@ -45,6 +97,7 @@ void tree_root_fini(struct tree_root *t)
 {
 	close_fd(&t->fd);
 	close_fd(&t->mnt_fd);
+	inside_close(&t->inside);
 }
 
 /*
@@ -63,7 +116,9 @@ static int send_dir(const struct tree_root *root, int dir_fd, int sock)
 		if (unshare(CLONE_NEWNS) < 0 ||
 		    mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0)
 			return -errno;
-		fd = mount_attach(root->fd, AT_FDCWD, "/proc"); /* a directory every host has */
+		fd = mount_attach(root->inside.files.top_fd >= 0 ? root->inside.files.top_fd
+								 : root->fd,
+				  AT_FDCWD, "/proc"); /* a directory every host has */
 		if (fd < 0)
 			return fd;
 	}
@@ -98,6 +153,18 @@ static int fetch_dir(const struct tree_root *root, int dir_fd, int *ret_fd, stru
 			       WIFEXITED(status) && WEXITSTATUS(status) ? WEXITSTATUS(status) : EIO,
 			       "reach the workload's mounts");
 	*ret_fd = fd;
+	return 0;
+}
+
+int tree_root_dir(const struct tree_root *t, int *ret_fd, struct err *e)
+{
+	auto_fd int fd = openat(t->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0)
+		return err_sys(e, errno, "open the workload's files");
+	if (t->inside.files.top_fd >= 0)
+		return fetch_dir(t, fd, ret_fd, e);
+	*ret_fd = take_fd(&fd);
 	return 0;
 }
 

@@ -12,17 +12,30 @@
 #include "base/auto.h"
 #include "base/err.h"
 #include "store/workload.h"
+#include "svc/inside.h"
 #include "svc/svc.h"
 
 struct tree_root {
-	int fd;	    /* owned: O_PATH */
-	int mnt_fd; /* owned: the mount namespace fd is of; FD_NONE: a detached mount */
+	int fd;		      /* owned: O_PATH */
+	int mnt_fd;	      /* owned: the mount namespace fd is of; FD_NONE: a detached mount */
+	struct inside inside; /* where the files are a machine's */
 };
-#define TREE_ROOT_INIT ((struct tree_root){ .fd = FD_NONE, .mnt_fd = FD_NONE })
+#define TREE_ROOT_INIT                                                                             \
+	((struct tree_root){ .fd = FD_NONE, .mnt_fd = FD_NONE, .inside = INSIDE_INIT })
 
-/* The workload's root: what its processes see while it runs, else its layers. Gives. */
+/*
+ * The workload's root: what its processes see while it runs, else its layers. Gives. What was
+ * opened in there is to be closed before it.
+ */
 [[nodiscard]] int tree_root(struct svc *s, const struct workload_record *w, bool read_only,
 			    struct tree_root *ret, struct err *e);
+/* Its layers alone, without what is mounted on them; what they differ in from the image. */
+[[nodiscard]] int tree_layers(struct svc *s, const struct workload_record *w, struct tree_root *ret,
+			      struct err *e);
+[[nodiscard]] int tree_upper(struct svc *s, const struct workload_record *w, bool hold,
+			     struct tree_root *ret, struct err *e);
+/* The root itself, for reading: as tree_end_open_dir(). */
+[[nodiscard]] int tree_root_dir(const struct tree_root *t, int *ret_fd, struct err *e);
 void tree_root_fini(struct tree_root *t);
 #define auto_tree_root __attribute__((cleanup(tree_root_fini)))
 

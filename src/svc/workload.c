@@ -407,6 +407,12 @@ static int create(struct svc *s, struct workload_config *c, bool foreground, con
 		return no_memory(e);
 	if (!engine_find(w.isolation))
 		return no_engine(w.isolation, e);
+	if (c->disk_size && !engine_find(w.isolation)->can_root_upper)
+		return err_set(
+			e, ERR_UNSUPPORTED, EOPNOTSUPP,
+			"--storage-opt size=: the root of --isolation=%s is a directory, whose "
+			"size has no limit; that of microvm is a disk of its own",
+			w.isolation);
 	auto_fd int lock_fd = FD_NONE; /* until the row is there */
 	r = make_directory(s, id, !foreground, &lock_fd, e);
 	if (r >= 0)

@@ -338,6 +338,14 @@ static void host_config_write(struct json_writer *w, const struct workload_recor
 	json_w_string(w, "UTSMode", text_or(c->uts_mode, ""));
 	json_w_string(w, "UsernsMode", text_or(c->userns_mode, ""));
 	json_w_u64(w, "ShmSize", c->shm_size ? c->shm_size : 64u << 20);
+	if (c->disk_size) {
+		char size[24];
+
+		(void) snprintf(size, sizeof(size), "%llu", (unsigned long long) c->disk_size);
+		json_w_object(w, "StorageOpt");
+		json_w_string(w, "size", size);
+		json_w_end(w);
+	}
 	pairs(w, "Sysctls", c->sysctls, c->sysctls_n);
 	json_w_bool(w, "Init", c->init);
 	json_w_string(w, "Runtime", "atoll");

@@ -12,6 +12,7 @@
 #include "store/discard.h"
 #include "svc/filter.h"
 #include "svc/heal.h"
+#include "svc/own_disk.h"
 #include "svc/workload.h"
 #include "sys/tree.h"
 
@@ -199,6 +200,7 @@ static void sizes(struct svc *s, struct workload_info *i)
 	auto_fd int fd = open(dir.z, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0 || tree_size(fd, "upper", &rw) < 0)
 		return;
+	rw += own_disk_bytes(fd);
 	i->size_rw = (int64_t) rw;
 	if (image_resolve(s->store, i->record.image_id, &im, &ignored) >= 0)
 		i->size_root = (int64_t) (rw + im->row.size);

@@ -308,6 +308,7 @@ static int start_with(struct svc *s, struct shim_conn *conn, const struct worklo
 	m.bundle_fd = bundle.bundle_fd;
 	m.root_fd = bundle.root_fd;
 	m.root_disk_fd = bundle.root_disk_fd;
+	m.root_upper_fd = bundle.root_upper_fd;
 	r = supervise_start(conn, &m, &pid, ret_exit_code, e);
 	bundle_set_fini(&bundle);
 	if (r >= 0 && m.records)

@@ -4,6 +4,7 @@ The agent of microVMs by its protocol: containers, processes in them, their stre
 talk nonsense. It runs here as a process of this machine: what only a guest's init does is tested
 with a guest.
 """
+import errno
 import hashlib
 import json
 import os
@@ -486,6 +487,58 @@ def test_attach_to_streams_that_ended(native, config, id):
     assert s.stdin_closed and s.credit[0] > 0
     assert s.run() == 9 and len(s.output[1]) == 300000 - agent.WINDOW and 2 in s.ended
     native.ask("DELETE", id=id)
+
+
+def fuse(link, opcode, body=b"", unique=1, node=1):
+    """One request of a FUSE device, and the answer's error and body."""
+    link.sock.sendall(struct.pack("<IIQQIIII", 40 + len(body), opcode, unique, node, 0, 0, 0, 0) + body)
+    head = whole(link.sock, 16)
+    length, error, got = struct.unpack("<IiQ", head)
+    assert got == unique
+    return error, whole(link.sock, length - 16)
+
+
+def whole(sock, n):
+    out = b""
+    while len(out) < n:
+        more = sock.recv(n - len(out))
+        assert more, "hung up"
+        out += more
+    return out
+
+
+def test_files(host, sleeper):
+    """A file system of its own, as /dev/fuse would have it; nonsense ends it and nothing else."""
+    with host.link() as c:
+        c.send("FILES", id=sleeper)
+        c.expect("OK")
+        error, body = fuse(c, 26, struct.pack("<IIII", 7, 38, 0, 0) + bytes(48))
+        assert error == 0 and struct.unpack_from("<I", body)[0] == 7
+        error, entry = fuse(c, 1, b"root\0", unique=2)
+        assert error == 0
+        root = struct.unpack_from("<Q", entry)[0]
+        assert fuse(c, 1, b"etc\0", unique=3, node=root)[0] == 0
+        assert fuse(c, 1, b"nothing\0", unique=4, node=root)[0] == -errno.ENOENT
+        assert fuse(c, 1, b"upper\0", unique=5)[0] == -errno.ENOENT  # its root is no disk
+        c.sock.sendall(struct.pack("<IIQQIIII", 1 << 30, 1, 9, 1, 0, 0, 0, 0))
+        assert c.sock.recv(1) == b""
+    with pytest.raises(Refused) as r:
+        host.ask("FILES", id="nobody")
+    assert r.value.kind == "NOT_FOUND"
+
+
+def test_files_while_all_stands_still(host, config, id):
+    s = host.create(config(["/bin/sh", "-c", "while :; do echo x; sleep 0.05; done"]), id).start()
+    s.until(lambda s: len(s.output[1]) > 4)
+    with host.link() as c:
+        c.send("FILES", id=id, hold=True)
+        c.expect("OK")
+        assert host.ask("STATE", "STATE_IS", id=id)["state"] == 4  # ENGINE_PAUSED
+        with pytest.raises(Refused) as r:
+            host.ask("FILES", id=id, hold=True)
+        assert r.value.kind == "CONFLICT"
+    wait.until(lambda: host.ask("STATE", "STATE_IS", id=id)["state"] == 3, "it goes on")
+    host.ask("DELETE", id=id)
 
 
 def test_kill_of_a_paused_container(host, config, id):

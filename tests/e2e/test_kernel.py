@@ -84,15 +84,15 @@ def test_of_debian(prepare, place):
     assert record(place, name)["version"] == version
     assert (made / "vmlinux").read_bytes()[:4] == b"\x7fELF"
     files = kernels.read_cpio((made / "initramfs").read_bytes())
-    assert list(files)[:2] == ["init", "modules"]
+    assert list(files)[:3] == ["init", "modules", "modules/later"]
     assert files["init"] == (0o100755, open(BUSYBOX, "rb").read())
-    order = [n.split("-", 1)[1].removesuffix(".ko") for n in list(files)[2:]]
-    assert [n.split("/")[1][:2] for n in list(files)[2:]] == [f"{i:02}" for i in range(len(order))]
+    order = [n.split("-", 1)[1].removesuffix(".ko") for n in list(files)[3:]]
+    assert [n.split("/")[-1][:2] for n in list(files)[3:]] == [f"{i:02}" for i in range(len(order))]
     for module, needs in (("virtio", "virtio_ring"), ("virtio_pci", "virtio"), ("virtiofs", "fuse"),
                           ("vmw_vsock_virtio_transport", "vsock"), ("erofs", "libcrc32c")):
         if module in order and needs in order:
             assert order.index(needs) < order.index(module)
-    for name, (mode, text) in list(files.items())[2:]:
+    for name, (mode, text) in list(files.items())[3:]:
         assert mode == 0o100644 and text[:4] == b"\x7fELF", name
 
 
@@ -126,7 +126,18 @@ def test_compressed_modules(prepare, place, suffix, pack):
     kernel = kernels.tree(place, "6.9.0-c", suffix=suffix, pack=kernels.PACK[pack])
     files = kernels.read_cpio((place / "cache" / prepare(kernel) / "initramfs").read_bytes())
     assert files["modules/00-virtio_pci.ko"][1] == kernels.module("virtio_pci")
-    assert len(files) == 2 + len(kernels.MODULES)
+    assert len(files) == 3 + len(kernels.MODULES)
+
+
+def test_what_waits_until_it_is_needed(prepare, place):
+    """A file system to write to: not every machine has one."""
+    kernel = kernels.tree(place, "6.9.0-l", names=[*kernels.MODULES, "ext4"])
+    name = prepare(kernel)
+    files = kernels.read_cpio((place / "cache" / name / "initramfs").read_bytes())
+    last = f"modules/later/{len(kernels.MODULES):02}-ext4.ko"
+    assert [n for n in files if n.startswith("modules/later/")] == [last]
+    assert files[last][1] == kernels.module("ext4")
+    assert record(place, name)["lacks"] == ""
 
 
 def test_built_in_counts(prepare, place):
@@ -135,9 +146,9 @@ def test_built_in_counts(prepare, place):
                           builtin=[names[0], "overlay", "virtio_rng"])
     name = prepare(kernel)
     files = kernels.read_cpio((place / "cache" / name / "initramfs").read_bytes())
-    assert list(files)[2:] == ["modules/00-vmw_vsock_virtio_transport.ko", "modules/01-virtiofs.ko"]
+    assert list(files)[3:] == ["modules/00-vmw_vsock_virtio_transport.ko", "modules/01-virtiofs.ko"]
     assert record(place, name)["lacks"] == \
-        "virtio_blk erofs virtio_net virtio_balloon virtio_console"
+        "virtio_blk erofs virtio_net virtio_balloon virtio_console ext4"
 
 
 def damaged(image):
@@ -330,6 +341,7 @@ INIT = r"""
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mount.h>
 #include <sys/reboot.h>
 #include <sys/syscall.h>
@@ -340,7 +352,7 @@ int main(void)
 	int n = scandir("/modules", &list, NULL, alphasort), bad = 0, loaded = 0;
 	for (int i = 0; i < n; i++) {
 		char path[300];
-		if (list[i]->d_name[0] == '.')
+		if (!strstr(list[i]->d_name, ".ko"))
 			continue;
 		snprintf(path, sizeof(path), "/modules/%s", list[i]->d_name);
 		int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -372,7 +384,7 @@ def test_boots(prepare, place):
          "-kernel", d / "vmlinux", "-initrd", d / "initramfs",
          "-append", "console=ttyS0 quiet panic=-1 cryptomgr.notests"],
         stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=400)
-    listed = len(kernels.read_cpio((d / "initramfs").read_bytes())) - 2
+    listed = len(kernels.read_cpio((d / "initramfs").read_bytes())) - 3
     assert f"loaded {listed} bad 0 overlay 0" in out.stdout, out.stdout + out.stderr
 
 
@@ -490,7 +502,7 @@ def test_inspect(host):
         got = host.atoll("kernel", "inspect", ref).json[0]
         assert (got["Version"], got["Modules"], got["Used"]) == ("6.9.0-a", "/lib/modules", True)
         p = got["Prepared"]
-        assert p["Lacks"] == ["virtio_balloon", "virtio_console"]
+        assert p["Lacks"] == ["virtio_balloon", "virtio_console", "ext4"]
         for name in "vmlinux", "initramfs":
             data = open(f"{p['Path']}/{name}", "rb").read()
             digest = hashlib.sha256(data).hexdigest()

@@ -63,19 +63,19 @@ static int keep(struct arena *a, struct agent_msg *m)
 	return 0;
 }
 
-int agent_request(int state_fd, const struct agent_msg *m, enum agent_type answer, nsec_t deadline,
-		  struct arena *a, struct agent_msg *ret_m, struct err *e)
+static int ask(struct agent_link *l, int state_fd, const struct agent_msg *m,
+	       enum agent_type answer, nsec_t deadline, struct arena *a, struct agent_msg *ret_m,
+	       struct err *e)
 {
-	auto_agent_link struct agent_link l = AGENT_LINK_INIT;
 	struct agent_msg got;
 	int fd = FD_NONE, r = dial(state_fd, deadline, &fd, e);
 
 	if (r < 0)
 		return r;
-	agent_link_init(&l, fd);
-	r = agent_link_put(&l, m);
-	r = r < 0 ? r : agent_link_send_all(&l, deadline);
-	r = r < 0 ? r : agent_link_wait(&l, a, deadline, &got);
+	agent_link_init(l, fd);
+	r = agent_link_put(l, m);
+	r = r < 0 ? r : agent_link_send_all(l, deadline);
+	r = r < 0 ? r : agent_link_wait(l, a, deadline, &got);
 	r = r < 0 ? r : keep(a, &got);
 	if (r < 0)
 		return err_sys(e, -r, "asking the machine's agent");
@@ -86,6 +86,14 @@ int agent_request(int state_fd, const struct agent_msg *m, enum agent_type answe
 		return err_set(e, ERR_REMOTE, EPROTO, "the machine's agent answers nonsense");
 	*ret_m = got;
 	return 0;
+}
+
+int agent_request(int state_fd, const struct agent_msg *m, enum agent_type answer, nsec_t deadline,
+		  struct arena *a, struct agent_msg *ret_m, struct err *e)
+{
+	auto_agent_link struct agent_link l = AGENT_LINK_INIT;
+
+	return ask(&l, state_fd, m, answer, deadline, a, ret_m, e);
 }
 
 /* A request that is answered by OK, on a link that stays. */
@@ -120,4 +128,16 @@ int agent_hold(int state_fd, nsec_t deadline, struct arena *a, struct agent_link
 int agent_release(struct agent_link *l, nsec_t deadline, struct arena *a, struct err *e)
 {
 	return ask_ok(l, AGENT_RELEASE, deadline, a, e);
+}
+
+int agent_open(int state_fd, const struct agent_msg *m, nsec_t deadline, struct arena *a,
+	       int *ret_sock, struct err *e)
+{
+	auto_agent_link struct agent_link l = AGENT_LINK_INIT;
+	struct agent_msg got;
+	int r = ask(&l, state_fd, m, AGENT_OK, deadline, a, &got, e);
+
+	if (r == 0)
+		*ret_sock = take_fd(&l.fd);
+	return r;
 }

@@ -19,3 +19,6 @@ struct agent_link;
 			     struct err *e);
 [[nodiscard]] int agent_release(struct agent_link *l, nsec_t deadline, struct arena *a,
 				struct err *e);
+/* The same where the answer is OK and the connection goes on as another thing: gives its socket. */
+[[nodiscard]] int agent_open(int state_fd, const struct agent_msg *m, nsec_t deadline,
+			     struct arena *a, int *ret_sock, struct err *e);

@@ -17,6 +17,7 @@
 #include "engine/container/hooks.h"
 #include "engine/kernel.h"
 #include "engine/microvm/check.h"
+#include "engine/microvm/disks.h"
 #include "engine/microvm/guest.h"
 #include "engine/microvm/kvm.h"
 #include "engine/microvm/machine.h"
@@ -29,7 +30,6 @@
 #include "fmt/json.h"
 #include "proto/agent.h"
 #include "sys/fdpass.h"
-#include "sys/mount.h"
 #include "sys/ns.h"
 #include "sys/pidfd.h"
 #include "sys/process.h"
@@ -236,47 +236,6 @@ static void making_free(struct making *k)
 	free(k);
 }
 
-/* Whether the kernel has what a root on a disk needs. */
-static bool reads_disks(const struct prepared *p)
-{
-	static const char *const needed[] = { "virtio_blk", "erofs", "overlay" };
-	struct str rest = str_of(p->lacks);
-
-	while (rest.p) {
-		struct str one = str_cut(rest, ' ', &rest);
-
-		for (size_t i = 0; i < ARRAY_SIZE(needed); i++) {
-			if (str_eq(one, str_of(needed[i])))
-				return false;
-		}
-	}
-	return true;
-}
-
-/*
- * The root is read by the guest from a disk, which is one exit for many blocks and one cache for
- * many machines. Whoever looks into it from the host sees the same files, and cannot change them
- * either: the guest would not see it.
- */
-static int use_disk(struct making *k, struct err *e)
-{
-	const struct mount_change change = { .set = MOUNT_ATTR_RDONLY, .userns_fd = FD_NONE };
-	const struct bundle *b = k->b;
-	int r;
-
-	if (k->guest.pod != POD_NONE)
-		return 0;
-	if (b->root_disk_fd <= 0 || !b->spec->root->readonly || k->guest.shares[0].view_fd < 0)
-		return 0;
-	if (k->restored ? !k->from.record.root_disk : !reads_disks(&k->files.record))
-		return 0;
-	r = mount_change(k->guest.shares[0].view_fd, "", false, &change);
-	if (r < 0)
-		return err_sys(e, -r, "make the root file system read-only");
-	k->guest.disk_fd = b->root_disk_fd;
-	return 0;
-}
-
 /* How large the machine is, which of it the guest has at first, and how fast its devices are. */
 static int size(struct making *k, struct err *e)
 {
@@ -298,6 +257,8 @@ static int size(struct making *k, struct err *e)
 			       g->cpus_max);
 	if (g->disk_fd >= 0)
 		(void) rates_add_disk(&g->rates, g->disk_fd);
+	if (g->upper_fd >= 0)
+		(void) rates_add_disk(&g->rates, g->upper_fd);
 	if (r && rates_missing(&g->rates, r) >= 0)
 		return err_set(e, ERR_INVALID, ENODEV,
 			       "the machine has no disk vd%c to limit: it has %zu",
@@ -354,6 +315,7 @@ static int prepare_workload(struct making *k, struct err *e)
 	r = r < 0 ? r : read_config(m, k->b, &config, e);
 	if (r < 0)
 		return r;
+	k->guest.names = k->b->root_upper_fd > 0 && !m->spec->root->readonly;
 	guest_config(&text, &k->guest, m->spec, config);
 	r = k->config_fd = text_fd(&text, e);
 	(void) unlinkat(m->state_fd, PROXY_ENDED, 0); /* of the start before */
@@ -373,7 +335,8 @@ static int prepare_machine(struct making *k, struct err *e)
 		r = kernel_pick(kernels, NULL, &kernel, e);
 		r = r < 0 ? r : kernel_prepare(kernels, &kernel, k->proxy.deadline, &k->files, e);
 	}
-	r = r < 0 ? r : use_disk(k, e);
+	if (r == 0 && k->guest.pod == POD_NONE && (!k->restored || k->from.record.root_disk))
+		r = disks_use(&k->guest, k->b, k->restored ? NULL : &k->files.record, e);
 	if (r < 0)
 		return r;
 	k->machine.kvm = k->kvm_fd;
@@ -387,6 +350,7 @@ static int prepare_machine(struct making *k, struct err *e)
 	if (r < 0)
 		return r;
 	m->emulated = k->machine.emulated;
+	m->own_disk = k->guest.upper_fd >= 0;
 	return 0;
 }
 
@@ -536,6 +500,8 @@ static int boot(struct making *k, struct err *e)
 	h.bound = k->b->bound;
 	h.joins = m->joins;
 	h.root_disk = k->guest.disk_fd >= 0;
+	h.root_upper = k->guest.upper_fd >= 0;
+	h.files_only = k->b->files_only;
 	r = k->restored ? ask_restore(k, &h, &console, e) : ask_create(k, &h, &console, e);
 	if (r < 0)
 		return r;
@@ -802,7 +768,7 @@ int microvm_exec(struct instance *in, const struct exec_spec *x, struct exec *re
 
 	if (r < 0)
 		return r;
-	guest_process(&w, NULL, x->process);
+	guest_process(&w, NULL, x->process, m->own_disk);
 	r = process = text_fd(&text, e);
 	r = r < 0 ? r
 		  : proxied_start(&p, m->id, x->stdio, m->groups, FD_NONE,

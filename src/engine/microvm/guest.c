@@ -171,7 +171,7 @@ static int number(const struct spec *s, const char *key, uint64_t max, uint64_t 
  */
 int guest_plan_pod(struct arena *a, const struct spec *s, struct guest *ret_g, struct err *e)
 {
-	struct guest g = { .disk_fd = FD_NONE, .pod = POD_SANDBOX };
+	struct guest g = { .disk_fd = FD_NONE, .upper_fd = FD_NONE, .pod = POD_SANDBOX };
 	struct spec_resources *host = arena_alloc(a, sizeof(*host));
 	struct spec_memory *limit = arena_alloc(a, sizeof(*limit));
 	struct spec_cpu *cpu = arena_alloc(a, sizeof(*cpu));
@@ -220,7 +220,7 @@ int guest_plan_pod(struct arena *a, const struct spec *s, struct guest *ret_g, s
 int guest_plan(struct arena *a, const struct spec *s, enum pod_role pod, struct guest *ret_g,
 	       struct err *e)
 {
-	struct guest g = { .disk_fd = FD_NONE, .pod = pod };
+	struct guest g = { .disk_fd = FD_NONE, .upper_fd = FD_NONE, .pod = pod };
 	int r = pod == POD_NONE ? plan_size(a, s, &g, e) : guest_plan_pod(a, s, &g, e);
 
 	g.pod = pod;
@@ -414,10 +414,14 @@ static void write_annotations(struct json_writer *w, const struct spec *s)
 	json_w_end(w);
 }
 
-void guest_process(struct json_writer *w, const char *key, const struct spec_process *p)
+void guest_process(struct json_writer *w, const char *key, const struct spec_process *p, bool names)
 {
 	struct spec_process inside = *p;
 
+	if (!names) {
+		inside.user.username = NULL;
+		inside.user.group_names_n = 0;
+	}
 	/* The host's security modules know nothing of processes in there. */
 	inside.apparmor_profile = NULL;
 	inside.selinux_label = NULL;
@@ -432,7 +436,7 @@ void guest_config(struct buf *out, const struct guest *g, const struct spec *s,
 
 	json_w_object(&w, NULL);
 	json_w_string(&w, "ociVersion", s->oci_version ? s->oci_version : "1.0.0");
-	guest_process(&w, "process", s->process);
+	guest_process(&w, "process", s->process, g->names);
 	json_w_object(&w, "root");
 	(void) snprintf(root, sizeof(root), GUEST_SHARES "/%s", g->shares[0].name);
 	json_w_string(&w, "path", root);

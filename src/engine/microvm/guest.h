@@ -49,7 +49,9 @@ struct guest_share {
 struct guest {
 	struct guest_share *shares; /* in the arena; the first is the root */
 	size_t shares_n;
-	int disk_fd; /* borrowed: the root instead of the first share; FD_NONE: none */
+	int disk_fd;  /* borrowed: the root instead of the first share; FD_NONE: none */
+	int upper_fd; /* borrowed: a disk over that, which can be written; FD_NONE: none */
+	bool names;   /* users are looked up in there */
 	enum pod_role pod;
 	uint64_t memory;     /* bytes that the guest has at first */
 	uint64_t memory_max; /* bytes of the machine: the rest is in its balloon */
@@ -88,8 +90,9 @@ void guest_close(struct guest *g);
  */
 void guest_config(struct buf *out, const struct guest *g, const struct spec *s,
 		  const struct json *config);
-/* A process alone, for an exec. */
-void guest_process(struct json_writer *w, const char *key, const struct spec_process *p);
+/* A process alone, for an exec. names: users' are looked up in there. */
+void guest_process(struct json_writer *w, const char *key, const struct spec_process *p,
+		   bool names);
 
 /* Its share of the machine's processors, where the guest's cgroups are to see to it. */
 void guest_cpu(struct json_writer *w, const struct spec_cpu *c);

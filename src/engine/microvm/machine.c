@@ -300,6 +300,13 @@ static int start_qemu(const struct machine *m, struct arena *a, struct proxied *
 		    "driver=file,node-name=root,filename=/dev/fdset/1,read-only=on,locking=off",
 		    "-device", "virtio-blk-pci,id=disk0,drive=root,disable-legacy=on");
 	}
+	if (g->upper_fd >= 0) {
+		add(&c, "-add-fd");
+		ADDF(&c, "fd=%d,set=2", add_fd(&c, g->upper_fd));
+		ADD(&c, "-blockdev",
+		    "driver=file,node-name=upper,filename=/dev/fdset/2,locking=off,discard=unmap",
+		    "-device", "virtio-blk-pci,id=disk1,drive=upper,disable-legacy=on");
+	}
 	add(&c, "-chardev");
 	ADDF(&c, "socket,id=fs,fd=%d", add_fd(&c, fs));
 	add(&c, "-chardev");
@@ -368,6 +375,11 @@ static int start_vmm(const struct machine *m, struct arena *a, struct proxied *p
 		add(&c, "--disk");
 		ADDF(&c, "fd:%d,ro%s", add_fd(&c, g->disk_fd),
 		     rate_words(a, &g->rates.disks[0].rate, disk_words));
+	}
+	if (g->upper_fd >= 0) {
+		add(&c, "--disk");
+		ADDF(&c, "fd:%d%s", add_fd(&c, g->upper_fd),
+		     rate_words(a, &g->rates.disks[1].rate, disk_words));
 	}
 	add(&c, "--fs");
 	ADDF(&c, "tag=" TAG ",socket=fd:%d", add_fd(&c, fs));

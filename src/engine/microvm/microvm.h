@@ -29,6 +29,7 @@ struct microvm {
 	bool joins;	       /* its machine is the pod's, which another holds */
 	int gate_fd;	       /* owned: our end of the proxy's socket; FD_NONE unless CREATED */
 	uint64_t ident;	       /* with the pid: which process it is (sys/process.h) */
+	bool own_disk;	       /* its root is its own disk, whose files its kernel alone reads */
 	bool emulated;	       /* the processor is a program: no KVM that runs guests */
 	uint64_t memory;       /* bytes of the machine: the guest's and its balloon's */
 	uint64_t memory_now;   /* that the guest shall have of it */
@@ -65,6 +66,13 @@ struct microvm *microvm_of_instance(struct instance *in); /* the one downcast */
 [[nodiscard]] int microvm_can_snapshot(const char *program, struct err *e);
 [[nodiscard]] int microvm_snapshot(struct instance *in, int dirfd, const struct snapshot_options *o,
 				   struct err *e);
+
+/* files.c */
+[[nodiscard]] int microvm_files(struct instance *in, bool hold, nsec_t deadline,
+				struct engine_files *ret, struct err *e);
+
+/* disks.c */
+[[nodiscard]] int microvm_can_root_upper(nsec_t deadline, struct err *e);
 
 /* update.c */
 [[nodiscard]] int microvm_update(struct instance *in, const struct spec_resources *r,

@@ -50,7 +50,8 @@ int snapshot_describe(struct microvm *m, const struct guest *g, const struct net
 				    .cpus = g->cpus_max,
 				    .memory = g->memory_max,
 				    .terminal = m->spec->process->terminal,
-				    .root_disk = g->disk_fd >= 0 };
+				    .root_disk = g->disk_fd >= 0,
+				    .own_disk = g->upper_fd >= 0 };
 
 	r.shares = arena_array(&m->arena, g->shares_n + 1, sizeof(*r.shares));
 	r.cards = arena_array(&m->arena, n->cards_n + 1, sizeof(*r.cards));

@@ -31,7 +31,7 @@ struct record {
 	struct rates_disk *disks;
 	size_t disks_n;
 	struct spec_rate *network;
-	bool poststop_due, groups, emulated, joins;
+	bool poststop_due, groups, emulated, joins, own_disk;
 };
 
 static const struct json_field disk_fields[] = {
@@ -74,6 +74,7 @@ static const struct json_field record_fields[] = {
 	JSON_BOOL_FIELD(struct record, emulated, "emulated", 0),
 	JSON_STRING_FIELD(struct record, pod, "pod", 0),
 	JSON_BOOL_FIELD(struct record, joins, "joins", 0),
+	JSON_BOOL_FIELD(struct record, own_disk, "ownDisk", 0),
 };
 static const struct json_table record_table = JSON_TABLE(struct record, record_fields,
 							 JSON_UNKNOWN_IGNORE);
@@ -123,6 +124,7 @@ int microvm_save(struct instance *in, int state_fd, struct err *e)
 	json_w_u64(&w, "memoryNow", m->memory_now);
 	write_rates(&w, &m->rates);
 	json_w_bool(&w, "emulated", m->emulated);
+	json_w_bool(&w, "ownDisk", m->own_disk);
 	json_w_bool(&w, "poststopDue", m->poststop_due);
 	if (m->netns_path) {
 		json_w_string(&w, "netns", m->netns_path);
@@ -174,6 +176,7 @@ static int take_record(struct microvm *m, const struct record *rec, struct err *
 	if (rec->network)
 		m->rates.network = *rec->network;
 	m->emulated = rec->emulated;
+	m->own_disk = rec->own_disk;
 	m->late_hooks = rec->bundle != NULL;
 	m->poststop_due = rec->poststop_due;
 	in->state = engine_state_of(rec->state);

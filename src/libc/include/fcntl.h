@@ -4,4 +4,6 @@
 
 #include_next <fcntl.h>
 
+#include <linux/falloc.h>
+
 #define open(...) openat(AT_FDCWD, __VA_ARGS__)

@@ -37,7 +37,7 @@ TYPES = (
     ("HELLO", (("version", U), ("build", S), ("kernel", S), ("boot_ns", U), ("problems", L))),
     ("SETUP", (("version", U), ("hostname", S), ("realtime_ns", U), ("entropy", D), ("interfaces", INTERFACE))),
     ("CREATE", (("id", S), ("config", S), ("rows", U), ("cols", U), ("stdin_open", B), ("lower", S),
-                ("lower_type", S), ("upper", S), ("work", S), ("scratch", B))),
+                ("lower_type", S), ("upper", S), ("work", S), ("scratch", B), ("pids_of", S), ("upper_disk", S), ("files_only", B))),
     ("START", ()),
     ("EXEC", (("id", S), ("process", S), ("rows", U), ("cols", U), ("stdin_open", B),
               ("cgroups", L))),
@@ -59,6 +59,8 @@ TYPES = (
     ("HOLD", ()), ("HELD", ()), ("RELEASE", ()),
     ("ATTACH", (("id", S), ("as", S), ("hostname", S), ("rows", U), ("cols", U))),
     ("ATTACHED", (("pid", U), ("stdin_credit", U), ("stdin_open", B))),
+    ("PROCESSORS", (("online", U),)),
+    ("FILES", (("id", S), ("hold", B))),
 )
 NUMBER = {name: i for i, (name, _) in enumerate(TYPES)}
 KINDS = "NONE INVALID NOT_FOUND CONFLICT DENIED UNSUPPORTED EXHAUSTED TIMEOUT REMOTE INTERNAL".split()

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * Users and groups of a workload: names are looked up in the files of its own root, which somebody
- * hostile may have written; they are opened inside the root and read up to a bound.
- */
+#include "sys/accounts.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -10,7 +8,6 @@
 #include "base/auto.h"
 #include "base/file.h"
 #include "base/num.h"
-#include "svc/plan.h"
 #include "sys/path.h"
 
 #define ACCOUNTS_MAX (4u << 20) /* bytes of /etc/passwd or /etc/group that are read */
@@ -85,7 +82,7 @@ static int find_group(struct str file, struct str text, uint32_t *ret_gid, struc
 		       (int) text.n, text.p);
 }
 
-static int add_group(struct arena *a, struct plan_user *u, uint32_t gid, struct err *e)
+static int add_group(struct arena *a, struct account *u, uint32_t gid, struct err *e)
 {
 	for (size_t i = 0; i < u->groups_n; i++) {
 		if (u->groups[i] == gid)
@@ -99,7 +96,7 @@ static int add_group(struct arena *a, struct plan_user *u, uint32_t gid, struct 
 }
 
 /* Groups that list the user as a member (field 3: names by commas). */
-static int member_groups(struct arena *a, struct str file, struct str name, struct plan_user *u,
+static int member_groups(struct arena *a, struct str file, struct str name, struct account *u,
 			 struct err *e)
 {
 	while (file.p && name.n) {
@@ -119,12 +116,12 @@ static int member_groups(struct arena *a, struct str file, struct str name, stru
 	return 0;
 }
 
-int plan_user(int root_fd, const char *user, const char *const *group_add, size_t group_add_n,
-	      struct arena *a, struct plan_user *ret, struct err *e)
+int accounts_find(int root_fd, const char *user, const char *const *group_add, size_t group_add_n,
+		  struct arena *a, struct account *ret, struct err *e)
 {
 	auto_buf struct buf passwd = BUF_INIT(ACCOUNTS_MAX);
 	auto_buf struct buf group = BUF_INIT(ACCOUNTS_MAX);
-	struct plan_user u = { .home = "/", .name = "" };
+	struct account u = { .home = "/", .name = "" };
 	struct str group_part, user_part = str_cut(str_of(user ? user : ""), ':', &group_part);
 	struct str name = user_part.n ? user_part : STR("0");
 	uint32_t number;

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Users and groups of a workload: names are looked up in the files of its own root, which somebody
+ * hostile may have written; they are opened inside the root and read up to a bound.
+ */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/err.h"
+
+struct account {
+	uint32_t uid, gid;
+	const char *name, *home; /* home "/" when unknown; in the arena */
+	uint32_t *groups;	 /* supplementary, with group_add */
+	size_t groups_n;
+};
+
+/*
+ * "user[:group]" by the files below root_fd, never leaving it; NULL is root. Numbers need no file.
+ * root_fd FD_NONE: there are none. Fails: NOT_FOUND no such name; INVALID.
+ */
+[[nodiscard]] int accounts_find(int root_fd, const char *user, const char *const *group_add,
+				size_t group_add_n, struct arena *a, struct account *ret,
+				struct err *e);
