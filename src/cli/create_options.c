@@ -270,6 +270,7 @@ static void make_plain(const struct create_options *o, struct workload_config *w
 		w->to##_n = o->from.n;                                                             \
 	} while (0)
 	LIST(volumes_from, volumes_from);
+	LIST(publish, publish);
 	LIST(devices, device);
 	LIST(device_rules, device_rule);
 	LIST(cap_add, cap_add);

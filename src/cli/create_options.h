@@ -19,7 +19,7 @@ struct create_options {
 	struct option_list env, env_file, label, label_file, annotation, volume, mount, tmpfs,
 		volumes_from, device, device_rule, ulimit, sysctl, cap_add, cap_drop, security_opt,
 		group_add, dns, dns_search, dns_option, add_host, log_opt, attach, storage_opt;
-	struct option_list read_bps, write_bps, read_iops, write_iops;
+	struct option_list read_bps, write_bps, read_iops, write_iops, publish;
 	int64_t memory, memory_swap, memory_reservation, shm_size, cpus, cpu_shares, cpu_period,
 		cpu_quota, pids_limit, blkio_weight, swappiness, oom_score_adj, stop_timeout;
 	int64_t cpus_max, memory_max, rx_bps, rx_pps, tx_bps, tx_pps;

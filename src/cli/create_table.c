@@ -149,6 +149,9 @@ const struct option create_option_table[] = {
 	  .help = "Tune the pids limit (-1 for unlimited)" },
 	{ O(privileged, OPTION_BOOL, "privileged", 0),
 	  .help = "Give extended privileges to this workload" },
+	{ O(publish, OPTION_LIST, "publish", 'p'), .value = "list",
+	  .help = "Give a port of the host to a microvm with --network host "
+		  "([ADDRESS:]PORT:PORT[/udp])" },
 	{ O(pull, OPTION_STRING, "pull", 0), .value = "string", .hidden = true,
 	  .help = "Pull image before running (missing|never)", .words = "missing never" },
 	{ O(quiet, OPTION_BOOL, "quiet", 'q'), .hidden = true,
@@ -223,7 +226,6 @@ const struct option create_option_table[] = {
 	{ .name = "platform",
 	  .kind = OPTION_REFUSED,
 	  .why = "an image here has one platform, this machine's" },
-	{ .name = "publish", .letter = 'p', .kind = OPTION_REFUSED, .why = NO_PORTS },
 	{ .name = "publish-all", .letter = 'P', .kind = OPTION_REFUSED_BOOL, .why = NO_PORTS },
 	{ .name = "runtime",
 	  .kind = OPTION_REFUSED,

@@ -245,6 +245,12 @@ struct spec_disk_rate {
 	struct spec_rate rate;
 };
 
+struct spec_port {
+	const char *address; /* of the host, IPv4; NULL or "": all */
+	uint32_t host, guest;
+	bool udp;
+};
+
 /* Our own, "atoll": of a workload that is a machine. Other engines ignore it. */
 struct spec_machine {
 	uint32_t cpus_max;	   /* it can be given while it runs; 0: the engine's choice */
@@ -252,6 +258,8 @@ struct spec_machine {
 	struct spec_rate *network; /* of each of its cards: reads are what it receives */
 	struct spec_disk_rate *disks;
 	size_t disks_n;
+	struct spec_port *ports; /* of the host that are the machine's, without a namespace */
+	size_t ports_n;
 };
 
 struct spec_resources {

@@ -195,11 +195,20 @@ static const struct json_field disk_rate_fields[] = {
 };
 static const struct json_table disk_rate_table = JSON_TABLE(struct spec_disk_rate, disk_rate_fields,
 							    JSON_UNKNOWN_IGNORE);
+static const struct json_field port_fields[] = {
+	JSON_STRING_FIELD(struct spec_port, address, "address", 0),
+	JSON_U32_FIELD(struct spec_port, host, "host", 1, 65535, JSON_REQUIRED),
+	JSON_U32_FIELD(struct spec_port, guest, "guest", 1, 65535, JSON_REQUIRED),
+	JSON_BOOL_FIELD(struct spec_port, udp, "udp", 0),
+};
+static const struct json_table port_table = JSON_TABLE(struct spec_port, port_fields,
+						       JSON_UNKNOWN_IGNORE);
 static const struct json_field machine_fields[] = {
 	JSON_U32_FIELD(struct spec_machine, cpus_max, "cpusMax", 0, 1024, 0),
 	JSON_U64_FIELD(struct spec_machine, memory_max, "memoryMax", 0, INT64_MAX, 0),
 	JSON_OBJECT_FIELD(struct spec_machine, network, "network", &network_rate_table, 0),
 	JSON_ARRAY_FIELD(struct spec_machine, disks, disks_n, "disks", &disk_rate_table, 0),
+	JSON_ARRAY_FIELD(struct spec_machine, ports, ports_n, "ports", &port_table, 0),
 };
 static const struct json_table machine_table = JSON_TABLE(struct spec_machine, machine_fields,
 							  JSON_UNKNOWN_IGNORE);

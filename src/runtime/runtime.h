@@ -26,7 +26,7 @@ struct runtime {
 	bool debug, systemd_cgroup, version;
 	bool no_cgroups;     /* --cgroup-manager disabled */
 	struct arena *arena; /* for the whole run of the verb */
-	int self_fd;	     /* owned: see self_protect(); closed while the verb waits, or at the end */
+	int self_fd; /* owned: see self_protect(); closed while the verb waits, or at the end */
 };
 
 struct verb {

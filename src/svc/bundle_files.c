@@ -188,7 +188,13 @@ static int resolv_file(const struct workload_config *c, int bundle_fd, struct er
 {
 	auto_buf struct buf text = BUF_INIT(2 * HOST_FILE_MAX), host = BUF_INIT(HOST_FILE_MAX);
 
-	host_file("/etc/resolv.conf", &host);
+	/* A machine's own resolver is the one that its network hands on to the host's. */
+	if (mode_is(c->network, "host") && mode_is(c->isolation, "microvm")) {
+		if (c->dns_n == 0)
+			buf_adds(&host, "nameserver 10.0.2.3\n");
+	} else {
+		host_file("/etc/resolv.conf", &host);
+	}
 	resolv_kept(c, buf_str(&host), &text);
 	for (size_t i = 0; i < c->dns_n; i++)
 		buf_addf(&text, "nameserver %s\n", c->dns[i]);

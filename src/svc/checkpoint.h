@@ -97,7 +97,8 @@ struct restore_point {
 				      const struct attach_options *attach,
 				      struct shim_conn *ret_conn, int *ret_exit_code,
 				      struct err *e);
-/* Before the start from there: the disk that the workload had, if it had one, in place of its own. */
+/* Before the start from there: the disk that the workload had, if it had one, in place of its own.
+ */
 [[nodiscard]] int checkpoint_put_disk(struct svc *s, int dir_fd, const char *id, struct err *e);
 /* Dump into dir_fd (borrowed), and wait for its end unless it is left running. */
 [[nodiscard]] int checkpoint_dump(struct svc *s, const struct workload_record *w,

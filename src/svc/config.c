@@ -110,6 +110,7 @@ static const struct json_field config_fields[] = {
 	STRING("usernsMode", userns_mode),
 	STRING("cgroupnsMode", cgroupns_mode),
 	STRING("network", network),
+	STRINGS("publish", publish),
 	STRINGS("dns", dns),
 	STRINGS("dnsSearch", dns_search),
 	STRINGS("dnsOptions", dns_options),

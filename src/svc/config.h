@@ -115,7 +115,9 @@ struct workload_config {
 	/* "host", "private", "container:X", "shareable", "none": as docker's flags; NULL: default
 	 */
 	const char *pid_mode, *ipc_mode, *uts_mode, *userns_mode, *cgroupns_mode;
-	const char *network; /* "none" "host"; NULL: none */
+	const char *network;  /* "none" "host"; NULL: none */
+	const char **publish; /* "[ADDRESS:]PORT:PORT[/tcp|/udp]" */
+	size_t publish_n;
 	const char **dns, **dns_search, **dns_options, **extra_hosts; /* "NAME:ADDR" */
 	size_t dns_n, dns_search_n, dns_options_n, extra_hosts_n;
 
@@ -156,6 +158,13 @@ int config_machine_disk(const char *rate);
 				     struct err *e); /* --tmpfs */
 [[nodiscard]] int config_parse_ulimit(struct arena *a, const char *text, struct ulimit_config *ret,
 				      struct err *e); /* "nofile=1024:2048" */
+struct port_config {
+	const char *address; /* NULL: all */
+	uint32_t host, guest;
+	bool udp;
+};
+[[nodiscard]] int config_parse_publish(struct arena *a, const char *text, struct port_config *ret,
+				       struct err *e); /* -p */
 [[nodiscard]] int config_parse_restart(const char *text, uint32_t *ret_kind, uint32_t *ret_max,
 				       struct err *e); /* "on-failure:3" */
 /* "TERM", "SIGTERM", "15"; 0 is no signal. */

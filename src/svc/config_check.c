@@ -89,6 +89,24 @@ static int check_machine(const struct workload_config *c, struct err *e)
 		       "%s: only a machine has it: use --isolation=microvm", flag);
 }
 
+/* Ports are a machine's that shares the host's network; a container there has them all. */
+static int check_publish(const struct workload_config *c, struct err *e)
+{
+	auto_arena struct arena a = ARENA_INIT(1u << 20);
+	struct port_config ignored;
+	int r = 0;
+
+	if (c->publish_n && !(c->isolation && streq(c->isolation, "microvm") && c->network &&
+			      streq(c->network, "host")))
+		return err_set(e, ERR_UNSUPPORTED, EOPNOTSUPP,
+			       "--publish: workloads have no bridge network yet: a container is "
+			       "reached with --network host, a microvm with --network host and "
+			       "--publish");
+	for (size_t i = 0; r == 0 && i < c->publish_n; i++)
+		r = config_parse_publish(&a, c->publish[i], &ignored, e);
+	return r;
+}
+
 static int check_resources(const struct resources_config *r, struct err *e)
 {
 	if (r->memory && r->memory < MEMORY_MIN)
@@ -277,6 +295,8 @@ int workload_config_check(const struct workload_config *c, struct err *e)
 	r = check_resources(&c->resources, e);
 	if (r >= 0)
 		r = check_machine(c, e);
+	if (r >= 0)
+		r = check_publish(c, e);
 	if (r >= 0)
 		r = check_modes(c, e);
 	if (r >= 0)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The small languages of docker's create flags. */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <limits.h>
 #include <signal.h>
@@ -320,6 +321,37 @@ static const char *const restart_names[] = { "no", "on-failure", "always", "unle
 const char *restart_kind_name(uint32_t kind)
 {
 	return kind < ARRAY_SIZE(restart_names) ? restart_names[kind] : "no";
+}
+
+int config_parse_publish(struct arena *a, const char *text, struct port_config *ret, struct err *e)
+{
+	struct port_config p = {};
+	struct str protocol, ports = str_cut(str_of(text), '/', &protocol);
+	struct str rest, first = str_cut(ports, ':', &rest), second = {}, third = {};
+	struct in_addr address;
+	bool ok = rest.p != NULL;
+
+	if (ok)
+		second = str_cut(rest, ':', &third);
+	if (third.p) { /* the first one is an address */
+		p.address = arena_dup(a, first);
+		if (!p.address)
+			return err_set(e, ERR_EXHAUSTED, ENOMEM, "out of memory");
+		ok = inet_pton(AF_INET, p.address, &address) == 1;
+		first = second;
+		second = third;
+	}
+	p.udp = protocol.p && str_is(protocol, "udp");
+	ok = ok && (!protocol.p || p.udp || str_is(protocol, "tcp")) &&
+	     num_parse_u32(first, 1, 65535, &p.host) == 0 &&
+	     num_parse_u32(second, 1, 65535, &p.guest) == 0;
+	if (!ok)
+		return err_set(e, ERR_INVALID, EINVAL,
+			       "--publish '%s': write it [ADDRESS:]PORT:PORT[/tcp|/udp], an IPv4 "
+			       "address and single ports",
+			       text);
+	*ret = p;
+	return 0;
 }
 
 int config_parse_restart(const char *text, uint32_t *ret_kind, uint32_t *ret_max, struct err *e)

@@ -109,7 +109,32 @@ static void disks_write(struct json_writer *w, uint64_t rates[static MACHINE_DIS
 	json_w_end(w);
 }
 
-static int machine_write(const struct resources_config *r, struct json_writer *w, struct err *e)
+static int ports_write(const struct workload_config *c, struct json_writer *w, struct err *e)
+{
+	auto_arena struct arena a = ARENA_INIT(1u << 20);
+	struct port_config p;
+	int r = 0;
+
+	json_w_array(w, "ports");
+	for (size_t i = 0; r == 0 && i < c->publish_n; i++) {
+		r = config_parse_publish(&a, c->publish[i], &p, e);
+		if (r < 0)
+			break;
+		json_w_object(w, NULL);
+		if (p.address)
+			json_w_string(w, "address", p.address);
+		json_w_u64(w, "host", p.host);
+		json_w_u64(w, "guest", p.guest);
+		json_w_bool(w, "udp", p.udp);
+		json_w_end(w);
+	}
+	json_w_end(w);
+	return r;
+}
+
+/* c: NULL for an update, which cannot change ports. */
+static int machine_write(const struct resources_config *r, const struct workload_config *c,
+			 struct json_writer *w, struct err *e)
 {
 	uint64_t rates[MACHINE_DISKS][4];
 	const char **const lists[] = { r->read_bps, r->read_iops, r->write_bps, r->write_iops };
@@ -131,6 +156,8 @@ static int machine_write(const struct resources_config *r, struct json_writer *w
 	json_w_u64(w, "sendPackets", r->network_tx_pps);
 	json_w_end(w);
 	disks_write(w, rates);
+	if (f >= 0 && c && c->publish_n)
+		f = ports_write(c, w, e);
 	json_w_end(w);
 	return f;
 }
@@ -450,7 +477,7 @@ int plan_resources(const struct resources_config *r, const struct workload_confi
 	if (f >= 0)
 		f = block_write(r, w, e);
 	if (f >= 0 && (r->machine || (c && c->isolation && streq(c->isolation, "microvm"))))
-		f = machine_write(r, w, e);
+		f = machine_write(r, c, w, e);
 	json_w_end(w);
 	return f;
 }

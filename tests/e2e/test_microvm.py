@@ -241,7 +241,6 @@ def test_read_only_health_and_no_program(atoll, busybox):
 
 
 @pytest.mark.parametrize("options, says", [
-    (("--network", "host"), "share the host's network"),
     (("--network", "none", "--pid", "host"), "share the host's pid namespace"),
     (("--network", "none", "--ipc", "host"), "share the host's ipc namespace"),
     (("--network", "none", "--uts", "host"), "share the host's uts namespace"),

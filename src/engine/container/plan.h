@@ -76,7 +76,7 @@ struct plan_process {
 	uint32_t personality;
 	bool new_keyring;
 	bool signals_reset; /* none is ignored, and none has a handler that exec would leave */
-	bool joined_user; /* runs in another user namespace than the parent */
+	bool joined_user;   /* runs in another user namespace than the parent */
 };
 
 struct plan {

@@ -15,6 +15,7 @@
 #include "engine/container/groups.h"
 #include "engine/microvm/guest.h"
 #include "engine/microvm/pod.h"
+#include "engine/microvm/usernet.h"
 #include "fmt/spec.h"
 
 #ifndef MQUEUE_MAGIC
@@ -43,8 +44,8 @@ static int check_namespaces(const struct spec *s, bool pod, struct err *e)
 		if (!ns[own[i]].present)
 			return refuse(e, "share the host's %s namespace", spec_ns_name(own[i]));
 	}
-	if (!ns[SPEC_NS_NETWORK].present)
-		return refuse(e, "share the host's network: use --network none");
+	if (!ns[SPEC_NS_NETWORK].present && usernet_check(e) < 0)
+		return -1;
 	/* That of the network is not joined, but its interfaces are taken (network.h). */
 	for (int t = 0; t < SPEC_NS_N_; t++) {
 		if (pod && (t == SPEC_NS_PID || t == SPEC_NS_IPC || t == SPEC_NS_UTS))

@@ -27,6 +27,7 @@
 #include "engine/microvm/pod.h"
 #include "engine/microvm/proxied.h"
 #include "engine/microvm/snapshot.h"
+#include "engine/microvm/usernet.h"
 #include "fmt/json.h"
 #include "proto/agent.h"
 #include "sys/fdpass.h"
@@ -445,6 +446,16 @@ static int find_netns(struct making *k)
 	return 0;
 }
 
+/* The host's network at second hand. */
+static int plug(struct making *k, struct err *e)
+{
+	int fd = FD_NONE, r;
+
+	k->proxy.log_fd = k->log_fd;
+	r = usernet_start(&k->proxy, k->b->spec->linux_.resources, &fd, e);
+	return r < 0 ? r : network_plug(&k->network, k->m, &k->m->arena, fd, e);
+}
+
 /* The namespace, with the proxy in it; then those who fill it have their turn. */
 static int find_network(struct making *k, struct err *e)
 {
@@ -463,6 +474,8 @@ static int find_network(struct making *k, struct err *e)
 	}
 	r = r < 0 ? r : microvm_hooks(m, SPEC_HOOK_PRESTART, "creating", k->b->bundle_fd, e);
 	r = r < 0 ? r : microvm_hooks(m, SPEC_HOOK_CREATE_RUNTIME, "creating", k->b->bundle_fd, e);
+	if (r == 0 && k->network.user)
+		return plug(k, e);
 	return r < 0 || m->joins ? r : network_take(&k->network, m, &m->arena, e);
 }
 

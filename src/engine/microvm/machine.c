@@ -227,7 +227,7 @@ static int start_net(struct arena *a, struct proxied *p, const struct network_ca
 		return r;
 	ADD(&c, "net", "--socket");
 	ADDF(&c, "fd:%d", add_fd(&c, listen_fd));
-	add(&c, "--packet");
+	add(&c, card->stream ? "--stream" : "--packet");
 	ADDF(&c, "fd:%d", add_fd(&c, card->fd));
 	ADD(&c, "--mac");
 	add(&c, card->mac);
@@ -385,8 +385,8 @@ static int start_vmm(const struct machine *m, struct arena *a, struct proxied *p
 	ADDF(&c, "tag=" TAG ",socket=fd:%d", add_fd(&c, fs));
 	for (size_t i = 0; i < net->cards_n; i++) {
 		add(&c, "--net");
-		ADDF(&c, "packet=fd:%d,mac=%s,mtu=%u%s", add_fd(&c, net->cards[i].fd),
-		     net->cards[i].mac, net->cards[i].mtu,
+		ADDF(&c, "%s=fd:%d,mac=%s,mtu=%u%s", net->cards[i].stream ? "stream" : "packet",
+		     add_fd(&c, net->cards[i].fd), net->cards[i].mac, net->cards[i].mtu,
 		     rate_words(a, &g->rates.network, card_words));
 	}
 	return run(&c, p, false, e);

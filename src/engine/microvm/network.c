@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -19,6 +20,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "engine/microvm/microvm.h"
+#include "engine/microvm/usernet.h"
 #include "proto/agent.h"
 #include "proto/interface.h"
 #include "proto/proxy.h"
@@ -61,6 +63,9 @@ int network_open(struct network *n, const struct microvm *m, struct err *e)
 	const char *path = m->spec->linux_.ns[SPEC_NS_NETWORK].path;
 	int r;
 
+	n->user = !m->spec->linux_.ns[SPEC_NS_NETWORK].present;
+	if (n->user)
+		return 0;
 	if (!path) {
 		r = n->netns = ns_network_make();
 		return r < 0 ? err_sys(e, -r, "a network namespace for the machine") : 0;
@@ -247,6 +252,40 @@ int network_take(struct network *n, struct microvm *m, struct arena *a, struct e
 				    t->cards[i]->name);
 	}
 	return visit_end(&v, r, e);
+}
+
+int network_plug(struct network *n, struct microvm *m, struct arena *a, int fd, struct err *e)
+{
+	static struct agent_address addresses[] = {
+		{ .address = USERNET_ADDRESS USERNET_PREFIX, .peer = "", .broadcast = "" },
+	};
+	static struct agent_route routes[] = {
+		{ .to = "", .gateway = USERNET_GATEWAY, .source = "" },
+	};
+	auto_free struct taking *t = calloc(1, sizeof(*t));
+	struct network_card *card = &n->cards[n->cards_n++];
+	struct agent_interface *is = t ? &t->interfaces[0] : NULL;
+	uint8_t mac[6];
+
+	*card = (struct network_card){ .fd = fd, .stream = true, .mtu = USERNET_MTU };
+	if (getrandom(mac, sizeof(mac), 0) != sizeof(mac))
+		return err_sys(e, errno, "a hardware address");
+	mac[0] = (uint8_t) ((mac[0] & 0xfc) | 2); /* one's own, and of local use */
+	card->mac = arena_printf(a, "%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2], mac[3],
+				 mac[4], mac[5]);
+	if (!t || !card->mac)
+		return err_set(e, ERR_EXHAUSTED, ENOMEM, "out of memory");
+	t->m = m;
+	t->a = a;
+	*is = (struct agent_interface){ .mac = card->mac,
+					.name = "eth0",
+					.mtu = USERNET_MTU,
+					.was = n->was[0] ? n->was[0] : "" };
+	is->addresses.v = addresses;
+	is->addresses.n = ARRAY_SIZE(addresses);
+	is->routes.v = routes;
+	is->routes.n = ARRAY_SIZE(routes);
+	return note(t, n, e);
 }
 
 /* ---- back -------------------------------------------------------------------------------- */

@@ -8,6 +8,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -19,7 +20,8 @@ struct microvm;
 #define NETWORK_CARDS_MAX 4
 
 struct network_card {
-	int fd; /* owned: the packet socket */
+	int fd; /* owned: the packet socket, or passt's */
+	bool stream;
 	const char *mac;
 	uint32_t mtu;
 };
@@ -30,10 +32,11 @@ struct network {
 	size_t cards_n;
 	/* Borrowed: hardware addresses that the guest's cards have so far, in their order. */
 	const char *was[NETWORK_CARDS_MAX];
+	bool user; /* no namespace: passt (usernet.h) */
 };
 #define NETWORK_INIT ((struct network){ .netns = -1 })
 
-/* The namespace: the one that the spec names, or a new one. */
+/* The namespace: the one that the spec names, or a new one; none where the spec has none. */
 [[nodiscard]] int network_open(struct network *n, const struct microvm *m, struct err *e);
 void network_fini(struct network *n);
 /*
@@ -41,6 +44,9 @@ void network_fini(struct network *n);
  * the way back, and m what network_return() needs, also after a failure.
  */
 [[nodiscard]] int network_take(struct network *n, struct microvm *m, struct arena *a,
+			       struct err *e);
+/* One card at passt's socket (taken), where there is no namespace. */
+[[nodiscard]] int network_plug(struct network *n, struct microvm *m, struct arena *a, int fd,
 			       struct err *e);
 /* As it was before, where the namespace is still there. Once more: nothing. */
 void network_return(struct microvm *m);

@@ -110,9 +110,6 @@ static void test_check(void)
 	} all[] = {
 		{ "", "{\"type\":\"mount\"},{\"type\":\"ipc\"},{\"type\":\"uts\"}",
 		  "share the host's pid namespace" },
-		{ "",
-		  "{\"type\":\"mount\"},{\"type\":\"pid\"},{\"type\":\"ipc\"},{\"type\":\"uts\"}",
-		  "share the host's network" },
 		{ "", OWN ",{\"type\":\"user\",\"path\":\"/proc/1/ns/user\"}",
 		  "join the user namespace '/proc/1/ns/user'" },
 		{ ",\"devices\":[{\"path\":\"/dev/sda\",\"type\":\"b\",\"major\":8,\"minor\":0}]",
@@ -156,8 +153,48 @@ static void test_check(void)
 		"listener"));
 }
 
+static void test_sizes(void)
+{
+	struct spec_cpu c = { .quota = 150000, .quota_set = true };
+
+	CHECK(guest_cpus_of(NULL, 3) == 3 && guest_cpus_of(&c, 1) == 2);
+	c.cpus = "0,2-4";
+	CHECK(guest_cpus_of(&c, 1) == 2); /* as much as it may use at once */
+	c.quota = -1;
+	CHECK(guest_cpus_of(&c, 1) == 4);
+	c.cpus = "nonsense";
+	CHECK(guest_cpus_of(&c, 5) == 5);
+	CHECK(guest_memory_of(1) == GUEST_MEMORY_LEAST);
+	CHECK(guest_memory_of((200 << 20) + 1) == 202u << 20);
+}
+
+/* What is said of a device of the host is said of the disks there; by number, of one. */
+static void test_rates(void)
+{
+	struct spec_throttle_device read = { .major = 8, .minor = 1, .rate = 100 };
+	struct spec_block_io block = { .read_bps = &read, .read_bps_n = 1 };
+	struct spec_disk_rate disk = { .index = 1, .rate = { .write_ops = 7 } };
+	struct spec_rate network = { .read_bytes = 9 };
+	struct spec_machine machine = { .disks = &disk, .disks_n = 1, .network = &network };
+	struct spec_resources r = { .block_io = &block };
+	struct rates s = { .disks_n = 2 };
+
+	s.disks[0] = s.disks[1] = (struct rates_disk){ .major = 8, .minor = 1 };
+	s.disks[1].minor = 77;
+	CHECK(rates_apply(&s, &r) == 1 && s.disks[0].rate.read_bytes == 100);
+	CHECK(!rates_limit(&s.disks[1].rate) && rates_limit(&s.disks[0].rate));
+	r.machine = &machine;
+	CHECK(rates_missing(&s, &r) < 0);
+	CHECK(rates_apply(&s, &r) == (3 | RATES_NETWORK));
+	CHECK(s.disks[1].rate.write_ops == 7 && s.network.read_bytes == 9);
+	disk.index = 2;
+	CHECK(rates_missing(&s, &r) == 2);
+}
+
 int main(void)
 {
+	test_sizes();
+	test_rates();
 	test_config();
 	test_check();
 	return test_done();

@@ -17,7 +17,7 @@
 #include "fmt/json.h"
 
 #define WITHIN	       (60 * NSEC_PER_SEC)
-#define BALLOON_WITHIN (30 * NSEC_PER_SEC)
+#define BALLOON_WITHIN (100 * NSEC_PER_SEC)
 #define BALLOON_LEAVES (UINT64_C(16) << 20) /* to a guest that gives all it can */
 
 static int check_memory(const struct microvm *m, const struct spec_memory *r, struct err *e)
