@@ -37,7 +37,8 @@ SYSTEMD_FILES = ["test_runtime_systemd.py", "test_machine.py", "ATOLL_CGROUP_MAN
 # a second kernel is emulated by the first, so a boot takes half a minute: a few files alone.
 KVM_FILES = ["test_microvm.py:foreground,guest_sees,streams_and_codes,volumes",
              "test_vmm.py", "test_vmm_snapshot.py", "test_vmm_linux.py", "test_vmm_restore.py",
-             "test_microvm.py:stop_start_kill,refusals,read_only", "test_microvm_snapshot.py:two_from_one",
+             "test_microvm.py:refusals,read_only", "test_microvm_root.py:synchronised",
+             "test_microvm_snapshot.py:two_from_one",
              "test_microvm_kill.py:monitor", "test_microvm_net.py:interfaces",
              "test_microvm_bad.py:panics,hears"]
 BUDGET_S = 450
@@ -189,7 +190,7 @@ def _run(what, suite, build, cache, stage, end):
     results = stage / "results/results"
     host = "/host" if what.systemd else ""  # where the machine has the host's files
     home = "/tmp/atoll-vm"  # on its own disk: 9p is slow, and no overlay can be put on it
-    kvm = "modprobe kvm_amd && test -c /dev/kvm && " if what.kvm else ""
+    kvm = "modprobe -a kvm_amd fuse && test -c /dev/kvm && test -c /dev/fuse && " if what.kvm else ""
     m = machine.Machine(cache, memory_mib=what.memory_mib, systemd=what.systemd,
                         shares=[results.parent])
     env = {"ATOLL_BUILD": f"{home}/build", "PYTHONDONTWRITEBYTECODE": "1", "ATOLL_THROWAWAY": "1",
