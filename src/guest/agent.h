@@ -60,6 +60,8 @@ void connection_send(struct connection *c, const struct agent_msg *m);
 void connection_finish(struct connection *c, const struct agent_msg *last);
 /* Bytes the peer has not taken; as many as can be when it has gone. */
 size_t connection_waiting(const struct connection *c);
+/* All was said and taken: the peer has but to hang up. */
+bool connection_said_all(const struct connection *c);
 void connection_held(struct connection *c); /* HOLD's: all is still */
 
 /* ---- workload.c -------------------------------------------------------------------------- */
@@ -145,6 +147,8 @@ void session_check_done(struct session *s); /* EXITED, if that is due */
 
 /* ---- hold.c ------------------------------------------------------------------------------ */
 /* CONFLICT: it is held already, or something has not started yet. Undone on failure. */
+/* Of a HOLD: a session that is not still yet; NULL: all are. */
+const struct session *hold_loud(const struct agent *a);
 [[nodiscard]] int hold_begin(struct agent *a, struct connection *holder, struct err *e);
 void hold_quiet(struct session *s); /* HELD came, or its connection went */
 /* All goes on, but sessions without a connection, which end. Nothing if nothing is held. */

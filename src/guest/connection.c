@@ -145,6 +145,11 @@ size_t connection_waiting(const struct connection *c)
 	return !c || c->broken ? SIZE_MAX : agent_link_waiting(&c->link);
 }
 
+bool connection_said_all(const struct connection *c)
+{
+	return c->phase == PHASE_CLOSING && connection_waiting(c) == 0;
+}
+
 void connection_finish(struct connection *c, const struct agent_msg *last)
 {
 	c->phase = PHASE_CLOSING;
@@ -264,10 +269,12 @@ static void on_exec(struct connection *c, const struct agent_msg *m, struct aren
 static void hold_overdue(struct loop_timer *t)
 {
 	struct connection *c = LOOP_OWNER(t, struct connection, timer);
+	const struct session *s = hold_loud(c->agent);
 	struct err e = {};
 
 	(void) err_set(&e, ERR_TIMEOUT, ETIMEDOUT,
-		       "a host of one of the machine's processes does not hold still");
+		       "the host of a process of container '%.128s' does not hold still",
+		       s && s->workload ? s->workload->id : "");
 	hold_end(c->agent);
 	finish_error(c, &e);
 }

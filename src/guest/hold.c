@@ -36,12 +36,18 @@ static int release_workload(struct workload *w, struct err *e)
 	return w->in && w->in->state == ENGINE_PAUSED ? engine_resume(w->in, e) : 0;
 }
 
+const struct session *hold_loud(const struct agent *a)
+{
+	const struct session *s = a->sessions;
+
+	while (s && s->quiet)
+		s = s->next;
+	return s;
+}
+
 static void check_all(struct agent *a)
 {
-	for (const struct session *s = a->sessions; s; s = s->next)
-		if (!s->quiet)
-			return;
-	if (a->holder)
+	if (a->holder && !hold_loud(a))
 		connection_held(a->holder);
 }
 
@@ -67,7 +73,7 @@ int hold_begin(struct agent *a, struct connection *holder, struct err *e)
 	}
 	for (struct session *s = a->sessions; s; s = s->next) {
 		s->held = true;
-		s->quiet = s->connection == NULL;
+		s->quiet = !s->connection || connection_said_all(s->connection);
 		session_resume(s); /* nothing is read any more */
 		connection_send(s->connection, &m);
 	}

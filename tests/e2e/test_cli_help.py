@@ -82,7 +82,6 @@ def test_unknown_verbs(atoll, words, said):
     (["run", "--name"], "flag needs an argument: --name"),
     (["run", "-m", "lots", "x"], "invalid argument \"lots\""),
     (["run", "--rm=perhaps", "x"], "must be true or false"),
-    (["run", "-p", "80:80", "x"], "unsupported"),
     (["run", "--gpus", "all", "x"], "unsupported"),
     (["run", "--runtime", "runc", "x"], "unsupported"),
     (["--log-level", "loud", "ps"], "--log-level"),
@@ -186,7 +185,7 @@ def test_bash_completion(script, atoll):
     assert offers("atoll", "uns") == [] and offers("atoll", "unp") == ["unpause"]
     assert {"ls", "bootstrap", "tag"} <= set(offers("atoll", "image", ""))
     assert offers("atoll", "run", "--memory-sw") == ["--memory-swap", "--memory-swappiness"]
-    assert offers("atoll", "container", "run", "--netw") == ["--network"]
+    assert offers("atoll", "container", "run", "--hostn") == ["--hostname"]
     assert offers("atoll", "run", "--restart", "un") == ["unless-stopped"]
     assert offers("atoll", "run", "--restart", "=", "un") == ["unless-stopped"]
     assert offers("atoll", "--root", "/x", "volume", "cr") == ["create"]

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """atoll-runtime: every verb and its flags, as podman, containerd and hands call them."""
 import array
+import fcntl
 import json
 import os
 import signal
@@ -163,15 +164,15 @@ def test_pidfd_socket(runtime, bundle, id, unix):
 
 def test_preserve_fds(runtime, bundle, id, base):
     f = open(base / "passed", "w+b")
-    os.dup2(f.fileno(), 50)
+    fd = fcntl.fcntl(f.fileno(), fcntl.F_DUPFD, 50)
     argv = runtime.argv("run", "--preserve-fds", "1", "-b",
                         bundle(["/bin/sh", "-c", "echo through >&3; ls /proc/self/fd"]), id)
-    p = subprocess.run(["/bin/bash", "-c", 'exec "$@" 3>&50 50>&-', "bash", *argv], pass_fds=[50],
+    p = subprocess.run(["/bin/bash", "-c", f'exec "$@" 3>&{fd} {fd}>&-', "bash", *argv], pass_fds=[fd],
                        capture_output=True, timeout=120)
-    os.close(50)
+    os.close(fd)
     assert p.returncode == 0, p.stderr
     assert (base / "passed").read_text() == "through\n"
-    assert "50" not in p.stdout.decode().split()
+    assert str(fd) not in p.stdout.decode().split()
     f.close()
 
 
