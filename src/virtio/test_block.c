@@ -366,6 +366,7 @@ static void test_moved(void)
 	CHECK(other && guest_move(disk, other, 0, SIZE_MAX, &e) == 0 && other->active);
 	disk->ops->free(disk);
 	disk = other;
+	v.queue = &disk->queues[0];
 	CHECK(request(VIRTIO_BLK_T_OUT, 15, 512, 0) == VIRTIO_BLK_S_OK);
 	disk->ops->free(disk);
 }

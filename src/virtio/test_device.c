@@ -188,6 +188,8 @@ static void test_move(void)
 	sink.d.ops->kick(&sink.d, 1);
 	sink.stuck = true;
 	CHECK(guest_move(&sink.d, &other.d, 1 | VIRTIO_RING_EVENT_IDX, 100, &e) == 0);
+	for (unsigned i = 0; i < 2; i++)
+		queues[i].queue = &other.d.queues[i];
 	CHECK(other.d.active && !sink.d.active && other.stuck && other.d.queues[1].broken);
 	virtio_resume(&other.d);
 	CHECK(other.served == 0);
