@@ -133,19 +133,31 @@ def busybox(atoll, busybox_tar):
     return "busybox:latest"
 
 
-@pytest.fixture(scope="session")
-def debian_tar(build, cache):
-    """A docker archive with debian:bookworm, made from Debian's packages by atoll itself."""
+def bootstrapped(build, cache, name, *options):
+    """A docker archive of Debian's packages, made by atoll itself."""
     def make(part):
         with tempfile.TemporaryDirectory(prefix="atoll-b-", dir="/tmp") as d:
             a = Atoll(build, Path(d))
-            r = a.try_("image", "bootstrap", "debian:bookworm", timeout=900)
+            r = a.try_("image", "bootstrap", *options, "-t", name, "debian:bookworm", timeout=900)
             if r.rc and not mirror.reachable():
                 pytest.skip("the Debian mirror cannot be reached")
             assert r.rc == 0, str(r)
-            a("save", "-o", part, "debian:bookworm", timeout=300)
+            a("save", "-o", part, name, timeout=300)
 
-    return cached(cache, "debian.tar", make)
+    return cached(cache, f"{name.partition(':')[0]}.tar", make)
+
+
+@pytest.fixture(scope="session")
+def debian_tar(build, cache):
+    """With debian:bookworm."""
+    return bootstrapped(build, cache, "debian:bookworm")
+
+
+@pytest.fixture(scope="session")
+def programs_tar(build, cache):
+    """With programs:latest: servers and a compiler as Debian has them."""
+    return bootstrapped(build, cache, "programs:latest",
+                        "--include=nginx-light,redis-server,postgresql,gcc,libc6-dev")
 
 
 @pytest.fixture(scope="module")
