@@ -740,6 +740,23 @@ void fs_inodes_clear(struct fs_inodes *t)
 			enter_place(t, i);
 }
 
+bool fs_inodes_share_used(const struct fs_inodes *t, uint32_t share)
+{
+	const struct fs_inode *i;
+	size_t at = 0;
+
+	while ((i = fs_ids_next(&t->ids, at, &at))) {
+		if (i->is.share != share)
+			continue;
+		if (i->pins)
+			return true;
+		for (const struct fs_handle *h = i->handles; h; h = h->next)
+			if (h->pins)
+				return true;
+	}
+	return false;
+}
+
 void fs_inodes_unshare(struct fs_inodes *t, uint32_t share)
 {
 	struct fs_inode *i;

@@ -80,6 +80,8 @@ void fs_inodes_fini(struct fs_inodes *t);
 /* A share's top, below the root: stays for good. Takes fd. */
 [[nodiscard]] int fs_inodes_share(struct fs_inodes *t, uint32_t share, const char *name, int fd,
 				  struct fs_inode **ret_inode);
+/* Whether a request that is away uses something of it. */
+bool fs_inodes_share_used(const struct fs_inodes *t, uint32_t share);
 /* That top and all below it are gone; no handle of theirs is left. */
 void fs_inodes_unshare(struct fs_inodes *t, uint32_t share);
 /* Forget all that is not pinned, as at the beginning; no handle is left. */

@@ -421,7 +421,7 @@ static int add_shares(struct fs_session *s, const struct fs_share *shares, size_
 {
 	int r = 0;
 
-	s->shares = calloc(n + 1, sizeof(*s->shares));
+	s->shares = calloc(FS_SHARES_MAX + 1, sizeof(*s->shares)); /* it never moves */
 	if (!s->shares || n > FS_SHARES_MAX)
 		r = -ENOMEM;
 	for (size_t i = 0; i < n; i++) {
@@ -450,13 +450,6 @@ int fs_session_add(struct fs_session *s, const char *name, int fd, bool read_onl
 		return -EEXIST;
 	if (at == FS_SHARES_MAX)
 		return -ENOSPC;
-	if (at == s->shares_n) {
-		struct fs_top *more = reallocarray(s->shares, at + 1, sizeof(*more));
-
-		if (!more)
-			return -ENOMEM;
-		s->shares = more;
-	}
 	s->shares[at] = (struct fs_top){ .read_only = read_only };
 	r = fs_inodes_share(&s->inodes, (uint32_t) at, name, take_fd(&owned), &s->shares[at].inode);
 	if (r < 0)
@@ -474,6 +467,8 @@ int fs_session_remove(struct fs_session *s, const char *name)
 	if (!top)
 		return -ENOENT;
 	share = top->is.share;
+	if (fs_inodes_share_used(&s->inodes, share))
+		return -EBUSY;
 	fs_handles_unshare(&s->handles, &s->inodes, share);
 	fs_inodes_unshare(&s->inodes, share);
 	s->shares[share] = (struct fs_top){ .read_only = true };

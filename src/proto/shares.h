@@ -16,7 +16,9 @@
 
 enum shares_type {
 	SHARES_ADD = 1, /* descriptor: a directory, or a file; -EEXIST: there is one of that name */
-	SHARES_REMOVE,	/* with all that the guest has open of it; -ENOENT: there is none */
+	/* With all that the guest has open of it. -ENOENT: there is none; -EBUSY: a request in it
+	 * takes its time, ask again. */
+	SHARES_REMOVE,
 };
 
 struct shares_request {

@@ -345,6 +345,7 @@ static bool used_by_others(int dir_fd, struct str name, size_t *ret_n)
 static void remove_shares(const struct microvm *m, struct str names)
 {
 	auto_fd int sock = names.n ? dial(m->machine_fd) : FD_NONE;
+	const struct timespec nap = { .tv_nsec = LOCK_NAP };
 	nsec_t deadline = clock_deadline(SHARE_WITHIN);
 	size_t n;
 
@@ -356,10 +357,12 @@ static void remove_shares(const struct microvm *m, struct str names)
 		if (!name.n || name.n >= sizeof(q.name) || used_by_others(m->machine_fd, name, &n))
 			continue;
 		memcpy(q.name, name.p, name.n);
-		r = shares_ask(sock, &q, FD_NONE, deadline);
+		while ((r = shares_ask(sock, &q, FD_NONE, deadline)) == -EBUSY &&
+		       clock_mono() < deadline)
+			(void) clock_nanosleep(CLOCK_MONOTONIC, 0, &nap, NULL);
 		if (r < 0 && r != -ENOENT && r != -EPIPE && r != -ECONNRESET)
 			log_warn("a share of the pod '%s' stays: %s", m->pod_path, strerror(-r));
-		if (r < 0 && r != -ENOENT)
+		if (r < 0 && r != -ENOENT && r != -EBUSY)
 			return;
 	}
 }
