@@ -90,6 +90,7 @@ def test_snapshot(boot, run, base):
              "send:eth0=from_the_guest,hold",
              *ends.options, fds=ends.fds)
     ends.given()
+    m.wait_for(b"/dev/hvc0: open\n", DEADLINE_S)
     wait.until(lambda: len(rounds(m)) > 1, "rounds", DEADLINE_S)
     made = []
     for kind, flags in (("full", 0), ("diff", vmm.SNAPSHOT_DIFF)):
