@@ -95,10 +95,18 @@ static void add_log(const struct proxied *p, struct err *e)
 	(void) err_set(e, e->kind, e->sys, "%.250s: %s", (char *) memcpy(text, e->msg, 251), line);
 }
 
+/* It has hung up, before it read what was sent: what it said before that is still to be read. */
+static bool hung_up(int r)
+{
+	return r == -EPIPE || r == -ECONNRESET;
+}
+
 static int receive(struct proxied *p, struct err *e)
 {
 	int r = proxy_receive(p->sock, p->deadline, p->got);
 
+	if (hung_up(r)) /* told once */
+		r = proxy_receive(p->sock, p->deadline, p->got);
 	if (r == -ETIMEDOUT) {
 		(void) err_set(e, ERR_TIMEOUT, ETIMEDOUT, "the machine did not get ready in time");
 	} else if (r == 0) {
@@ -129,7 +137,7 @@ int proxied_spawn(struct proxied *p, const char *const *words, const int *fds, s
 	all[0] = p->log_fd;
 	memcpy(all + 1, fds, fds_n * sizeof(*fds));
 	r = proxy_send(p->sock, &h, words, all, fds_n + 1);
-	if (r < 0)
+	if (r < 0 && !hung_up(r))
 		return err_sys(e, -r, "the machine's proxy");
 	r = receive(p, e);
 	proxy_close_fds(p->got);
@@ -145,7 +153,7 @@ int proxied_ask(struct proxied *p, const struct proxy_head *h, const char *const
 
 	head.deadline = p->deadline;
 	r = proxy_send(p->sock, &head, words, fds, fds_n);
-	if (r < 0)
+	if (r < 0 && !hung_up(r))
 		return err_sys(e, -r, "the machine's proxy is gone");
 	for (;;) {
 		r = receive(p, e);
