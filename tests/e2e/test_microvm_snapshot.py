@@ -63,7 +63,7 @@ def test_two_from_one(atoll, run):
     does(atoll, "snapshot", "create", a, "warm")
     counts(atoll, a)
     assert {p.name: oct(p.stat().st_mode)[-3:] for p in (atoll.root / "snapshots/warm/state").iterdir()} == {
-        "machine": "600", "memory": "600", "guest.json": "600", "files": "700"}
+        "machine": "600", "memory": "600", "guest.json": "600", "files": "700", "disk": "600"}
     names = ("two", "three")
     for n in names:
         does(atoll, "run", "-d", "--from-snapshot", "warm", "--name", n)
