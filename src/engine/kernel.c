@@ -136,16 +136,31 @@ static void modules_of(struct kernel *k)
 		(void) snprintf(k->modules, sizeof(k->modules), "%s", beside);
 }
 
+int kernel_open(const char *path, struct err *e)
+{
+	int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+
+	if (fd >= 0)
+		return fd;
+	if (errno == EACCES || errno == EPERM)
+		return err_set(e, ERR_DENIED, errno,
+			       "kernel '%s' may not be read by this user: an administrator can let "
+			       "all users read it (`chmod a+r %s`), or give you a copy of it for "
+			       "'atoll kernel use PATH'",
+			       path, path);
+	return err_sys(e, errno, "kernel '%s'", path);
+}
+
 static int pick_path(const char *path, struct kernel *ret, struct err *e)
 {
-	auto_fd int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	auto_fd int fd = kernel_open(path, e);
 	auto_free char *head = malloc(BZIMAGE_HEAD_MAX);
 	struct kernel k = {};
 
 	if (!head)
 		return err_set(e, ERR_EXHAUSTED, ENOMEM, "out of memory");
 	if (fd < 0)
-		return err_sys(e, errno, "kernel '%s'", path);
+		return fd;
 	if (strlen(path) >= sizeof(k.path))
 		return err_set(e, ERR_INVALID, ENAMETOOLONG, "kernel '%.40s...': too long a name",
 			       path);

@@ -49,6 +49,9 @@ struct kernels {
  */
 [[nodiscard]] int kernel_pick(int kernels_fd, const char *want, struct kernel *ret, struct err *e);
 
+/* For reading: its descriptor. DENIED says how a user gets to it. */
+[[nodiscard]] int kernel_open(const char *path, struct err *e);
+
 /* The user's choice: a version or a path; "" when there is none. */
 void kernel_choice(int kernels_fd, char ret_want[static PREPARED_PATH_MAX]);
 /* want NULL: the default again. */

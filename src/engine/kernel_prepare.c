@@ -76,8 +76,10 @@ static int open_inputs(const struct kernel *k, struct inputs *in, struct err *e)
 	char agent[PATH_MAX], list[2 * PREPARED_PATH_MAX];
 	struct stat kernel_stat, agent_stat, list_stat;
 
-	in->kernel_fd = open(k->path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-	if (in->kernel_fd < 0 || fstat(in->kernel_fd, &kernel_stat) < 0)
+	in->kernel_fd = kernel_open(k->path, e);
+	if (in->kernel_fd < 0)
+		return in->kernel_fd;
+	if (fstat(in->kernel_fd, &kernel_stat) < 0)
 		return err_sys(e, errno, "kernel '%s'", k->path);
 	if (self_sibling(AGENT, agent) < 0)
 		return err_set(e, ERR_NOT_FOUND, ENOENT,

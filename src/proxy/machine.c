@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <linux/capability.h>
 #include <poll.h>
 #include <sched.h>
@@ -18,18 +19,61 @@
 #include "proxy/proxy.h"
 #include "sys/caps.h"
 #include "sys/fdpass.h"
+#include "sys/ns.h"
 #include "sys/unix.h"
 
-/* Users that nobody is: one for each machine's foreign program. */
-#define STRANGER_UID 0x70000000u
-#define CONNECT_LINE 64
+/*
+ * Users that nobody is: one for each machine's foreign program. In a user namespace those that
+ * services without a user of their own get by custom, which no files belong to.
+ */
+#define STRANGER_UID   0x70000000u
+#define STRANGER_FIRST 61184u
+#define STRANGERS      4336u
+#define MAPS_MAX       340 /* lines of an id map (Linux 4.15) */
+#define CONNECT_LINE   64
+
+static bool maps_strangers(enum ns_map_kind kind)
+{
+	struct ns_map maps[MAPS_MAX];
+	size_t n = 0;
+
+	if (ns_same_ids(kind, maps, MAPS_MAX, &n) < 0)
+		return false;
+	for (size_t i = 0; i < n; i++)
+		if (maps[i].inside <= STRANGER_FIRST &&
+		    maps[i].count >= STRANGER_FIRST + STRANGERS - maps[i].inside)
+			return true;
+	return false;
+}
+
+/* As a user of its own where there is one to be had, and without rights anywhere. */
+static int become_strange(void)
+{
+	const struct caps none = {};
+	const uid_t pid = (uid_t) getpid();
+	uid_t uid = STRANGER_UID + pid;
+	int r;
+
+	/* Without rights these fail, and there are none to be taken. */
+	(void) unshare(CLONE_NEWNET | CLONE_NEWIPC);
+	if (ns_in_user() && maps_strangers(NS_MAP_UID) && maps_strangers(NS_MAP_GID))
+		uid = STRANGER_FIRST + pid % STRANGERS;
+	/* Some user namespaces forbid it (ns_deny_setgroups). */
+	if (caps_effective(CAP_SETGID) && setgroups(0, NULL) < 0 && errno != EPERM)
+		return errno;
+	if (setresgid(uid, uid, uid) == 0 && setresuid(uid, uid, uid) < 0)
+		return errno;
+	r = caps_set(&none);
+	if (r < 0)
+		return -r;
+	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ? errno : 0;
+}
 
 /* In the child: only what is needed stays, and it dies with this process. */
 static int child_enter(const struct proxy_message *m)
 {
 	size_t n = m->fds_n - 1;
 	int moved[PROXY_FDS_MAX], null_fd;
-	uid_t uid = STRANGER_UID + (uid_t) getpid();
 
 	null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
 	if (null_fd < 0 || dup2(null_fd, 0) < 0 || dup2(null_fd, 1) < 0)
@@ -48,12 +92,10 @@ static int child_enter(const struct proxy_message *m)
 	if (close_range(3 + (unsigned) n, ~0u, CLOSE_RANGE_CLOEXEC) < 0)
 		return errno;
 	if (m->head.strange) {
-		/* Without rights these fail, and there are none to be taken. */
-		(void) unshare(CLONE_NEWNET | CLONE_NEWIPC);
-		if (setresgid(uid, uid, uid) == 0 && setresuid(uid, uid, uid) < 0)
-			return errno;
-		if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
-			return errno;
+		int why = become_strange();
+
+		if (why)
+			return why;
 	}
 	/* After the change of user, which would have taken it away. */
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/file.h>
 
 #include "base/auto.h"
@@ -12,8 +13,14 @@
 int svc_init(struct svc *s, const char *root, const char *state,
 	     void (*notice)(struct svc *s, const char *text), struct err *e)
 {
+	int r;
+
 	*s = (struct svc){ .notice = notice };
-	return paths_init(&s->paths, root, state, e);
+	r = paths_init(&s->paths, root, state, e);
+	/* Where engines look for what lasts: the kernels of machines. */
+	if (r == 0 && setenv("ATOLL_ROOT", s->paths.root, 1) < 0)
+		r = err_sys(e, errno, "setenv");
+	return r;
 }
 
 int svc_store(struct svc *s, struct err *e)

@@ -36,5 +36,12 @@ bool ns_in_user(void);
 				 const struct ns_map *gids, size_t gids_n);
 /* The loopback interface of the caller's network namespace goes up. */
 [[nodiscard]] int ns_loopback_up(void);
+/*
+ * What `call` gives, from within this network namespace (FD_NONE: from a new one), in the caller's
+ * memory and with its descriptors; the caller waits, and is never in there itself: whoever is root
+ * of a user namespace alone could not come back. `call` starts no process. -errno: it was not
+ * called.
+ */
+[[nodiscard]] int ns_network_visit(int netns, int (*call)(void *arg), void *arg, int *ret_result);
 /* A new network namespace with nobody in it, its loopback interface up: gives its descriptor. */
 [[nodiscard]] int ns_network_make(void);

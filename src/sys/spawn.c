@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <linux/seccomp.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -42,6 +43,8 @@ static int child_setup(const struct spawn *s, int null_fd, int exec_fd, pid_t pa
 	int moved[3 + FDS_MAX], total = 3 + (int) s->fds_n;
 	sigset_t none;
 
+	if (s->netns_fd >= 0 && setns(s->netns_fd, CLONE_NEWNET) < 0)
+		return errno;
 	for (int i = 0; i < total; i++) {
 		int from = i < 3 ? s->stdio[i] : s->fds[i - 3];
 

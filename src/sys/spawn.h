@@ -22,6 +22,7 @@ struct spawn {
 	const int *fds;	  /* borrowed: become 3, 4, ... in this order */
 	size_t fds_n;
 	int cwd_fd;			 /* FD_NONE: the caller's */
+	int netns_fd;			 /* network namespace; FD_NONE: the caller's */
 	bool new_session;		 /* setsid: not to die with the caller's terminal */
 	bool new_group;			 /* setpgid: to be killed with all of its children */
 	int death_signal;		 /* PR_SET_PDEATHSIG, 0: none */
@@ -30,8 +31,10 @@ struct spawn {
 	bool no_new_privs; /* else the filter takes CAP_SYS_ADMIN, effective or permitted */
 };
 #define SPAWN_INIT                                                                                 \
-	((struct spawn){                                                                           \
-		.exec_fd = FD_NONE, .stdio = { FD_NONE, FD_NONE, FD_NONE }, .cwd_fd = FD_NONE })
+	((struct spawn){ .exec_fd = FD_NONE,                                                       \
+			 .stdio = { FD_NONE, FD_NONE, FD_NONE },                                   \
+			 .cwd_fd = FD_NONE,                                                        \
+			 .netns_fd = FD_NONE })
 
 #define SPAWN_PATH_MAX 4096
 /* A program of this name in a directory of PATH: its absolute path. -ENOENT. */

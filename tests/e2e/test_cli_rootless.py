@@ -4,7 +4,6 @@
 is there as long as something of his is.
 """
 import os
-import subprocess
 import tarfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,33 +11,11 @@ from pathlib import Path
 import pytest
 
 from lib import images
-from lib.run import Atoll, Terminal
+from lib.rootless import UserAtoll
+from lib.run import Terminal
 from lib.wait import until
 
 NET = ("--network", "none")
-
-
-class UserAtoll(Atoll):
-    """The user's `atoll`, with its default directories."""
-
-    def __init__(self, build, user, last=()):
-        super().__init__(build, user.base)
-        self.user = user
-        self.options = []
-        self.prefix = user.inside(last)
-        self.root = user.base / ".local/share/atoll"
-        self.state = user.run_dir / "atoll"
-        self.env = {"XDG_RUNTIME_DIR": str(user.run_dir), "HOME": str(user.base),
-                    "XDG_DATA_HOME": "", "USER": user.name}
-
-    def argv(self, *args):
-        return [*self.prefix, *super().argv(*args)]
-
-    def keepers(self):
-        """Processes that hold the namespaces."""
-        p = subprocess.run(["ps", "-eo", "pid,uid,args"], capture_output=True, text=True, check=True)
-        rows = [l.split(None, 2) for l in p.stdout.splitlines()]
-        return [int(r[0]) for r in rows if r[1:] == [str(self.user.uid), "atoll-keeper"]]
 
 
 @pytest.fixture(scope="module")

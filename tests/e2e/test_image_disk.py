@@ -228,7 +228,7 @@ def test_refusals(atoll, image, base):
 
 def test_of_an_ordinary_user(build, user, base, mounted):
     """His image, his user namespace: the ids are those that the image has."""
-    from test_cli_rootless import UserAtoll
+    from lib.rootless import UserAtoll
     mine = UserAtoll(build, user)
     docker_archive(user.base / "u.tar", [layer([
         (entry("a", uid=1000, gid=100, mode=0o640), b"his"), (entry("b"), b"roots"),

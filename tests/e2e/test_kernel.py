@@ -513,7 +513,7 @@ def test_inspect(host):
 
 def test_of_an_ordinary_user(build, user):
     """The host's kernel, prepared in his own directory."""
-    from test_cli_rootless import UserAtoll
+    from lib.rootless import UserAtoll
     mine = UserAtoll(build, user)
     version = kernels.cloud()
     assert mine("kernel", "use", version).line == version

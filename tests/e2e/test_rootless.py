@@ -815,3 +815,12 @@ def test_a_writable_cgroup_of_its_own(mine, make, delegated):
                           "echo made; ls /sys/fs/cgroup/*/session /sys/fs/cgroup/session 2>/dev/null; true"],
         lambda s: s["mounts"].append(CGROUP_MOUNT)), next(ids)).out
     assert out == "made\n"
+
+
+def test_no_machines(mine, refuses, user, build):
+    """Of atoll-microvm he is to be root of a user namespace, as under podman."""
+    link = user.base / "atoll-microvm"
+    link.symlink_to(build / "atoll-runtime")
+    other = mine.but()
+    other.path = str(link)
+    refuses("only root can make machines", runtime=other)

@@ -46,9 +46,32 @@ static int no_memory(struct err *e)
 
 /* ---- what the host has of it ------------------------------------------------------------- */
 
+/*
+ * Of the host's limits those that the machine has by its size: memory, and whole processors, as
+ * long as it is not made larger to grow. Without a cgroup, which an ordinary user may lack, nothing
+ * in the guest gets beyond them all the same.
+ */
+static void leave_to_machine(struct microvm *m, struct guest *g, struct spec_resources *r)
+{
+	const struct spec_machine *asked = m->spec->linux_.resources
+						   ? m->spec->linux_.resources->machine
+						   : NULL;
+	const struct spec_cpu *c = r->cpu;
+	uint64_t period = c && c->period_set && c->period ? c->period : 100000;
+
+	if (g->memory_max == g->memory)
+		r->memory = NULL;
+	if (c && c->quota_set && c->quota > 0 && (uint64_t) c->quota % period == 0 &&
+	    !c->shares_set && !c->burst_set && !c->idle_set && !c->realtime_period_set &&
+	    !c->realtime_runtime_set && !c->cpus && !c->mems && !(asked && asked->cpus_max)) {
+		r->cpu = NULL;
+		g->cpus_max = m->cpus_max = g->cpus;
+	}
+}
+
 /* Limits that nobody would enforce are refused, not forgotten. */
-static int make_groups(struct microvm *m, const struct bundle *b, const char *path,
-		       const struct guest *g, struct err *e)
+static int make_groups(struct microvm *m, const struct bundle *b, const char *path, struct guest *g,
+		       struct err *e)
 {
 	struct groups_options o = {
 		.id = m->id,
@@ -59,6 +82,7 @@ static int make_groups(struct microvm *m, const struct bundle *b, const char *pa
 		.state_fd = m->state_fd,
 		.rootless = b->rootless,
 	};
+	struct spec_resources left = *g->host;
 	int r;
 
 	if (b->no_cgroups && groups_needed(g->host))
@@ -66,6 +90,11 @@ static int make_groups(struct microvm *m, const struct bundle *b, const char *pa
 			       "linux.resources: limits need a cgroup, and --cgroup-manager "
 			       "disabled leaves the machine without one");
 	r = b->no_cgroups ? groups_none(&m->groups, e) : groups_make(&o, &m->groups, e);
+	if (r < 0 && e->kind == ERR_DENIED && groups_tolerant(b->rootless)) {
+		leave_to_machine(m, g, &left);
+		o.resources = &left;
+		r = groups_make(&o, &m->groups, e);
+	}
 	/* Before anything runs in there: whoever cleans up after us finds it. */
 	return r < 0 ? r : groups_save(m->groups, m->state_fd, e);
 }

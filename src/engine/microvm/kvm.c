@@ -44,7 +44,7 @@ const char *kvm_why(enum kvm_use use)
 	case KVM_MISSING:
 		return "this machine has no /dev/kvm";
 	case KVM_DENIED:
-		return "/dev/kvm may not be opened";
+		return "/dev/kvm may not be opened by this user (its group, often kvm, may)";
 	case KVM_SLOW:
 		return "/dev/kvm of this machine interprets its guests";
 	}

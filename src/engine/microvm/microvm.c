@@ -53,7 +53,9 @@ static int probe(const struct host *h, struct engine_caps *ret, struct err *)
 				h->machine);
 	} else if (h->euid != 0) {
 		c.usable = false;
-		(void) snprintf(c.why, sizeof(c.why), "only root can make machines");
+		(void) snprintf(c.why, sizeof(c.why),
+				"only root can make machines, also root of a user namespace, as "
+				"which `atoll` and podman run an ordinary user's workloads");
 	} else {
 		if (kernels_open(NULL, &kernels, &why) < 0)
 			kernels = FD_NONE; /* nothing was kept; create says what is wrong there */

@@ -85,30 +85,29 @@ void network_fini(struct network *n)
 
 /* ---- in the namespace -------------------------------------------------------------------- */
 
-/* The caller is there until visit_end(); sock is a netlink socket of it. */
 struct visit {
-	int own, sock; /* owned */
+	int (*call)(void *arg, int sock, struct err *e);
+	void *arg;
+	struct err *e;
 };
 
-static int visit(struct visit *v, int netns, struct err *e)
+static int with_socket(void *arg)
 {
-	*v = (struct visit){ .own = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC),
-			     .sock = FD_NONE };
-	if (v->own < 0 || setns(netns, CLONE_NEWNET) < 0) {
-		close_fd(&v->own);
-		return err_sys(e, errno, "enter the machine's network namespace");
-	}
-	v->sock = netlink_open();
-	return v->sock < 0 ? err_sys(e, -v->sock, "the machine's network namespace") : 0;
+	const struct visit *v = arg;
+	auto_fd int sock = netlink_open();
+
+	return sock < 0 ? err_sys(v->e, -sock, "the machine's network namespace")
+			: v->call(v->arg, sock, v->e);
 }
 
-static int visit_end(struct visit *v, int r, struct err *e)
+/* Called in there; sock is a netlink socket of it. */
+static int visit(int netns, int (*call)(void *arg, int sock, struct err *e), void *arg,
+		 struct err *e)
 {
-	close_fd(&v->sock);
-	if (v->own >= 0 && setns(v->own, CLONE_NEWNET) < 0 && r == 0)
-		r = err_sys(e, errno, "return to the own network namespace");
-	close_fd(&v->own);
-	return r;
+	struct visit v = { call, arg, e };
+	int result = 0, r = ns_network_visit(netns, with_socket, &v, &result);
+
+	return r < 0 ? err_sys(e, -r, "enter the machine's network namespace") : result;
 }
 
 /* Whether it was on and is off now, or the other way. No such file: no IPv6 there. */
@@ -164,6 +163,7 @@ static int strip(struct microvm *m, size_t card, int sock, const struct netlink_
 
 struct taking {
 	struct microvm *m;
+	struct network *n;
 	struct arena *a;
 	struct netlink_link links[LINKS_MAX];
 	size_t links_n;
@@ -232,26 +232,32 @@ static int note(struct taking *t, const struct network *n, struct err *e)
 	return 0;
 }
 
-int network_take(struct network *n, struct microvm *m, struct arena *a, struct err *e)
+static int take(void *arg, int sock, struct err *e)
 {
-	auto_free struct taking *t = calloc(1, sizeof(*t));
-	struct visit v;
-	int r = t ? visit(&v, n->netns, e) : err_set(e, ERR_EXHAUSTED, ENOMEM, "out of memory");
+	struct taking *t = arg;
+	int r = find_cards(t, t->n, sock, e);
 
-	if (!t)
-		return r;
-	t->m = m;
-	t->a = a;
-	r = r < 0 ? r : find_cards(t, n, v.sock, e);
-	r = r < 0 ? r : note(t, n, e);
-	for (size_t i = 0; r == 0 && i < n->cards_n; i++) {
-		r = netlink_link_alias(v.sock, t->cards[i]->index, ALIAS);
-		r = r < 0 ? r : strip(m, i, v.sock, t->cards[i], a);
+	r = r < 0 ? r : note(t, t->n, e);
+	for (size_t i = 0; r == 0 && i < t->n->cards_n; i++) {
+		r = netlink_link_alias(sock, t->cards[i]->index, ALIAS);
+		r = r < 0 ? r : strip(t->m, i, sock, t->cards[i], t->a);
 		if (r < 0)
 			r = err_sys(e, -r, "take over the network interface '%s'",
 				    t->cards[i]->name);
 	}
-	return visit_end(&v, r, e);
+	return r;
+}
+
+int network_take(struct network *n, struct microvm *m, struct arena *a, struct err *e)
+{
+	auto_free struct taking *t = calloc(1, sizeof(*t));
+
+	if (!t)
+		return err_set(e, ERR_EXHAUSTED, ENOMEM, "out of memory");
+	t->m = m;
+	t->n = n;
+	t->a = a;
+	return visit(n->netns, take, t, e);
 }
 
 int network_plug(struct network *n, struct microvm *m, struct arena *a, int fd, struct err *e)
@@ -290,7 +296,7 @@ int network_plug(struct network *n, struct microvm *m, struct arena *a, int fd, 
 
 /* ---- back -------------------------------------------------------------------------------- */
 
-static int give_back(const struct agent_interface *is, int sock, bool ipv6, struct err *e)
+static int give_one_back(const struct agent_interface *is, int sock, bool ipv6, struct err *e)
 {
 	struct netlink_link l;
 	int r = netlink_link_get(sock, is->name, &l);
@@ -304,6 +310,22 @@ static int give_back(const struct agent_interface *is, int sock, bool ipv6, stru
 	r = r < 0 ? r : netlink_link_alias(sock, l.index, "");
 	return r < 0 ? err_sys(e, -r, "interface '%s'", is->name)
 		     : interface_apply(sock, l.index, is, e);
+}
+
+struct giving {
+	const struct microvm *m;
+	struct agent_msg note;
+};
+
+static int give_back(void *arg, int sock, struct err *e)
+{
+	const struct giving *g = arg;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < g->note.setup.interfaces.n; i++)
+		r = give_one_back(&g->note.setup.interfaces.v[i], sock, g->m->ipv6_off & 1u << i,
+				  e);
+	return r;
 }
 
 /* -1 where there is nothing to be given back to. */
@@ -323,24 +345,19 @@ void network_return(struct microvm *m)
 	auto_arena struct arena a = ARENA_INIT(1u << 20);
 	auto_buf struct buf text = BUF_INIT(AGENT_HEADER + AGENT_TEXT_MAX);
 	auto_fd int netns = m->netns_path ? open_again(m) : FD_NONE;
-	struct agent_msg note;
+	struct giving g = { .m = m };
 	struct err e = {};
-	struct visit v;
 	int r;
 
 	if (netns < 0 || file_read(m->machine_fd, PROXY_NETWORK, &text) < 0)
 		return;
-	r = agent_decode(&a, buf_str(&text), &note);
-	if (r < 0 || note.type != AGENT_SETUP || note.setup.version != AGENT_VERSION) {
+	r = agent_decode(&a, buf_str(&text), &g.note);
+	if (r < 0 || g.note.type != AGENT_SETUP || g.note.setup.version != AGENT_VERSION) {
 		log_warn("'" PROXY_NETWORK "' of another version: interfaces stay without "
 			 "addresses");
 		return;
 	}
-	r = visit(&v, netns, &e);
-	for (size_t i = 0; r == 0 && i < note.setup.interfaces.n; i++)
-		r = give_back(&note.setup.interfaces.v[i], v.sock, m->ipv6_off & 1u << i, &e);
-	r = visit_end(&v, r, &e);
-	if (r < 0)
+	if (visit(netns, give_back, &g, &e) < 0)
 		log_warn("the network of '%s' is not as it was before: %s", m->id, e.msg);
 	(void) unlinkat(m->machine_fd, PROXY_NETWORK, 0);
 }

@@ -20,20 +20,6 @@
 
 #define PROGRAM "atoll-proxy"
 
-/* Born in the namespace: what it starts is there too. */
-static int spawn_there(const struct spawn *s, int netns, struct proxied *p)
-{
-	auto_fd int own = netns < 0 ? FD_NONE : open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
-	int r;
-
-	if (netns >= 0 && (own < 0 || setns(netns, CLONE_NEWNET) < 0))
-		return -errno;
-	r = spawn_process(s, &p->pid, &p->pidfd);
-	if (own >= 0 && setns(own, CLONE_NEWNET) < 0 && r >= 0)
-		r = -errno;
-	return r;
-}
-
 int proxied_start(struct proxied *p, const char *id, const int stdio[3], const struct groups *g,
 		  int netns, nsec_t deadline, struct err *e)
 {
@@ -60,7 +46,8 @@ int proxied_start(struct proxied *p, const char *id, const int stdio[3], const s
 	s.fds_n = 2;
 	s.new_session = true;
 	s.death_signal = SIGKILL;
-	r = spawn_there(&s, netns, p);
+	s.netns_fd = netns; /* what it starts is there too */
+	r = spawn_process(&s, &p->pid, &p->pidfd);
 	(void) close(pair[1]);
 	p->sock = pair[0];
 	p->groups = g;

@@ -7,7 +7,7 @@ import os
 import shlex
 import subprocess
 
-from .run import Runtime
+from .run import Atoll, Runtime
 
 FILES = {"passwd": "{name}:x:{uid}:{uid}::/:/bin/sh\n", "group": "{name}:x:{uid}:\n",
          "subuid": "{name}:{first}:65536\n", "subgid": "{name}:{first}:65536\n"}
@@ -55,12 +55,17 @@ class User:
         self.holder.kill()
         self.holder.communicate()
 
-    def inside(self, last=(), cgroups=()):
-        """As prefix, in the kept namespace; the cgroups are entered first."""
+    def inside(self, last=(), cgroups=(), groups=()):
+        """As prefix, in the kept namespace; the cgroups are entered first, `groups` are his beside."""
         enter = "".join(f"echo 0 > {shlex.quote(str(d))}/cgroup.procs && " for d in cgroups)
-        return [*(["/bin/sh", "-c", f"{enter}exec \"$@\"", "sh"] if enter else []),
-                "/usr/bin/nsenter", "-t", str(self.holder.pid), "-m", "-S", str(self.uid), "-G",
-                str(self.uid), "--", *last]
+        there = ["/usr/bin/nsenter", "-t", str(self.holder.pid), "-m"]
+        if groups:
+            become = ["--", "setpriv", "--reuid", str(self.uid), "--regid", str(self.uid), "--groups",
+                      ",".join(map(str, groups))]
+        else:
+            become = ["-S", str(self.uid), "-G", str(self.uid), "--"]
+        return [*(["/bin/sh", "-c", f"{enter}exec \"$@\"", "sh"] if enter else []), *there, *become,
+                *last]
 
 
 class UserRuntime(Runtime):
@@ -83,3 +88,26 @@ class UserRuntime(Runtime):
         r.__dict__.update(self.__dict__)
         r.prefix = self.user.prefix(first, **how) if first else self.user.inside(**how)
         return r
+
+
+class UserAtoll(Atoll):
+    """His `atoll`, with its default directories."""
+
+    def __init__(self, build, user, last=(), groups=()):
+        super().__init__(build, user.base)
+        self.user = user
+        self.options = []
+        self.prefix = user.inside(last, groups=groups)
+        self.root = user.base / ".local/share/atoll"
+        self.state = user.run_dir / "atoll"
+        self.env = {"XDG_RUNTIME_DIR": str(user.run_dir), "HOME": str(user.base),
+                    "XDG_DATA_HOME": "", "USER": user.name}
+
+    def argv(self, *args):
+        return [*self.prefix, *super().argv(*args)]
+
+    def keepers(self):
+        """Processes that hold the namespaces."""
+        p = subprocess.run(["ps", "-eo", "pid,uid,args"], capture_output=True, text=True, check=True)
+        rows = [l.split(None, 2) for l in p.stdout.splitlines()]
+        return [int(r[0]) for r in rows if r[1:] == [str(self.user.uid), "atoll-keeper"]]
