@@ -238,6 +238,11 @@ int engine_exec(struct instance *in, const struct exec_spec *x, struct exec *ret
 	return in->ops->exec(in, x, ret, e);
 }
 
+const char *engine_why_ended(struct instance *in, struct arena *a)
+{
+	return in->ops->why_ended ? in->ops->why_ended(in, a) : NULL;
+}
+
 bool engine_lists(const struct instance *in)
 {
 	return in->ops->list != NULL;

@@ -275,6 +275,8 @@ struct engine_ops {
 	/* 0: nothing of it can run any more. */
 	int (*kill)(struct instance *in, nsec_t deadline, struct err *e);
 	int (*usage)(struct instance *in, struct usage *ret, struct err *e);
+	/* Optional: of one that has ended, and not by itself or a signal to it. */
+	const char *(*why_ended)(struct instance *in, struct arena *a);
 	void (*destroy)(
 		struct instance *in); /* any state, twice, half-created; keeps nothing behind */
 	/* Processes of the workload: pids as the host sees them, in the caller's array. */
@@ -356,6 +358,8 @@ void instance_forget(struct instance *in);
 [[nodiscard]] int engine_signal(struct instance *in, int signo, struct err *e);
 [[nodiscard]] int engine_kill(struct instance *in, nsec_t deadline, struct err *e);
 [[nodiscard]] int engine_usage(struct instance *in, struct usage *ret, struct err *e);
+/* A sentence, in the arena; NULL: its code says it all. */
+const char *engine_why_ended(struct instance *in, struct arena *a);
 [[nodiscard]] int engine_processes(struct instance *in, pid_t *ret_pids, size_t max, size_t *ret_n,
 				   struct err *e);
 /* False: `processes` says it all, and *ret is empty. */

@@ -16,6 +16,7 @@
 
 #include "base/auto.h"
 #include "base/file.h"
+#include "base/str.h"
 #include "proxy/proxy.h"
 #include "sys/caps.h"
 #include "sys/fdpass.h"
@@ -31,6 +32,8 @@
 #define STRANGERS      4336u
 #define MAPS_MAX       340 /* lines of an id map (Linux 4.15) */
 #define CONNECT_LINE   64
+/* A process's sockets are closed before its parent hears of its end. */
+#define LOSS_WITHIN (NSEC_PER_SEC / 2)
 
 static bool maps_strangers(enum ns_map_kind kind)
 {
@@ -126,7 +129,22 @@ static void keep(pid_t *ret_parent)
 		_exit(1); /* and with it what it keeps */
 	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		;
-	_exit(WIFEXITED(status) ? WEXITSTATUS(status) : 1);
+	_exit(WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
+}
+
+/* "qemu-system-x86_64", "atoll-device fs", "atoll-device net 02:00:00:00:00:01". */
+static const char *name_of(struct proxy *p, const char *const *words, size_t n)
+{
+	const char *slash = strrchr(words[0], '/'), *name = slash ? slash + 1 : words[0];
+	const char *card = "";
+
+	for (size_t i = 0; i + 1 < n; i++)
+		if (streq(words[i], "--mac"))
+			card = words[i + 1];
+	name = streq(name, "atoll-device") && n > 1
+		       ? arena_printf(&p->arena, "%s %s%s%s", name, words[1], *card ? " " : "", card)
+		       : arena_strdup(&p->arena, name);
+	return name ? name : "a part of it";
 }
 
 int machine_spawn(struct proxy *p, const struct proxy_message *m, pid_t *ret_pid, struct err *e)
@@ -170,13 +188,27 @@ int machine_spawn(struct proxy *p, const struct proxy_message *m, pid_t *ret_pid
 		return err_sys(e, n == (ssize_t) sizeof(why) ? why : EIO, "start '%.200s'",
 			       m->words[0]);
 	}
-	const char *slash = strrchr(m->words[0], '/');
-
-	p->children[p->children_n++] = (struct child){
-		.pid = pid, .name = arena_strdup(&p->arena, slash ? slash + 1 : m->words[0])
-	};
+	p->children[p->children_n++] =
+		(struct child){ .pid = pid, .name = name_of(p, m->words, m->head.words_n) };
 	*ret_pid = pid;
 	return 0;
+}
+
+static void note_lost(struct proxy *p, const char *name, int status)
+{
+	bool hard = WIFSIGNALED(status) || WEXITSTATUS(status) > 128;
+	int signo = WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status) - 128;
+
+	/* The others end by themselves when they have lost it, and may be seen before it is. */
+	if (p->lost && (p->lost_hard || !hard))
+		return;
+	p->lost_hard = hard;
+	if (hard)
+		(void) snprintf(p->why_lost, sizeof(p->why_lost), "%.100s was killed by signal %d",
+				name, signo);
+	else if (WEXITSTATUS(status) > 0) /* else as asked to, or its guest did */
+		(void) snprintf(p->why_lost, sizeof(p->why_lost), "%.100s ended with status %d",
+				name, WEXITSTATUS(status));
 }
 
 void machine_reap(struct proxy *p)
@@ -188,10 +220,26 @@ void machine_reap(struct proxy *p)
 		for (size_t i = 0; i < p->children_n; i++) {
 			if (p->children[i].pid == pid) {
 				p->children[i].pid = 0;
+				note_lost(p, p->children[i].name, status);
 				p->lost = true;
 			}
 		}
 	}
+}
+
+void machine_await_loss(struct proxy *p)
+{
+	struct pollfd v = { .fd = p->signal_fd, .events = POLLIN };
+	nsec_t deadline = clock_deadline(LOSS_WITHIN);
+
+	while (!p->lost && clock_mono() < deadline && poll(&v, 1, clock_poll_ms(deadline)) > 0)
+		proxy_signals(p);
+}
+
+int machine_lost(const struct proxy *p, struct err *e)
+{
+	return err_set(e, ERR_REMOTE, EPIPE, "the machine has ended%s%s", *p->why_lost ? ": " : "",
+		       p->why_lost);
 }
 
 /* ---- the agent --------------------------------------------------------------------------- */

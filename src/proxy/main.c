@@ -43,7 +43,7 @@ int proxy_wait(struct proxy *p, int fd, short events, nsec_t deadline, struct er
 		if (r > 0 && v[0].revents)
 			return 1;
 		if (p->lost)
-			return err_set(e, ERR_REMOTE, EPIPE, "the machine has ended");
+			return machine_lost(p, e);
 		if (r == 0 && clock_mono() >= deadline)
 			return err_set(e, ERR_TIMEOUT, ETIMEDOUT,
 				       "the machine did not answer in time");
@@ -422,8 +422,10 @@ static int prepare(struct proxy *p, struct err *e)
 /* For those who ask afterwards whether memory was short. */
 static void note_end(const struct proxy *p)
 {
-	char text[32];
-	int n = snprintf(text, sizeof(text), "%d %s\n", p->code, p->oom ? "oom" : "-");
+	char text[32 + PROXY_WHY_MAX];
+	bool lost = *p->why_lost && p->code == CODE_LOST;
+	int n = snprintf(text, sizeof(text), "%d %s%s%s\n", p->code, p->oom ? "oom" : "-",
+			 lost ? " " : "", lost ? p->why_lost : "");
 
 	if (p->state_fd >= 0) /* best effort: the state may be gone already */
 		(void) file_replace(p->state_fd, PROXY_ENDED, (struct str){ text, (size_t) n },

@@ -32,7 +32,7 @@
 
 struct child {
 	pid_t pid;
-	const char *name; /* in the arena */
+	const char *name; /* in the arena: "atoll-device fs" */
 };
 
 struct stream {
@@ -50,6 +50,9 @@ struct proxy {
 	size_t children_n;
 	nsec_t kill_by; /* it was asked to end: by then it does; 0: it was not */
 	bool lost;	/* a child that the machine cannot do without has ended */
+	/* Which one, and how: the one that others ended after; "" before. */
+	char why_lost[PROXY_WHY_MAX];
+	bool lost_hard; /* it did not end by itself, as those do that have lost another */
 	bool created, starting, started;
 	struct agent_link hello; /* stays: while the agent has it, it has a host */
 	bool keeps;		 /* a machine, and no process in it */
@@ -91,6 +94,10 @@ void proxy_signals(struct proxy *p);
 [[nodiscard]] int machine_ask(struct proxy *p, const struct agent_msg *m, enum agent_type answer,
 			      nsec_t deadline, struct agent_msg *ret_m, struct err *e);
 void machine_reap(struct proxy *p);
+/* Its agent is not heard any more: which part of it has ended is known in a moment. */
+void machine_await_loss(struct proxy *p);
+/* That the machine has ended, and which part of it was first. Returns -1. */
+int machine_lost(const struct proxy *p, struct err *e);
 
 /* ---- session.c ---- */
 /* The streams: those of this process, or a new pty, whose master is given. */

@@ -309,6 +309,8 @@ static void machine_gone(struct proxy *p)
 		return;
 	p->exited = true;
 	p->code = CODE_LOST;
+	if (!p->lost)
+		machine_await_loss(p);
 	if (!p->kill_by)
 		p->kill_by = clock_deadline(PROXY_KILL_TIME);
 }
@@ -321,7 +323,7 @@ static int serve(struct proxy *p, const struct pollfd v[static AT_N], struct err
 		proxy_signals(p);
 	if (p->lost && !p->exited) {
 		if (!p->started)
-			return err_set(e, ERR_REMOTE, EPIPE, "the machine has ended");
+			return machine_lost(p, e);
 		machine_gone(p);
 	}
 	if (v[AT_SYNC].revents && proxy_request(p, e) < 0)

@@ -434,6 +434,7 @@ void life_ended(struct shim *s, int code)
 	loop_timer_cancel(&s->stop_timer);
 	checks_stop(s);
 	see_oom(s, code);
+	st->error = engine_why_ended(s->in, &s->request);
 	/* Nothing of it may write any more: what is left in its cgroup goes now. With the init of
 	 * a pid namespace the kernel has ended it all. */
 	if (own_pids(s))

@@ -4,6 +4,7 @@ SIGKILL of each process that a machine consists of, while it runs and while it s
 has ended then, and nothing of it is left.
 """
 import os
+import re
 import signal
 
 import pytest
@@ -12,6 +13,9 @@ from lib import wait
 
 SLOW_S = 120
 MONITORS = {"qemu-system-x86_64", "atoll-vmm"}  # where KVM runs guests it is the latter
+# What each is called where it is told of.
+NAMES = {"monitor": "(qemu-system-x86_64|atoll-vmm)", "keeper": "qemu-system-x86_64",
+         "fs": "atoll-device fs", "vsock": "atoll-device vsock"}
 MICROVM = ("--isolation=microvm", "--network", "none")
 
 pytestmark = pytest.mark.timeout(1500)
@@ -78,7 +82,13 @@ def test_a_part_of_the_machine_is_killed(atoll, busybox, victim):
         pytest.skip("the monitor is that part itself")
     os.kill(all_[victim], signal.SIGKILL)
     wait.until(lambda: atoll.inspect("k")["State"]["Status"] == "exited", "its end", SLOW_S)
-    assert atoll.inspect("k")["State"]["ExitCode"] == 137
+    state = atoll.inspect("k")["State"]
+    assert state["ExitCode"] == 137
+    if victim == "atoll-proxy":  # who would tell
+        assert state["Error"] == ""
+    else:
+        assert re.fullmatch(f"the machine ended: {NAMES[victim]} was killed by signal 9",
+                            state["Error"]), state
     wait.until(lambda: gone(id, all_.values()), "nothing of it is left")
     atoll("rm", "k")
 
@@ -116,6 +126,8 @@ def test_killed_while_it_starts(atoll, busybox, victim, seen):
     os.kill(all_[victim], signal.SIGKILL)
     out, err = p.communicate(timeout=SLOW_S)
     assert p.returncode != 0 and err, (out, err)
+    if victim == "fs":
+        assert b"atoll-device fs was killed by signal 9" in err, err
     atoll.try_("system", "repair")
     wait.until(lambda: gone(id, all_.values()), "nothing of it is left")
     atoll.try_("rm", "-f", "k")

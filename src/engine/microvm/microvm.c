@@ -376,6 +376,7 @@ const struct engine_ops microvm_ops = {
 	.signal_all = signal_all,
 	.kill = kill_all,
 	.usage = usage,
+	.why_ended = microvm_why_ended,
 	.destroy = destroy,
 	.processes = processes,
 	.list = list,

@@ -83,3 +83,5 @@ struct microvm *microvm_of_instance(struct instance *in); /* the one downcast */
 [[nodiscard]] int microvm_load(struct instance *in, int state_fd, struct err *e);
 /* Whether the workload ended for lack of memory, once it has. */
 bool microvm_ended_oom(const struct microvm *m);
+/* Which part of its machine ended first, and how; NULL: none, or it is not known. In the arena. */
+const char *microvm_why_ended(struct instance *in, struct arena *a);

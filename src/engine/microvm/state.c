@@ -20,6 +20,7 @@
 #include "sys/pidfd.h"
 #include "sys/process.h"
 
+#define END_TEXT_MAX (64 + PROXY_WHY_MAX)
 #define STATE_FILE "instance.json"
 #define STATE_MAX  (1u << 16)
 
@@ -228,10 +229,41 @@ int microvm_load(struct instance *in, int state_fd, struct err *e)
 			  : 0;
 }
 
+/* What its proxy noted at its end: "CODE oom|- WHY". */
+struct end {
+	struct buf text;
+	struct str oom, why;
+};
+
+static bool read_end(const struct microvm *m, struct end *ret)
+{
+	struct str rest;
+
+	ret->text = BUF_INIT(END_TEXT_MAX);
+	if (m->state_fd < 0 || file_read(m->state_fd, PROXY_ENDED, &ret->text) < 0)
+		return false;
+	(void) str_cut(str_trim(buf_str(&ret->text)), ' ', &rest);
+	ret->oom = str_cut(rest, ' ', &ret->why);
+	return true;
+}
+
 bool microvm_ended_oom(const struct microvm *m)
 {
-	auto_buf struct buf text = BUF_INIT(64);
+	struct end end;
+	bool oom = read_end(m, &end) && str_is(end.oom, "oom");
 
-	return m->state_fd >= 0 && file_read(m->state_fd, PROXY_ENDED, &text) == 0 &&
-	       str_ends(str_trim(buf_str(&text)), " oom");
+	buf_fini(&end.text);
+	return oom;
+}
+
+const char *microvm_why_ended(struct instance *in, struct arena *a)
+{
+	struct end end;
+	bool known = read_end(microvm_of_instance(in), &end) && end.why.n;
+	const char *why = known ? arena_printf(a, "the machine ended: %.*s", (int) end.why.n,
+					       end.why.p)
+				: NULL;
+
+	buf_fini(&end.text);
+	return why;
 }
