@@ -3,8 +3,10 @@
 Workloads in machines of their own: what a user sees of them is what he sees of containers. The
 processor is emulated here, so one machine serves many assertions and every deadline is generous.
 """
+import array
 import io
 import os
+import socket
 import tarfile
 
 import pytest
@@ -301,3 +303,53 @@ def test_the_runtime(microvm_runtime, bundle, id, base):
     wait.until(lambda: r.state(id)["status"] == "stopped", "its end", SLOW_S)
     r("delete", id)
     wait.until(lambda: ended(pid), "its process has ended", SLOW_S)
+
+
+def received_fd(listener):
+    """The one descriptor that somebody sends."""
+    listener.settimeout(SLOW_S)
+    peer, _ = listener.accept()
+    with peer:
+        peer.settimeout(SLOW_S)
+        _, more, _, _ = peer.recvmsg(256, socket.CMSG_SPACE(16))
+    fds = array.array("i", more[0][2])
+    assert len(fds) == 1, more
+    return fds[0]
+
+
+def read_until(fd, wanted):
+    got = b""
+    while wanted not in got:
+        got += os.read(fd, 4096)
+    return got
+
+
+def test_the_runtimes_terminal_and_signals(microvm_runtime, bundle, id, base):
+    """A console socket is sent the terminal; ps lists the guest's processes, kill --all reaches each."""
+    r = microvm_runtime
+    b = bundle(["/bin/sh", "-c", "tty; stty size; sh -c 'trap \"echo second\" USR1; echo up;"
+                "while :; do sleep 0.1; done' & trap 'echo first' USR1; read x; echo got $x;"
+                "while :; do sleep 0.1; done"], terminal=True,
+               consoleSize={"height": 33, "width": 99})
+    with socket.socket(socket.AF_UNIX) as s:
+        s.bind(str(base / "console"))
+        s.listen()
+        r.leave("create", "--console-socket", base / "console", "-b", b, id)
+        fd = received_fd(s)
+    assert os.isatty(fd)
+    r("start", id, timeout=SLOW_S)
+    said = read_until(fd, b"up\n")
+    assert b"/dev/" in said and b"33 99\n" in said, said
+    os.write(fd, b"this\n")
+    read_until(fd, b"got this\n")
+    listed = r("ps", id, timeout=SLOW_S).out
+    assert listed.count("sh -c") >= 2 and "atoll" not in listed, listed
+    assert len(r("ps", "-f", "json", id, timeout=SLOW_S).json) >= 2
+    r("kill", "--all", id, "USR1", timeout=SLOW_S)
+    said = b""
+    while not (b"first" in said and b"second" in said):
+        said += os.read(fd, 4096)
+    r("kill", "--all", id, "KILL", timeout=SLOW_S)
+    wait.until(lambda: r.state(id)["status"] == "stopped", "its end", SLOW_S)
+    os.close(fd)
+    r("delete", id)

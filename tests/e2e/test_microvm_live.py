@@ -185,8 +185,10 @@ def seconds_to_read(atoll, machine, kib):
 @pytest.fixture(scope="module")
 def limited(atoll, busybox):
     """A machine whose disk may be read at 1 MiB/s, and that may look at it."""
-    atoll("run", "-d", "--name", "limited", *MICROVM, "--read-only", "--device-cgroup-rule",
-          "b *:* rm", "--device-read-bps", "vda:1mb", busybox, "sleep", "1000", timeout=SLOW_S)
+    atoll("run", "-d", "--name", "limited", *MICROVM, "--read-only", "-m", "256m",
+          "--health-cmd", "! touch /x 2>/dev/null", "--health-interval", "5s",
+          "--device-cgroup-rule", "b *:* rm", "--device-read-bps", "vda:1mb", busybox, "sleep",
+          "1000", timeout=SLOW_S)
     yield "limited"
     atoll("rm", "-f", "limited")
 
@@ -204,6 +206,27 @@ def test_rates_of_a_disk(atoll, limited):
     assert atoll.inspect(limited)["HostConfig"]["BlkioDeviceReadIOps"] == [{"Path": "vda", "Rate": 10}]
     atoll.fails("update", "--device-read-bps", "vdh:1mb", limited, says="no disk vdh", timeout=SLOW_S)
     atoll.fails("update", "--device-read-bps", "vda:x", limited, says="vda:RATE", timeout=SLOW_S)
+    if atoll.inspect(limited)["Atoll"]["Emulated"]:
+        atoll.fails("update", "--network-rx-bps", "1mb", limited, says="from its start", timeout=SLOW_S)
+
+
+def test_less_of_a_machine(atoll, limited):
+    """Memory is given up by its guest, processor time is the host's to give; its checks go on."""
+    before = memory_kib(atoll, limited)
+    atoll("update", "-m", "128m", limited, timeout=SLOW_S)
+    assert abs(before - memory_kib(atoll, limited) - (128 << 10)) < 4096
+    assert inside(atoll, limited, "cat", "/sys/fs/cgroup/memory.max").strip() == str(128 << 20)
+
+    def rounds():
+        """What it does in three seconds."""
+        return int(inside(atoll, limited, "sh", "-c",
+                          "timeout 3 sh -c 'while :; do echo; done' | wc -c"))
+    whole = rounds()
+    atoll("update", "--cpus", "0.2", limited, timeout=SLOW_S)
+    assert rounds() < whole * 0.6
+    atoll("update", "--cpus", "1", limited, timeout=SLOW_S)
+    wait.until(lambda: atoll.inspect(limited)["State"]["Health"]["Status"] == "healthy",
+               "the check sees a root that is read-only", SLOW_S)
 
 
 @pytest.mark.parametrize("options, says", [
