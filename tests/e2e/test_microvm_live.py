@@ -222,8 +222,8 @@ def test_less_of_a_machine(atoll, limited):
         return int(inside(atoll, limited, "sh", "-c",
                           "timeout 3 sh -c 'while :; do echo; done' | wc -c"))
     whole = rounds()
-    atoll("update", "--cpus", "0.2", limited, timeout=SLOW_S)
-    assert rounds() < whole * 0.6
+    atoll("update", "--cpus", "0.4", limited, timeout=SLOW_S)
+    assert rounds() < whole * 0.75
     atoll("update", "--cpus", "1", limited, timeout=SLOW_S)
     wait.until(lambda: atoll.inspect(limited)["State"]["Health"]["Status"] == "healthy",
                "the check sees a root that is read-only", SLOW_S)
