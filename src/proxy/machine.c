@@ -141,9 +141,9 @@ static const char *name_of(struct proxy *p, const char *const *words, size_t n)
 	for (size_t i = 0; i + 1 < n; i++)
 		if (streq(words[i], "--mac"))
 			card = words[i + 1];
-	name = streq(name, "atoll-device") && n > 1
-		       ? arena_printf(&p->arena, "%s %s%s%s", name, words[1], *card ? " " : "", card)
-		       : arena_strdup(&p->arena, name);
+	name = streq(name, "atoll-device") && n > 1 ? arena_printf(&p->arena, "%s %s%s%s", name,
+								   words[1], *card ? " " : "", card)
+						    : arena_strdup(&p->arena, name);
 	return name ? name : "a part of it";
 }
 

@@ -21,8 +21,8 @@
 #include "sys/process.h"
 
 #define END_TEXT_MAX (64 + PROXY_WHY_MAX)
-#define STATE_FILE "instance.json"
-#define STATE_MAX  (1u << 16)
+#define STATE_FILE   "instance.json"
+#define STATE_MAX    (1u << 16)
 
 struct record {
 	const char *id, *state, *bundle, *config, *netns, *pod;
