@@ -22,6 +22,8 @@
 #define RANGES_MAX   32		/* of one discard or write-zeroes request */
 #define DISCARD_MAX  (1u << 22) /* sectors of one range: 2 GiB */
 #define ZEROES_MAX   (1u << 15) /* 16 MiB, as zeros may have to be written */
+#define JOBS_MAX     32u	/* requests that wait for the storage at once */
+#define MUST_WAIT    0xff	/* in place of a status: not on the loop's thread */
 #define FEATURE(bit) (UINT64_C(1) << (bit))
 
 struct block {
@@ -35,6 +37,12 @@ struct block {
 	struct rate read_rate, write_rate;
 	struct loop_timer wait; /* for the rates */
 	struct iovec slice[CHAIN_PARTS_MAX];
+	struct hands *hands; /* borrowed; NULL: the loop's thread does all */
+	bool cannot_ask;  /* whether a read would wait; on the loop's thread, as all that follows */
+	bool stalled;	  /* there are more requests than jobs */
+	bool settling;	  /* no more are to be taken */
+	struct job *jobs; /* owned: JOBS_MAX of them; NULL without hands */
+	struct job *free_jobs;
 };
 
 /* One request: its header, and what came of it. */
@@ -43,6 +51,19 @@ struct request {
 	uint64_t sector;
 	size_t data_n; /* bytes of the direction that carries data */
 	size_t done;   /* bytes written from the beginning of `in` */
+	const struct chain *chain;
+	struct iovec *slice; /* room for the parts of a chain */
+};
+
+/* A request that a hand performs; the chain is a copy, as others are served meanwhile. */
+struct job {
+	struct hands_job hand;
+	struct block *owner;
+	struct job *next_free;
+	struct request request;
+	uint8_t status;
+	struct chain chain;
+	struct iovec slice[CHAIN_PARTS_MAX];
 };
 
 static struct block *block_of(struct virtio_device *d)
@@ -56,19 +77,25 @@ static bool on_disk(const struct block *b, const struct request *r)
 	return r->data_n % SECTOR == 0 && range_in(r->sector, r->data_n / SECTOR, b->sectors);
 }
 
-static uint8_t read_sectors(struct block *b, const struct chain *c, struct request *r)
+/* MUST_WAIT: the rest is not in memory; only when that is `asked`. */
+static uint8_t read_sectors(const struct block *b, struct request *r, bool asked)
 {
 	static const uint8_t zeros[SECTOR];
+	const struct chain *c = r->chain;
 	uint64_t at = r->sector * SECTOR;
 
 	if (!on_disk(b, r))
 		return VIRTIO_BLK_S_IOERR;
 	while (r->done < r->data_n) {
-		size_t parts = iovec_slice(c->in, c->in_n, r->done, r->data_n - r->done, b->slice);
-		ssize_t n = preadv(b->fd, b->slice, (int) parts, (off_t) (at + r->done));
+		size_t parts = iovec_slice(c->in, c->in_n, r->done, r->data_n - r->done, r->slice);
+		ssize_t n = preadv2(b->fd, r->slice, (int) parts, (off_t) (at + r->done),
+				    asked ? RWF_NOWAIT : 0);
 
 		if (n < 0 && errno == EINTR)
 			continue;
+		/* An error, too: who waits will see whether there is one. */
+		if (n < 0 && asked)
+			return MUST_WAIT;
 		/* Past its end there is the rest of the last sector, or a file cut short. */
 		if (n == 0 && at + r->done >= b->bytes)
 			n = (ssize_t) chain_write(c, r->done, zeros, r->data_n - r->done);
@@ -76,13 +103,12 @@ static uint8_t read_sectors(struct block *b, const struct chain *c, struct reque
 			return VIRTIO_BLK_S_IOERR;
 		r->done += (size_t) n;
 	}
-	virtio_count(&b->d.stats.reads, 1);
-	virtio_count(&b->d.stats.read_bytes, r->data_n);
 	return VIRTIO_BLK_S_OK;
 }
 
-static uint8_t write_sectors(struct block *b, const struct chain *c, const struct request *r)
+static uint8_t write_sectors(const struct block *b, const struct request *r)
 {
+	const struct chain *c = r->chain;
 	uint64_t at = r->sector * SECTOR;
 
 	if (b->read_only || !on_disk(b, r))
@@ -90,8 +116,8 @@ static uint8_t write_sectors(struct block *b, const struct chain *c, const struc
 	for (size_t done = 0; done < r->data_n;) {
 		size_t parts = iovec_slice(c->out, c->out_n,
 					   sizeof(struct virtio_blk_outhdr) + done,
-					   r->data_n - done, b->slice);
-		ssize_t n = pwritev2(b->fd, b->slice, (int) parts, (off_t) (at + done),
+					   r->data_n - done, r->slice);
+		ssize_t n = pwritev2(b->fd, r->slice, (int) parts, (off_t) (at + done),
 				     b->write_through ? RWF_DSYNC : 0);
 
 		if (n < 0 && errno == EINTR)
@@ -100,8 +126,6 @@ static uint8_t write_sectors(struct block *b, const struct chain *c, const struc
 			return VIRTIO_BLK_S_IOERR;
 		done += (size_t) n;
 	}
-	virtio_count(&b->d.stats.writes, 1);
-	virtio_count(&b->d.stats.write_bytes, r->data_n);
 	return VIRTIO_BLK_S_OK;
 }
 
@@ -168,7 +192,7 @@ static uint8_t change_range(const struct block *b, uint32_t type,
 	return r < 0 ? VIRTIO_BLK_S_IOERR : VIRTIO_BLK_S_OK;
 }
 
-static uint8_t change_ranges(struct block *b, const struct chain *c, const struct request *r)
+static uint8_t change_ranges(const struct block *b, const struct request *r)
 {
 	struct virtio_blk_discard_write_zeroes ranges[RANGES_MAX];
 	size_t n = r->data_n / sizeof(ranges[0]);
@@ -178,10 +202,9 @@ static uint8_t change_ranges(struct block *b, const struct chain *c, const struc
 		return VIRTIO_BLK_S_IOERR;
 	if (r->data_n % sizeof(ranges[0]) != 0 || n == 0 || n > RANGES_MAX)
 		return VIRTIO_BLK_S_UNSUPP;
-	(void) chain_read(c, sizeof(struct virtio_blk_outhdr), ranges, r->data_n);
+	(void) chain_read(r->chain, sizeof(struct virtio_blk_outhdr), ranges, r->data_n);
 	for (size_t i = 0; i < n && status == VIRTIO_BLK_S_OK; i++)
 		status = change_range(b, r->type, &ranges[i]);
-	virtio_count(&b->d.stats.writes, 1);
 	return status;
 }
 
@@ -190,29 +213,96 @@ static uint8_t flush(const struct block *b)
 	return b->read_only || fdatasync(b->fd) == 0 ? VIRTIO_BLK_S_OK : VIRTIO_BLK_S_IOERR;
 }
 
-static uint8_t perform(struct block *b, const struct chain *c, struct request *r)
+/* On the loop's thread (`hand` is false) nothing is begun that waits for the storage. */
+static uint8_t perform(const struct block *b, struct request *r, bool hand)
 {
-	size_t in_n = c->in_bytes - 1, out_n = c->out_bytes - sizeof(struct virtio_blk_outhdr);
+	bool may_wait = hand || !b->hands;
 
 	switch (r->type) {
 	case VIRTIO_BLK_T_IN:
-		r->data_n = in_n;
-		return read_sectors(b, c, r);
+		if (!may_wait && b->cannot_ask)
+			return MUST_WAIT;
+		return read_sectors(b, r, !may_wait);
 	case VIRTIO_BLK_T_OUT:
-		r->data_n = out_n;
-		return write_sectors(b, c, r);
+		/* Into the host's page cache, unless it is to be on the storage. */
+		return may_wait || !b->write_through ? write_sectors(b, r) : MUST_WAIT;
 	case VIRTIO_BLK_T_FLUSH:
-		return flush(b);
+		return may_wait || b->read_only ? flush(b) : MUST_WAIT;
 	case VIRTIO_BLK_T_GET_ID:
-		r->done = in_n < VIRTIO_BLK_ID_BYTES ? in_n : VIRTIO_BLK_ID_BYTES;
-		(void) chain_write(c, 0, b->id, r->done);
+		r->done = r->data_n < VIRTIO_BLK_ID_BYTES ? r->data_n : VIRTIO_BLK_ID_BYTES;
+		(void) chain_write(r->chain, 0, b->id, r->done);
 		return VIRTIO_BLK_S_OK;
 	case VIRTIO_BLK_T_DISCARD:
 	case VIRTIO_BLK_T_WRITE_ZEROES:
-		r->data_n = out_n;
-		return change_ranges(b, c, r);
+		return may_wait ? change_ranges(b, r) : MUST_WAIT;
 	}
 	return VIRTIO_BLK_S_UNSUPP;
+}
+
+/* Whether its data go from the guest to the disk. */
+static bool is_out(uint32_t type)
+{
+	return type == VIRTIO_BLK_T_OUT || type == VIRTIO_BLK_T_DISCARD ||
+	       type == VIRTIO_BLK_T_WRITE_ZEROES;
+}
+
+static void count(struct virtio_stats *s, const struct request *r, uint8_t status)
+{
+	if (status != VIRTIO_BLK_S_OK) {
+		virtio_count(&s->errors, 1);
+	} else if (r->type == VIRTIO_BLK_T_IN) {
+		virtio_count(&s->reads, 1);
+		virtio_count(&s->read_bytes, r->data_n);
+	} else if (is_out(r->type)) {
+		virtio_count(&s->writes, 1);
+		virtio_count(&s->write_bytes, r->type == VIRTIO_BLK_T_OUT ? r->data_n : 0);
+	}
+}
+
+/* Give it back; on the loop's thread. */
+static void finish(struct block *b, struct request *r, uint8_t status)
+{
+	const struct chain *c = r->chain;
+
+	/* The status is the last byte; what is said to be written has no gap (2.7.8.2). */
+	(void) chain_write(c, c->in_bytes - 1, &status, 1);
+	if (r->done == c->in_bytes - 1)
+		r->done++;
+	count(&b->d.stats, r, status);
+	queue_push(&b->d.queues[0], c->head, (uint32_t) r->done);
+}
+
+static void work(struct hands_job *hand)
+{
+	struct job *j = LOOP_OWNER(hand, struct job, hand);
+
+	j->status = perform(j->owner, &j->request, true);
+}
+
+static void worked(struct hands_job *hand)
+{
+	struct job *j = LOOP_OWNER(hand, struct job, hand);
+	struct block *b = j->owner;
+
+	finish(b, &j->request, j->status);
+	j->next_free = b->free_jobs;
+	b->free_jobs = j;
+	virtio_signal(&b->d, 0);
+	if (b->stalled && !b->settling)
+		b->d.ops->kick(&b->d, 0);
+}
+
+static void post(struct block *b, const struct request *r)
+{
+	struct job *j = b->free_jobs;
+
+	b->free_jobs = j->next_free;
+	j->hand = (struct hands_job){ .work = work, .done = worked };
+	j->request = *r;
+	chain_copy(&j->chain, r->chain);
+	j->request.chain = &j->chain;
+	j->request.slice = j->slice;
+	hands_post(b->hands, &j->hand);
 }
 
 static void serve_waiting(struct loop_timer *t)
@@ -224,24 +314,24 @@ static void serve_waiting(struct loop_timer *t)
 
 /*
  * Whether the request may begin. One that may not keeps its place, and those behind it wait too:
- * requests are served in order.
+ * requests begin in order.
  */
-static bool may_begin(struct block *b, const struct chain *c, uint32_t type)
+static bool may_begin(struct block *b, const struct request *r)
 {
-	bool out = type == VIRTIO_BLK_T_OUT || type == VIRTIO_BLK_T_DISCARD ||
-		   type == VIRTIO_BLK_T_WRITE_ZEROES;
+	bool out = is_out(r->type);
 	struct rate *rate = out ? &b->write_rate : &b->read_rate;
-	size_t bytes = type == VIRTIO_BLK_T_OUT ? c->out_bytes - sizeof(struct virtio_blk_outhdr)
-		       : out			? 0
-						: c->in_bytes - 1;
 	nsec_t now, until;
 
-	if (!rate_limits(rate) || (!out && type != VIRTIO_BLK_T_IN))
+	if (b->hands && !b->free_jobs) {
+		b->stalled = true;
+		return false;
+	}
+	if (!rate_limits(rate) || (!out && r->type != VIRTIO_BLK_T_IN))
 		return true;
 	now = clock_mono();
 	until = rate_wait(rate, now);
 	if (until == 0)
-		rate_take(rate, now, bytes);
+		rate_take(rate, now, out && r->type != VIRTIO_BLK_T_OUT ? 0 : r->data_n);
 	else
 		loop_timer_set(b->d.loop, &b->wait, until, serve_waiting);
 	return until == 0;
@@ -250,29 +340,34 @@ static bool may_begin(struct block *b, const struct chain *c, uint32_t type)
 static bool serve(struct virtio_device *d, unsigned queue, struct chain *c)
 {
 	struct block *b = block_of(d);
+	struct request r = { .chain = c, .slice = b->slice };
 	struct virtio_blk_outhdr header;
-	struct request r = {};
-	uint8_t status = VIRTIO_BLK_S_IOERR;
+	uint8_t status;
 
-	if (chain_read(c, 0, &header, sizeof(header)) == sizeof(header) && c->in_bytes > 0) {
-		r.type = header.type;
-		r.sector = header.sector;
-		if (!may_begin(b, c, r.type))
-			return false;
-		status = perform(b, c, &r);
-		/* The status is the last byte; what is said to be written has no gap (2.7.8.2). */
-		(void) chain_write(c, c->in_bytes - 1, &status, 1);
-		if (r.done == c->in_bytes - 1)
-			r.done++;
-	}
-	if (status != VIRTIO_BLK_S_OK)
+	if (chain_read(c, 0, &header, sizeof(header)) < sizeof(header) || c->in_bytes == 0) {
 		virtio_count(&d->stats.errors, 1);
-	queue_push(&d->queues[queue], c->head, (uint32_t) r.done);
+		queue_push(&d->queues[queue], c->head, 0);
+		return true;
+	}
+	r.type = header.type;
+	r.sector = header.sector;
+	r.data_n = is_out(r.type) ? c->out_bytes - sizeof(header) : c->in_bytes - 1;
+	if (!may_begin(b, &r))
+		return false;
+	status = perform(b, &r, false);
+	if (status != MUST_WAIT) {
+		finish(b, &r, status);
+		return true;
+	}
+	if (r.type == VIRTIO_BLK_T_IN && (errno == EOPNOTSUPP || errno == ENOSYS))
+		b->cannot_ask = true;
+	post(b, &r);
 	return true;
 }
 
 static void block_kick(struct virtio_device *d, unsigned queue)
 {
+	block_of(d)->stalled = false;
 	virtio_serve(d, queue, serve);
 }
 
@@ -334,9 +429,29 @@ static int block_restore(struct virtio_device *d, uint64_t features, struct str 
 	return block_activate(d, features, e);
 }
 
+/* Until no hand has a request any more. */
+static void settle(struct block *b)
+{
+	if (!b->hands)
+		return;
+	b->settling = true;
+	hands_settle(b->hands);
+	b->settling = false;
+}
+
+static int block_pause(struct virtio_device *d, struct err *)
+{
+	settle(block_of(d));
+	return 0;
+}
+
 static void block_reset(struct virtio_device *d)
 {
-	loop_timer_cancel(&block_of(d)->wait); /* no request outlives its callback */
+	struct block *b = block_of(d);
+
+	settle(b);
+	b->stalled = false;
+	loop_timer_cancel(&b->wait);
 }
 
 static void block_free(struct virtio_device *d)
@@ -345,6 +460,7 @@ static void block_free(struct virtio_device *d)
 
 	virtio_reset(d);
 	close_fd(&b->fd);
+	free(b->jobs);
 	free(b);
 }
 
@@ -359,6 +475,7 @@ static const struct virtio_ops block_ops = {
 	.limit = block_limit,
 	.reset = block_reset,
 	.free = block_free,
+	.pause = block_pause,
 	.save = block_save,
 	.restore = block_restore,
 };
@@ -390,17 +507,27 @@ static int look(struct block *b, struct err *e)
 }
 
 struct virtio_device *block_new(struct loop *loop, const struct guest_memory *memory, int fd,
-				bool read_only, struct err *e)
+				bool read_only, struct hands *hands, struct err *e)
 {
 	struct block *b = calloc(1, sizeof(*b));
+	struct job *jobs = hands ? calloc(JOBS_MAX, sizeof(*jobs)) : NULL;
 
-	if (!b) {
+	if (!b || (hands && !jobs)) {
+		free(b);
+		free(jobs);
 		close_fd(&fd);
 		(void) err_sys(e, ENOMEM, "disk");
 		return NULL;
 	}
 	b->fd = fd;
 	b->read_only = read_only;
+	b->hands = hands;
+	b->jobs = jobs;
+	for (unsigned i = 0; hands && i < JOBS_MAX; i++) {
+		jobs[i].owner = b;
+		jobs[i].next_free = b->free_jobs;
+		b->free_jobs = &jobs[i];
+	}
 	virtio_init(&b->d, &block_ops, loop, memory, 1, QUEUE_SIZE);
 	if (look(b, e) < 0) {
 		block_free(&b->d);

@@ -179,6 +179,20 @@ static bool walk(const struct queue *q, struct chain *c)
 	return true;
 }
 
+void chain_copy(struct chain *to, const struct chain *from)
+{
+	size_t n = from->out_n + from->in_n;
+
+	to->head = from->head;
+	to->out_n = from->out_n;
+	to->in_n = from->in_n;
+	to->out_bytes = from->out_bytes;
+	to->in_bytes = from->in_bytes;
+	memcpy(to->parts, from->parts, n * sizeof(to->parts[0]));
+	to->out = to->parts;
+	to->in = to->parts + to->out_n;
+}
+
 int queue_pop(struct queue *q, struct chain *c)
 {
 	uint16_t waiting;

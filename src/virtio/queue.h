@@ -56,6 +56,9 @@ struct chain {
 	struct iovec parts[CHAIN_PARTS_MAX];
 };
 
+/* For who keeps one while others are popped into its place. */
+void chain_copy(struct chain *to, const struct chain *from);
+
 /*
  * Check size and the three addresses (alignment, inside memory) and map them: 0 or -EINVAL. It
  * goes on where next_avail and next_used say, which queue_reset() makes 0.

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/virtio_blk.h>
+#include <pthread.h>
 #include <sys/stat.h>
 
 #include "base/test.h"
@@ -16,7 +17,8 @@ static struct guest guest;
 static struct loop loop;
 static struct guest_queue v;
 static struct virtio_device *disk;
-static uint32_t written; /* what the last request's used entry said */
+static struct hands hands, *used_hands; /* of the next disk */
+static uint32_t written;		/* what the last request's used entry said */
 
 static int disk_fd(size_t bytes)
 {
@@ -32,7 +34,7 @@ static void open_disk(int fd, bool read_only, uint64_t features)
 	struct guest_queue queues[VIRTIO_QUEUES_MAX];
 	struct err e;
 
-	disk = block_new(&loop, &guest.memory, fd, read_only, &e);
+	disk = block_new(&loop, &guest.memory, fd, read_only, used_hands, &e);
 	if (!disk)
 		abort();
 	guest_drive(&guest, disk, features, 128, queues);
@@ -46,6 +48,8 @@ static uint8_t serve(uint64_t status)
 
 	*guest_at(&guest, status) = NO_STATUS;
 	disk->ops->kick(disk, 0);
+	while (used_hands && v.last_used == __atomic_load_n(&v.used[1], __ATOMIC_ACQUIRE))
+		CHECK(loop_once(&loop) == 0);
 	CHECK(guest_reap(&v, &head, &written));
 	CHECK(!guest_reap(&v, &head, &written) && guest.resets_needed == 0);
 	return *guest_at(&guest, status);
@@ -280,19 +284,19 @@ static void test_refusals(void)
 	int fds[2];
 
 	CHECK(pipe2(fds, O_CLOEXEC) == 0);
-	CHECK(!block_new(&loop, &guest.memory, fds[0], true, &e) && e.kind == ERR_INVALID);
+	CHECK(!block_new(&loop, &guest.memory, fds[0], true, NULL, &e) && e.kind == ERR_INVALID);
 	CHECK(fcntl(fds[0], F_GETFD) < 0 && errno == EBADF); /* it was taken */
 	CHECK(close(fds[1]) == 0);
 	CHECK(!block_new(&loop, &guest.memory, open("/proc/self/exe", O_RDONLY | O_CLOEXEC), false,
-			 &e));
+			 NULL, &e));
 	CHECK(e.kind == ERR_INVALID && e.sys == EACCES);
 }
 
-/* One request offered, and not served: a read of a sector. */
-static void offer_read(void)
+/* One request of a sector offered, and not served; its header is its own. */
+static uint16_t offer(uint32_t type)
 {
-	struct virtio_blk_outhdr header = { .type = VIRTIO_BLK_T_IN };
-	uint64_t at = guest_gpa(&guest, 0);
+	struct virtio_blk_outhdr header = { .type = type };
+	uint64_t at = guest_gpa(&guest, v.next_avail % 64 * sizeof(header));
 	uint16_t head;
 
 	memcpy(guest_at(&guest, at), &header, sizeof(header));
@@ -300,6 +304,12 @@ static void offer_read(void)
 	(void) guest_desc(&v, guest_gpa(&guest, 4096), 512, QUEUE_DESC_NEXT | QUEUE_DESC_WRITE);
 	(void) guest_desc(&v, guest_gpa(&guest, 3u << 20), 1, QUEUE_DESC_WRITE);
 	guest_offer(&v, head);
+	return head;
+}
+
+static void offer_read(void)
+{
+	(void) offer(VIRTIO_BLK_T_IN);
 }
 
 static unsigned reap_all(void)
@@ -349,6 +359,67 @@ static void test_rates(void)
 	disk->ops->free(disk);
 }
 
+static void *serve_forever(void *)
+{
+	for (;;)
+		hands_serve_one(&hands);
+	return NULL;
+}
+
+/* What hands do is passed by what needs none, and given back when it is done. */
+static void test_hands(void)
+{
+	pthread_t thread;
+	uint16_t head, slow, quick;
+	unsigned done = 0;
+	struct err e;
+
+	CHECK(hands_init(&hands, &loop) == 0);
+	used_hands = &hands;
+	open_disk(disk_fd(DISK_BYTES), false, FLUSH);
+	slow = offer(VIRTIO_BLK_T_FLUSH);
+	quick = offer(VIRTIO_BLK_T_GET_ID);
+	disk->ops->kick(disk, 0);
+	CHECK(guest_reap(&v, &head, &written) && head == quick && reap_all() == 0);
+	hands_serve_one(&hands);
+	CHECK(reap_all() == 0); /* not on another thread than the loop's */
+	CHECK(loop_once(&loop) == 0);
+	CHECK(guest_reap(&v, &head, &written) && head == slow && written == 0);
+
+	/* More than may be on their way: they stay in the queue, and so do those behind them. */
+	for (unsigned i = 0; i < 42; i++)
+		(void) offer(VIRTIO_BLK_T_FLUSH);
+	disk->ops->kick(disk, 0);
+	CHECK(queue_waiting(&disk->queues[0]) == 10);
+	for (unsigned i = 0; i < 42; i++) {
+		hands_serve_one(&hands);
+		CHECK(loop_once(&loop) == 0);
+		done += reap_all();
+		CHECK(done == i + 1);
+	}
+	CHECK(queue_waiting(&disk->queues[0]) == 0);
+
+	/* A pause and a reset wait for what is on its way. */
+	(void) offer(VIRTIO_BLK_T_FLUSH);
+	disk->ops->kick(disk, 0);
+	CHECK(reap_all() == 0 && pthread_create(&thread, NULL, serve_forever, NULL) == 0);
+	CHECK(virtio_pause(disk, &e) == 0 && reap_all() == 1);
+	virtio_resume(disk);
+	for (unsigned i = 0; i < 30; i++)
+		(void) offer(VIRTIO_BLK_T_DISCARD); /* of no range: refused by a hand */
+	disk->ops->kick(disk, 0);
+	virtio_reset(disk);
+	CHECK((uint16_t) (v.used[1] - v.last_used) == 30);
+	disk->ops->free(disk);
+	/* All else as without them. */
+	test_read_write();
+	test_limits();
+	test_read_only();
+	test_ranges();
+	test_short_file();
+	used_hands = NULL;
+}
+
 /* Another disk in the place of one that a machine had at its snapshot: as large, or it is told. */
 static void test_moved(void)
 {
@@ -356,11 +427,11 @@ static void test_moved(void)
 	struct err e;
 
 	open_disk(disk_fd(8192), false, 0);
-	other = block_new(&loop, &guest.memory, disk_fd(4096), false, &e);
+	other = block_new(&loop, &guest.memory, disk_fd(4096), false, NULL, &e);
 	CHECK(other && guest_move(disk, other, 0, SIZE_MAX, &e) < 0);
 	CHECK(strstr(e.msg, "has 8 sectors; the one of the snapshot had 16") && !other->active);
 	other->ops->free(other);
-	other = block_new(&loop, &guest.memory, disk_fd(8192), false, &e);
+	other = block_new(&loop, &guest.memory, disk_fd(8192), false, NULL, &e);
 	disk->ops->free(disk);
 	open_disk(disk_fd(8192), false, 0);
 	CHECK(other && guest_move(disk, other, 0, SIZE_MAX, &e) == 0 && other->active);
@@ -385,6 +456,7 @@ int main(void)
 	test_refusals();
 	test_rates();
 	test_moved();
+	test_hands();
 	guest_fini(&guest);
 	loop_fini(&loop);
 	return test_done();

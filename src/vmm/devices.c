@@ -3,7 +3,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <string.h>
+#include <sys/vfs.h>
 
 #include "base/auto.h"
 #include "base/le.h"
@@ -33,6 +35,14 @@ static int add(struct machine *m, struct virtio_device *d, const char *option, s
 	return virtio_pci_add(&m->pci, d, &m->hypervisor, &m->errands, e);
 }
 
+/* Whether the file is memory of the host: nothing of it waits for a storage. */
+static bool is_memory(int fd)
+{
+	struct statfs s;
+
+	return fstatfs(fd, &s) == 0 && (s.f_type == TMPFS_MAGIC || s.f_type == RAMFS_MAGIC);
+}
+
 /* Each on a thread of its own. */
 static int add_disks(struct machine *m, const struct options *o, struct err *e)
 {
@@ -44,12 +54,13 @@ static int add_disks(struct machine *m, const struct options *o, struct err *e)
 
 		if (fd < 0)
 			return -1;
-		w = workers_add(&m->workers, e);
+		w = workers_add(&m->workers, !is_memory(fd), e);
 		if (!w) {
 			close_fd(&fd);
 			return -1;
 		}
-		b = block_new(&w->loop, &m->ram.memory, fd, d->read_only, e);
+		b = block_new(&w->loop, &m->ram.memory, fd, d->read_only,
+			      w->handy ? &w->hands : NULL, e);
 		if (!b)
 			return err_ctx(e, "--disk");
 		if (virtio_pci_add(&m->pci, b, &m->hypervisor, &w->errands, e) < 0)

@@ -98,13 +98,11 @@ static const struct seccomp_rule disk[] = {
 	ALLOW(read),
 	ALLOW(epoll_wait),
 	ALLOW(epoll_pwait),
-	ALLOW(pread64),
-	ALLOW(pwrite64),
-	ALLOW(preadv),
-	ALLOW(pwritev),
-	ALLOW(pwritev2),
-	ALLOW(fdatasync),
-	ALLOW(fallocate),
+};
+/* A disk's and its hands': what is done to the file. */
+static const struct seccomp_rule storage[] = {
+	ALLOW(pwrite64), ALLOW(preadv),	   ALLOW(preadv2),   ALLOW(pwritev),
+	ALLOW(pwritev2), ALLOW(fdatasync), ALLOW(fallocate),
 };
 static const struct seccomp_rule loop[] = {
 	ALLOW_IF(ioctl, is_signal_msi),
@@ -200,6 +198,10 @@ int filter_enter(enum filter_kind kind, bool on, struct err *e)
 		break;
 	case FILTER_DISK:
 		arch.rules_n = add(rules, arch.rules_n, disk, ARRAY_SIZE(disk));
+		arch.rules_n = add(rules, arch.rules_n, storage, ARRAY_SIZE(storage));
+		break;
+	case FILTER_HAND:
+		arch.rules_n = add(rules, arch.rules_n, storage, ARRAY_SIZE(storage));
 		break;
 	case FILTER_LOOP:
 		arch.rules_n = add(rules, arch.rules_n, loop, ARRAY_SIZE(loop));

@@ -41,12 +41,30 @@ static void *run_thread(void *arg)
 	return NULL;
 }
 
+static void *run_hand(void *arg)
+{
+	struct worker *w = arg;
+	char name[16];
+	struct err e;
+
+	(void) snprintf(name, sizeof(name), "hand%u", (unsigned) (w - w->all->w));
+	(void) prctl(PR_SET_NAME, name); /* as above */
+	if (filter_enter(FILTER_HAND, w->all->filtered, &e) < 0) {
+		fail(w->all, &e);
+		return NULL;
+	}
+	for (;;)
+		hands_serve_one(&w->hands);
+}
+
 /* Until the gate is open, on the worker's own thread. */
 static void serve_hold(struct errand *d)
 {
 	struct worker *w = LOOP_OWNER(d, struct worker, hold);
 	struct workers *all = w->all;
 
+	if (w->handy)
+		hands_settle(&w->hands);
 	(void) pthread_mutex_lock(&all->lock);
 	while (all->closed) {
 		if (w->seen != all->closings) {
@@ -88,7 +106,7 @@ void workers_init(struct workers *all, struct errands *errands)
 	all->ended.run = serve_ended;
 }
 
-struct worker *workers_add(struct workers *all, struct err *e)
+struct worker *workers_add(struct workers *all, bool handy, struct err *e)
 {
 	struct worker *w = &all->w[all->n];
 	int r = all->n < WORKERS_MAX ? 0 : -EAGAIN;
@@ -97,6 +115,8 @@ struct worker *workers_add(struct workers *all, struct err *e)
 		r = loop_init(&w->loop);
 	if (r == 0) {
 		r = errands_init(&w->errands, &w->loop);
+		if (r == 0 && handy)
+			r = hands_init(&w->hands, &w->loop);
 		if (r < 0)
 			loop_fini(&w->loop);
 	}
@@ -105,6 +125,7 @@ struct worker *workers_add(struct workers *all, struct err *e)
 		return NULL;
 	}
 	w->all = all;
+	w->handy = handy;
 	w->hold.run = serve_hold;
 	all->n++;
 	return w;
@@ -117,8 +138,13 @@ int workers_start(struct workers *all, struct err *e)
 
 	if (r == 0)
 		r = pthread_attr_setstacksize(&attributes, STACK_BYTES);
-	for (unsigned i = 0; i < all->n && r == 0; i++)
-		r = pthread_create(&all->w[i].thread, &attributes, run_thread, &all->w[i]);
+	for (unsigned i = 0; i < all->n && r == 0; i++) {
+		struct worker *w = &all->w[i];
+
+		r = pthread_create(&w->thread, &attributes, run_thread, w);
+		for (unsigned k = 0; w->handy && k < WORKER_HANDS && r == 0; k++)
+			r = pthread_create(&w->hand_threads[k], &attributes, run_hand, w);
+	}
 	return r != 0 ? err_sys(e, r, "start a thread for a disk") : 0;
 }
 

@@ -61,7 +61,7 @@ static struct virtio_device *make(uint8_t kind, struct loop *l, struct guest *g,
 	case 0:
 		return entropy_new(l, &g->memory, &e);
 	case 1:
-		return block_new(l, &g->memory, make_disk(), false, &e);
+		return block_new(l, &g->memory, make_disk(), false, NULL, &e);
 	case 2:
 		return balloon_new(l, &g->memory, &e);
 	case 3:

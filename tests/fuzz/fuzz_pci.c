@@ -83,7 +83,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (loop_init(&l) < 0 || pci_init(&p, &e) < 0)
 		abort();
 	add(&p, entropy_new(&l, &g.memory, &e));
-	add(&p, block_new(&l, &g.memory, make_disk(), false, &e));
+	add(&p, block_new(&l, &g.memory, make_disk(), false, NULL, &e));
 	add(&p, balloon_new(&l, &g.memory, &e));
 	if (p.devices_n != DEVICES)
 		abort();
