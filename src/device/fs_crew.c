@@ -13,7 +13,11 @@
 #include "device/fs_session.h"
 
 #define STACK_BYTES (256u << 10)
-#define IDLE_TICKS  16 /* after which the watch sleeps until the leader goes away again */
+/* The watch looks less often while there is nothing to see, and then sleeps until the leader goes
+ * away again. */
+#define PACE_MAX (8 * FS_CREW_PATIENCE)
+#define IDLE_MAX (16 * FS_CREW_PATIENCE)
+#define QUICK	 (FS_CREW_PATIENCE / 4) /* a trip to a host that has not to wait for anything */
 
 static void *member_main(void *arg);
 
@@ -181,17 +185,28 @@ static void replace(struct fs_crew *c, uint64_t trip)
 	give_turn(c);
 }
 
-static void tick(struct fs_crew *c)
+static void tick(struct fs_crew *c, nsec_t pace)
 {
 	struct timespec until;
 
 	(void) clock_gettime(CLOCK_MONOTONIC, &until); /* it exists */
-	until.tv_nsec += FS_CREW_PATIENCE;
+	until.tv_nsec += pace;
 	if (until.tv_nsec >= NSEC_PER_SEC) {
 		until.tv_nsec -= NSEC_PER_SEC;
 		until.tv_sec++;
 	}
 	(void) pthread_cond_timedwait(&c->watch_cond, &c->watch_lock, &until);
+}
+
+/*
+ * When to look next: a leader that is away is looked for again after FS_CREW_PATIENCE; one that was
+ * quick on its last trips, or made none, is left alone for longer and longer.
+ */
+static nsec_t next_pace(nsec_t pace, bool away, uint64_t trips)
+{
+	if (away || (trips > 0 && (uint64_t) pace / trips > (uint64_t) QUICK))
+		return FS_CREW_PATIENCE;
+	return 2 * pace < PACE_MAX ? 2 * pace : PACE_MAX;
 }
 
 /* Looks in turns whether the leader is on the same trip as before; when nobody goes anywhere, it
@@ -200,14 +215,15 @@ static void *watch_main(void *arg)
 {
 	struct fs_crew *c = arg;
 	uint64_t trip = 0, trips = 0;
-	unsigned idle = 0;
+	nsec_t idle = 0, pace = FS_CREW_PATIENCE;
 
 	(void) pthread_mutex_lock(&c->watch_lock);
 	while (!c->watch_ends) {
 		uint64_t now = __atomic_load_n(&c->away, __ATOMIC_SEQ_CST);
 		uint64_t all = __atomic_load_n(&c->trips, __ATOMIC_RELAXED);
 
-		idle = now == 0 && all == trips ? idle + 1 : 0;
+		idle = now == 0 && all == trips ? idle + pace : 0;
+		pace = next_pace(pace, now != 0, all - trips);
 		trips = all;
 		if (now != 0 && now == trip) {
 			(void) pthread_mutex_unlock(&c->watch_lock);
@@ -215,8 +231,8 @@ static void *watch_main(void *arg)
 			(void) pthread_mutex_lock(&c->watch_lock);
 		}
 		trip = now;
-		if (idle < IDLE_TICKS) {
-			tick(c);
+		if (idle < IDLE_MAX) {
+			tick(c, pace);
 			continue;
 		}
 		__atomic_store_n(&c->watching, 0, __ATOMIC_SEQ_CST);
@@ -225,6 +241,7 @@ static void *watch_main(void *arg)
 		while (!c->watching && !c->watch_ends)
 			(void) pthread_cond_wait(&c->watch_cond, &c->watch_lock);
 		idle = 0;
+		pace = FS_CREW_PATIENCE;
 	}
 	(void) pthread_mutex_unlock(&c->watch_lock);
 	return NULL;

@@ -7,8 +7,9 @@
  * loop. It goes without the turn for as long as it calls the host's file system (FS_AWAY). The
  * leader runs the loop and serves the guest's requests itself, one after the other: no request
  * changes threads, and where the host answers at once nobody else runs. Only when the leader has
- * been away for FS_CREW_PATIENCE does a watch thread make another one the leader; the first one
- * finishes its request when it can, and waits to be needed again.
+ * been away for FS_CREW_PATIENCE, or up to ten times that where the host was quick before, does a
+ * watch thread make another one the leader; the first one finishes its request when it can, and
+ * waits to be needed again.
  */
 #pragma once
 
