@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A stack of the kernel's own and what runs on it. A fiber gives its turn away only by
+ * fiber_switch() (core/sched.h does); it may go on on another carrier.
+ */
+#pragma once
+
+#include "kernel/core/list.h"
+#include "kernel/core/types.h"
+
+#define FIBER_STACK ((size_t) 32 << 10)
+
+struct fiber {
+	void *sp; /* where it goes on, while it does not run */
+	void *stack;
+	void (*entry)(void *arg);
+	void *arg;
+	struct list link; /* in the run queue, or in none */
+	bool woken;	  /* since it parked last: core/sched.h */
+	void *sanitizer;  /* AddressSanitizer's shadow of the stack */
+};
+
+/* A carrier's own stack, from which it switches to fibers. */
+struct carrier {
+	struct fiber base;
+	struct fiber *now; /* who runs, or &base */
+	const void *bottom;
+	size_t size;
+	struct fiber *ended; /* who switched away for the last time */
+};
+
+/* entry does not return: it ends with fiber_exit() of core/sched.h. NULL: no memory. */
+[[nodiscard]] struct fiber *fiber_new(void (*entry)(void *arg), void *arg);
+/* One that does not run and will not. */
+void fiber_free(struct fiber *f);
+/* Lets `to` run on this carrier in the place of `from`; returns when `from` runs again. last:
+ * never. */
+void fiber_switch(struct fiber *from, struct fiber *to, bool last);

@@ -1,0 +1,352 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Pages that are touched: found, copied where they are shared, shown to the platform. And fork. */
+#include <linux/mman.h>
+
+#include "kernel/core/heap.h"
+#include "kernel/mm/frame.h"
+#include "kernel/mm/pager.h"
+#include "kernel/mm/space.h"
+#include "kernel/mm/space_page.h"
+
+/* Pages around the one that is touched are made right with it: one mapping of the platform serves
+ * all. */
+#define AROUND_ORDER 4
+#define AROUND	     ((uint64_t) 1 << AROUND_ORDER)
+
+/* A page of zeros that reads of untouched memory share. It has an owner too many, so it is copied.
+ */
+static uint64_t zero_frame(void)
+{
+	static uint64_t zero = FRAME_NONE;
+
+	if (zero == FRAME_NONE)
+		zero = frame_alloc(0);
+	if (zero != FRAME_NONE)
+		frame_ref(zero);
+	return zero;
+}
+
+static enum space_fault fault_of(int r)
+{
+	return r == 0 ? FAULT_DONE : r == -ENOMEM ? FAULT_MEMORY : FAULT_BEHIND;
+}
+
+/* The entry is the frame, which has an owner for it. */
+static int enter(struct space *s, uint64_t at, uint64_t frame, bool writable)
+{
+	uint64_t index = at >> PAGE_SHIFT;
+	void *old = radix_get(&s->pages, index);
+
+	if (radix_set(&s->pages, index, page_entry(frame, writable)) < 0) {
+		frame_unref(frame);
+		return -ENOMEM;
+	}
+	if (old)
+		frame_unref(page_frame(old));
+	else
+		s->resident++;
+	return 0;
+}
+
+/* Shows what stands in [from, to): runs of frames in a row, alike, in one call each. */
+static int show(struct space *s, const struct vma *v, uint64_t from, uint64_t to)
+{
+	uint64_t index = from >> PAGE_SHIFT, run = 0, length = 0, frame = 0;
+	bool writable = false;
+	int r = 0;
+
+	for (; r == 0; index++) {
+		void *e = index < to >> PAGE_SHIFT ? radix_get(&s->pages, index) : NULL;
+		unsigned int prot = v->prot & ~(unsigned int) PROT_WRITE;
+
+		if (e && length && page_frame(e) == frame + length &&
+		    page_writable(e) == writable) {
+			length++;
+			continue;
+		}
+		if (length)
+			r = plat_map(s->plat, run << PAGE_SHIFT, length, frame,
+				     writable ? v->prot : prot);
+		length = 0;
+		if (e) {
+			run = index;
+			length = 1;
+			frame = page_frame(e);
+			writable = page_writable(e);
+		}
+		if (index >= to >> PAGE_SHIFT)
+			break;
+	}
+	return r;
+}
+
+/* The window around `at` within v. */
+static void window(const struct vma *v, uint64_t at, uint64_t *ret_from, uint64_t *ret_to)
+{
+	uint64_t from = at & ~(AROUND * PAGE_SIZE - 1), to = from + AROUND * PAGE_SIZE;
+
+	*ret_from = max_of(from, vma_start(v));
+	*ret_to = min_of(to, v->end);
+}
+
+static bool untouched(const struct space *s, uint64_t from, uint64_t to)
+{
+	uint64_t index = from >> PAGE_SHIFT;
+
+	return !radix_next(&s->pages, &index) || index >= to >> PAGE_SHIFT;
+}
+
+/* Memory of one's own that was never touched. A whole window gets frames in a row, if there are
+ * some. */
+static enum space_fault fresh(struct space *s, const struct vma *v, uint64_t at, bool write)
+{
+	uint64_t from, to, frame = FRAME_NONE;
+	int r = 0;
+
+	window(v, at, &from, &to);
+	if (write && to - from == AROUND * PAGE_SIZE && untouched(s, from, to))
+		frame = frame_alloc(AROUND_ORDER);
+	if (frame != FRAME_NONE) {
+		for (uint64_t n = 0; n < AROUND; n++) {
+			if (r < 0)
+				frame_unref(frame + n);
+			else
+				r = enter(s, from + n * PAGE_SIZE, frame + n, true);
+		}
+	} else {
+		from = page_down(at);
+		to = from + PAGE_SIZE;
+		frame = write ? frame_alloc(0) : zero_frame();
+		r = frame == FRAME_NONE ? -ENOMEM : enter(s, from, frame, write);
+	}
+	if (r == 0)
+		r = show(s, v, from, to);
+	return fault_of(r);
+}
+
+/* A page that is there, and written to, and not one's own: a copy; alone on it: made writable. */
+static enum space_fault own(struct space *s, const struct vma *v, uint64_t at)
+{
+	uint64_t from = page_down(at);
+	void *e = radix_get(&s->pages, from >> PAGE_SHIFT);
+	uint64_t old = page_frame(e), frame = old;
+	int r;
+
+	if (frame_shared(old)) {
+		frame = frame_alloc(0);
+		if (frame == FRAME_NONE)
+			return FAULT_MEMORY;
+		memcpy(frame_ptr(frame), frame_ptr(old), PAGE_SIZE);
+	} else {
+		frame_ref(frame); /* enter() gives one back */
+	}
+	r = enter(s, from, frame, true);
+	if (r == 0)
+		r = show(s, v, from, from + PAGE_SIZE);
+	return fault_of(r);
+}
+
+/* What is cached of the file around `at` comes with it, to be read. */
+static void neighbours(struct space *s, const struct vma *v, uint64_t at)
+{
+	uint64_t from, to, frame;
+
+	window(v, at, &from, &to);
+	for (uint64_t a = from; a < to; a += PAGE_SIZE) {
+		if (radix_get(&s->pages, a >> PAGE_SHIFT) ||
+		    !pager_cached(v->pager, vma_index(v, a), &frame))
+			continue;
+		if (enter(s, a, frame, false) < 0)
+			return;
+	}
+}
+
+/* A page of a file or of shared memory. The pager may park; the mapping is looked at again then. */
+static enum space_fault from_pager(struct space *s, struct vma *v, uint64_t at, unsigned int access)
+{
+	bool write = access & PLAT_WRITE, shared = v->flags & VMA_SHARED;
+	uint64_t page = page_down(at), from = page, to = page + PAGE_SIZE, frame;
+	struct pager *p = v->pager;
+	int r;
+
+	pager_ref(p);
+	r = pager_page(p, vma_index(v, page), write && shared, &frame);
+	pager_unref(p);
+	if (r < 0)
+		return fault_of(r);
+	if (write && !shared) {
+		uint64_t copy = frame_alloc(0);
+
+		if (copy != FRAME_NONE)
+			memcpy(frame_ptr(copy), frame_ptr(frame), PAGE_SIZE);
+		frame_unref(frame);
+		if (copy == FRAME_NONE)
+			return FAULT_MEMORY;
+		frame = copy;
+	}
+	r = enter(s, page, frame, write);
+	if (r == 0 && !write) {
+		neighbours(s, v, at);
+		window(v, at, &from, &to);
+	}
+	if (r == 0)
+		r = show(s, v, from, to);
+	return fault_of(r);
+}
+
+/* A stack grows down to `at`, within its limit and clear of what is mapped below. */
+static struct vma *grow_down(struct space *s, uint64_t at)
+{
+	struct vma *v = space_after(s, at), *below, like;
+	uint64_t start = page_down(at), old;
+
+	if (!v || !(v->flags & VMA_GROWSDOWN) || start < plat_user_low())
+		return NULL;
+	old = vma_start(v);
+	if (v->end - start > s->limits.stack)
+		return NULL;
+	if (s->mapped + ((old - start) >> PAGE_SHIFT) > s->limits.size >> PAGE_SHIFT)
+		return NULL;
+	{
+		struct tree_node *n = tree_prev(&v->node);
+
+		below = n ? container_of(n, struct vma, node) : NULL;
+	}
+	/* Linux's stack_guard_gap: 256 pages. */
+	if (below && start < below->end + 256 * PAGE_SIZE)
+		return NULL;
+	like = *v;
+	if (!vma_new(s, &like, start, old))
+		return NULL;
+	vma_join(s, start, old);
+	return space_find(s, at);
+}
+
+static enum space_fault resolve(struct space *s, uint64_t at, unsigned int access)
+{
+	struct vma *v = space_find(s, at);
+	void *e;
+
+	if (!v)
+		v = grow_down(s, at);
+	if (!v)
+		return FAULT_NOTHING;
+	/* x86-64: what can be written or executed can be read. */
+	if ((access & ~v->prot) && !(access == PLAT_READ && v->prot))
+		return FAULT_DENIED;
+	e = radix_get(&s->pages, at >> PAGE_SHIFT);
+	if (e && !(access & PLAT_WRITE)) {
+		/* There, and hidden by the platform or by an earlier protection. */
+		return fault_of(show(s, v, page_down(at), page_down(at) + PAGE_SIZE));
+	}
+	if (e && page_writable(e))
+		return fault_of(show(s, v, page_down(at), page_down(at) + PAGE_SIZE));
+	if (e && !(v->flags & VMA_SHARED))
+		return own(s, v, at);
+	if (v->pager)
+		return from_pager(s, v, at, access);
+	return fresh(s, v, at, access & PLAT_WRITE);
+}
+
+enum space_fault space_fault(struct space *s, uint64_t at, unsigned int access)
+{
+	enum space_fault f;
+
+	if (at < plat_user_low() || at >= plat_user_high())
+		return FAULT_NOTHING;
+	sleeplock_take(&s->lock);
+	f = resolve(s, at, access);
+	if (plat_space_commit(s->plat) < 0 && f == FAULT_DONE)
+		f = FAULT_MEMORY;
+	sleeplock_give(&s->lock);
+	return f;
+}
+
+uint64_t space_frame(const struct space *s, uint64_t at, unsigned int access)
+{
+	struct vma *v = space_find(s, at);
+	void *e = v ? radix_get(&s->pages, at >> PAGE_SHIFT) : NULL;
+
+	if (!e || ((access & ~v->prot) && !(access == PLAT_READ && v->prot)))
+		return FRAME_NONE;
+	return access & PLAT_WRITE && !page_writable(e) ? FRAME_NONE : page_frame(e);
+}
+
+/* ---- fork ---- */
+
+/* The pages of v are the child's, too, and nobody's to write to any more. */
+static int share_pages(struct space *s, struct space *child, struct vma *v)
+{
+	uint64_t index = vma_start(v) >> PAGE_SHIFT, end = v->end >> PAGE_SHIFT, run = index,
+		 length = 0;
+	bool shared = v->flags & VMA_SHARED;
+	void *e;
+	int r = 0;
+
+	/* A file's or shared pages come by themselves, from the pager. */
+	while (r == 0 && !shared && (e = radix_next(&s->pages, &index)) && index < end) {
+		frame_ref(page_frame(e));
+		r = enter(child, index << PAGE_SHIFT, page_frame(e), false);
+		if (page_writable(e)) {
+			(void) radix_set(&s->pages, index, page_entry(page_frame(e), false));
+			if (index != run + length) {
+				if (length && r == 0)
+					r = plat_protect(s->plat, run << PAGE_SHIFT, length,
+							 v->prot & ~(unsigned int) PROT_WRITE);
+				run = index;
+				length = 0;
+			}
+			length++;
+		}
+		index++;
+	}
+	if (length && r == 0)
+		r = plat_protect(s->plat, run << PAGE_SHIFT, length,
+				 v->prot & ~(unsigned int) PROT_WRITE);
+	return r;
+}
+
+static int fork_vma(struct space *s, struct space *child, struct vma *v)
+{
+	struct vma like = *v;
+	int r;
+
+	/* Locks are not inherited: mlock(2). */
+	like.flags &= ~(unsigned int) VMA_LOCKED;
+	if (!vma_new(child, &like, vma_start(v), v->end))
+		return -ENOMEM;
+	if (v->flags & VMA_WIPEONFORK)
+		return 0;
+	r = share_pages(s, child, v);
+	return r < 0 || !v->prot ? r : show(child, v, vma_start(v), v->end);
+}
+
+struct space *space_fork(struct space *s)
+{
+	struct space *child = space_new(&s->limits);
+	int r = child ? 0 : -ENOMEM;
+
+	if (r < 0)
+		return NULL;
+	sleeplock_take(&s->lock);
+	child->top = s->top;
+	child->brk_start = s->brk_start;
+	child->brk = s->brk;
+	for (struct tree_node *n = tree_first(&s->vmas); r == 0 && n; n = tree_next(n)) {
+		struct vma *v = container_of(n, struct vma, node);
+
+		if (!(v->flags & VMA_DONTFORK))
+			r = fork_vma(s, child, v);
+	}
+	/* The parent must not write to what the child has by now. */
+	if (plat_space_commit(s->plat) < 0 && r == 0)
+		r = -ENOMEM;
+	if (r == 0)
+		r = plat_space_commit(child->plat);
+	sleeplock_give(&s->lock);
+	if (r < 0) {
+		space_unref(child);
+		return NULL;
+	}
+	return child;
+}

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What supplies the pages of a file, of shared memory, of a device's memory: one set of frames by
+ * page index, the same for read(), write() and every mapping. The owner embeds it (an inode does)
+ * and says how a page is filled. Mappings that show its pages stand in `mappings` (mm/space.h) and
+ * are told when pages go.
+ */
+#pragma once
+
+#include "kernel/core/list.h"
+#include "kernel/core/radix.h"
+#include "kernel/core/sched.h"
+
+struct pager;
+
+struct pager_ops {
+	/* Makes `page` (PAGE_SIZE bytes, zero) what the file holds there. May park. NULL: zeros.
+	 * 0, -EIO, -ENOMEM. */
+	int (*fill)(struct pager *p, uint64_t index, void *page);
+	/* A page is about to be written to for the first time: room, quotas, dirty marks. NULL:
+	 * nothing. 0, -ENOSPC. */
+	int (*touch)(struct pager *p, uint64_t index);
+	/* The last owner of pager_unref(). NULL: the owner of the memory counts otherwise. */
+	void (*release)(struct pager *p);
+};
+
+struct pager {
+	const struct pager_ops *ops;
+	struct radix pages;
+	uint64_t size; /* bytes; a page that begins at it or after is not there */
+	uint64_t resident;
+	unsigned int owners;
+	struct list mappings;
+	struct waitq filled;
+};
+
+void pager_init(struct pager *p, const struct pager_ops *ops, uint64_t size);
+/* All pages go. No mapping may be left. */
+void pager_fini(struct pager *p);
+void pager_ref(struct pager *p);
+void pager_unref(struct pager *p);
+
+/*
+ * The frame of page `index`, filled first where it is not there, with an owner for the caller in
+ * *ret_frame. write: it is about to be written to. -ENXIO behind the end, -ENOMEM, what fill or
+ * touch gave.
+ */
+[[nodiscard]] int pager_page(struct pager *p, uint64_t index, bool write, uint64_t *ret_frame);
+/* The same only if it is there and filled already; never parks. False: not. */
+bool pager_cached(struct pager *p, uint64_t index, uint64_t *ret_frame);
+
+/* The new size; behind a smaller one pages go, also out of mappings, and the rest of the last page
+ * is zero. */
+void pager_resize(struct pager *p, uint64_t size);
+/* Pages [first, last) go, also out of mappings: a hole, or what the owner knows to be stale. */
+void pager_drop(struct pager *p, uint64_t first, uint64_t last);
+
+/* To and from the kernel's memory, as far as `size` reaches: how many bytes. -ENOMEM, -EIO, -ENOSPC
+ * when none. */
+[[nodiscard]] int64_t pager_read(struct pager *p, uint64_t at, void *to, size_t n);
+[[nodiscard]] int64_t pager_write(struct pager *p, uint64_t at, const void *from, size_t n);

@@ -1,0 +1,481 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "kernel/mm/space.h"
+
+#include <linux/mman.h>
+
+#include "base/test.h"
+#include "kernel/core/heap.h"
+#include "kernel/mm/frame.h"
+#include "kernel/mm/pager.h"
+#include "kernel/mm/uio.h"
+#include "kernel/platform/sim/sim.h"
+
+#define RAM	 4096
+#define RW	 (PROT_READ | PROT_WRITE)
+#define BASE	 ((uint64_t) 0x40000000)
+#define PAGES(n) ((n) *PAGE_SIZE)
+
+static const struct space_limits wide = { UINT64_MAX, UINT64_MAX, 8 << 20, UINT64_MAX, 65530 };
+static uint64_t state = 88172645463325252u;
+
+static uint64_t number(void)
+{
+	state ^= state << 13;
+	state ^= state >> 7;
+	return state ^= state << 17;
+}
+
+static int map(struct space *s, uint64_t at, uint64_t len, unsigned int prot, unsigned int flags,
+	       struct pager *p, uint64_t offset)
+{
+	uint64_t got = 0;
+	int r = space_map(s,
+			  &(struct space_mapping){ .at = at,
+						   .len = len,
+						   .prot = prot,
+						   .flags = flags,
+						   .pager = p,
+						   .offset = offset,
+						   .fixed = true },
+			  &got);
+
+	CHECK(r < 0 || got == at);
+	return r;
+}
+
+static int peek(struct space *s, uint64_t at)
+{
+	unsigned char c;
+
+	return copy_in(s, &c, uva(at), 1) < 0 ? -1 : c;
+}
+
+static bool poke(struct space *s, uint64_t at, unsigned char c)
+{
+	return copy_out(s, uva(at), &c, 1) == 0;
+}
+
+static void anonymous(void)
+{
+	struct space *s = space_new(&wide);
+	uint64_t a = 0, b = 0, mapped = s->mapped;
+
+	CHECK(space_map(s, &(struct space_mapping){ .len = 5 * PAGE_SIZE + 1, .prot = RW }, &a) ==
+	      0);
+	CHECK(space_map(s, &(struct space_mapping){ .len = PAGE_SIZE, .prot = RW }, &b) == 0);
+	CHECK(b + PAGE_SIZE == a && s->count == 1 && s->mapped == mapped + 7);
+	CHECK(peek(s, a) == 0 && poke(s, a + 3, 9) && peek(s, a + 3) == 9);
+	CHECK(peek(s, a + PAGES(6)) == -1 && peek(s, b - 1) == -1);
+	/* Across pages and out at the end: what fits was written. */
+	char big[2 * PAGE_SIZE];
+
+	memset(big, 5, sizeof(big));
+	CHECK(copy_out(s, uva(a + PAGES(5)), big, sizeof(big)) == -EFAULT);
+	CHECK(peek(s, a + PAGES(6) - 1) == 5);
+	CHECK(space_protect(s, a + PAGES(1), PAGE_SIZE, PROT_READ) == 0 && s->count == 3);
+	CHECK(!poke(s, a + PAGES(1), 1) && peek(s, a + PAGES(1)) == 0 && poke(s, a + PAGES(2), 1));
+	CHECK(space_fault(s, a + PAGES(1), PLAT_WRITE) == FAULT_DENIED);
+	CHECK(space_fault(s, a + PAGES(7), PLAT_READ) == FAULT_NOTHING);
+	CHECK(space_protect(s, a + PAGES(1), PAGE_SIZE, RW) == 0 && s->count == 1);
+	/* Nothing can be seen, and it is there again afterwards. */
+	CHECK(space_protect(s, a, PAGE_SIZE, PROT_NONE) == 0 && peek(s, a + 3) == -1);
+	CHECK(space_protect(s, a, PAGE_SIZE, PROT_READ) == 0 && peek(s, a + 3) == 9 &&
+	      !poke(s, a, 1));
+	CHECK(space_protect(s, a, PAGE_SIZE, RW) == 0 && poke(s, a, 1));
+	CHECK(space_protect(s, b - PAGE_SIZE, PAGES(2), RW) == -ENOMEM);
+	CHECK(space_unmap(s, a + PAGES(2), PAGE_SIZE) == 0 && peek(s, a + PAGES(2)) == -1);
+	CHECK(space_unmap(s, a, PAGES(6)) == 0 && s->count == 1);
+	CHECK(space_unmap(s, b + 1, PAGE_SIZE) == -EINVAL && space_unmap(s, b, 0) == -EINVAL);
+	CHECK(space_unmap(s, b, UINT64_MAX) == -EINVAL);
+	space_unref(s);
+}
+
+static void copies(void)
+{
+	struct space *s = space_new(&wide), *child;
+	unsigned char c = 0;
+
+	CHECK(map(s, BASE, PAGES(64), RW, 0, NULL, 0) == 0);
+	for (uint64_t n = 0; n < 64; n++)
+		CHECK(poke(s, BASE + PAGES(n), (unsigned char) n));
+	uint64_t used = frame_used();
+
+	child = space_fork(s);
+	CHECK(child && frame_used() == used && child->resident == s->resident);
+	CHECK(poke(child, BASE + PAGES(3), 200) && peek(s, BASE + PAGES(3)) == 3);
+	CHECK(poke(s, BASE + PAGES(4), 201) && peek(child, BASE + PAGES(4)) == 4);
+	CHECK(frame_used() == used + 2);
+	space_unref(s);
+	for (uint64_t n = 0; n < 64; n++)
+		CHECK(peek(child, BASE + PAGES(n)) == (n == 3 ? 200 : (int) n));
+	/* Alone again: written to in place. */
+	used = frame_used();
+	CHECK(poke(child, BASE + PAGES(9), 1) && frame_used() == used);
+	CHECK(space_advise(child, BASE, PAGES(64), MADV_DONTNEED) == 0 && peek(child, BASE) == 0);
+	CHECK(space_advise(child, BASE, PAGES(64), MADV_WIPEONFORK) == 0);
+	CHECK(poke(child, BASE, 7));
+	s = space_fork(child);
+	CHECK(peek(s, BASE) == 0 && peek(child, BASE) == 7);
+	CHECK(copy_text(child, (char *) &c, uva(BASE), 1) == -ENAMETOOLONG);
+	space_unref(s);
+	space_unref(child);
+}
+
+static int fills, fill_result;
+
+static int fill(struct pager *p, uint64_t index, void *page)
+{
+	(void) p;
+	fills++;
+	/* As a read of a disk would: others run meanwhile. */
+	fiber_yield();
+	memset(page, (int) index + 1, PAGE_SIZE);
+	return fill_result;
+}
+
+static const struct pager_ops filled = { .fill = fill };
+
+static void files(void)
+{
+	struct space *a = space_new(&wide), *b = space_new(&wide);
+	struct pager file;
+
+	fills = 0;
+	pager_init(&file, &filled, PAGES(10) + 100);
+	CHECK(map(a, BASE, PAGES(12), RW, VMA_SHARED, &file, 0) == 0);
+	CHECK(map(b, BASE, PAGES(4), RW, 0, &file, PAGES(2)) == 0);
+	CHECK(peek(a, BASE + PAGES(2)) == 3 && peek(b, BASE) == 3 && fills == 1);
+	CHECK(poke(a, BASE + PAGES(2), 50) && peek(b, BASE) == 50);
+	CHECK(poke(b, BASE, 60) && peek(a, BASE + PAGES(2)) == 50 && peek(b, BASE) == 60);
+	char c = 70;
+
+	CHECK(pager_write(&file, PAGES(3), &c, 1) == 1 && peek(b, BASE + PAGES(1)) == 70);
+	/* The last page is there whole; what is behind it is not. */
+	CHECK(peek(a, BASE + PAGES(10) + 200) == 11);
+	CHECK(space_fault(a, BASE + PAGES(11), PLAT_READ) == FAULT_BEHIND);
+	pager_resize(&file, PAGES(2) + 10);
+	CHECK(space_fault(a, BASE + PAGES(3), PLAT_READ) == FAULT_BEHIND);
+	CHECK(peek(a, BASE + PAGES(2) + 9) == 3 && peek(a, BASE + PAGES(2) + 10) == 0);
+	CHECK(peek(b, BASE) == -1 || peek(b, BASE) == 60);
+	CHECK(pager_read(&file, PAGES(2) + 9, &c, 1) == 1 && c == 3);
+	CHECK(pager_read(&file, PAGES(2) + 10, &c, 1) == 0);
+	pager_resize(&file, PAGES(10));
+	fill_result = -EIO;
+	CHECK(space_fault(a, BASE + PAGES(8), PLAT_READ) == FAULT_BEHIND && file.resident == 1);
+	CHECK(pager_read(&file, PAGES(8), &c, 1) == -EIO);
+	fill_result = 0;
+	CHECK(peek(a, BASE + PAGES(8)) == 9);
+	CHECK(map(a, BASE + PAGES(20), PAGE_SIZE, RW, VMA_SHARED | VMA_READONLY, &file, 0) ==
+	      -EACCES);
+	CHECK(map(a, BASE + PAGES(20), PAGE_SIZE, PROT_READ, VMA_SHARED | VMA_READONLY, &file, 0) ==
+	      0);
+	CHECK(space_protect(a, BASE + PAGES(20), PAGE_SIZE, RW) == -EACCES);
+	space_unref(a);
+	space_unref(b);
+	CHECK(file.owners == 1 && list_empty(&file.mappings));
+	pager_fini(&file);
+}
+
+static struct pager *slow;
+
+static void reader(void *arg)
+{
+	char *ret = arg;
+
+	CHECK(pager_read(slow, 0, ret, 1) == 1);
+	fiber_exit();
+}
+
+/* One page that many want is filled once. */
+static void filled_once(void)
+{
+	static char got[5];
+	struct pager file;
+	struct fiber *f;
+
+	fills = 0;
+	pager_init(&file, &filled, PAGE_SIZE);
+	slow = &file;
+	for (size_t n = 0; n < sizeof(got); n++)
+		CHECK(sched_spawn(reader, &got[n], &f) == 0);
+	for (size_t n = 0; n < 20; n++)
+		fiber_yield();
+	CHECK(fills == 1 && got[0] == 1 && got[4] == 1);
+	pager_fini(&file);
+}
+
+static void stacks(void)
+{
+	struct space_limits small = wide;
+	struct space *s;
+
+	small.stack = PAGES(20);
+	s = space_new(&small);
+	CHECK(map(s, BASE + PAGES(1000), PAGES(2), RW, VMA_GROWSDOWN, NULL, 0) == 0);
+	CHECK(poke(s, BASE + PAGES(995), 1) && s->count == 1 && s->mapped == 7);
+	CHECK(!poke(s, BASE + PAGES(981), 1) && poke(s, BASE + PAGES(982), 1));
+	CHECK(map(s, BASE + PAGES(700), PAGE_SIZE, RW, 0, NULL, 0) == 0);
+	small.stack = PAGES(2000);
+	s->limits = small;
+	CHECK(!poke(s, BASE + PAGES(956), 1) && poke(s, BASE + PAGES(957), 1));
+	space_unref(s);
+}
+
+static void heap(void)
+{
+	struct space *s = space_new(&wide);
+
+	s->brk_start = s->brk = BASE + 100;
+	CHECK(space_brk(s, 0) == BASE + 100);
+	CHECK(space_brk(s, BASE + PAGES(3)) == BASE + PAGES(3) && poke(s, BASE + PAGES(3) - 1, 1));
+	CHECK(space_brk(s, BASE + PAGES(2)) == BASE + PAGES(2) && peek(s, BASE + PAGES(2)) == -1);
+	CHECK(map(s, BASE + PAGES(5), PAGE_SIZE, RW, 0, NULL, 0) == 0);
+	CHECK(space_brk(s, BASE + PAGES(6)) == BASE + PAGES(2));
+	CHECK(space_brk(s, BASE + PAGES(5)) == BASE + PAGES(5));
+	CHECK(space_brk(s, UINT64_MAX) == BASE + PAGES(5));
+	space_unref(s);
+}
+
+static void moves(void)
+{
+	struct space *s = space_new(&wide);
+	uint64_t at = 0;
+
+	CHECK(map(s, BASE, PAGES(4), RW, 0, NULL, 0) == 0 && poke(s, BASE + PAGES(3), 33));
+	CHECK(space_remap(s, BASE, PAGES(4), PAGES(6), 0, 0, &at) == 0 && at == BASE);
+	CHECK(peek(s, BASE + PAGES(5)) == 0 && s->count == 1);
+	CHECK(map(s, BASE + PAGES(6), PAGE_SIZE, PROT_READ, 0, NULL, 0) == 0);
+	CHECK(space_remap(s, BASE, PAGES(6), PAGES(7), 0, 0, &at) == -ENOMEM);
+	CHECK(space_remap(s, BASE, PAGES(6), PAGES(7), MREMAP_MAYMOVE, 0, &at) == 0 && at != BASE);
+	CHECK(peek(s, at + PAGES(3)) == 33 && peek(s, BASE) == -1);
+	uint64_t to = BASE + PAGES(50);
+
+	CHECK(space_remap(s, at, PAGES(7), PAGES(2), MREMAP_MAYMOVE | MREMAP_FIXED, to, &to) == 0);
+	CHECK(peek(s, at) == -1 && peek(s, to + PAGES(1)) == 0 && peek(s, to + PAGES(2)) == -1);
+	CHECK(poke(s, to, 8));
+	CHECK(space_remap(s, to, PAGES(2), PAGES(2), MREMAP_MAYMOVE | MREMAP_DONTUNMAP, 0, &at) ==
+	      0);
+	CHECK(peek(s, at) == 8 && peek(s, to) == 0);
+	CHECK(space_remap(s, to, PAGES(3), PAGES(3), 0, 0, &at) == -EFAULT);
+	CHECK(space_remap(s, to, PAGES(2), 0, 0, 0, &at) == -EINVAL);
+	CHECK(space_remap(s, to, PAGES(2), PAGES(2), MREMAP_FIXED, to, &at) == -EINVAL);
+	space_unref(s);
+}
+
+static void limits(void)
+{
+	struct space_limits l = { PAGES(10), PAGES(6), PAGES(4), PAGES(2), 3 };
+	struct space *s = space_new(&l);
+
+	CHECK(map(s, BASE, PAGES(11), PROT_READ, 0, NULL, 0) == -ENOMEM);
+	CHECK(map(s, BASE, PAGES(7), RW, 0, NULL, 0) == -ENOMEM);
+	CHECK(map(s, BASE, PAGES(3), RW, VMA_LOCKED, NULL, 0) == -EAGAIN);
+	CHECK(map(s, BASE, PAGES(6), RW, 0, NULL, 0) == 0);
+	CHECK(map(s, BASE + PAGES(10), PAGES(5), PROT_READ, 0, NULL, 0) == -ENOMEM);
+	CHECK(map(s, BASE + PAGES(10), PAGES(4), PROT_READ, 0, NULL, 0) == 0);
+	CHECK(space_protect(s, BASE + PAGES(1), PAGE_SIZE, PROT_READ) == -ENOMEM);
+	CHECK(space_unmap(s, BASE + PAGES(10), PAGES(4)) == 0);
+	CHECK(space_protect(s, BASE + PAGES(1), PAGE_SIZE, PROT_READ) == 0 && s->count == 3);
+	CHECK(map(s, 0x1000, PAGE_SIZE, RW, 0, NULL, 0) == -EPERM);
+	CHECK(map(s, BASE + 1, PAGE_SIZE, RW, 0, NULL, 0) == -EINVAL);
+	space_unref(s);
+}
+
+static void pieces(void)
+{
+	struct space *s = space_new(&wide);
+	struct uio_piece array[3] = { { BASE, 3 }, { BASE + 100, 0 }, { BASE + PAGE_SIZE - 1, 4 } };
+	struct uio u;
+	char got[8] = "";
+
+	CHECK(map(s, BASE, PAGES(2), RW, 0, NULL, 0) == 0);
+	CHECK(copy_out(s, uva(BASE + 500), array, sizeof(array)) == 0);
+	CHECK(uio_from(&u, s, uva(BASE + 500), 3) == 0 && u.left == 7);
+	CHECK(uio_out(&u, "abcdefghij", 2) == 2 && uio_out(&u, "cdefghij", 8) == 5);
+	uio_fini(&u);
+	CHECK(copy_in(s, got, uva(BASE), 3) == 0 &&
+	      copy_in(s, got + 3, uva(BASE + PAGE_SIZE - 1), 4) == 0);
+	CHECK_STR(got, "abcdefg");
+	array[2].base = BASE + PAGES(2) - 1;
+	CHECK(copy_out(s, uva(BASE + 500), array, sizeof(array)) == 0);
+	CHECK(uio_from(&u, s, uva(BASE + 500), 3) == 0 && uio_out(&u, "abcdefg", 7) == 4);
+	CHECK(uio_out(&u, "x", 1) == -EFAULT);
+	uio_fini(&u);
+	array[1].len = UINT64_MAX;
+	CHECK(copy_out(s, uva(BASE + 500), array, sizeof(array)) == 0);
+	CHECK(uio_from(&u, s, uva(BASE + 500), 3) == -EINVAL);
+	CHECK(uio_from(&u, s, uva(BASE + 500), UIO_PIECES + 1) == -EINVAL);
+	CHECK(uio_from(&u, s, uva(BASE + PAGES(2) - 1), 1) == -EFAULT);
+	CHECK(heap_used() < 64 << 20);
+	uint32_t old = 1;
+
+	CHECK(word_swap(s, uva(BASE + 8), 0, 5, &old) == 0 && old == 0);
+	CHECK(word_swap(s, uva(BASE + 8), 0, 6, &old) == 0 && old == 5);
+	CHECK(word_read(s, uva(BASE + 8), &old) == 0 && old == 5);
+	CHECK(word_swap(s, uva(BASE + 9), 0, 6, &old) == -EINVAL);
+	CHECK(word_read(s, uva(BASE - 4), &old) == -EFAULT);
+	space_unref(s);
+}
+
+/* What a space holds against a plain array, through many random changes and forks. */
+#define MODEL 48
+
+struct model {
+	struct space *s;
+	int byte[MODEL]; /* -1: not mapped */
+	bool writable[MODEL];
+};
+
+static void step(struct model *m)
+{
+	uint64_t page = number() % MODEL, count = 1 + number() % 6, at = BASE + PAGES(page);
+
+	count = min_of(count, MODEL - page);
+	switch (number() % 6) {
+	case 0:
+		CHECK(map(m->s, at, PAGES(count), RW, 0, NULL, 0) == 0);
+		for (uint64_t n = page; n < page + count; n++) {
+			m->byte[n] = 0;
+			m->writable[n] = true;
+		}
+		break;
+	case 1:
+		CHECK(space_unmap(m->s, at, PAGES(count)) == 0);
+		for (uint64_t n = page; n < page + count; n++)
+			m->byte[n] = -1;
+		break;
+	case 2: {
+		bool all = true, writable = number() % 2;
+
+		for (uint64_t n = page; n < page + count; n++)
+			all = all && m->byte[n] >= 0;
+		CHECK(space_protect(m->s, at, PAGES(count), writable ? RW : PROT_READ) ==
+		      (all ? 0 : -ENOMEM));
+		for (uint64_t n = page; all && n < page + count; n++)
+			m->writable[n] = writable;
+		break;
+	}
+	default: {
+		unsigned char c = (unsigned char) number();
+		bool fits = m->byte[page] >= 0 && m->writable[page];
+
+		CHECK(poke(m->s, at + 17, c) == fits);
+		if (fits)
+			m->byte[page] = c;
+		break;
+	}
+	}
+}
+
+static bool same(const struct model *m)
+{
+	for (uint64_t n = 0; n < MODEL; n++) {
+		if (peek(m->s, BASE + PAGES(n) + 17) != m->byte[n])
+			return false;
+	}
+	return true;
+}
+
+static void against_a_model(void)
+{
+	static struct model m[4];
+
+	for (size_t n = 0; n < countof(m); n++) {
+		m[n].s = n ? NULL : space_new(&wide);
+		for (size_t p = 0; p < MODEL; p++)
+			m[n].byte[p] = -1;
+	}
+	for (int round = 0; round < 6000; round++) {
+		struct model *it = &m[number() % countof(m)];
+
+		if (!it->s) {
+			struct model *from = &m[number() % countof(m)];
+
+			if (from->s) {
+				*it = *from;
+				it->s = space_fork(from->s);
+				CHECK(it->s);
+			}
+			continue;
+		}
+		if (number() % 200 == 0 && it != &m[0]) {
+			space_unref(it->s);
+			it->s = NULL;
+			continue;
+		}
+		step(it);
+		if (round % 50 == 0) {
+			for (size_t n = 0; n < countof(m); n++)
+				CHECK(!m[n].s || same(&m[n]));
+		}
+	}
+	for (size_t n = 0; n < countof(m); n++)
+		space_unref(m[n].s);
+}
+
+/* Whatever allocation fails: an error, nothing lost, nothing left. */
+static void no_memory(void)
+{
+	for (unsigned long n = 1; n < 60; n++) {
+		struct space *s = space_new(&wide), *child;
+		uint64_t used;
+
+		CHECK(map(s, BASE, PAGES(40), RW, 0, NULL, 0) == 0);
+		for (uint64_t p = 0; p < 40; p += 3)
+			CHECK(poke(s, BASE + PAGES(p), (unsigned char) p));
+		used = frame_used();
+		if (n % 2)
+			heap_fail_at(n / 2 + 1);
+		else
+			sim_fail_at(n / 2);
+		child = space_fork(s);
+		heap_fail_at(0);
+		sim_fail_at(0);
+		CHECK(frame_used() == used);
+		for (uint64_t p = 0; p < 40; p += 3)
+			CHECK(peek(s, BASE + PAGES(p)) == (int) p &&
+			      poke(s, BASE + PAGES(p), (unsigned char) p));
+		space_unref(child);
+		space_unref(s);
+	}
+	frame_set_budget(frame_used() + 3);
+	struct space *s = space_new(&wide);
+
+	CHECK(map(s, BASE, PAGES(40), RW, 0, NULL, 0) == 0);
+	CHECK(poke(s, BASE, 1) && poke(s, BASE + PAGES(1), 1) && poke(s, BASE + PAGES(2), 1));
+	CHECK(space_fault(s, BASE + PAGES(3), PLAT_WRITE) == FAULT_MEMORY);
+	space_unref(s);
+	frame_set_budget(RAM);
+}
+
+static void all(void *arg)
+{
+	(void) arg;
+	anonymous();
+	copies();
+	files();
+	filled_once();
+	stacks();
+	heap();
+	moves();
+	limits();
+	pieces();
+	against_a_model();
+	no_memory();
+	/* The page of zeros alone stays. */
+	CHECK(frame_used() == 1);
+	fiber_exit();
+}
+
+int main(void)
+{
+	struct fiber *f;
+
+	sim_begin(RAM);
+	CHECK(frame_init(RAM) == 0);
+	CHECK(sched_spawn(all, NULL, &f) == 0);
+	sim_run();
+	frame_fini();
+	sim_end();
+	return test_done();
+}

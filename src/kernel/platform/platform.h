@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the kernel stands on. Exactly one platform is linked with it: `sim` (in process, for tests
+ * and fuzzing), `host` (a jailed process that serves others' system calls), bare hardware.
+ *
+ * The kernel runs in fibers (core/fiber.h), many of them on few carriers: threads of the host, or
+ * processors. A platform brings carriers in through core/sched.h: each takes the giant lock, makes
+ * what has happened known, runs what can run, gives the lock back and waits.
+ */
+#pragma once
+
+#include <stdarg.h>
+
+#include "kernel/core/types.h"
+
+/* ---- the machine ---- */
+
+enum plat_clock { PLAT_MONOTONIC, PLAT_REALTIME, PLAT_CLOCKS };
+
+nsec_t plat_now(enum plat_clock clock);
+unsigned int plat_cpus(void);
+/* Never fails; a platform without entropy does not start. */
+void plat_random(void *to, size_t n);
+/* A line for whoever watches the kernel; never what a guest wrote, unescaped. */
+[[gnu::format(printf, 1, 2)]] void plat_log(const char *fmt, ...);
+/* The kernel is at fault: the sandbox ends, the host is told. */
+[[gnu::noreturn, gnu::format(printf, 1, 2)]] void plat_panic(const char *fmt, ...);
+
+/* ---- carriers ---- */
+
+/* The carrier that runs this. Changes across a switch of fibers: never keep it. */
+struct carrier *plat_carrier(void);
+/* The giant lock (core/sched.h). Not recursive. */
+void plat_lock(void);
+void plat_unlock(void);
+/* The next timer is earlier than sched_leave() told: a carrier that waits comes in and hears it. */
+void plat_kick(void);
+
+/* ---- the kernel's memory ---- */
+
+/* Zeroed; align: a power of two of at least a page. NULL: the machine has no more. */
+[[nodiscard]] void *plat_kmem_alloc(size_t bytes, size_t align);
+void plat_kmem_free(void *p, size_t bytes);
+/* A stack with a page below it that ends the kernel when it is touched. Gives its lowest byte. */
+[[nodiscard]] void *plat_stack_alloc(size_t bytes);
+void plat_stack_free(void *low, size_t bytes);
+
+/* ---- the guest's memory ---- */
+
+/* Frames: pages of the RAM, by number, each at plat_ram() + number * PAGE_SIZE for the kernel. */
+void *plat_ram(void);
+uint64_t plat_ram_frames(void);
+/* Their contents are zero when they are looked at next, and take no memory until then. */
+void plat_ram_discard(uint64_t first, uint64_t count);
+
+/* ---- address spaces: what a guest's program sees ---- */
+
+enum plat_prot { PLAT_READ = 1, PLAT_WRITE = 2, PLAT_EXEC = 4 };
+
+struct plat_space;
+
+/* NULL: the platform has no more. The guest's addresses are those in [plat_user_low(),
+ * plat_user_high()). */
+[[nodiscard]] struct plat_space *plat_space_new(void);
+void plat_space_free(struct plat_space *s);
+uint64_t plat_user_low(void);
+uint64_t plat_user_high(void);
+/*
+ * Changes are queued and seen by the guest when it runs next, at the latest; those of another
+ * thread of the same space after plat_space_commit(). Page-aligned, whole frames in a row. -ENOMEM.
+ */
+[[nodiscard]] int plat_map(struct plat_space *s, uint64_t at, uint64_t pages, uint64_t frame,
+			   unsigned int prot);
+[[nodiscard]] int plat_unmap(struct plat_space *s, uint64_t at, uint64_t pages);
+[[nodiscard]] int plat_protect(struct plat_space *s, uint64_t at, uint64_t pages,
+			       unsigned int prot);
+[[nodiscard]] int plat_space_commit(struct plat_space *s);
+
+/* ---- contexts: a guest's threads ---- */
+
+/* As ptrace's user_regs_struct of x86-64 orders them. */
+struct plat_regs {
+	uint64_t r15, r14, r13, r12, bp, bx, r11, r10, r9, r8, ax, cx, dx, si, di, orig_ax, ip, cs,
+		flags, sp, ss, fs_base, gs_base;
+};
+
+enum plat_event_kind {
+	PLAT_SYSCALL, /* nr, args */
+	PLAT_FAULT,   /* address, access (plat_prot): a page that is not there or not so */
+	PLAT_TRAP,    /* signal, code, address: an instruction that cannot be */
+	PLAT_KICKED,  /* by plat_user_kick() */
+	PLAT_GONE,    /* the context is lost: it ended by itself or broke the rules */
+};
+
+struct plat_event {
+	enum plat_event_kind kind;
+	unsigned int nr;
+	uint64_t args[6];
+	uint64_t address;
+	unsigned int access;
+	int signal, code;
+};
+
+struct plat_user;
+
+/* A new thread of `s`, that starts with these registers. NULL: the platform has no more. */
+[[nodiscard]] struct plat_user *plat_user_new(struct plat_space *s, const struct plat_regs *regs);
+void plat_user_free(struct plat_user *u);
+/*
+ * Lets the guest's thread go on until it needs the kernel; what it needs is in *ret_event. Called
+ * by the fiber that serves the thread; others run meanwhile. After PLAT_SYSCALL the thread goes on
+ * with what plat_user_result() was given last.
+ */
+void plat_user_run(struct plat_user *u, struct plat_event *ret_event);
+void plat_user_result(struct plat_user *u, sysret_t result);
+/* All registers, for signals, execve and clone; dearer than a result alone. */
+void plat_user_regs(struct plat_user *u, struct plat_regs *ret_regs);
+void plat_user_set_regs(struct plat_user *u, const struct plat_regs *regs);
+/* plat_user_run() of u returns soon, with PLAT_KICKED unless with something else. From any fiber.
+ */
+void plat_user_kick(struct plat_user *u);
