@@ -8,7 +8,7 @@
 #include "kernel/core/list.h"
 #include "kernel/core/types.h"
 
-#define FIBER_STACK ((size_t) 32 << 10)
+#define FIBER_STACK ((size_t) 64 << 10)
 
 struct fiber {
 	void *sp; /* where it goes on, while it does not run */

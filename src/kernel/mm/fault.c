@@ -13,19 +13,6 @@
 #define AROUND_ORDER 4
 #define AROUND	     ((uint64_t) 1 << AROUND_ORDER)
 
-/* A page of zeros that reads of untouched memory share. It has an owner too many, so it is copied.
- */
-static uint64_t zero_frame(void)
-{
-	static uint64_t zero = FRAME_NONE;
-
-	if (zero == FRAME_NONE)
-		zero = frame_alloc(0);
-	if (zero != FRAME_NONE)
-		frame_ref(zero);
-	return zero;
-}
-
 static enum space_fault fault_of(int r)
 {
 	return r == 0 ? FAULT_DONE : r == -ENOMEM ? FAULT_MEMORY : FAULT_BEHIND;
@@ -116,7 +103,7 @@ static enum space_fault fresh(struct space *s, const struct vma *v, uint64_t at,
 	} else {
 		from = page_down(at);
 		to = from + PAGE_SIZE;
-		frame = write ? frame_alloc(0) : zero_frame();
+		frame = write ? frame_alloc(0) : frame_zero();
 		r = frame == FRAME_NONE ? -ENOMEM : enter(s, from, frame, write);
 	}
 	if (r == 0)

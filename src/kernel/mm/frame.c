@@ -22,6 +22,7 @@ struct frame {
 static struct {
 	struct frame *frames;
 	uint64_t count, fresh, used, budget;
+	uint64_t zero; /* frame_zero()'s, one owner of it here */
 	uint32_t free[FRAME_ORDER + 1];
 } ram;
 
@@ -35,6 +36,7 @@ int frame_init(uint64_t budget)
 		return -ENOMEM;
 	ram.fresh = ram.used = 0;
 	ram.budget = budget;
+	ram.zero = FRAME_NONE;
 	for (unsigned int o = 0; o <= FRAME_ORDER; o++)
 		ram.free[o] = NOBODY;
 	return 0;
@@ -161,6 +163,15 @@ uint64_t frame_alloc(unsigned int order)
 		*at(f + n) = (struct frame){ .owners = 1, .state = USED };
 	ram.used += size;
 	return f;
+}
+
+uint64_t frame_zero(void)
+{
+	if (ram.zero == FRAME_NONE)
+		ram.zero = frame_alloc(0);
+	if (ram.zero != FRAME_NONE)
+		frame_ref(ram.zero);
+	return ram.zero;
 }
 
 void frame_ref(uint64_t frame)

@@ -85,6 +85,9 @@ static int fill(struct pager *p, uint64_t index)
 			/* The slot is there: nothing is allocated. */
 			(void) radix_set(&p->pages, index, entry(frame, false));
 			p->resident++;
+			/* Who mapped zeros there looks again. */
+			if (p->ops->sparse)
+				space_forget(p, index, index + 1);
 		}
 	}
 	frame_unref(frame);
@@ -109,6 +112,9 @@ int pager_page(struct pager *p, uint64_t index, bool write, uint64_t *ret_frame)
 			r = p->ops->touch(p, index);
 			if (r == 0 && radix_get(&p->pages, index) == e)
 				break;
+		} else if (!write && p->ops->sparse) {
+			*ret_frame = frame_zero();
+			return *ret_frame == FRAME_NONE ? -ENOMEM : 0;
 		} else {
 			r = fill(p, index);
 		}
@@ -120,7 +126,7 @@ int pager_page(struct pager *p, uint64_t index, bool write, uint64_t *ret_frame)
 
 void pager_drop(struct pager *p, uint64_t first, uint64_t last)
 {
-	uint64_t index = first;
+	uint64_t index = first, before = p->resident;
 	void *e;
 
 	space_forget(p, first, last);
@@ -130,6 +136,8 @@ void pager_drop(struct pager *p, uint64_t first, uint64_t last)
 			p->resident--;
 		frame_unref(entry_frame(e));
 	}
+	if (p->ops->dropped && before != p->resident)
+		p->ops->dropped(p, before - p->resident);
 	(void) waitq_wake(&p->filled, 0, 0);
 }
 

@@ -20,6 +20,11 @@ struct pager_ops {
 	/* A page is about to be written to for the first time: room, quotas, dirty marks. NULL:
 	 * nothing. 0, -ENOSPC. */
 	int (*touch)(struct pager *p, uint64_t index);
+	/* A page that was never written to is zeros, and takes no frame until it is: fill is called
+	 * for writes alone. */
+	bool sparse;
+	/* So many pages are gone: quotas. NULL: nothing. */
+	void (*dropped)(struct pager *p, uint64_t pages);
 	/* The last owner of pager_unref(). NULL: the owner of the memory counts otherwise. */
 	void (*release)(struct pager *p);
 };

@@ -1,0 +1,434 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "kernel/vfs/file.h"
+
+#include <asm/fcntl.h>
+#include <linux/fs.h>
+
+#include "kernel/core/heap.h"
+#include "kernel/mm/frame.h"
+#include "kernel/platform/platform.h"
+#include "kernel/task/cred.h"
+
+static struct heap_cache files = HEAP_CACHE_INIT(struct file);
+
+static const struct file_ops regular_ops, directory_ops;
+
+static struct file *file_new(struct inode *i, unsigned int flags)
+{
+	struct file *f = heap_cache_alloc(&files);
+
+	if (!f)
+		return NULL;
+	f->inode = i;
+	f->owners = 1;
+	f->flags = flags;
+	sleeplock_init(&f->pos_lock);
+	list_init(&f->watches);
+	return f;
+}
+
+int file_open(const struct path *p, unsigned int flags, const struct cred *who, struct file **ret)
+{
+	struct inode *i = p->dentry->inode;
+	struct file *f = file_new(
+		i, flags & ~(unsigned int) (O_CREAT | O_EXCL | O_NOCTTY | O_TRUNC | O_CLOEXEC));
+	int r = 0;
+
+	if (!f)
+		return -ENOMEM;
+	f->path = *p;
+	f->who = who;
+	path_ref(p);
+	inode_ref(i);
+	if (flags & O_PATH) {
+		*ret = f;
+		return 0;
+	}
+	if (inode_is(i, S_IFREG))
+		f->ops = &regular_ops;
+	else if (inode_is(i, S_IFDIR))
+		f->ops = &directory_ops;
+	if (i->ops->open)
+		r = i->ops->open(i, f);
+	else if (!f->ops)
+		r = inode_is(i, S_IFLNK) ? -ELOOP : -ENXIO;
+	if (r < 0) {
+		f->ops = NULL;
+		file_unref(f);
+		return r;
+	}
+	if (file_can_write(f))
+		i->writers++;
+	*ret = f;
+	return 0;
+}
+
+int file_anonymous(const struct file_ops *ops, struct inode *i, const char *name,
+		   unsigned int flags, void *own, struct file **ret)
+{
+	struct file *f = file_new(i, flags);
+	struct dentry *d;
+
+	if (!f)
+		return -ENOMEM;
+	inode_ref(i);
+	inode_ref(i);
+	d = dentry_root(i, name);
+	if (!d) {
+		inode_unref(i);
+		heap_cache_free(&files, f);
+		return -ENOMEM;
+	}
+	f->ops = ops;
+	f->own = own;
+	f->path.dentry = d;
+	if (file_can_write(f))
+		i->writers++;
+	*ret = f;
+	return 0;
+}
+
+void file_ref(struct file *f)
+{
+	f->owners++;
+}
+
+void file_unref(struct file *f)
+{
+	if (!f || --f->owners > 0)
+		return;
+	if (f->ops) {
+		if (file_can_write(f))
+			f->inode->writers--;
+		if (f->ops->release)
+			f->ops->release(f);
+	}
+	/* An anonymous file's name stands in no mount. */
+	if (f->path.mount)
+		path_unref(&f->path);
+	else
+		dentry_unref(f->path.dentry);
+	inode_unref(f->inode);
+	heap_cache_free(&files, f);
+}
+
+bool file_can_read(const struct file *f)
+{
+	return !(f->flags & O_PATH) && (f->flags & O_ACCMODE) != O_WRONLY;
+}
+
+bool file_can_write(const struct file *f)
+{
+	unsigned int mode = f->flags & O_ACCMODE;
+
+	return !(f->flags & O_PATH) && (mode == O_WRONLY || mode == O_RDWR);
+}
+
+int64_t file_read(struct file *f, struct uio *to, uint64_t *pos)
+{
+	int64_t n;
+
+	if (!file_can_read(f))
+		return -EBADF;
+	if (!f->ops->read)
+		return inode_is(f->inode, S_IFDIR) ? -EISDIR : -EINVAL;
+	if (pos)
+		return f->ops->read(f, to, pos);
+	sleeplock_take(&f->pos_lock);
+	n = f->ops->read(f, to, &f->pos);
+	sleeplock_give(&f->pos_lock);
+	return n;
+}
+
+/* What RLIMIT_FSIZE leaves of a write at `at`. */
+static int within_limit(struct uio *from, uint64_t at, uint64_t limit)
+{
+	if (from->left == 0)
+		return 0;
+	if (at >= limit)
+		return -EFBIG;
+	if (from->left > limit - at) {
+		uint64_t keep = limit - at;
+
+		from->left = 0;
+		for (size_t n = from->at; n < from->count; n++) {
+			struct uio_piece *p = &from->pieces[n];
+
+			p->len = min_of(p->len, keep - from->left);
+			from->left += p->len;
+		}
+	}
+	return 0;
+}
+
+int64_t file_write(struct file *f, struct uio *from, uint64_t *pos, uint64_t limit)
+{
+	bool regular = inode_is(f->inode, S_IFREG);
+	int64_t n = 0;
+
+	if (!file_can_write(f))
+		return -EBADF;
+	if (!f->ops->write)
+		return -EINVAL;
+	if (!pos)
+		sleeplock_take(&f->pos_lock);
+	if (regular) {
+		uint64_t *at = pos ? pos : &f->pos;
+
+		sleeplock_take(&f->inode->lock);
+		/* Linux: O_APPEND also moves pwrite(2) to the end. */
+		if (f->flags & O_APPEND)
+			*at = f->inode->pager.size;
+		n = within_limit(from, *at, limit);
+	}
+	if (n == 0)
+		n = f->ops->write(f, from, pos ? pos : &f->pos);
+	if (regular)
+		sleeplock_give(&f->inode->lock);
+	if (!pos)
+		sleeplock_give(&f->pos_lock);
+	return n;
+}
+
+int64_t file_seek(struct file *f, int64_t offset, int whence)
+{
+	int64_t n;
+
+	if (f->flags & O_PATH)
+		return -EBADF;
+	if (!f->ops->seek)
+		return -ESPIPE;
+	sleeplock_take(&f->pos_lock);
+	n = f->ops->seek(f, offset, whence);
+	if (n >= 0)
+		f->pos = (uint64_t) n;
+	sleeplock_give(&f->pos_lock);
+	return n;
+}
+
+/* ---- regular files: their inode's pager ---- */
+
+static int64_t regular_read(struct file *f, struct uio *to, uint64_t *pos)
+{
+	struct pager *p = &f->inode->pager;
+	int64_t done = 0;
+
+	while (to->left > 0 && *pos < p->size) {
+		uint64_t within = *pos & (PAGE_SIZE - 1),
+			 there = min_of(PAGE_SIZE - within, p->size - *pos);
+		uint64_t frame;
+		int64_t n = pager_page(p, *pos >> PAGE_SHIFT, false, &frame);
+
+		if (n == -ENXIO)
+			break;
+		if (n == 0) {
+			n = uio_out(to, (char *) frame_ptr(frame) + within,
+				    (size_t) min_of(there, to->left));
+			frame_unref(frame);
+		}
+		if (n < 0)
+			return done ? done : n;
+		if (n == 0)
+			break;
+		done += n;
+		*pos += (uint64_t) n;
+	}
+	return done;
+}
+
+/* The file is as long as [.., end): told to its file system. */
+static int lengthen(struct inode *i, uint64_t end)
+{
+	struct vfs_change c = { .what = ATTR_SIZE, .size = end };
+
+	return end > i->pager.size ? i->ops->change(i, &c) : 0;
+}
+
+static int64_t write_page(struct file *f, struct uio *from, uint64_t pos)
+{
+	struct inode *i = f->inode;
+	uint64_t within = pos & (PAGE_SIZE - 1), part = min_of(PAGE_SIZE - within, from->left);
+	uint64_t old = i->pager.size, frame;
+	int64_t n = lengthen(i, pos + part);
+
+	if (n == 0)
+		n = pager_page(&i->pager, pos >> PAGE_SHIFT, true, &frame);
+	if (n == 0) {
+		n = uio_in(from, (char *) frame_ptr(frame) + within, (size_t) part);
+		frame_unref(frame);
+	}
+	if (n < (int64_t) part && i->pager.size > old) {
+		struct vfs_change c = { .what = ATTR_SIZE };
+
+		/* The file ends where the bytes did. */
+		c.size = n > 0 ? max_of(old, pos + (uint64_t) n) : old;
+		(void) i->ops->change(i, &c);
+	}
+	return n;
+}
+
+/* What a write changes besides the bytes: times, and bits that lend rights. */
+static void written(struct file *f)
+{
+	struct vfs_change c = { .what = ATTR_MTIME, .modify = plat_now(PLAT_REALTIME) };
+
+	if (f->inode->mode & (S_ISUID | S_ISGID) && !cred_can(f->who, CAP_FSETID)) {
+		c.what |= ATTR_MODE;
+		c.mode = f->inode->mode & ~(uint32_t) S_ISUID;
+		if (c.mode & S_IXGRP)
+			c.mode &= ~(uint32_t) S_ISGID;
+	}
+	(void) f->inode->ops->change(f->inode, &c); /* the bytes are there all the same */
+}
+
+static int64_t regular_write(struct file *f, struct uio *from, uint64_t *pos)
+{
+	int64_t done = 0, n = 0;
+	uint64_t end;
+
+	if (__builtin_add_overflow(*pos, from->left, &end) || (int64_t) end < 0)
+		return -EFBIG;
+	while (from->left > 0) {
+		n = write_page(f, from, *pos);
+		if (n <= 0)
+			break;
+		done += n;
+		*pos += (uint64_t) n;
+	}
+	if (done)
+		written(f);
+	return done ? done : n;
+}
+
+static int64_t regular_seek(struct file *f, int64_t offset, int whence)
+{
+	int64_t at, size = (int64_t) f->inode->pager.size;
+
+	switch (whence) {
+	case SEEK_SET:
+		at = offset;
+		break;
+	case SEEK_CUR:
+		if (__builtin_add_overflow((int64_t) f->pos, offset, &at))
+			return -EOVERFLOW;
+		break;
+	case SEEK_END:
+		if (__builtin_add_overflow(size, offset, &at))
+			return -EOVERFLOW;
+		break;
+	case SEEK_DATA: /* no file has holes to tell of: lseek(2) allows that */
+	case SEEK_HOLE:
+		if (offset < 0 || offset >= size)
+			return -ENXIO;
+		return whence == SEEK_DATA ? offset : size;
+	default:
+		return -EINVAL;
+	}
+	return at < 0 ? -EINVAL : at;
+}
+
+static int regular_mmap(struct file *f, struct pager **ret)
+{
+	*ret = &f->inode->pager;
+	return 0;
+}
+
+static int nothing_to_sync(struct file *f, bool data_only)
+{
+	(void) f;
+	(void) data_only;
+	return 0;
+}
+
+static const struct file_ops regular_ops = {
+	.read = regular_read,
+	.write = regular_write,
+	.seek = regular_seek,
+	.mmap = regular_mmap,
+	.sync = nothing_to_sync,
+};
+
+/* ---- directories ---- */
+
+/* linux_dirent64: ino, off, reclen, type, name; each a multiple of eight bytes. */
+#define ENTRY_HEAD 19
+
+struct entries {
+	struct dir_sink sink;
+	char *to;
+	size_t used, room;
+	uint64_t next;
+	bool full;
+};
+
+static bool put_entry(struct dir_sink *sink, const char *name, size_t len, uint64_t ino,
+		      uint32_t mode, uint64_t next)
+{
+	struct entries *e = container_of(sink, struct entries, sink);
+	size_t size = (ENTRY_HEAD + len + 1 + 7) & ~(size_t) 7;
+	uint16_t reclen = (uint16_t) size;
+	char *at = e->to + e->used;
+
+	if (size > e->room - e->used) {
+		e->full = true;
+		return false;
+	}
+	memset(at, 0, size);
+	memcpy(at, &ino, 8);
+	memcpy(at + 8, &next, 8);
+	memcpy(at + 16, &reclen, 2);
+	at[18] = (char) ((mode & S_IFMT) >> 12); /* DT_* */
+	memcpy(at + ENTRY_HEAD, name, len);
+	e->used += size;
+	e->next = next;
+	return true;
+}
+
+int64_t file_entries(struct file *f, uva_t to, size_t room, struct space *s)
+{
+	struct entries e = { .sink.entry = put_entry, .room = min_of(room, (size_t) 32 << 10) };
+	struct dentry *d = f->path.dentry;
+	int64_t r = 0;
+
+	if (f->flags & O_PATH || !inode_is(f->inode, S_IFDIR))
+		return f->flags & O_PATH ? -EBADF : -ENOTDIR;
+	if (!f->inode->ops->iterate)
+		return -ENOTDIR;
+	if (d->removed)
+		return -ENOENT;
+	e.to = heap_alloc(e.room);
+	if (!e.to)
+		return -ENOMEM;
+	sleeplock_take(&f->pos_lock);
+	sleeplock_take(&f->inode->lock);
+	e.next = f->pos;
+	if (e.next == 0)
+		(void) put_entry(&e.sink, ".", 1, f->inode->ino, S_IFDIR, 1);
+	if (e.next == 1 && !e.full)
+		(void) put_entry(&e.sink, "..", 2, d->parent->inode->ino, S_IFDIR, 2);
+	if (!e.full)
+		r = f->inode->ops->iterate(f->inode, e.next, &e.sink);
+	sleeplock_give(&f->inode->lock);
+	if (r == 0 && e.used == 0 && e.full)
+		r = -EINVAL;
+	if (r == 0 && copy_out(s, to, e.to, e.used) < 0)
+		r = -EFAULT;
+	if (r == 0) {
+		f->pos = e.next;
+		r = (int64_t) e.used;
+	}
+	sleeplock_give(&f->pos_lock);
+	heap_free(e.to);
+	return r;
+}
+
+static int64_t directory_seek(struct file *f, int64_t offset, int whence)
+{
+	int64_t at = whence == SEEK_SET ? offset : (int64_t) f->pos + offset;
+
+	if (whence != SEEK_SET && whence != SEEK_CUR)
+		return -EINVAL;
+	return at < 0 ? -EINVAL : at;
+}
+
+static const struct file_ops directory_ops = { .seek = directory_seek, .sync = nothing_to_sync };

@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "kernel/core/heap.h"
+#include "kernel/vfs/dentry.h"
+
+static struct heap_cache mounts = HEAP_CACHE_INIT(struct mount);
+static struct heap_cache spaces = HEAP_CACHE_INIT(struct mount_space);
+
+static void mount_unref(struct mount *m)
+{
+	struct super *s;
+
+	if (!m || --m->owners > 0)
+		return;
+	s = m->super;
+	dentry_unref(m->root);
+	heap_free((void *) (uintptr_t) m->source);
+	heap_cache_free(&mounts, m);
+	super_leave(s);
+}
+
+void path_ref(const struct path *p)
+{
+	p->mount->owners++;
+	dentry_ref(p->dentry);
+}
+
+void path_unref(struct path *p)
+{
+	struct path old = *p;
+
+	*p = (struct path){};
+	if (!old.mount)
+		return;
+	dentry_unref(old.dentry);
+	mount_unref(old.mount);
+}
+
+/* A mount that stands nowhere yet. It owns what it names; one owner: the caller. */
+static struct mount *mount_new(struct dentry *root, unsigned int flags, const char *source)
+{
+	static unsigned int last = 20; /* as on a running system: small numbers */
+	struct mount *m = heap_cache_alloc(&mounts);
+	char *text = heap_alloc(strlen(source) + 1);
+
+	if (!m || !text) {
+		heap_cache_free(&mounts, m);
+		heap_free(text);
+		return NULL;
+	}
+	memcpy(text, source, strlen(source));
+	*m = (struct mount){ .super = root->super,
+			     .root = root,
+			     .flags = flags,
+			     .owners = 1,
+			     .id = ++last,
+			     .source = text };
+	list_init(&m->in_space);
+	dentry_ref(root);
+	super_use(m->super);
+	return m;
+}
+
+struct mount_space *mount_space_new(struct super *root, unsigned int flags, const char *source)
+{
+	struct mount_space *s = heap_cache_alloc(&spaces);
+	struct mount *m = s ? mount_new(root->root, flags, source) : NULL;
+
+	if (!m) {
+		heap_cache_free(&spaces, s);
+		return NULL;
+	}
+	s->owners = 1;
+	s->root = m;
+	m->space = s;
+	list_init(&s->mounts);
+	list_push(&s->mounts, &m->in_space);
+	return s;
+}
+
+/* Out of its space and from what it stood on. */
+static void take_off(struct mount *m)
+{
+	struct mount *parent = m->parent;
+	struct dentry *point = m->point;
+
+	list_remove(&m->in_space);
+	m->space = NULL;
+	m->parent = NULL;
+	m->point = NULL;
+	if (point) {
+		point->mounts--;
+		dentry_unref(point);
+	}
+	mount_unref(parent);
+	mount_unref(m);
+}
+
+void mount_space_unref(struct mount_space *s)
+{
+	if (!s || --s->owners > 0)
+		return;
+	/* What was mounted last goes first: nothing loses what it stands on. */
+	while (!list_empty(&s->mounts))
+		take_off(list_entry(s->mounts.prev, struct mount, in_space));
+	heap_cache_free(&spaces, s);
+}
+
+int mount_add(const struct path *on, struct dentry *root, unsigned int flags, const char *source,
+	      struct mount **ret)
+{
+	struct path at = *on;
+	struct mount *m;
+
+	path_ref(&at);
+	mount_enter(&at);
+	if (at.dentry->removed || !at.mount->space) {
+		path_unref(&at);
+		return -ENOENT;
+	}
+	if (inode_is(at.dentry->inode, S_IFDIR) != inode_is(root->inode, S_IFDIR)) {
+		path_unref(&at);
+		return -ENOTDIR;
+	}
+	m = mount_new(root, flags, source);
+	if (!m) {
+		path_unref(&at);
+		return -ENOMEM;
+	}
+	m->parent = at.mount; /* owned now */
+	m->point = at.dentry;
+	m->point->mounts++;
+	m->space = at.mount->space;
+	list_push(&m->space->mounts, &m->in_space);
+	if (ret)
+		*ret = m;
+	return 0;
+}
+
+/* The mount that stands on this dentry of this mount, or NULL. */
+static struct mount *standing_on(const struct mount *on, const struct dentry *d)
+{
+	if (d->mounts == 0 || !on->space)
+		return NULL;
+	list_each(l, &on->space->mounts)
+	{
+		struct mount *m = list_entry(l, struct mount, in_space);
+
+		if (m->parent == on && m->point == d)
+			return m;
+	}
+	return NULL;
+}
+
+static bool carries_mounts(const struct mount *m)
+{
+	list_each(l, &m->space->mounts)
+	{
+		if (list_entry(l, struct mount, in_space)->parent == m)
+			return true;
+	}
+	return false;
+}
+
+int mount_remove(struct mount *m, bool detach)
+{
+	if (!m->space || !m->parent)
+		return -EINVAL;
+	/* One owner is its space; who looked it up has another. */
+	if (!detach && (carries_mounts(m) || m->owners > 2))
+		return -EBUSY;
+	while (carries_mounts(m)) {
+		struct mount *last = NULL;
+
+		list_each(l, &m->space->mounts)
+		{
+			struct mount *other = list_entry(l, struct mount, in_space);
+
+			if (other != m && other->parent)
+				for (const struct mount *up = other->parent; up; up = up->parent) {
+					if (up == m)
+						last = other;
+				}
+		}
+		take_off(last);
+	}
+	take_off(m);
+	return 0;
+}
+
+void mount_enter(struct path *p)
+{
+	struct mount *m;
+
+	while ((m = standing_on(p->mount, p->dentry))) {
+		struct path up = { m, m->root };
+
+		path_ref(&up);
+		path_unref(p);
+		*p = up;
+	}
+}
+
+bool mount_leave(struct path *p)
+{
+	struct path down;
+
+	if (!p->mount->parent || p->dentry != p->mount->root)
+		return false;
+	down = (struct path){ p->mount->parent, p->mount->point };
+	path_ref(&down);
+	path_unref(p);
+	*p = down;
+	return true;
+}
+
+static char *before(char *at, const char *low, const char *text, size_t len)
+{
+	if (!at || (size_t) (at - low) < len)
+		return NULL;
+	memcpy(at - len, text, len);
+	return at - len;
+}
+
+char *path_text(const struct path *p, const struct path *root, char *to, size_t room,
+		bool *ret_outside)
+{
+	static const char deleted[] = " (deleted)";
+	const struct mount *m = p->mount;
+	const struct dentry *d = p->dentry;
+	char *at = room ? to + room - 1 : NULL;
+	char *begun;
+
+	if (!at)
+		return NULL;
+	*at = 0;
+	if (d->removed)
+		at = before(at, to, deleted, sizeof(deleted) - 1);
+	begun = at;
+	*ret_outside = false;
+	while (at && !(m == root->mount && d == root->dentry)) {
+		if (d == m->root || d->parent == d) {
+			if (!m->parent) {
+				*ret_outside = !(m == root->mount && d == root->dentry);
+				/* What has no place in any tree has its name alone: "pipe:[7]". */
+				if (d->len && at == begun)
+					return before(at, to, d->name, d->len);
+				break;
+			}
+			d = m->point;
+			m = m->parent;
+			continue;
+		}
+		at = before(at, to, d->name, d->len);
+		at = before(at, to, "/", 1);
+		d = d->parent;
+	}
+	return at == begun ? before(at, to, "/", 1) : at;
+}
