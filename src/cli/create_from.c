@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The flags of `run --from-snapshot`: what a new workload is beside what the snapshot says. */
+/* --from-snapshot of `run` and `create`: what a new workload is beside what the snapshot says. */
 #include <errno.h>
 
 #include "base/auto.h"
@@ -35,6 +35,21 @@ static int check_others(const struct create_options *o, struct option_args args,
 		return err_set(e, ERR_INVALID, EINVAL,
 			       "--from-snapshot: all else is the snapshot's; with it go %s", may);
 	return 0;
+}
+
+int create_check_args(struct cli *c, const struct verb *verb, const struct create_options *o,
+		      struct option_args args)
+{
+	struct verb needs = *verb;
+	struct err e;
+
+	if (o->from_snapshot || args.n)
+		return CLI_OK;
+	needs.args_min = 1;
+	(void) option_check_args(&needs, c->path, args, &e);
+	(void) cli_usage(c, &e);
+	cli_warn(c, "usage: %s %s", c->path, verb->usage);
+	return CLI_FAILED;
 }
 
 static int take_streams(const struct create_options *o, const struct workload_config *w,

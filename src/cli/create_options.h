@@ -27,9 +27,10 @@ struct create_options {
 	bool entrypoint_set, swappiness_set, oom_score_adj_set, stop_timeout_set;
 	bool interactive, tty, rm, init, read_only, privileged, no_healthcheck, oom_kill_disable;
 	bool quiet, trust;
+	const char *from_snapshot;
 	/* of `run` alone */
 	bool detach, sig_proxy;
-	const char *detach_keys, *from_snapshot;
+	const char *detach_keys;
 };
 
 #define CREATE_OPTIONS 107
@@ -44,8 +45,20 @@ extern const struct create_options create_option_defaults;
 				struct option_args args, struct workload_config *ret,
 				struct err *e);
 
+/* In the tables of the two verbs' own options. */
+#define CREATE_FROM_SNAPSHOT                                                                       \
+	{                                                                                          \
+		OPTION_ITEM_(struct create_options, from_snapshot, OPTION_STRING, "from-snapshot", \
+			     0),                                                                   \
+			.value = "snapshot", .complete = OPTION_COMPLETE_SNAPSHOT,                 \
+			.help = "Go on from a snapshot, in place of IMAGE and COMMAND"             \
+	}
+/* CLI_OK; or it has been said that there is neither an image nor a snapshot. */
+[[nodiscard]] int create_check_args(struct cli *c, const struct verb *verb,
+				    const struct create_options *o, struct option_args args);
+
 /*
- * The same of `run --from-snapshot`: everything is the snapshot's but what says who it is. INVALID:
+ * The same with --from-snapshot: everything is the snapshot's but what says who it is. INVALID:
  * an option that cannot be another.
  */
 [[nodiscard]] int create_config_from(struct cli *c, const struct create_options *o,

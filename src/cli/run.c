@@ -17,9 +17,7 @@ static const struct option more[] = {
 	  .help = "Run in the background and print the container ID" },
 	{ OPTION_ITEM_(struct create_options, detach_keys, OPTION_STRING, "detach-keys", 0),
 	  .value = "string", .help = "Override the key sequence for detaching" },
-	{ OPTION_ITEM_(struct create_options, from_snapshot, OPTION_STRING, "from-snapshot", 0),
-	  .value = "snapshot", .complete = OPTION_COMPLETE_SNAPSHOT,
-	  .help = "Go on from a snapshot, in place of IMAGE and COMMAND" },
+	CREATE_FROM_SNAPSHOT,
 	{ OPTION_ITEM_(struct create_options, sig_proxy, OPTION_BOOL, "sig-proxy", 0),
 	  .help = "Proxy received signals to the process (default true)" },
 };
@@ -119,15 +117,9 @@ static int run(struct cli *c, const void *options, struct option_args args)
 	struct err e;
 	int r;
 
-	if (!o->from_snapshot && !args.n) {
-		struct verb needs = verb_run;
-
-		needs.args_min = 1;
-		(void) option_check_args(&needs, c->path, args, &e);
-		(void) cli_usage(c, &e);
-		cli_warn(c, "usage: %s %s", c->path, verb_run.usage);
-		return CLI_FAILED;
-	}
+	r = create_check_args(c, &verb_run, o, args);
+	if (r != CLI_OK)
+		return r;
 	ahead.short_lived = true;
 	r = o->from_snapshot ? create_config_from(c, o, args, &w, &e)
 			     : create_config(c, o, args, &w, &e);

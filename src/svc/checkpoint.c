@@ -150,22 +150,19 @@ int workload_checkpoint(struct svc *s, const char *ref, const struct checkpoint_
 	return dump_named(s, &w, o, holder, e);
 }
 
-int checkpoint_put_disk(struct svc *s, int dir_fd, const char *id, struct err *e)
+/* The disk that the workload had, if it had one. */
+static int put_disk(int dir_fd, int dir, const char *id, struct err *e)
 {
 	static const char part[] = ".disk.part";
-	struct path_text path = paths_workload(&s->paths, id);
 	auto_fd int from = openat(dir_fd, SNAPSHOT_DISK,
 				  O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-	auto_fd int dir = FD_NONE, to = FD_NONE;
+	auto_fd int to = FD_NONE;
 	struct stat st;
 	int r = 0;
 
 	if (from < 0 && errno == ENOENT)
 		return 0;
-	if (from >= 0)
-		dir = open(path.z, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (from < 0 || dir < 0 || fstat(from, &st) < 0 ||
-	    (unlinkat(dir, part, 0) < 0 && errno != ENOENT))
+	if (from < 0 || fstat(from, &st) < 0 || (unlinkat(dir, part, 0) < 0 && errno != ENOENT))
 		return err_sys(e, errno, "the disk of the checkpoint");
 	if (!S_ISREG(st.st_mode))
 		return err_set(e, ERR_INVALID, EINVAL, "the disk of the checkpoint is no file");
@@ -173,7 +170,36 @@ int checkpoint_put_disk(struct svc *s, int dir_fd, const char *id, struct err *e
 	r = to < 0 ? -errno : tree_copy_data(from, to, (uint64_t) st.st_size);
 	if (r == 0 && renameat(dir, part, dir, SNAPSHOT_DISK) < 0)
 		r = -errno;
-	return r < 0 ? err_sys(e, -r, "put the checkpoint's disk into '%s'", path.z) : 0;
+	return r < 0 ? err_sys(e, -r, "put the checkpoint's disk in the place of that of '%.12s'",
+			       id)
+		     : 0;
+}
+
+/* What it had written. A start that failed may have left some of it. */
+static int put_upper(int files_fd, int dir, const char *id, struct err *e)
+{
+	auto_fd int to = openat(dir, "upper", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	auto_dir DIR *d = to < 0 ? NULL : dir_open(to, ".");
+	int r = d ? 0 : -errno;
+
+	for (struct dirent *de; r == 0 && (de = dir_next(d));)
+		r = tree_unlink(to, de->d_name);
+	r = r < 0 ? r : tree_copy(files_fd, to);
+	return r < 0 ? err_sys(e, -r, "put the files of the snapshot into those of '%.12s'", id)
+		     : 0;
+}
+
+int checkpoint_put_files(struct svc *s, const struct restore_point *from, const char *id,
+			 struct err *e)
+{
+	struct path_text path = paths_workload(&s->paths, id);
+	auto_fd int dir = open(path.z, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int r;
+
+	if (dir < 0)
+		return err_sys(e, errno, "open '%s'", path.z);
+	r = from->files_fd < 0 ? 0 : put_upper(from->files_fd, dir, id, e);
+	return r < 0 ? r : put_disk(from->dir_fd, dir, id, e);
 }
 
 int workload_restore(struct svc *s, const char *ref, const struct checkpoint_options *o,
@@ -182,7 +208,7 @@ int workload_restore(struct svc *s, const char *ref, const struct checkpoint_opt
 {
 	auto_arena struct arena a = ARENA_INIT(4u << 20);
 	const char *name = o->name ? o->name : CHECKPOINT_DEFAULT;
-	struct restore_point from = { .dir_fd = FD_NONE, .options = o };
+	struct restore_point from = { .dir_fd = FD_NONE, .files_fd = FD_NONE, .options = o };
 	auto_fd int holder = FD_NONE, dir = FD_NONE;
 	struct workload_record w;
 	int r = check_name(name, e);
@@ -202,9 +228,6 @@ int workload_restore(struct svc *s, const char *ref, const struct checkpoint_opt
 		return err_set(e, ERR_NOT_FOUND, ENOENT,
 			       "checkpoint %s does not exist for container %s", name, w.name);
 	from.dir_fd = dir;
-	r = checkpoint_put_disk(s, dir, w.id, e);
-	if (r < 0)
-		return r;
 	return workload_start_from(s, w.id, &from, attach, ret_conn, ret_exit_code, e);
 }
 

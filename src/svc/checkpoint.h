@@ -87,9 +87,12 @@ struct checkpoint_names {
 
 /* ---- between the files of this module --------------------------------------------------- */
 
-/* The start of a workload from images in dir_fd (borrowed). */
+/*
+ * The start of a workload from images in dir_fd (borrowed). What it had of files comes to their
+ * places before: a disk that is there, and what is in files_fd (borrowed; FD_NONE: they are there).
+ */
 struct restore_point {
-	int dir_fd;
+	int dir_fd, files_fd;
 	const struct checkpoint_options *options;
 };
 [[nodiscard]] int workload_start_from(struct svc *s, const char *ref,
@@ -97,9 +100,9 @@ struct restore_point {
 				      const struct attach_options *attach,
 				      struct shim_conn *ret_conn, int *ret_exit_code,
 				      struct err *e);
-/* Before the start from there: the disk that the workload had, if it had one, in place of its own.
- */
-[[nodiscard]] int checkpoint_put_disk(struct svc *s, int dir_fd, const char *id, struct err *e);
+/* Those files, of a workload whose start has its turn: in place of what was there. */
+[[nodiscard]] int checkpoint_put_files(struct svc *s, const struct restore_point *from,
+				       const char *id, struct err *e);
 /* Dump into dir_fd (borrowed), and wait for its end unless it is left running. */
 [[nodiscard]] int checkpoint_dump(struct svc *s, const struct workload_record *w,
 				  const struct checkpoint_options *o, int dir_fd, struct err *e);

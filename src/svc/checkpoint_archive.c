@@ -322,7 +322,7 @@ static int fill(struct svc *s, struct archive *ar, const char *id,
 	struct path_text path = paths_workload(&s->paths, id);
 	auto_fd int dir = open(path.z, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	auto_fd int upper = FD_NONE, images = FD_NONE;
-	struct restore_point from = { .options = o };
+	struct restore_point from = { .files_fd = FD_NONE, .options = o };
 	int r;
 
 	if (dir < 0)

@@ -504,6 +504,48 @@ static int check_unused(const char *name, const struct snapshot_infos *all, stru
 	return 0;
 }
 
+/* A workload that was made from it, with `unbegun` one that has not been started yet; or NULL. */
+static int find_user(struct svc *s, const struct workload_records *list, const char *name,
+		     bool unbegun, const struct workload_record **ret_w, struct err *e)
+{
+	*ret_w = NULL;
+	for (size_t i = 0; i < list->n && !*ret_w; i++) {
+		auto_arena struct arena a = ARENA_INIT(32u << 20);
+		struct workload_config c;
+		const char *json;
+		int r;
+
+		if (unbegun && list->v[i].status.started)
+			continue;
+		r = store_workload_config(s->store, list->v[i].id, &a, &json, e);
+		if (r < 0 && e->kind == ERR_NOT_FOUND)
+			continue;
+		r = r < 0 ? r : workload_config_read(&a, str_of(json), &c, e);
+		if (r < 0)
+			return r;
+		if (c.snapshot && streq(c.snapshot, name))
+			*ret_w = &list->v[i];
+	}
+	return 0;
+}
+
+/* One that is to go on from it some time. */
+static int check_begun(struct svc *s, const char *name, struct err *e)
+{
+	auto_arena struct arena a = ARENA_INIT(64u << 20);
+	const struct workload_record *user = NULL;
+	struct workload_records list = {};
+	int r = heal_list(s, false, &a, &list, e);
+
+	r = r < 0 ? r : find_user(s, &list, name, true, &user, e);
+	if (r < 0 || !user)
+		return r;
+	return err_set(e, ERR_CONFLICT, EBUSY,
+		       "snapshot '%s' is what workload '%s' goes on from when it is started: start "
+		       "or remove that first",
+		       name, user->name);
+}
+
 /* Out of sight at once; the name is free for another one from then on. */
 static int set_aside(struct svc *s, const char *name, struct snapshot_part *p, struct err *e)
 {
@@ -527,29 +569,9 @@ int snapshot_rm(struct svc *s, const char *name, struct err *e)
 
 	r = r < 0 ? r : snapshot_ls(s, &a, &all, e);
 	r = r < 0 ? r : check_unused(name, &all, e);
+	r = r < 0 ? r : check_begun(s, name, e);
 	r = r < 0 ? r : set_aside(s, name, &p, e);
 	return r < 0 ? r : pin(s, name, NULL, false, e);
-}
-
-/* Whether a workload there is was made from it. */
-static int in_use(struct svc *s, const struct workload_records *list, const char *name,
-		  bool *ret_used, struct err *e)
-{
-	*ret_used = false;
-	for (size_t i = 0; i < list->n && !*ret_used; i++) {
-		auto_arena struct arena a = ARENA_INIT(32u << 20);
-		struct workload_config c;
-		const char *json;
-		int r = store_workload_config(s->store, list->v[i].id, &a, &json, e);
-
-		if (r < 0 && e->kind == ERR_NOT_FOUND)
-			continue;
-		r = r < 0 ? r : workload_config_read(&a, str_of(json), &c, e);
-		if (r < 0)
-			return r;
-		*ret_used = c.snapshot && streq(c.snapshot, name);
-	}
-	return 0;
 }
 
 int snapshot_prune(struct svc *s, bool all, struct arena *a, struct prune_result *ret,
@@ -566,11 +588,11 @@ int snapshot_prune(struct svc *s, bool all, struct arena *a, struct prune_result
 	r = r < 0 ? r : snapshot_ls(s, a, &have, e);
 	/* The newest first: those on top of others go before them. */
 	for (size_t i = 0; r == 0 && i < have.n; i++) {
-		bool used = false;
+		const struct workload_record *user = NULL;
 		const char **slot;
 
-		r = all ? 0 : in_use(s, &list, have.v[i].name, &used, e);
-		if (r < 0 || used)
+		r = all ? 0 : find_user(s, &list, have.v[i].name, false, &user, e);
+		if (r < 0 || user)
 			continue;
 		r = snapshot_rm(s, have.v[i].name, e);
 		if (r < 0 && (e->kind == ERR_CONFLICT || e->kind == ERR_NOT_FOUND)) {

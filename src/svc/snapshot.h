@@ -59,7 +59,7 @@ struct snapshot_infos {
 /* One object: what ls shows, and the configuration. NOT_FOUND. */
 [[nodiscard]] int snapshot_inspect(struct svc *s, const char *name, struct buf *ret_json,
 				   struct err *e);
-/* CONFLICT: another is on top of it. */
+/* CONFLICT: another is on top of it, or a workload that was created from it has not begun. */
 [[nodiscard]] int snapshot_rm(struct svc *s, const char *name, struct err *e);
 /* Those that no workload was made from; all: the others, too. And what was left half. */
 [[nodiscard]] int snapshot_prune(struct svc *s, bool all, struct arena *a, struct prune_result *ret,
@@ -71,7 +71,10 @@ struct snapshot_infos {
  */
 [[nodiscard]] int snapshot_config(struct svc *s, const char *name, struct arena *a,
 				  struct workload_config *ret, struct err *e);
-/* A workload that was created from such a configuration goes on from there; as workload_start. */
+/*
+ * A workload that was created from such a configuration goes on from there; as workload_start(),
+ * which does this for one that has not begun. Later it begins at the beginning.
+ */
 [[nodiscard]] int snapshot_start(struct svc *s, const char *name, const char *id,
 				 const struct attach_options *attach, struct shim_conn *ret_conn,
 				 int *ret_exit_code, struct err *e);

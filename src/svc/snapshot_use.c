@@ -170,23 +170,6 @@ static int make_whole(struct svc *s, const char *name, const struct snapshot_ope
 
 /* ---- a workload from one ------------------------------------------------------------------ */
 
-/* What the workload had written, as the new one's own. */
-static int put_files(struct svc *s, int state_fd, const char *id, struct err *e)
-{
-	struct path_text path = paths_workload(&s->paths, id);
-	auto_fd int dir = open(path.z, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	auto_fd int to = FD_NONE, from = openat(state_fd, SNAPSHOT_FILES,
-						O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	int r;
-
-	if (from < 0)
-		return err_sys(e, errno, "the files of the snapshot");
-	to = dir < 0 ? FD_NONE
-		     : openat(dir, "upper", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	r = to < 0 ? -errno : tree_copy(from, to);
-	return r < 0 ? err_sys(e, -r, "put the snapshot's files into '%s'", path.z) : 0;
-}
-
 static int start(struct svc *s, const struct kept *k, int files_fd, int state_fd, const char *id,
 		 const struct attach_options *attach, struct shim_conn *ret_conn,
 		 int *ret_exit_code, struct err *e)
@@ -194,11 +177,13 @@ static int start(struct svc *s, const struct kept *k, int files_fd, int state_fd
 	const struct engine_ops *ops = engine_find(k->isolation);
 	/* Another container cannot have the connections of the first. */
 	const struct checkpoint_options how = { .tcp_close = !ops || !ops->own_kernel };
-	struct restore_point from = { .dir_fd = state_fd, .options = &how };
-	int r = put_files(s, files_fd, id, e);
+	auto_fd int files = openat(files_fd, SNAPSHOT_FILES,
+				   O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	struct restore_point from = { .dir_fd = state_fd, .files_fd = files, .options = &how };
 
-	r = r < 0 ? r : checkpoint_put_disk(s, state_fd, id, e);
-	return r < 0 ? r : workload_start_from(s, id, &from, attach, ret_conn, ret_exit_code, e);
+	if (files < 0)
+		return err_sys(e, errno, "the files of the snapshot");
+	return workload_start_from(s, id, &from, attach, ret_conn, ret_exit_code, e);
 }
 
 int snapshot_start(struct svc *s, const char *name, const char *id,

@@ -13,6 +13,7 @@
 
 #include "base/str.h"
 #include "svc/bundle.h"
+#include "svc/config.h"
 #include "sys/fdpass.h"
 #include "sys/mount.h"
 #include "sys/path.h"
@@ -45,10 +46,32 @@ static int open_inside(struct svc *s, const struct workload_record *w, enum part
 	return 0;
 }
 
+/* What was made from a snapshot has its files from when it is started. */
+static int check_begun(struct svc *s, const struct workload_record *w, struct err *e)
+{
+	auto_arena struct arena a = ARENA_INIT(32u << 20);
+	struct workload_config c;
+	const char *json;
+	int r;
+
+	if (w->status.started)
+		return 0;
+	r = store_workload_config(s->store, w->id, &a, &json, e);
+	r = r < 0 ? r : workload_config_read(&a, str_of(json), &c, e);
+	if (r < 0 || !c.snapshot)
+		return r;
+	return err_set(e, ERR_CONFLICT, EBUSY,
+		       "workload '%s' has no files before it goes on from snapshot '%.100s': start "
+		       "it first",
+		       w->name, c.snapshot);
+}
+
 int tree_layers(struct svc *s, const struct workload_record *w, struct tree_root *ret,
 		struct err *e)
 {
 	*ret = TREE_ROOT_INIT;
+	if (check_begun(s, w, e) < 0)
+		return -1;
 	return inside_needed(s, w) ? open_inside(s, w, PART_LAYERS, false, ret, e)
 				   : bundle_root(s, w, true, &ret->fd, e);
 }
@@ -59,6 +82,8 @@ int tree_upper(struct svc *s, const struct workload_record *w, bool hold, struct
 	struct path_text path = paths_workload(&s->paths, w->id);
 
 	*ret = TREE_ROOT_INIT;
+	if (check_begun(s, w, e) < 0)
+		return -1;
 	if (inside_needed(s, w))
 		return open_inside(s, w, PART_UPPER, hold, ret, e);
 	auto_fd int dir = open(path.z, O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -77,6 +102,8 @@ int tree_root(struct svc *s, const struct workload_record *w, bool read_only, st
 	char path[64];
 
 	*ret = TREE_ROOT_INIT;
+	if (check_begun(s, w, e) < 0)
+		return -1;
 	if (inside_needed(s, w))
 		return open_inside(s, w, PART_SEEN, false, ret, e);
 	if (w->status.pid <= 0)

@@ -21,6 +21,7 @@
 #include "svc/heal.h"
 #include "svc/logs.h"
 #include "svc/plan.h"
+#include "svc/snapshot.h"
 #include "svc/supervise.h"
 #include "svc/workload.h"
 #include "sys/spawn.h"
@@ -341,6 +342,8 @@ static int start_known(struct svc *s, const struct workload_record *w,
 			       "workload '%s' runs already: attach to it instead", w->name);
 	if (r >= 0)
 		r = svc_hold(paths_runs(&s->paths).z, false, &held, e);
+	if (r >= 0 && from)
+		r = checkpoint_put_files(s, from, w->id, e);
 	if (r >= 0)
 		r = ahead_spawn(state_fd, w->id, c, false, &conn, e);
 	if (r >= 0)
@@ -423,6 +426,8 @@ static int begin(struct svc *s, const char *ref, struct ahead *ahead,
 	case WORKLOAD_EXITED:
 		break;
 	}
+	if (!from && c.snapshot && !w.status.started)
+		return snapshot_start(s, c.snapshot, w.id, attach, ret_conn, ret_exit_code, e);
 	r = start_known(s, &w, &c, from, attach, &conn, &exit_code, e);
 	if (r >= 0)
 		return begun(attach, &conn, ret_conn);

@@ -115,6 +115,37 @@ def test_what_is_shown(at, run, busybox):
     assert said == [("create", "last"), ("destroy", "last")]
 
 
+def test_created_before(at, run, tmp_path):
+    """What is created from one goes on from there with its first start, and begins with its second."""
+    a = run("before")
+    does(at, "snapshot", "create", a, "cold")
+    i = does(at, "create", "--from-snapshot", "cold", "--name", "later", "-l", "x=1").line
+    at("rm", "-f", a)
+    shown = at.inspect("later")
+    assert (shown["Id"], shown["State"]["Status"], shown["Atoll"]["Snapshot"]) == (i, "created", "cold")
+    for words in (["cp", "later:/kept", str(tmp_path)], ["diff", "later"], ["commit", "later", "x"],
+                  ["export", "-o", str(tmp_path / "x"), "later"]):
+        at.fails(*words, says="no files before it goes on from snapshot 'cold': start it first")
+    at.fails("snapshot", "rm", "cold", says="what workload 'later' goes on from when it is started")
+    assert "cold" not in at("snapshot", "prune", "-f", "-a").out
+    # A start that fails leaves it as it was: the next one goes on.
+    image = at.root / "snapshots/cold/state/pstree.img"
+    image.rename(tmp_path / "pstree.img")
+    assert at.try_("start", "later").rc == 1
+    at.fails("diff", "later", says="start it first")
+    at.fails("snapshot", "rm", "cold", says="goes on from when it is started")
+    (tmp_path / "pstree.img").rename(image)
+    does(at, "start", "later")
+    assert counted(at, "later") and at("exec", "later", "sh", "-c", "cat /kept; hostname").out.split() == ["old", i[:12]]
+    assert "1" not in at("logs", "later").out.split()
+    at("snapshot", "rm", "cold")
+    at("stop", "-t", "0", "later")
+    at("start", "later")
+    until(lambda: "1" in at("logs", "later").out.split(), "a second start begins at the beginning")
+    at.fails("create", says="requires at least 1 argument")
+    at.fails("create", "--from-snapshot", "cold", says="no snapshot 'cold'")
+
+
 def test_in_the_foreground(at, run, busybox):
     """Its exit code, its streams and its --rm are those of a run."""
     at("run", "-d", "-i", "--name", "fore", busybox, "sh", "-c",
