@@ -113,6 +113,18 @@ static int pause_device(struct vhost_backend *b, struct err *e)
 	return d->active && d->ops->pause ? d->ops->pause(d, e) : 0;
 }
 
+/* Where changes are noted, now that features, memory or log are others. */
+static int choose_log(struct vhost_backend *b, struct err *e)
+{
+	b->memory.changed = NULL;
+	if (!(b->features & VHOST_F_LOG_ALL) || !b->log.bits)
+		return 0;
+	if (!vhost_log_covers(&b->log, &b->memory))
+		return wrong(e, "a log that is shorter than the memory");
+	b->memory.changed = b->log.bits;
+	return 0;
+}
+
 /* The rings that run do so in the new memory. */
 static int set_memory(struct vhost_backend *b, const struct vhost_message *m, struct err *e)
 {
@@ -144,6 +156,7 @@ static int set_memory(struct vhost_backend *b, const struct vhost_message *m, st
 		return r;
 	b->memory = memory;
 	memcpy(b->mappings, mappings, sizeof(mappings));
+	r = choose_log(b, e);
 	for (unsigned i = 0; i < b->device->queues_n && r == 0; i++)
 		if (b->rings[i].running) {
 			b->rings[i].base = b->device->queues[i].next_avail;
@@ -166,6 +179,13 @@ static uint64_t guest_address(const struct vhost_backend *b, uint64_t user)
 	return UINT64_MAX;
 }
 
+/* The used ring of a queue of so many as the log has it, or NULL: not in the guest's memory. */
+static const void *logged_ring(const struct vhost_backend *b, const struct vhost_ring *ring,
+			       uint16_t size)
+{
+	return guest_memory_at(&b->memory, ring->log, 6 + 8 * (size_t) size);
+}
+
 static int start_queue(struct vhost_backend *b, unsigned index, struct err *e)
 {
 	struct queue *q = &b->device->queues[index];
@@ -182,6 +202,9 @@ static int start_queue(struct vhost_backend *b, unsigned index, struct err *e)
 	if (!ring->placed || q->size > b->device->queue_size_max || queue_start(q) < 0)
 		return err_set(e, ERR_REMOTE, EPROTO, "ring %u is not in the guest's memory",
 			       index);
+	if (ring->logged && !logged_ring(b, ring, q->size))
+		return err_set(e, ERR_REMOTE, EPROTO,
+			       "the log of ring %u is not in the guest's memory", index);
 	queue_resume(q, ring->base);
 	return 0;
 }
@@ -223,6 +246,9 @@ static void stop_ring(struct vhost_backend *b, unsigned index)
 	if (!ring->running)
 		return;
 	loop_remove(&ring->kicked);
+	/* It is known where to once, when it stops; the memory may have become another since. */
+	if (ring->logged && logged_ring(b, ring, q->size))
+		guest_memory_mark(&b->memory, ring->log, 6 + 8 * (uint64_t) q->size);
 	ring->base = ring->stopped_at = q->next_avail;
 	ring->running = false;
 	queue_reset(q);
@@ -235,6 +261,12 @@ static bool same_driver(const struct vhost_backend *b)
 		if (b->rings[i].started && b->rings[i].base != b->rings[i].stopped_at)
 			return false;
 	return true;
+}
+
+/* What of the taken features is the driver's business. */
+static uint64_t driver_features(const struct vhost_backend *b)
+{
+	return b->features & ~VHOST_F_LOG_ALL;
 }
 
 /* Run what may run. */
@@ -262,7 +294,7 @@ static int run_rings(struct vhost_backend *b, struct err *e)
 		began |= 1u << i;
 	}
 	b->restored = b->restored && !began;
-	if (began && !was_active && virtio_activate(d, b->features, e) < 0)
+	if (began && !was_active && virtio_activate(d, driver_features(b), e) < 0)
 		return -EPROTO;
 	/* There may be chains already, and the kicks for them were another back end's. */
 	for (unsigned i = 0; i < d->queues_n; i++)
@@ -328,7 +360,7 @@ static void needs_reset(struct virtio_device *d, const char *why)
 
 static uint64_t offered(const struct vhost_backend *b)
 {
-	return b->device->ops->features(b->device) | VIRTIO_RING_FEATURES |
+	return b->device->ops->features(b->device) | VIRTIO_RING_FEATURES | VHOST_F_LOG_ALL |
 	       VHOST_F_PROTOCOL_FEATURES;
 }
 
@@ -339,7 +371,8 @@ static uint64_t protocol_offered(const struct vhost_backend *b)
 	enum virtio_id id = b->device->ops->id;
 	bool config = id != VIRTIO_ID_IS_NET && id != VIRTIO_ID_IS_FS;
 
-	return VHOST_PROTOCOL_MQ | VHOST_PROTOCOL_REPLY_ACK | (config ? VHOST_PROTOCOL_CONFIG : 0) |
+	return VHOST_PROTOCOL_MQ | VHOST_PROTOCOL_LOG_SHMFD | VHOST_PROTOCOL_REPLY_ACK |
+	       (config ? VHOST_PROTOCOL_CONFIG : 0) |
 	       (b->device->ops->save ? VHOST_PROTOCOL_DEVICE_STATE : 0);
 }
 
@@ -403,10 +436,10 @@ static int set_features(struct vhost_backend *b, uint64_t features, struct err *
 	for (unsigned i = 0; i < b->device->queues_n; i++)
 		if (b->rings[i].running && features != b->features)
 			return wrong(e, "other features while a ring runs");
-	if (features != b->features && !b->restored)
+	if (((features ^ b->features) & ~VHOST_F_LOG_ALL) && !b->restored)
 		virtio_reset(b->device); /* another driver */
 	b->features = features;
-	return 0;
+	return choose_log(b, e);
 }
 
 static int get_base(struct vhost_backend *b, struct vhost_message *m, struct vhost_ring *ring,
@@ -457,6 +490,8 @@ static int on_ring(struct vhost_backend *b, struct vhost_message *m, struct err 
 	} else {
 		ring->desc = m->addr.desc;
 		ring->avail = m->addr.avail;
+		ring->logged = m->addr.flags & VHOST_VRING_LOG;
+		ring->log = m->addr.log;
 		ring->used = m->addr.used;
 		ring->placed = true;
 	}
@@ -475,6 +510,27 @@ static int give_number(struct vhost_backend *b, struct vhost_message *m, uint64_
 	m->reply = true;
 	m->number = n;
 	return reply(b, m, e);
+}
+
+static int set_log(struct vhost_backend *b, struct vhost_message *m, struct err *e)
+{
+	struct vhost_log log;
+	int r;
+
+	if (!(b->protocol_features & VHOST_PROTOCOL_LOG_SHMFD) || b->fds_n != 1)
+		return wrong(e, "a log that is not shared");
+	for (unsigned i = 0; i < b->device->queues_n; i++)
+		if (b->rings[i].running)
+			return wrong(e, "another log while a ring runs");
+	r = vhost_log_map(&log, b->fds[0], m->log.size, m->log.offset);
+	if (r == -EINVAL)
+		return wrong(e, "a log that is no memory of its size");
+	if (r < 0)
+		return err_sys(e, -r, "map the log");
+	vhost_log_fini(&b->log);
+	b->log = log;
+	r = choose_log(b, e);
+	return r < 0 ? r : give_number(b, m, 0, e);
 }
 
 /* --- the device's state --- */
@@ -503,7 +559,7 @@ static void load_state(struct vhost_backend *b, struct err *e)
 
 	virtio_reset(d);
 	d->active = true;
-	b->restored = d->ops->restore(d, b->features, buf_str(&b->transfer.bytes), e) == 0;
+	b->restored = d->ops->restore(d, driver_features(b), buf_str(&b->transfer.bytes), e) == 0;
 	d->active = b->restored;
 }
 
@@ -596,6 +652,8 @@ static int serve_request(struct vhost_backend *b, struct vhost_message *m, struc
 		return 0;
 	case VHOST_SET_MEM_TABLE:
 		return set_memory(b, m, e);
+	case VHOST_SET_LOG_BASE:
+		return set_log(b, m, e);
 	case VHOST_GET_CONFIG:
 		return get_config(b, m, e);
 	case VHOST_SET_CONFIG:
@@ -789,6 +847,7 @@ void vhost_backend_fini(struct vhost_backend *b)
 	close_fd(&b->socket);
 	for (size_t i = 0; i < GUEST_REGIONS_MAX; i++)
 		unmap(&b->mappings[i]);
-	b->memory.regions_n = 0;
+	b->memory = (struct guest_memory){};
+	vhost_log_fini(&b->log);
 	b->device = NULL;
 }

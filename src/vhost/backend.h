@@ -7,6 +7,11 @@
  * as the protocol has it; the reason goes back through the state's descriptor, where that is a
  * socket, as text. One loop, no thread: neither the memory nor a ring
  * changes while a callback of the device runs.
+ *
+ * With VHOST_F_LOG_ALL it notes the pages that it changes in a log of the front end's, for who
+ * reads that while no ring runs (a snapshot): pages are noted before they are written. So the
+ * account begins and ends while no ring runs; a front end that would have it from rings that run,
+ * for a migration, is hung up on.
  */
 #pragma once
 
@@ -15,14 +20,17 @@
 
 #include "base/err.h"
 #include "base/loop.h"
+#include "vhost/log.h"
 #include "vhost/transfer.h"
 #include "vhost/wire.h"
 #include "virtio/device.h"
 
 struct vhost_ring {
 	bool placed, started, enabled, running;
+	bool logged; /* its used ring's changes are noted, as if they were at `log` */
 	uint32_t size;
 	uint64_t desc, used, avail; /* the front end's addresses */
+	uint64_t log;		    /* the guest's address */
 	uint16_t base;		    /* the next chain's number, where it does not run */
 	uint16_t stopped_at;	    /* base when it last stopped */
 	int kick, call, err;	    /* owned */
@@ -40,6 +48,7 @@ struct vhost_backend {
 		size_t n;
 		uint64_t device, inode;
 	} mappings[GUEST_REGIONS_MAX]; /* of memory.regions */
+	struct vhost_log log;	       /* memory.changed is its, where the front end wants it */
 	struct virtio_device *device;  /* borrowed */
 	struct vhost_ring rings[VIRTIO_QUEUES_MAX];
 	uint64_t features, protocol_features; /* taken */

@@ -14,6 +14,7 @@
 
 #include "base/auto.h"
 #include "sys/fdpass.h"
+#include "vhost/log.h"
 #include "vhost/wire.h"
 
 /* Bits of a device's own, not of rings or transports (virtio 1.2, 6). */
@@ -31,9 +32,13 @@ struct frontend {
 	int socket; /* owned; FD_NONE: the back end is gone */
 	struct loop_source readable;
 	uint64_t features, protocol_features; /* the back end's */
+	uint64_t taken;			      /* of the features, by the driver */
 	uint8_t config[VHOST_CONFIG_MAX];
 	size_t config_n;
 	bool paused; /* its rings stand still, and go on in resume() */
+	struct vhost_log log;
+	int log_fd; /* owned; FD_NONE: the back end has it, or keeps none */
+	bool logs;  /* the back end does, from when it has it */
 	struct ring rings[VIRTIO_QUEUES_MAX];
 };
 
@@ -197,6 +202,32 @@ static int open_ring(struct frontend *f, unsigned index, struct err *e)
 	return r < 0 ? err_sys(e, -r, "%s: watch an event counter", f->base.ops->name) : 0;
 }
 
+static bool logging(const struct frontend *f)
+{
+	return f->log.bits && f->base.memory->changed;
+}
+
+static int tell_features(struct frontend *f, struct err *e)
+{
+	return tell_number(f, VHOST_SET_FEATURES,
+			   f->taken | VHOST_F_PROTOCOL_FEATURES | (f->logs ? VHOST_F_LOG_ALL : 0),
+			   NULL, e);
+}
+
+/* No ring runs. From the first snapshot on, or the restore. */
+static int start_log(struct frontend *f, struct err *e)
+{
+	struct vhost_message m = { .request = VHOST_SET_LOG_BASE, .log = { .size = f->log.bytes } };
+
+	if (f->logs || !logging(f))
+		return 0;
+	if (ask_with(f, &m, &f->log_fd, e) < 0)
+		return -EIO;
+	close_fd(&f->log_fd);
+	f->logs = true;
+	return tell_features(f, e);
+}
+
 /* Its counters are there. */
 static int start_ring(struct frontend *f, unsigned index, struct err *e)
 {
@@ -206,7 +237,9 @@ static int start_ring(struct frontend *f, unsigned index, struct err *e)
 		.addr = { .index = index,
 			  .desc = (uintptr_t) q->descs,
 			  .used = (uintptr_t) q->used_ring,
-			  .avail = (uintptr_t) q->avail_ring },
+			  .avail = (uintptr_t) q->avail_ring,
+			  .flags = f->logs ? VHOST_VRING_LOG : 0,
+			  .log = q->used },
 	};
 
 	if (tell_vring(f, VHOST_SET_VRING_NUM, index, q->size, e) < 0 ||
@@ -243,9 +276,8 @@ static int prepare(struct virtio_device *d, uint64_t features, struct err *e)
 	struct frontend *f = frontend_of(d);
 
 	f->paused = false;
-	if (tell_number(f, VHOST_SET_FEATURES, (features & f->features) | VHOST_F_PROTOCOL_FEATURES,
-			NULL, e) < 0 ||
-	    tell_memory(f, e) < 0)
+	f->taken = features & f->features;
+	if (tell_features(f, e) < 0 || tell_memory(f, e) < 0)
 		return -EIO;
 	for (unsigned i = 0; i < d->queues_n; i++)
 		if (d->queues[i].enabled && open_ring(f, i, e) < 0)
@@ -257,6 +289,8 @@ static int start_rings(struct frontend *f, struct err *e)
 {
 	struct virtio_device *d = &f->base;
 
+	if (start_log(f, e) < 0)
+		return -EIO;
 	for (unsigned i = 0; i < d->queues_n; i++)
 		if (d->queues[i].enabled && start_ring(f, i, e) < 0)
 			return -EIO;
@@ -334,6 +368,8 @@ static void reset(struct virtio_device *d)
 		close_ring(&f->rings[i]);
 	}
 	f->paused = false;
+	if (logging(f)) /* no later pause() comes before the next driver */
+		vhost_log_collect(&f->log, d->memory);
 }
 
 /* --- snapshots --- */
@@ -402,6 +438,8 @@ static int pause_rings(struct virtio_device *d, struct err *e)
 		}
 		pass_interrupt(f, i); /* the last one, before what is pending is saved */
 	}
+	if (logging(f))
+		vhost_log_collect(&f->log, d->memory);
 	return 0;
 }
 
@@ -583,6 +621,8 @@ static void frontend_free(struct virtio_device *d)
 		close_ring(&f->rings[i]);
 	loop_remove(&f->readable);
 	close_fd(&f->socket);
+	vhost_log_fini(&f->log);
+	close_fd(&f->log_fd);
 	free(f);
 }
 
@@ -612,6 +652,19 @@ static int ask_config(struct frontend *f, const struct vhost_frontend_config *c,
 	return 0;
 }
 
+/* Now, as its process may make no more files in memory once the machine runs. */
+static int make_log(struct frontend *f, struct err *e)
+{
+	int r;
+
+	f->base.unaccounted = !(f->features & VHOST_F_LOG_ALL) ||
+			      !(f->protocol_features & VHOST_PROTOCOL_LOG_SHMFD);
+	if (f->base.unaccounted)
+		return 0;
+	r = vhost_log_make(&f->log, f->base.memory, &f->log_fd);
+	return r < 0 ? err_sys(e, -r, "%s: make the log of its changes", f->base.ops->name) : 0;
+}
+
 static int begin(struct frontend *f, const struct vhost_frontend_config *c, struct err *e)
 {
 	const uint64_t needed = VIRTIO_RING_FEATURES | VHOST_F_PROTOCOL_FEATURES;
@@ -629,8 +682,8 @@ static int begin(struct frontend *f, const struct vhost_frontend_config *c, stru
 			       (unsigned long long) f->features);
 	if (ask_number(f, VHOST_GET_PROTOCOL_FEATURES, &protocol, e) < 0)
 		return -EIO;
-	f->protocol_features = protocol & (VHOST_PROTOCOL_MQ | VHOST_PROTOCOL_CONFIG |
-					   VHOST_PROTOCOL_DEVICE_STATE);
+	f->protocol_features = protocol & (VHOST_PROTOCOL_MQ | VHOST_PROTOCOL_LOG_SHMFD |
+					   VHOST_PROTOCOL_CONFIG | VHOST_PROTOCOL_DEVICE_STATE);
 	if (tell_number(f, VHOST_SET_PROTOCOL_FEATURES, f->protocol_features, NULL, e) < 0)
 		return -EIO;
 	if (f->protocol_features & VHOST_PROTOCOL_MQ) {
@@ -641,7 +694,7 @@ static int begin(struct frontend *f, const struct vhost_frontend_config *c, stru
 				       "%s: the back end has %llu queues, %u are needed", c->name,
 				       (unsigned long long) queues, c->queues_n);
 	}
-	if (ask_config(f, c, e) < 0 ||
+	if (make_log(f, e) < 0 || ask_config(f, c, e) < 0 ||
 	    tell(f, &(struct vhost_message){ .request = VHOST_SET_OWNER }, NULL, 0, e) < 0)
 		return -EIO;
 	r = loop_add(f->base.loop, &f->readable, f->socket, EPOLLIN | EPOLLRDHUP, readable);
@@ -681,6 +734,7 @@ struct virtio_device *vhost_frontend_new(struct loop *loop, const struct guest_m
 	};
 	virtio_init(&f->base, &f->ops, loop, memory, c->queues_n, c->queue_size_max);
 	f->socket = socket;
+	f->log_fd = FD_NONE;
 	for (unsigned i = 0; i < VIRTIO_QUEUES_MAX; i++) {
 		f->rings[i].frontend = f;
 		f->rings[i].kick = f->rings[i].call = FD_NONE;

@@ -9,7 +9,9 @@
  * It can be saved where the back end has the protocol's DEVICE_STATE: paused, its rings are stopped
  * there, and what the back end knows goes over a socket pair of its own. A file server is given
  * VHOST_QUIET_WITHIN to answer what it has taken: one that cannot, as its host's file system hangs,
- * is not stopped, and the snapshot fails.
+ * is not stopped, and the snapshot fails. Where changes of the memory are kept account of
+ * (guest_memory.changed), the back end does so in a log of its own, which pause() reads; one that
+ * cannot makes the device `unaccounted`.
  */
 #pragma once
 

@@ -176,7 +176,8 @@ static void test_questions(void)
 
 	begin();
 	say(&(struct vhost_message){ .request = VHOST_GET_FEATURES }, NULL, 0);
-	CHECK(heard().number == (VIRTIO_RING_FEATURES | VHOST_F_PROTOCOL_FEATURES));
+	CHECK(heard().number ==
+	      (VIRTIO_RING_FEATURES | VHOST_F_LOG_ALL | VHOST_F_PROTOCOL_FEATURES));
 	say(&(struct vhost_message){ .request = VHOST_GET_PROTOCOL_FEATURES }, NULL, 0);
 	CHECK(heard().number & VHOST_PROTOCOL_REPLY_ACK);
 	say_number(VHOST_SET_PROTOCOL_FEATURES, VHOST_PROTOCOL_REPLY_ACK, NULL);
@@ -448,6 +449,152 @@ static void state_of_another_kind(void)
 	    &front, 1);
 }
 
+/* ---- the log */
+
+static void say_log(uint64_t size, uint64_t offset, int fd)
+{
+	say(&(struct vhost_message){ .request = VHOST_SET_LOG_BASE, .log = { size, offset } }, &fd,
+	    1);
+}
+
+/* A log for all of the memory, 8 bytes into its file. */
+static int log_up(void)
+{
+	int fd = memfd_create("log", MFD_CLOEXEC);
+
+	CHECK(fd >= 0 && ftruncate(fd, 8192) == 0);
+	say_number(VHOST_SET_PROTOCOL_FEATURES, VHOST_PROTOCOL_LOG_SHMFD, NULL);
+	say_log((GUEST_BASE + GUEST_SIZE) / GUEST_PAGE / 8, 8, fd);
+	CHECK(heard().number == 0);
+	say_number(VHOST_SET_FEATURES, TAKEN | VHOST_F_LOG_ALL, NULL);
+	say_memory(whole(), &guest.fd, 1);
+	return fd;
+}
+
+static bool is_logged(int fd, uint64_t gpa)
+{
+	uint8_t byte = 0;
+
+	CHECK(pread(fd, &byte, 1, (off_t) (8 + gpa / GUEST_PAGE / 8)) == 1);
+	return byte & 1u << gpa / GUEST_PAGE % 8;
+}
+
+static void say_logged_addr(uint64_t log)
+{
+	const uint64_t to_user = USER - GUEST_BASE;
+
+	say(&(struct vhost_message){ .request = VHOST_SET_VRING_ADDR,
+				     .addr = { .flags = VHOST_VRING_LOG,
+					       .desc = placed.desc + to_user,
+					       .avail = placed.avail + to_user,
+					       .used = placed.used + to_user,
+					       .log = log } },
+	    NULL, 0);
+}
+
+static void test_log(void)
+{
+	const uint64_t elsewhere = guest_gpa(&guest, 8 * GUEST_PAGE);
+	auto_fd int fd = FD_NONE;
+
+	begin();
+	fd = log_up();
+	say_ring(0);
+	say_logged_addr(elsewhere);
+	say_vring(VHOST_SET_VRING_ENABLE, 0, 1);
+	CHECK(entropy_comes());
+	CHECK(is_logged(fd, guest_gpa(&guest, 0)) && !is_logged(fd, elsewhere));
+	say_vring(VHOST_GET_VRING_BASE, 0, 0);
+	CHECK(heard().vring.value == 1 && !over);
+	CHECK(is_logged(fd, elsewhere) && !is_logged(fd, elsewhere + GUEST_PAGE));
+	CHECK(!is_logged(fd, placed.used)); /* the front end says where */
+	/* No more of it, without a reset of the device. */
+	CHECK(ftruncate(fd, 0) == 0 && ftruncate(fd, 8192) == 0);
+	say_number(VHOST_SET_FEATURES, TAKEN, NULL);
+	CHECK(device->active);
+	say_ring(1);
+	say_vring(VHOST_SET_VRING_ENABLE, 0, 1);
+	CHECK(entropy_comes());
+	CHECK(!is_logged(fd, guest_gpa(&guest, 0)) && !over);
+	finish();
+}
+
+static void log_not_negotiated(void)
+{
+	say_log(4096, 0, guest.fd);
+}
+
+static void log_too_short(void)
+{
+	auto_fd int fd = log_up();
+
+	say_log((GUEST_BASE + GUEST_SIZE) / GUEST_PAGE / 8 - 1, 0, fd);
+}
+
+static void memory_past_the_log(void)
+{
+	struct vhost_region r = whole();
+	auto_fd int fd = log_up();
+
+	r.gpa += GUEST_SIZE;
+	say_memory(r, &guest.fd, 1);
+}
+
+static void memory_past_the_log_of_a_ring(void)
+{
+	struct vhost_region r = whole();
+	auto_fd int fd = log_up();
+
+	say_ring(0);
+	say_logged_addr(placed.used);
+	say_vring(VHOST_SET_VRING_ENABLE, 0, 1);
+	r.gpa = 0; /* the ring's own addresses are the front end's: they are as they were */
+	r.size = GUEST_BASE;
+	say_memory(r, &guest.fd, 1);
+}
+
+static void log_past_its_file(void)
+{
+	auto_fd int fd = log_up();
+
+	say_log(8193, 0, fd);
+}
+
+static void log_of_a_socket(void)
+{
+	auto_fd int fd = log_up();
+
+	say_log(4096, 0, front);
+}
+
+static void log_while_a_ring_runs(void)
+{
+	auto_fd int fd = log_up();
+
+	say_ring(0);
+	say_vring(VHOST_SET_VRING_ENABLE, 0, 1);
+	say_log(4096, 0, fd);
+}
+
+static void log_begins_while_a_ring_runs(void)
+{
+	auto_fd int fd = log_up();
+
+	say_number(VHOST_SET_FEATURES, TAKEN, NULL);
+	say_ring(0);
+	say_vring(VHOST_SET_VRING_ENABLE, 0, 1);
+	say_number(VHOST_SET_FEATURES, TAKEN | VHOST_F_LOG_ALL, NULL);
+}
+
+static void log_of_a_ring_outside(void)
+{
+	auto_fd int fd = log_up();
+
+	say_ring(0);
+	say_logged_addr(GUEST_BASE + GUEST_SIZE - 4);
+	say_vring(VHOST_SET_VRING_ENABLE, 0, 1);
+}
+
 static void test_refusals(void)
 {
 	static void (*const acts[])(void) = { no_fd,
@@ -464,7 +611,16 @@ static void test_refusals(void)
 					      state_nowhere,
 					      state_of_a_ring_that_runs,
 					      states_at_once,
-					      state_of_another_kind };
+					      state_of_another_kind,
+					      log_not_negotiated,
+					      log_too_short,
+					      memory_past_the_log,
+					      memory_past_the_log_of_a_ring,
+					      log_past_its_file,
+					      log_of_a_socket,
+					      log_while_a_ring_runs,
+					      log_begins_while_a_ring_runs,
+					      log_of_a_ring_outside };
 
 	for (size_t i = 0; i < ARRAY_SIZE(acts); i++) {
 		begin();
@@ -506,6 +662,7 @@ int main(void)
 	test_life_of_a_ring();
 	test_state();
 	test_held();
+	test_log();
 	test_refusals();
 	test_kick_of_another_kind();
 	loop_timer_cancel(&wake);

@@ -279,6 +279,68 @@ static void test_saved(size_t bytes)
 	CHECK(waitpid(first, NULL, 0) == first && waitpid(second, NULL, 0) == second);
 }
 
+static bool page_changed(uint64_t gpa)
+{
+	return guest.memory.changed[gpa / GUEST_PAGE / 8] & 1u << gpa / GUEST_PAGE % 8;
+}
+
+static unsigned pages_changed(uint8_t *bits, size_t n)
+{
+	unsigned count = 0;
+
+	for (size_t i = 0; i < n; i++)
+		count += (unsigned) __builtin_popcount(bits[i]);
+	memset(bits, 0, n);
+	return count;
+}
+
+/* From the first snapshot on it tells what it has changed: what it wrote, and its rings. */
+static void test_account(void)
+{
+	static uint8_t bits[(GUEST_BASE + GUEST_SIZE) / GUEST_PAGE / 8];
+	struct guest_queue v[VIRTIO_QUEUES_MAX];
+	struct virtio_device *d;
+	struct err e = {};
+	int socket;
+	pid_t pid = start_backend(VIRTIO_ID_IS_ENTROPY, &socket);
+
+	d = vhost_frontend_new(&loop, &guest.memory, socket, &entropy, &e);
+	CHECK_STR(e.msg, "");
+	if (!d)
+		return;
+	CHECK(!d->unaccounted);
+	guest.interrupts[0] = 0;
+	guest_drive(&guest, d, VIRTIO_RING_FEATURES, 16, v);
+	ask_entropy(d, &v[0], 1);
+	CHECK(virtio_pause(d, &e) == 0);
+	guest.memory.changed = bits;
+	virtio_resume(d);
+	for (unsigned i = 0; i < 2; i++) {
+		ask_entropy(d, &v[0], 2 + i);
+		CHECK(pages_changed(bits, sizeof(bits)) == 0); /* nobody has asked */
+		CHECK(virtio_pause(d, &e) == 0);
+		CHECK(page_changed(guest_gpa(&guest, 0)) && page_changed(v[0].queue->used));
+		CHECK(pages_changed(bits, sizeof(bits)) == 2);
+		virtio_resume(d);
+	}
+	CHECK(virtio_pause(d, &e) == 0); /* a ring that runs may have been written to */
+	CHECK(pages_changed(bits, sizeof(bits)) == 1);
+	virtio_resume(d);
+	/* What it changed for a driver that is gone. And for another one, which no snapshot saw. */
+	ask_entropy(d, &v[0], 4);
+	virtio_reset(d);
+	CHECK(page_changed(guest_gpa(&guest, 0)) && pages_changed(bits, sizeof(bits)) == 2);
+	guest_drive(&guest, d, VIRTIO_VERSION_1, 8, v);
+	ask_entropy(d, &v[0], 5);
+	CHECK(virtio_pause(d, &e) == 0);
+	CHECK(page_changed(guest_gpa(&guest, 0)) && pages_changed(bits, sizeof(bits)) == 2);
+	guest.memory.changed = NULL;
+	virtio_resume(d);
+	ask_entropy(d, &v[0], 6);
+	d->ops->free(d);
+	CHECK(waitpid(pid, NULL, 0) == pid);
+}
+
 /* The reasons of a back end reach who asked; it goes on, or can be used anew. */
 static void test_not_saved(void)
 {
@@ -407,6 +469,7 @@ int main(void)
 	test_killed();
 	test_saved(0);
 	test_saved(900000);
+	test_account();
 	test_not_saved();
 	test_not_quiet();
 	test_answers();

@@ -13,7 +13,7 @@ static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the protocol is in the
 #define IS_REPLY     (1u << 2)
 #define NEED_REPLY   (1u << 3)
 
-enum payload { NOTHING, NUMBER, VRING, ADDR, MEMORY, CONFIG, TRANSFER };
+enum payload { NOTHING, NUMBER, VRING, ADDR, MEMORY, LOG, CONFIG, TRANSFER };
 
 static const struct kind {
 	const char *name;
@@ -25,6 +25,7 @@ static const struct kind {
 	[VHOST_SET_OWNER] = { "SET_OWNER", NOTHING, NOTHING, 0 },
 	[VHOST_RESET_OWNER] = { "RESET_OWNER", NOTHING, NOTHING, 0 },
 	[VHOST_SET_MEM_TABLE] = { "SET_MEM_TABLE", MEMORY, NOTHING, VHOST_REGIONS_MAX },
+	[VHOST_SET_LOG_BASE] = { "SET_LOG_BASE", LOG, NUMBER, 1 },
 	[VHOST_SET_VRING_NUM] = { "SET_VRING_NUM", VRING, NOTHING, 0 },
 	[VHOST_SET_VRING_ADDR] = { "SET_VRING_ADDR", ADDR, NOTHING, 0 },
 	[VHOST_SET_VRING_BASE] = { "SET_VRING_BASE", VRING, NOTHING, 0 },
@@ -189,7 +190,14 @@ int vhost_decode_payload(const uint8_t *from, uint32_t n, struct vhost_message *
 		m->addr.desc = load_u64(from + 8);
 		m->addr.used = load_u64(from + 16);
 		m->addr.avail = load_u64(from + 24);
-		return 0; /* and the address of a log, which is never taken */
+		m->addr.log = load_u64(from + 32);
+		return 0;
+	case LOG:
+		if (n != 16)
+			return -EPROTO;
+		m->log.size = load_u64(from);
+		m->log.offset = load_u64(from + 8);
+		return 0;
 	case MEMORY:
 		return decode_memory(from, n, m);
 	case CONFIG:
@@ -212,7 +220,9 @@ static uint8_t *encode_payload(const struct vhost_message *m, uint8_t *p)
 	case ADDR:
 		p = store_u32(store_u32(p, m->addr.index), m->addr.flags);
 		p = store_u64(store_u64(p, m->addr.desc), m->addr.used);
-		return store_u64(store_u64(p, m->addr.avail), 0);
+		return store_u64(store_u64(p, m->addr.avail), m->addr.log);
+	case LOG:
+		return store_u64(store_u64(p, m->log.size), m->log.offset);
 	case MEMORY:
 		p = store_u32(store_u32(p, m->memory.n), 0);
 		for (uint32_t i = 0; i < m->memory.n && i < VHOST_REGIONS_MAX; i++) {

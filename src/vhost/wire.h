@@ -16,6 +16,7 @@ enum vhost_request {
 	VHOST_SET_OWNER = 3,
 	VHOST_RESET_OWNER = 4,
 	VHOST_SET_MEM_TABLE = 5,
+	VHOST_SET_LOG_BASE = 6,
 	VHOST_SET_VRING_NUM = 8,
 	VHOST_SET_VRING_ADDR = 9,
 	VHOST_SET_VRING_BASE = 10,
@@ -33,10 +34,12 @@ enum vhost_request {
 	VHOST_CHECK_DEVICE_STATE = 43,
 };
 
-/* A bit of the features, which asks for the protocol's own. */
+/* Bits of the features: for an account of changed pages, and for the protocol's own. */
+#define VHOST_F_LOG_ALL		  (UINT64_C(1) << 26)
 #define VHOST_F_PROTOCOL_FEATURES (UINT64_C(1) << 30)
 /* Bits of the protocol's features. */
 #define VHOST_PROTOCOL_MQ	    (UINT64_C(1) << 0)
+#define VHOST_PROTOCOL_LOG_SHMFD    (UINT64_C(1) << 1)
 #define VHOST_PROTOCOL_REPLY_ACK    (UINT64_C(1) << 3)
 #define VHOST_PROTOCOL_CONFIG	    (UINT64_C(1) << 9)
 #define VHOST_PROTOCOL_DEVICE_STATE (UINT64_C(1) << 19)
@@ -44,6 +47,9 @@ enum vhost_request {
 /* In the number of SET_VRING_KICK, _CALL and _ERR: the queue, and whether no descriptor comes. */
 #define VHOST_VRING_INDEX_MASK 0xffu
 #define VHOST_VRING_NO_FD      0x100u
+
+/* In the flags of SET_VRING_ADDR: changes of the used ring are noted as those of `log`. */
+#define VHOST_VRING_LOG 1u
 
 /* Of SET_DEVICE_STATE_FD: which way, when, and what the number in the answer says. */
 enum vhost_direction { VHOST_SAVE = 0, VHOST_LOAD = 1 };
@@ -77,7 +83,11 @@ struct vhost_message {
 		struct {
 			uint32_t index, flags;
 			uint64_t desc, used, avail; /* in the front end's own addresses */
+			uint64_t log;		    /* a guest's address */
 		} addr;
+		struct {
+			uint64_t size, offset;
+		} log;
 		struct {
 			uint32_t n;
 			struct vhost_region regions[VHOST_REGIONS_MAX];

@@ -72,7 +72,8 @@ struct virtio_ops {
 	 * runs this. The order: pause, save, resume; or restore in place of activate, resume.
 	 *
 	 * pause: give every chain back; next_avail of the queues tells where it stands, and nothing
-	 * of the guest is touched until resume. NULL: it holds none between callbacks.
+	 * of the guest is touched until resume. What another process has changed for it is marked
+	 * by then (guest_memory_mark()). NULL: it holds none between callbacks.
 	 */
 	int (*pause)(struct virtio_device *d, struct err *e);
 	/* Append what it knows besides its queues and features. NULL: it cannot be saved. */
@@ -110,6 +111,7 @@ struct virtio_device {
 	unsigned held;
 	bool quiet;
 	void (*settled)(struct virtio_device *d);
+	bool unaccounted; /* another process writes for it, and does not tell what has changed */
 	/* Filled by the transport before activate: */
 	void *transport;
 	void (*interrupt)(struct virtio_device *d, unsigned queue);    /* unconditionally */

@@ -64,9 +64,9 @@ static bool is_wanted(struct writing *w, const struct guest_region *g, uint64_t 
 {
 	bool changed = has_changed(&w->ram->memory, g->gpa + at);
 
-	/* Of shared memory nobody tells what the others have changed: all that is there may be. */
+	/* Where nobody tells what others have changed, all that is there may be. */
 	if (w->changed_only)
-		return changed || (w->ram->fd >= 0 && !is_hole(w, g->fd_offset + at));
+		return changed || (w->ram->unaccounted && !is_hole(w, g->fd_offset + at));
 	if (is_hole(w, g->fd_offset + at) && (w->ram->fd >= 0 || !changed))
 		return false;
 	return !is_zero(g->hva + at);

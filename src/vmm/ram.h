@@ -20,8 +20,9 @@ struct ram {
 	struct guest_memory memory;
 	void *map;
 	uint64_t bytes;
-	int fd;		 /* owned; FD_NONE: private */
-	int restored_fd; /* owned: what a private mapping is of; FD_NONE: of nothing */
+	int fd;		  /* owned; FD_NONE: private */
+	int restored_fd;  /* owned: what a private mapping is of; FD_NONE: of nothing */
+	bool unaccounted; /* others write into it, too, and do not tell where */
 };
 
 /* bytes: a multiple of the page size, between the two bounds. */

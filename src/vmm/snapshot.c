@@ -138,8 +138,11 @@ static int collect_changes(struct machine *m, struct err *e)
 {
 	const struct guest_memory *all = &m->ram.memory;
 
-	for (unsigned i = 0; i < m->pci.devices_n; i++)
+	m->ram.unaccounted = false;
+	for (unsigned i = 0; i < m->pci.devices_n; i++) {
 		virtio_mark_rings(m->pci.devices[i]->device);
+		m->ram.unaccounted |= m->pci.devices[i]->device->unaccounted;
+	}
 	for (size_t i = 0; i < all->regions_n; i++) {
 		const struct guest_region *g = &all->regions[i];
 		size_t words = (size_t) ((g->size / GUEST_PAGE + 63) / 64);

@@ -329,7 +329,7 @@ def test_lazy(numbers, place):
 
 
 def test_shared_memory(numbers, place, build):
-    """With a device in another process its memory is read, not mapped, and nobody tells changes."""
+    """With a device in another process its memory is read, not mapped; that process tells changes, too."""
     share = place / "share"
     share.mkdir()
 
@@ -353,7 +353,7 @@ def test_shared_memory(numbers, place, build):
     with server:
         check_count(n.said(), len(said) + 1)
         error, (_, memory_bytes) = n.snapshot(place / "d", vmm.SNAPSHOT_DIFF)
-        assert error == 0 and memory_bytes < 1 << 20  # all that is there
+        assert error == 0 and 4096 <= memory_bytes <= 65536
         said += n.said()
         vmm.lay_over(place / "d/memory", place / "s/memory")
         shutil.copy(place / "d/state", place / "s/state")
