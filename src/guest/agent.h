@@ -98,7 +98,7 @@ struct workload *workload_find(struct agent *a, const char *id, struct err *e); 
 bool workload_released(struct agent *a, pid_t pid);
 void workload_ended(struct workload *w, int code); /* its init was reaped */
 void workload_remove(struct workload *w);	   /* kill what runs of it */
-/* Another id, if it is not ""; and another name of its host. */
+/* Another id, if it is not "", and another boot with it; and another name of its host. */
 [[nodiscard]] int workload_rename(struct workload *w, const char *id, const char *hostname,
 				  struct err *e);
 /* ---- session.c --------------------------------------------------------------------------- */

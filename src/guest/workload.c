@@ -16,6 +16,7 @@
 #include "fmt/json.h"
 #include "fmt/spec.h"
 #include "guest/agent.h"
+#include "guest/boot_id.h"
 #include "guest/machine.h"
 #include "guest/network.h"
 #include "guest/root.h"
@@ -275,6 +276,8 @@ int workload_rename(struct workload *w, const char *id, const char *hostname, st
 	/* Without a namespace of its own it has the machine's name, which SETUP changes. */
 	if (*hostname && w->in && w->in->pid > 0 && uts->present && !uts->path)
 		r = set_hostname(w, hostname, e);
+	if (r == 0 && *id && !streq(id, w->id) && w->in && w->in->pid > 0)
+		r = boot_id_renew(w->agent->run_fd, w->in->pid, e);
 	if (r == 0 && *id)
 		(void) snprintf(w->id, sizeof(w->id), "%s", id);
 	return r;

@@ -18,6 +18,7 @@ import struct
 import subprocess
 import threading
 import time
+import uuid
 from itertools import count
 
 import pytest
@@ -445,6 +446,10 @@ def test_attach_after_a_restore(native, config, id):
     assert s.output[1].startswith(b"got line\nclone\n1\n2\n3\n")
     assert gone(native, id) and native.ask("STATE", "STATE_IS", id=f"{id}-2")["pid"] == s.pid
     assert native.execute(f"{id}-2", ["/bin/hostname"]).output[1] == b"clone\n"
+    # It is in a boot of its own, always the same, and cannot choose it.
+    path = "/proc/sys/kernel/random/boot_id"
+    own, again = (native.execute(f"{id}-2", ["/bin/sh", "-c", f"cat {path}; true > {path}"]).output[1].decode() for _ in "12")
+    assert own == again and str(uuid.UUID(own.strip())) == own.strip() != open(path, encoding="ascii").read().strip()
     with pytest.raises(Refused) as r:
         Session(native.connect()).attach(f"{id}-2")
     assert r.value.kind == "CONFLICT"
