@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/sendfile.h>
 #include <unistd.h>
 
 #include "base/auto.h"
@@ -124,17 +125,18 @@ int memory_file_write(const struct ram *r, int fd, bool changed_only, uint64_t *
 	return 0;
 }
 
-static int read_run(const struct ram *r, int fd, uint64_t at, uint64_t end, struct err *e)
+/* From file to file: through the mapping each page would be made, and filled with zeros, first. */
+static int move_run(int to, int from, off_t at, off_t end, struct err *e)
 {
+	if (lseek(to, at, SEEK_SET) < 0)
+		return err_sys(e, errno, "the guest's memory");
 	while (at < end) {
-		ssize_t n = pread(fd, (uint8_t *) r->map + at,
-				  end - at < RUN_MAX ? end - at : RUN_MAX, (off_t) at);
+		ssize_t n = sendfile(to, from, &at, (size_t) (end - at));
 
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n <= 0)
 			return err_sys(e, n < 0 ? errno : ENODATA, "read the memory");
-		at += (uint64_t) n;
 	}
 	return 0;
 }
@@ -150,7 +152,7 @@ int memory_file_load(const struct ram *r, int fd, struct err *e)
 		end = at < 0 ? -1 : lseek(fd, at, SEEK_HOLE);
 		if (end < 0)
 			return err_sys(e, errno, "read the memory");
-		if (read_run(r, fd, (uint64_t) at, (uint64_t) end, e) < 0)
+		if (move_run(r->fd, fd, at, end, e) < 0)
 			return -EIO;
 		at = end;
 	}

@@ -19,5 +19,5 @@
  */
 [[nodiscard]] int memory_file_write(const struct ram *r, int fd, bool changed_only,
 				    uint64_t *ret_bytes, struct err *e);
-/* Of a file of the memory's size into memory that is all zeros. */
+/* Of a file of the memory's size into memory that is a file (ram.fd), and all zeros. */
 [[nodiscard]] int memory_file_load(const struct ram *r, int fd, struct err *e);
