@@ -118,7 +118,7 @@ void plat_random(void *to, size_t n)
 		plat_panic("sim: no randomness");
 }
 
-static void say(const char *fmt, va_list args)
+[[gnu::format(printf, 1, 0)]] static void say(const char *fmt, va_list args)
 {
 	(void) vfprintf(stderr, fmt, args);
 	(void) fputc('\n', stderr);
