@@ -89,16 +89,23 @@ static void block(struct buf *out, const struct tar_entry *n, struct str name, c
 	buf_add(out, h, sizeof(h));
 }
 
-void tar_write_header(struct buf *out, const struct tar_entry *n)
+/* size: of what is stored. sparse: it is GNU.sparse's map and segments. */
+static void headers(struct buf *out, const struct tar_entry *n, uint64_t size, bool sparse)
 {
 	auto_buf struct buf pax = BUF_INIT(TAR_META_MAX);
 
+	if (sparse) {
+		pax_record(&pax, "GNU.sparse.major", STR("1"));
+		pax_record(&pax, "GNU.sparse.minor", STR("0"));
+		pax_record(&pax, "GNU.sparse.name", n->name);
+		pax_number(&pax, "GNU.sparse.realsize", (int64_t) n->size);
+	}
 	if (n->name.n > 100)
 		pax_record(&pax, "path", n->name);
 	if (n->link.n > 100)
 		pax_record(&pax, "linkpath", n->link);
-	if (!octal_fits(n->size, 11))
-		pax_number(&pax, "size", (int64_t) n->size);
+	if (!octal_fits(size, 11))
+		pax_number(&pax, "size", (int64_t) size);
 	if (!octal_fits(n->uid, 7))
 		pax_number(&pax, "uid", n->uid);
 	if (!octal_fits(n->gid, 7))
@@ -123,5 +130,34 @@ void tar_write_header(struct buf *out, const struct tar_entry *n)
 		buf_addstr(out, buf_str(&pax));
 		buf_add(out, zeros, tar_padding(pax.n));
 	}
-	block(out, n, n->name, type_flag(n->type), n->size);
+	block(out, n, n->name, type_flag(n->type), size);
+}
+
+void tar_write_header(struct buf *out, const struct tar_entry *n)
+{
+	headers(out, n, n->size, false);
+}
+
+void tar_write_sparse(struct buf *out, const struct tar_entry *n, const struct tar_segment *s,
+		      size_t segments_n)
+{
+	auto_buf struct buf map = BUF_INIT(64 * (TAR_SEGMENTS_MAX + 1) + TAR_BLOCK);
+	uint64_t stored = 0, end = segments_n ? s[segments_n - 1].off + s[segments_n - 1].len : 0;
+	bool hole = end < n->size; /* others want to be told where the file ends */
+
+	buf_addf(&map, "%zu\n", segments_n + hole);
+	for (size_t i = 0; i < segments_n; i++) {
+		buf_addf(&map, "%llu\n%llu\n", (unsigned long long) s[i].off,
+			 (unsigned long long) s[i].len);
+		stored += s[i].len;
+	}
+	if (hole)
+		buf_addf(&map, "%llu\n0\n", (unsigned long long) n->size);
+	buf_add(&map, zeros, tar_padding(map.n));
+	if (!buf_ok(&map)) {
+		out->failed = true;
+		return;
+	}
+	headers(out, n, map.n + stored, true);
+	buf_addstr(out, buf_str(&map));
 }

@@ -115,6 +115,28 @@ static void test_round_trip(void)
 	}
 }
 
+static void test_sparse(void)
+{
+	const struct tar_segment s[] = { { 4096, 3 }, { UINT64_C(9) << 30, 4 } };
+	const struct tar_entry n = { .name = STR("hole"),
+				     .mode = 0600,
+				     .size = (UINT64_C(10) << 30) };
+	auto_buf struct buf b = BUF_INIT(1 << 20), log = BUF_INIT(1 << 16);
+	struct err e = {};
+
+	tar_write_sparse(&b, &n, s, ARRAY_SIZE(s));
+	buf_adds(&b, "abcdefg");
+	buf_add(&b, (const char[TAR_BLOCK]){}, tar_padding(7));
+	tar_write_sparse(&b, &(struct tar_entry){ .name = STR("empty"), .size = 5000 }, s, 0);
+	tar_write_end(&b);
+	CHECK(buf_ok(&b) && b.n < 8192);
+	CHECK(read_all(buf_str(&b), 4096, &log, &e) == 0);
+	CHECK_STR(e.msg, "");
+	CHECK_STR(buf_z(&log), "0:hole::600:0:0:0:10737418240:0\n@4096a@4097b@4098c"
+			       "@9663676416d@9663676417e@9663676418f@9663676419g"
+			       "0:empty::0:0:0:0:5000:0\n");
+}
+
 static void test_bad(void)
 {
 	auto_buf struct buf b = BUF_INIT(1 << 20), log = BUF_INIT(1 << 16);
@@ -134,6 +156,7 @@ static void test_bad(void)
 int main(void)
 {
 	test_round_trip();
+	test_sparse();
 	test_bad();
 	return test_done();
 }

@@ -122,6 +122,7 @@ static int work(struct job *j, struct feed *feed, int help_sock, struct unpack_r
 		.dir_fd = j->dir_fd,
 		.out_fd = j->out_fd,
 		.overlay_upper = q->overlay_upper,
+		.sparse = q->sparse,
 		.mtime_max = q->mtime_max,
 		.prefix = q->prefix[0] ? q->prefix : NULL,
 		.only = q->only[0] ? q->only : NULL,

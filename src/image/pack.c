@@ -153,8 +153,8 @@ static int get_xattrs(struct pack *k, int fd, struct arena *a, struct tar_xattr 
 	return 0;
 }
 
-/* Just n->size bytes, whatever happens to the file meanwhile: zeros where it got shorter. */
-static int put_data(struct pack *k, int fd, uint64_t size, struct err *e)
+/* Just `size` bytes, whatever happens to the file meanwhile: zeros where it got shorter. */
+static int put_bytes(struct pack *k, int fd, uint64_t size, struct err *e)
 {
 	uint64_t left = size;
 
@@ -179,9 +179,78 @@ static int put_data(struct pack *k, int fd, uint64_t size, struct err *e)
 				return r;
 		}
 	}
+	return 0;
+}
+
+static void put_padding(struct pack *k, uint64_t size)
+{
 	memset(k->chunk, 0, TAR_BLOCK);
 	buf_add(&k->out, k->chunk, tar_padding(size));
+}
+
+static int put_data(struct pack *k, int fd, uint64_t size, struct err *e)
+{
+	int r = put_bytes(k, fd, size, e);
+
+	if (r == 0)
+		put_padding(k, size);
+	return r;
+}
+
+/* Where its data are; shorter holes than gap_max count as data. -ENOSPC: more than *n pieces. */
+static int find_data(int fd, uint64_t size, uint64_t gap_max, struct tar_segment *s, size_t *n)
+{
+	size_t max = *n, got = 0;
+	uint64_t at = 0;
+
+	while (at < size) {
+		off_t from = lseek(fd, (off_t) at, SEEK_DATA);
+		off_t to = from < 0 ? from : lseek(fd, from, SEEK_HOLE);
+
+		if (to < 0) {
+			if (errno != ENXIO)
+				return -errno;
+			break; /* a hole to the end */
+		}
+		if ((uint64_t) from >= size)
+			break;
+		at = (uint64_t) to < size ? (uint64_t) to : size;
+		if (got && (uint64_t) from - (s[got - 1].off + s[got - 1].len) < gap_max) {
+			s[got - 1].len = at - s[got - 1].off;
+			continue;
+		}
+		if (got == max)
+			return -ENOSPC;
+		s[got++] = (struct tar_segment){ (uint64_t) from, at - (uint64_t) from };
+	}
+	*n = got;
 	return 0;
+}
+
+#define GAP_MIN (64u << 10)
+
+static int put_sparse(struct pack *k, int fd, const struct tar_entry *entry, struct err *e)
+{
+	auto_free struct tar_segment *s = calloc(TAR_SEGMENTS_MAX - 1, sizeof(*s));
+	uint64_t stored = 0;
+	size_t n = 0;
+	int r = s ? -ENOSPC : -ENOMEM;
+
+	for (uint64_t gap = GAP_MIN; r == -ENOSPC; gap *= 2) {
+		n = TAR_SEGMENTS_MAX - 1;
+		r = find_data(fd, entry->size, gap, s, &n);
+	}
+	if (r < 0)
+		return fail(k, -r, "find its data", e);
+	tar_write_sparse(&k->out, entry, s, n);
+	for (size_t i = 0; r == 0 && i < n; i++) {
+		r = lseek(fd, (off_t) s[i].off, SEEK_SET) < 0 ? fail(k, errno, "read it", e)
+							      : put_bytes(k, fd, s[i].len, e);
+		stored += s[i].len;
+	}
+	if (r == 0)
+		put_padding(k, stored);
+	return r;
 }
 
 static struct tar_entry entry_of(struct pack *k, const struct stat *st)
@@ -230,6 +299,8 @@ static int put_file(struct pack *k, int dir, const char *base, const struct stat
 	r = get_xattrs(k, fd, &a, xattrs, &n.xattrs_n, e);
 	if (r < 0)
 		return r;
+	if (k->req->sparse && (uint64_t) st->st_blocks * 512 < n.size)
+		return put_sparse(k, fd, &n, e);
 	tar_write_header(&k->out, &n);
 	return put_data(k, fd, n.size, e);
 }

@@ -13,7 +13,7 @@
 #include "fmt/tar.h"
 #include "image/worker.h"
 
-#define WIRE_MAGIC    0x41494d34u
+#define WIRE_MAGIC    0x41494d35u
 #define WIRE_SOCKET   3
 #define WIRE_FDS_MAX  32 /* lower directories in one message */
 #define WIRE_TEXT_MAX 256
@@ -25,7 +25,7 @@ struct wire_request {
 	uint32_t magic;
 	enum wire_verb verb;
 	bool has_in, has_dir, has_out;
-	bool in_range, plain_tree, no_owner, overlay_upper;
+	bool in_range, plain_tree, no_owner, overlay_upper, sparse;
 	uint32_t lower_n; /* come after it, in messages of one byte and WIRE_FDS_MAX descriptors */
 	uint64_t in_off, in_size, bytes_max, entries_max;
 	int64_t mtime_max;

@@ -247,6 +247,7 @@ int worker_pack(const struct pack_request *p, uint64_t *ret_bytes, struct digest
 		.has_dir = true,
 		.has_out = true,
 		.overlay_upper = p->overlay_upper,
+		.sparse = p->sparse,
 		.mtime_max = p->mtime_max,
 	};
 	const int fds[] = { p->dir_fd, p->out_fd };

@@ -71,6 +71,7 @@ struct pack_request {
 	/* The directory is an overlay's upper: character devices 0:0 become ".wh.NAME" and opaque
 	 * directories get ".wh..wh..opq". */
 	bool overlay_upper;
+	bool sparse;	   /* files with holes keep them: how, depends on the file system */
 	int64_t mtime_max; /* seconds; later times are clamped to it; INT64_MAX: as they are */
 	const char *only;  /* one component of dir_fd to pack instead of all, or NULL */
 	const char

@@ -3,10 +3,11 @@
  * A checkpoint as one file, for another installation:
  *
  *	atoll-checkpoint.json	what it is of: name, image, configuration
- *	checkpoint.tar		the images, a flat directory
+ *	checkpoint.tar		the images, or a machine's state, memory and disk: a flat directory
  *	rootfs-diff.tar		the workload's own layer, as a layer of an image
  *
- * Volumes stay where they are. An archive may come from anywhere: its trees are unpacked by the
+ * Volumes stay where they are. A machine goes on with volumes that are the very same alone, under
+ * the same kernel and build. An archive may come from anywhere: its trees are unpacked by the
  * confined worker, and what it says of the workload is checked as if a user had said it.
  */
 #include <errno.h>
@@ -51,6 +52,14 @@ static const struct json_field described_fields[] = {
 };
 static const struct json_table described_table = JSON_TABLE(struct described, described_fields,
 							    JSON_UNKNOWN_REFUSE);
+
+/* What is kept of it is a machine, which holds itself still for it. */
+static bool is_machine(const char *isolation)
+{
+	const struct engine_ops *ops = engine_find(isolation);
+
+	return ops && ops->own_kernel;
+}
 
 /* ---- out ---------------------------------------------------------------------------------- */
 
@@ -104,9 +113,9 @@ static int put_tree(struct content *c, const char *member, int dir_fd, bool uppe
 		    struct err *e)
 {
 	char name[CONTENT_NAME_MAX];
-	struct pack_request pack = { .dir_fd = dir_fd,
-				     .overlay_upper = upper,
-				     .mtime_max = INT64_MAX };
+	struct pack_request pack = {
+		.dir_fd = dir_fd, .overlay_upper = upper, .sparse = !upper, .mtime_max = INT64_MAX
+	};
 	auto_fd int file = content_tmp_file(c, name, e);
 	struct digest diff;
 	uint64_t bytes = 0;
@@ -145,40 +154,44 @@ static int put_text(const struct workload_record *w, const char *config, int out
 	return r < 0 ? r : put_padding(out_fd, text.n, e);
 }
 
-/* The images and the files as they are at one moment: with the workload ended, or paused. */
+/*
+ * The workload's files of the moment of its images: those of a container, which has ended or is
+ * paused; or the copy that a machine's snapshot has made. Gives.
+ */
+static int open_files(struct svc *s, const struct workload_record *w, bool machine, int images_fd)
+{
+	struct path_text path = paths_workload(&s->paths, w->id);
+	auto_fd int dir = machine ? FD_NONE : open(path.z, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	return openat(machine ? images_fd : dir, machine ? SNAPSHOT_FILES : "upper",
+		      O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+}
+
 static int export_all(struct svc *s, const struct workload_record *w, const char *config,
 		      const struct checkpoint_options *o, struct content *c, int images_fd,
 		      int out_fd, struct err *e)
 {
-	struct path_text path = paths_workload(&s->paths, w->id);
-	auto_fd int dir = open(path.z, O_PATH | O_DIRECTORY | O_CLOEXEC), upper = FD_NONE;
+	struct checkpoint_options how = *o;
+	auto_fd int files = FD_NONE;
 	static const char end[2 * TAR_BLOCK];
-	int r = checkpoint_dump(s, w, o, images_fd, e);
+	int r;
 
+	how.files = is_machine(w->isolation);
+	r = checkpoint_dump(s, w, &how, images_fd, e);
 	if (r < 0)
 		return r;
-	upper = dir < 0 ? FD_NONE
-			: openat(dir, "upper", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (upper < 0)
+	files = open_files(s, w, how.files, images_fd);
+	if (files < 0)
 		return err_sys(e, errno, "open the files of workload '%s'", w->name);
 	r = put_text(w, config, out_fd, e);
+	if (r == 0 && how.files) /* they lie among the images, which are a flat directory */
+		r = put_tree(c, MEMBER_FILES, files, true, out_fd, e);
+	if (r == 0 && how.files && tree_unlink(images_fd, SNAPSHOT_FILES) < 0)
+		return err_sys(e, errno, "remove the copy of the files of '%s'", w->name);
 	r = r < 0 ? r : put_tree(c, MEMBER_IMAGES, images_fd, false, out_fd, e);
-	r = r < 0 ? r : put_tree(c, MEMBER_FILES, upper, true, out_fd, e);
+	if (r == 0 && !how.files)
+		r = put_tree(c, MEMBER_FILES, files, true, out_fd, e);
 	return r < 0 ? r : put(out_fd, end, sizeof(end), e);
-}
-
-/* Of a machine it would be its whole memory, and what comes back would be a machine's state. */
-static int check_engine(const char *isolation, struct err *e)
-{
-	const struct engine_ops *ops = engine_find(isolation);
-
-	if (!ops || !ops->own_kernel)
-		return 0;
-	return err_set(
-		e, ERR_UNSUPPORTED, EOPNOTSUPP,
-		"archives are of containers, not of isolation '%.40s': 'atoll snapshot' keeps "
-		"such a workload here",
-		isolation);
 }
 
 int workload_checkpoint_export(struct svc *s, const char *ref, const struct checkpoint_options *o,
@@ -199,7 +212,6 @@ int workload_checkpoint_export(struct svc *s, const char *ref, const struct chec
 	r = r < 0 ? r : heal_find(s, ref, &a, &w, e);
 	r = r < 0 ? r : store_workload_config(s->store, w.id, &a, &config, e);
 	r = r < 0 ? r : checkpoint_possible(&w, o, "before its files are exported", e);
-	r = r < 0 ? r : check_engine(w.isolation, e);
 	if (r < 0)
 		return r;
 	r = content_open(&c, s->store, CONTENT_ADD, e);
@@ -209,7 +221,7 @@ int workload_checkpoint_export(struct svc *s, const char *ref, const struct chec
 	if (mkdirat(c.tmp_fd, name, 0700) < 0)
 		return err_sys(e, errno, "make a place for the checkpoint");
 	images = openat(c.tmp_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	pause = o->leave_running && w.status.state == WORKLOAD_RUNNING;
+	pause = o->leave_running && w.status.state == WORKLOAD_RUNNING && !is_machine(w.isolation);
 	r = images < 0 ? err_sys(e, errno, "make a place for the checkpoint")
 	    : pause    ? workload_pause(s, w.id, e)
 		       : 0;
@@ -360,13 +372,13 @@ int workload_checkpoint_import(struct svc *s, const char *path, const char *name
 	r = r < 0 ? r : content_open(&content, s->store, CONTENT_ADD, e);
 	r = r < 0 ? r : archive_open(&ar, &content, path, FD_NONE, e);
 	r = r < 0 ? r : read_text(&ar, &a, &d, &c, e);
-	r = r < 0 ? r : check_engine(d.isolation, e);
 	r = r < 0 ? r : checkpoint_image(s, d.image, d.image_id, &c.image, e);
 	if (r < 0)
 		return err_ctx(e, "import the checkpoint '%s'", path);
 	c.name = name ? name : d.name;
 	c.isolation = d.isolation;
 	c.auto_remove = false;
+	c.snapshot = NULL;
 	drop_annotations(&c);
 	r = workload_create(s, &c, false, NULL, id, e);
 	if (r < 0)

@@ -57,19 +57,32 @@ def counts(a, name):
 
 
 def test_two_from_one(atoll, run):
-    """Both count on from there, with names, randomness, files and ends of their own; the original goes on."""
+    """
+    Both count on from there, with names, randomness, boots, files and ends of their own; the original
+    goes on. The third is created first, of a snapshot on top of the other, made while it is paused.
+    """
     a = run("one")
     counts(atoll, a)
     does(atoll, "snapshot", "create", a, "warm")
     counts(atoll, a)
     assert {p.name: oct(p.stat().st_mode)[-3:] for p in (atoll.root / "snapshots/warm/state").iterdir()} == {
         "machine": "600", "memory": "600", "guest.json": "600", "files": "700", "disk": "600"}
+    atoll("pause", a)
+    does(atoll, "snapshot", "create", "--diff", a, "cold")
+    assert atoll.inspect(a)["State"]["Status"] == "paused"
+    [whole, part] = [json.loads(atoll("snapshot", "inspect", n).out)[0] for n in ("warm", "cold")]
+    assert part["Base"] == "warm" and sized(atoll, "cold") < sized(atoll, "warm") / 2, (whole, part)
+    atoll("unpause", a)
+    counts(atoll, a)
     names = ("two", "three")
-    for n in names:
-        does(atoll, "run", "-d", "--from-snapshot", "warm", "--name", n)
+    does(atoll, "run", "-d", "--from-snapshot", "warm", "--name", "two")
+    does(atoll, "create", "--from-snapshot", "cold", "--name", "three")
+    does(atoll, "start", "three")
     said = {n: counts(atoll, n) for n in names}
     at, both = {n: said[n][0][0] for n in names}, {n: dict(said[n]) for n in names}
-    assert at["two"] == at["three"] > 1 and at["two"] <= lines(atoll, a)[-1][0]
+    assert 1 < at["two"] < at["three"] <= lines(atoll, a)[-1][0]
+    boots = {atoll("exec", n, "cat", "/proc/sys/kernel/random/boot_id", timeout=SLOW_S).out for n in (*names, a)}
+    assert len(boots) == 3
     assert not set(both["two"].values()) & set(both["three"].values()) & set(dict(lines(atoll, a)).values())
     assert all(both["two"][i] != both["three"][i] for i in set(both["two"]) & set(both["three"]))
     for n in names:
@@ -78,13 +91,38 @@ def test_two_from_one(atoll, run):
     assert atoll("exec", a, "cat", "/kept").out == "old\n"
     assert atoll.inspect("two")["Atoll"]["Snapshot"] == "warm"
     # Removed meanwhile: its memory file is mapped, and goes on to serve.
-    atoll("snapshot", "rm", "warm")
+    atoll("snapshot", "rm", "cold", "warm")
     counts(atoll, "two")
     atoll("stop", "-t", "60", "two", timeout=SLOW_S)
     assert atoll.inspect("two")["State"]["ExitCode"] == 5
     atoll("kill", "three", timeout=SLOW_S)
     until(lambda: atoll.inspect("three")["State"]["ExitCode"] == 137, "it ends", deadline_s=120)
     counts(atoll, a)
+
+
+def sized(a, name):
+    """Bytes on disk of a snapshot's memory."""
+    return (a.root / "snapshots" / name / "state/memory").stat().st_blocks * 512
+
+
+def test_archive(atoll, run, base, tmp_path):
+    """Out to a file and in again, as another machine; of one that is paused, too."""
+    (base / "kept").mkdir(exist_ok=True)
+    a = run("out", "-v", f"{base}/kept:/data")
+    counts(atoll, a)
+    atoll("exec", a, "sh", "-c", "exec 7>/data/held; while :; do echo on >&7; sleep 1; done & echo $! > /data/pid")
+    does(atoll, "checkpoint", "--leave-running", "--export", tmp_path / "one.tar", a)
+    assert (tmp_path / "one.tar").stat().st_size < 192 << 20
+    counts(atoll, a)
+    atoll("pause", a)
+    does(atoll, "checkpoint", "--export", tmp_path / "two.tar.zst", a)
+    assert atoll.inspect(a)["State"]["ExitCode"] == 137
+    atoll("rm", "-v", a)
+    for name, file in (("in1", "one.tar"), ("in2", "two.tar.zst")):
+        does(atoll, "restore", "--import", tmp_path / file, "--name", name)
+        counts(atoll, name)
+        out = atoll("exec", name, "sh", "-c", "cat /kept; hostname; ls /data", timeout=SLOW_S).out.split()
+        assert out == ["old", atoll.inspect(name)["Id"][:12], "held", "pid"]
 
 
 def test_checkpoint_and_restore(atoll, run):
@@ -172,7 +210,7 @@ def test_without_kvm(atoll, busybox):
           env={"ATOLL_MICROVM": "tcg"}, timeout=SLOW_S)
     for words in (["snapshot", "create", "emulated", "x"], ["clone", "emulated", "y"], ["checkpoint", "emulated"]):
         atoll.fails(*words, says="it needs KVM; a container can be kept by CRIU", timeout=SLOW_S)
-    atoll.fails("checkpoint", "--export", "/dev/null", "emulated", says="archives are of containers")
+    atoll.fails("checkpoint", "--export", "/dev/null", "emulated", says="it needs KVM")
     assert atoll("exec", "emulated", "echo", "on", timeout=SLOW_S).out == "on\n"
     assert atoll("snapshot", "ls", "-q").out == "" and not list((atoll.root / "snapshots").iterdir())
     atoll("rm", "-f", "emulated", timeout=SLOW_S)

@@ -193,6 +193,29 @@ def test_clones(at, run):
     at("volume", "rm", "shared")
 
 
+def test_of_one_that_is_paused(at, run, tmp_path):
+    """It stays paused; what is made of it runs. A checkpoint ends it as it ends others."""
+    a = run("still")
+    at("pause", a)
+    said = at("logs", a).out
+    does(at, "snapshot", "create", a, "calm")
+    assert does(at, "clone", a, "copy").line == at.inspect("copy")["Id"]
+    does(at, "checkpoint", "--leave-running", "--export", tmp_path / "calm.tar", a)
+    assert at.inspect(a)["State"]["Status"] == "paused" and at("logs", a).out == said
+    does(at, "run", "-d", "--from-snapshot", "calm", "--name", "woken")
+    does(at, "restore", "--import", tmp_path / "calm.tar", "--name", "carried")
+    for n in ("copy", "woken", "carried"):
+        counted(at, n)
+        assert int(at("logs", n).out.split()[0]) <= int(said.split()[-1]) + 2
+    at("unpause", a)
+    counted(at, a)
+    at("pause", a)
+    does(at, "checkpoint", a, "last")
+    assert (at.inspect(a)["State"]["Status"], at.inspect(a)["State"]["ExitCode"]) == ("exited", 137)
+    does(at, "restore", a, "last")
+    counted(at, a)
+
+
 def test_diff_is_of_machines(at, run):
     a = run("whole")
     at.fails("snapshot", "create", "--diff", a, "part", says="only those of microVMs")

@@ -18,6 +18,7 @@
 #include "base/auto.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "engine/container/groups.h"
 #include "engine/kernel.h"
 #include "engine/microvm/agent.h"
 #include "engine/microvm/guest.h"
@@ -30,14 +31,15 @@
 #include "proto/vmm.h"
 #include "sys/pidfd.h"
 
-#define NOTE	     "machine.json" /* in the state directory */
-#define RECORD	     "guest.json"
-#define STATE	     "machine"
-#define MEMORY	     "memory"
-#define HOLD_WITHIN  (30 * NSEC_PER_SEC)
-#define ASK_WITHIN   (30 * NSEC_PER_SEC)
-#define WRITE_WITHIN (600 * NSEC_PER_SEC)
-#define END_WITHIN   (30 * NSEC_PER_SEC)
+#define NOTE	      "machine.json" /* in the state directory */
+#define RECORD	      "guest.json"
+#define STATE	      "machine"
+#define MEMORY	      "memory"
+#define FREEZE_WITHIN (10 * NSEC_PER_SEC)
+#define HOLD_WITHIN   (30 * NSEC_PER_SEC)
+#define ASK_WITHIN    (30 * NSEC_PER_SEC)
+#define WRITE_WITHIN  (600 * NSEC_PER_SEC)
+#define END_WITHIN    (30 * NSEC_PER_SEC)
 
 /* ---- what it is made of ------------------------------------------------------------------- */
 
@@ -173,9 +175,6 @@ static int check(const struct microvm *m, const struct snapshot_options *o, stru
 		return err_set(e, ERR_UNSUPPORTED, EOPNOTSUPP,
 			       "a machine's memory is written at once: --pre-dump, --parent-path, "
 			       "--page-server and --lazy-pages are of containers");
-	if (m->in.state == ENGINE_PAUSED)
-		return err_set(e, ERR_CONFLICT, EBUSY,
-			       "a paused machine cannot be kept: resume it first");
 	return 0;
 }
 
@@ -184,6 +183,7 @@ struct taking {
 	const struct snapshot_options *o;
 	int dirfd;    /* borrowed */
 	int monitor;  /* owned */
+	bool paused;  /* before, and again afterwards */
 	bool stopped; /* its processors */
 	struct agent_link hold;
 	struct arena arena;
@@ -279,6 +279,16 @@ static int end(struct taking *t, struct err *e)
 				 "the machine is kept, but does not end");
 }
 
+static int set_frozen(struct taking *t, bool frozen, struct err *e)
+{
+	return t->paused ? groups_freeze(t->m->groups, frozen, clock_deadline(FREEZE_WITHIN), e)
+			 : 0;
+}
+
+/*
+ * A paused machine is frozen from outside, and cannot be held still from within before it is let
+ * go for a moment: what runs in it goes on that long.
+ */
 static int take(struct taking *t, struct err *e)
 {
 	struct err ignored = {};
@@ -289,6 +299,7 @@ static int take(struct taking *t, struct err *e)
 			       "there is no snapshot of this machine to differ from: make a whole "
 			       "one first");
 	r = r < 0 ? r : make_id(t->id, e);
+	r = r < 0 ? r : set_frozen(t, false, e);
 	if (r < 0)
 		return r;
 	r = stop(t, e);
@@ -300,6 +311,11 @@ static int take(struct taking *t, struct err *e)
 			return -1;
 		log_warn("the machine does not go on: %s", ignored.msg);
 	}
+	if (set_frozen(t, true, r < 0 ? &ignored : e) < 0) {
+		if (r == 0)
+			return err_ctx(e, "the machine is kept, but not paused again");
+		log_warn("the machine is not paused again: %s", ignored.msg);
+	}
 	return r;
 }
 
@@ -309,6 +325,7 @@ int microvm_snapshot(struct instance *in, int dirfd, const struct snapshot_optio
 	struct taking t = { .m = microvm_of_instance(in),
 			    .o = o,
 			    .dirfd = dirfd,
+			    .paused = in->state == ENGINE_PAUSED,
 			    .monitor = FD_NONE,
 			    .hold = AGENT_LINK_INIT,
 			    .arena = ARENA_INIT(16u << 20) };
