@@ -25,7 +25,8 @@ MEMORY_MIB = 256
 HELLO_S = 180
 BENCH_S = 900
 APPEND = ("quiet panic=-1 reboot=t cryptomgr.notests no_timer_check tsc=reliable "
-          "rcupdate.rcu_expedited=1 cgroup_no_v1=all pci=noearly")
+          "rcupdate.rcu_expedited=1 cgroup_no_v1=all noreplace-smp "
+          "initcall_blacklist=ftrace_check_for_weak_functions pci=noearly")
 TUNSETIFF = 0x400454CA
 IFF_TAP, IFF_NO_PI, IFF_VNET_HDR = 0x0002, 0x1000, 0x4000
 VIRTIOFSD = "/usr/lib/qemu/virtiofsd"

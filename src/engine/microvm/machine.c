@@ -26,10 +26,17 @@
 #define QEMU	  "qemu-system-x86_64"
 #define TAG	  "atoll"
 
-/* Nothing of the boot is shown, waited for or tested; a panic ends the machine. */
+/*
+ * Nothing of the boot is shown, waited for or tested; a panic ends the machine. With one processor
+ * Linux would take the lock prefixes out of itself, thousands of them, each through a mapping of
+ * its own, and put them back when a second one comes: noreplace-smp. Linux from 6.1 on looks up the
+ * name of each of its functions for a list of those that can be traced: the initcall, which others
+ * lack.
+ */
 #define CMDLINE                                                                                    \
 	"quiet panic=-1 reboot=t cryptomgr.notests no_timer_check tsc=reliable "                   \
-	"rcupdate.rcu_expedited=1 cgroup_no_v1=all"
+	"rcupdate.rcu_expedited=1 cgroup_no_v1=all noreplace-smp "                                 \
+	"initcall_blacklist=ftrace_check_for_weak_functions"
 
 /* One program's arguments and descriptors: the first becomes 3. */
 struct command {
