@@ -15,6 +15,7 @@
 #include "sys/tree.h"
 
 #define FILE_BYTES_MAX ((size_t) 1 << 30)
+#define PAGE	       ((size_t) 4096)
 
 static bool same_content(int dirfd, const char *name, const struct prepared_file *f)
 {
@@ -113,13 +114,40 @@ static struct prepared_file file_of(struct str content)
 	return f;
 }
 
+static bool zeros_at(struct str content, size_t at)
+{
+	static const char zeros[PAGE];
+
+	return at < content.n &&
+	       memcmp(content.p + at, zeros, content.n - at < PAGE ? content.n - at : PAGE) == 0;
+}
+
+/* Pages of zeros become holes, which atoll-vmm need not copy into each guest. */
+static int write_sparse(int fd, struct str content)
+{
+	for (size_t at = 0, from = 0; at < content.n; from = at) {
+		int r;
+
+		while (at < content.n && !zeros_at(content, at))
+			at += content.n - at < PAGE ? content.n - at : PAGE;
+		r = fd_write_all(fd, content.p + from, at - from);
+		if (r < 0)
+			return r;
+		while (zeros_at(content, at))
+			at += content.n - at < PAGE ? content.n - at : PAGE;
+		if (lseek(fd, (off_t) at, SEEK_SET) < 0)
+			return -errno;
+	}
+	return ftruncate(fd, (off_t) content.n) < 0 ? -errno : 0;
+}
+
 static int write_file(int dirfd, const char *name, struct str content, struct err *e)
 {
 	static const struct timespec never[2] = {};
 	/* An emulator without rights opens what it is given anew; the directory keeps others out.
 	 */
 	auto_fd int fd = openat(dirfd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0444);
-	int r = fd < 0 ? -errno : fd_write_all(fd, content.p, content.n);
+	int r = fd < 0 ? -errno : write_sparse(fd, content);
 
 	if (r == 0 && futimens(fd, never) < 0)
 		r = -errno;

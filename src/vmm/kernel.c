@@ -9,21 +9,33 @@
 #include "fmt/vmlinux.h"
 #include "vmm/layout.h"
 
-static int load_segment(int fd, const struct vmlinux_segment *s, const struct guest_memory *m,
-			struct err *e)
+/* The next bytes of the file in [at, end) that are no hole; where none follow *ret_from is end. */
+static void next_data(int fd, uint64_t at, uint64_t end, uint64_t *ret_from, uint64_t *ret_to)
 {
-	uint64_t done = 0;
-	uint8_t *to = s->paddr < LAYOUT_KERNEL_MIN ? NULL
-						   : guest_memory_at(m, s->paddr, s->memory_n);
+	off_t from = lseek(fd, (off_t) at, SEEK_DATA), to;
 
-	if (!to)
-		return err_set(e, ERR_INVALID, ENOMEM,
-			       "does not fit into the guest's memory: it takes %#llx to %#llx",
-			       (unsigned long long) s->paddr,
-			       (unsigned long long) (s->paddr + s->memory_n));
-	/* Read, not copied from the mapping: no page of it is mapped for that. */
-	while (done < s->file_n) {
-		ssize_t got = pread(fd, to + done, s->file_n - done, (off_t) (s->offset + done));
+	*ret_from = at;
+	*ret_to = end;
+	if (from < 0) {
+		if (errno == ENXIO)
+			*ret_from = end;
+		return; /* else the file system does not tell: all is data */
+	}
+	if ((uint64_t) from >= end) {
+		*ret_from = end;
+		return;
+	}
+	*ret_from = (uint64_t) from;
+	to = lseek(fd, from, SEEK_HOLE);
+	if (to > from && (uint64_t) to < end)
+		*ret_to = (uint64_t) to;
+}
+
+/* Read, not copied from the mapping: no page of it is mapped for that. */
+static int read_at(int fd, uint8_t *to, uint64_t at, uint64_t n, struct err *e)
+{
+	while (n > 0) {
+		ssize_t got = pread(fd, to, n, (off_t) at);
 
 		if (got < 0 && errno == EINTR)
 			continue;
@@ -31,9 +43,34 @@ static int load_segment(int fd, const struct vmlinux_segment *s, const struct gu
 			return err_sys(e, errno, "cannot be read");
 		if (got == 0)
 			return err_set(e, ERR_INVALID, ENOEXEC, "was cut while it was read");
-		done += (uint64_t) got;
+		to += got;
+		at += (uint64_t) got;
+		n -= (uint64_t) got;
 	}
-	/* What follows the file's bytes is zero, as all memory is that nobody has written. */
+	return 0;
+}
+
+/*
+ * Holes, and what follows the file's bytes, are zero, as all memory is that nobody has written: a
+ * third of a distribution's kernel need not be copied, and the guest's pages there stay untouched.
+ */
+static int load_segment(int fd, const struct vmlinux_segment *s, const struct guest_memory *m,
+			struct err *e)
+{
+	uint64_t at = s->offset, end = s->offset + s->file_n, from, to;
+	uint8_t *memory = s->paddr < LAYOUT_KERNEL_MIN ? NULL
+						       : guest_memory_at(m, s->paddr, s->memory_n);
+
+	if (!memory)
+		return err_set(e, ERR_INVALID, ENOMEM,
+			       "does not fit into the guest's memory: it takes %#llx to %#llx",
+			       (unsigned long long) s->paddr,
+			       (unsigned long long) (s->paddr + s->memory_n));
+	for (; at < end; at = to) {
+		next_data(fd, at, end, &from, &to);
+		if (from < end && read_at(fd, memory + (from - s->offset), from, to - from, e) < 0)
+			return -1;
+	}
 	return 0;
 }
 
