@@ -23,6 +23,7 @@ from tools.vm import machine, parts  # noqa: E402
 
 OURS = "atoll-vmm"
 PARTS = "boot,restore,devices,many"
+DEVICES = "disk,net,fs"
 MODULES = ["virtio_pci", "virtio_blk", "virtio_net", "virtiofs"]
 MEMORY_MIB = 6144
 LIMIT_S = 3600
@@ -60,7 +61,8 @@ def prepare(args, stage):
     shutil.copy2(kernel.kernel / "vmlinux", files / "bench-vmlinux")
     shutil.copy2(HERE / "vm_inside.py", stage)
     settings = {"boots": args.boots, "turns": args.turns, "rounds": args.rounds,
-                "many": args.many, "parts": args.parts.split(",")}
+                "many": args.many, "parts": args.parts.split(","),
+                "devices": args.devices.split(",")}
     (stage / "settings").write_text(json.dumps(settings), encoding="utf-8")
 
 
@@ -135,7 +137,8 @@ def main():
 
 
 if __name__ == "__main__":
-    ARGS = measure.arguments(__doc__, boots=5, turns=2, rounds=3, many=20, parts=PARTS)
+    ARGS = measure.arguments(__doc__, boots=5, turns=2, rounds=3, many=20, parts=PARTS,
+                             devices=DEVICES)
     for number in ("boots", "turns", "rounds", "many"):
         setattr(ARGS, number, int(getattr(ARGS, number)))
     main()

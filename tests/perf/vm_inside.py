@@ -335,6 +335,18 @@ def device_argv(s, subject, disk, wire, fs, serial, words):
             "vhost-user-fs-pci,chardev=f,tag=tag,queue-size=1024"]
 
 
+def exits_to_the_end(process):
+    """KVM's counters of a machine, as they were shortly before its end; processors that are gone
+    count nothing."""
+    last, end = {}, time.monotonic() + BENCH_S
+    while process.poll() is None:
+        last = max(last, counters(process.pid), key=lambda c: c.get("exits", 0))
+        if time.monotonic() > end:
+            raise RuntimeError(f"a machine has not ended within {BENCH_S} s")
+        time.sleep(0.5)
+    return last
+
+
 def measure_devices(s, subject, number):
     """One machine that says its figures."""
     share, disk, serial = (Path(f"/dev/shm/bench-{n}") for n in ("share", "disk", "serial"))
@@ -345,7 +357,8 @@ def measure_devices(s, subject, number):
     wire = tap(name, address)
     peer = subprocess.Popen([s.file("guest_bench"), "peer", address, "7"], stdout=subprocess.PIPE)
     fs, server = our_fs(s, share) if subject == "atoll-vmm" else virtiofsd(share)
-    words = f"disk:/dev/vda,net:eth0={address}:7,fs:tag,again:{s.rounds - 1}"
+    words = {"disk": "disk:/dev/vda", "net": f"net:eth0={address}:7", "fs": "fs:tag"}
+    words = ",".join([*(words[d] for d in s.devices), f"again:{s.rounds - 1}"])
     process = None
     try:
         peer.stdout.readline()
@@ -353,7 +366,7 @@ def measure_devices(s, subject, number):
             device_argv(s, subject, str(disk), wire, fs.fileno(), str(serial), words),
             pass_fds=[wire, fs.fileno()], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
         fs.close()
-        process.wait(BENCH_S)
+        exits = exits_to_the_end(process)
         said = serial.read_text(errors="replace") if serial.exists() else ""
         if not said.endswith("ends\n"):
             raise RuntimeError(f"{subject}: it ended with {said[-2000:]!r}")
@@ -361,6 +374,8 @@ def measure_devices(s, subject, number):
             word = line.split()
             if len(word) == 3 and word[2] in ("MiB/s", "/s", "us"):
                 figure(word[0], subject, float(word[1]), word[2])
+        for counter in ("exits", "halt_exits", "irq_injections"):
+            figure(f"devices: {counter}", subject, exits.get(counter, 0), "")
     finally:
         for p in (process, server, peer):
             if p:
