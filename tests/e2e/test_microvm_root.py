@@ -233,7 +233,8 @@ def test_while_it_runs(atoll, image, base):
     assert "uid=4711(late)" in r and "99(more)" in r and r.endswith("\n/home/late\n"), r
     atoll.fails("exec", "-u", "nobodythere", "live", "true", says="no user 'nobodythere'", timeout=SLOW_S)
     atoll("pause", "live")
-    atoll.fails("cp", "live:/two", "-", says="unpause it first", timeout=SLOW_S)
+    for words in ("cp", "live:/two", "-"), ("diff", "live"), ("export", "live"):
+        atoll.fails(*words, says="unpause it first", timeout=SLOW_S)
     atoll("unpause", "live")
     atoll("rm", "-f", "live", timeout=SLOW_S)
 

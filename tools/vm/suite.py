@@ -36,8 +36,10 @@ SYSTEMD_FILES = ["test_runtime_systemd.py", "test_machine.py", "ATOLL_CGROUP_MAN
 # With KVM, which an emulated processor with SVM gives: microVMs on our own monitor. Below their tests
 # a second kernel is emulated by the first, so a boot takes half a minute: a few files alone.
 KVM_FILES = ["test_microvm.py:foreground,guest_sees,streams_and_codes,volumes",
-             "test_vmm.py", "test_vmm_snapshot.py", "test_vmm_linux.py", "test_vmm_restore.py",
-             "test_microvm.py:refusals,read_only", "test_microvm_root.py:synchronised",
+             "test_vmm.py", "test_vmm_snapshot.py",
+             "test_vmm_linux.py:processors,devices,slow,vsock,balloon", "test_vmm_restore.py",
+             "test_microvm.py:refusals", "test_microvm_live.py:rates_of,less_of",
+             "test_microvm_root.py:synchronised",
              "test_microvm_snapshot.py:two_from_one",
              "test_microvm_kill.py:monitor", "test_microvm_net.py:interfaces",
              "test_microvm_bad.py:panics,hears"]

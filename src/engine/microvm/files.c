@@ -1,104 +1,37 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A machine's files as a file system of the host: FUSE, whose server is the guest's agent. A child
- * of the caller's carries requests and answers between /dev/fuse and the agent's connection, one at
- * a time. It has no rights and looks at nothing but lengths; what the answers say the kernel takes
- * as it takes any ordinary user's, and none that it has not asked for gets to it.
+ * of the caller's carries requests and answers between /dev/fuse and the agent's connection
+ * (carrier.h). It has no rights; what the answers say the kernel takes as it takes any ordinary
+ * user's, and none that it has not asked for gets to it.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
-#include <linux/fuse.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/auto.h"
 #include "engine/microvm/agent.h"
+#include "engine/microvm/carrier.h"
 #include "engine/microvm/microvm.h"
 #include "sys/caps.h"
 #include "sys/enclose.h"
 #include "sys/mount.h"
 #include "sys/ns.h"
 
-/* A request or an answer: a megabyte of data, which is what the kernel's limit of pages makes. */
-#define MESSAGE_MAX ((1u << 20) + (128u << 10))
-
-static bool get(int sock, uint8_t *p, size_t n)
-{
-	while (n > 0) {
-		ssize_t k = recv(sock, p, n, 0);
-
-		if (k < 0 && errno == EINTR)
-			continue;
-		if (k <= 0)
-			return false;
-		p += k;
-		n -= (size_t) k;
-	}
-	return true;
-}
-
-static bool put(int sock, const uint8_t *p, size_t n)
-{
-	while (n > 0) {
-		ssize_t k = send(sock, p, n, MSG_NOSIGNAL);
-
-		if (k < 0 && errno == EINTR)
-			continue;
-		if (k < 0)
-			return false;
-		p += k;
-		n -= (size_t) k;
-	}
-	return true;
-}
-
-static bool has_answer(const struct fuse_in_header *h)
-{
-	return h->opcode != FUSE_FORGET && h->opcode != FUSE_BATCH_FORGET &&
-	       h->opcode != FUSE_INTERRUPT;
-}
-
-/* The answer to this request and nothing else; false: the guest talks nonsense, or is gone. */
-static bool answer(int fuse, int sock, uint64_t unique, uint8_t *p)
-{
-	struct fuse_out_header h;
-
-	if (!get(sock, p, sizeof(h)))
-		return false;
-	memcpy(&h, p, sizeof(h));
-	if (h.len < sizeof(h) || h.len > MESSAGE_MAX || h.unique != unique ||
-	    !get(sock, p + sizeof(h), h.len - sizeof(h)))
-		return false;
-	/* ENOENT: whoever asked was killed meanwhile. */
-	return write(fuse, p, h.len) == (ssize_t) h.len || errno == ENOENT;
-}
-
 static void carry(int fuse, int sock, uint8_t *p)
 {
-	struct fuse_in_header h;
-
-	for (;;) {
-		ssize_t n = read(fuse, p, MESSAGE_MAX);
-
-		if (n < 0 && (errno == EINTR || errno == EAGAIN || errno == ENOENT))
-			continue;
-		if (n < (ssize_t) sizeof(h))
-			break; /* ENODEV: nobody has the mount any more */
-		memcpy(&h, p, sizeof(h));
-		if (!put(sock, p, (size_t) n) ||
-		    (has_answer(&h) && !answer(fuse, sock, h.unique, p)))
-			return;
-	}
+	if (carrier_run(fuse, sock, p) < 0)
+		return;
 	/* The agent hangs up when all is on the disk. */
 	(void) shutdown(sock, SHUT_WR);
-	while (recv(sock, p, MESSAGE_MAX, 0) > 0)
+	while (recv(sock, p, CARRIER_MEMORY, 0) > 0)
 		;
 }
 
@@ -190,7 +123,7 @@ int microvm_files(struct instance *in, bool hold, nsec_t deadline, struct engine
 	struct microvm *m = microvm_of_instance(in);
 	struct engine_files f = ENGINE_FILES_INIT;
 	auto_fd int fuse = FD_NONE, sock = FD_NONE;
-	auto_free uint8_t *memory = malloc(MESSAGE_MAX);
+	auto_free uint8_t *memory = malloc(CARRIER_MEMORY);
 	pid_t parent = getpid();
 	int r;
 
@@ -205,15 +138,20 @@ int microvm_files(struct instance *in, bool hold, nsec_t deadline, struct engine
 	r = connect_files(m, hold, deadline, &sock, e);
 	if (r < 0)
 		return r;
+	/* Before there is who serves it: nothing can be read of a device that has no mount. */
+	r = mount_it(fuse, &f.top_fd, e);
+	if (r < 0)
+		return r;
 	f.pid = ns_clone(0, FD_NONE, &f.pidfd);
-	if (f.pid < 0)
+	if (f.pid < 0) {
+		close_fd(&f.top_fd);
 		return err_sys(e, -f.pid, "a process for the machine's files");
+	}
 	if (f.pid == 0)
 		child(fuse, sock, memory, parent);
 	close_fd(&sock);
-	r = mount_it(fuse, &f.top_fd, e);
 	close_fd(&fuse); /* the child's is the last: with it the file system ends */
-	r = r < 0 ? r : open_parts(&f, e);
+	r = open_parts(&f, e);
 	if (r < 0)
 		engine_files_close(&f);
 	else
