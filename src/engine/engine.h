@@ -165,6 +165,7 @@ struct exec_spec {
 	bool ignore_paused;
 	bool personality_set; /* the container's linux.personality */
 	uint32_t personality;
+	const struct spec_memory_policy *memory_policy; /* the container's, or NULL */
 };
 
 struct exec {

@@ -538,6 +538,13 @@ static int decode_personality(struct arena *, const struct json *v, void *to, co
 	return 0;
 }
 
+/* A custom field whose decoder gets the whole struct. */
+#define WHOLE_FIELD(key_, decode_)                                                                 \
+	{                                                                                          \
+		.key = (key_), .kind = JSON_KIND_CUSTOM, .offset = 0, .count_offset = JSON_NONE,   \
+		.present_offset = JSON_NONE, .decode = (decode_)                                   \
+	}
+
 static int decode_policy_mode(struct arena *, const struct json *v, void *to, const char *path,
 			      struct err *e)
 {
@@ -551,7 +558,11 @@ static int decode_policy_mode(struct arena *, const struct json *v, void *to, co
 		{ "MPOL_WEIGHTED_INTERLEAVE", 6 }, /* Linux 6.9 */
 	};
 
-	return word_value32(words, ARRAY_SIZE(words), v, path, to, e);
+	struct spec_memory_policy *m = to;
+	int r = word_value32(words, ARRAY_SIZE(words), v, path, &m->mode, e);
+
+	m->mode_set = r == 0;
+	return r < 0 ? err_ctx(e, "invalid memory policy mode") : 0;
 }
 
 static int decode_policy_flags(struct arena *, const struct json *v, void *to, const char *path,
@@ -565,14 +576,14 @@ static int decode_policy_flags(struct arena *, const struct json *v, void *to, c
 	uint64_t u = 0;
 	int r = word_flags(words, ARRAY_SIZE(words), v, path, &u, e);
 
-	if (r == 0)
-		*(uint32_t *) to = (uint32_t) u;
-	return r;
+	if (r < 0)
+		return err_ctx(e, "invalid memory policy flag");
+	*(uint32_t *) to = (uint32_t) u;
+	return 0;
 }
 
 static const struct json_field policy_fields[] = {
-	JSON_CUSTOM_FIELD(struct spec_memory_policy, mode, "mode", decode_policy_mode,
-			  JSON_REQUIRED),
+	WHOLE_FIELD("mode", decode_policy_mode),
 	JSON_CUSTOM_FIELD(struct spec_memory_policy, flags, "flags", decode_policy_flags, 0),
 	JSON_STRING_FIELD(struct spec_memory_policy, nodes, "nodes", 0),
 };
@@ -641,12 +652,6 @@ static int decode_offsets(struct arena *a, const struct json *v, void *to, const
 	return json_decode(a, v, &table, to, path, e);
 }
 
-/* A custom field whose decoder gets the whole struct. */
-#define WHOLE_FIELD(key_, decode_)                                                                 \
-	{                                                                                          \
-		.key = (key_), .kind = JSON_KIND_CUSTOM, .offset = 0, .count_offset = JSON_NONE,   \
-		.present_offset = JSON_NONE, .decode = (decode_)                                   \
-	}
 static const struct json_field linux_fields[] = {
 	JSON_CUSTOM_FIELD(struct spec_linux, ns, "namespaces", decode_namespaces, 0),
 	JSON_ARRAY_FIELD(struct spec_linux, uid_maps, uid_maps_n, "uidMappings", &id_map_table, 0),

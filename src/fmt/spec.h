@@ -318,6 +318,7 @@ struct spec_time_offset {
 };
 
 struct spec_memory_policy {
+	bool mode_set;
 	uint32_t mode;	/* MPOL_* without flags */
 	uint32_t flags; /* MPOL_F_* */
 	const char *nodes;

@@ -508,7 +508,8 @@ int workload_exec(struct workload *w, const struct spec_process *p, const struct
 				  .cgroups = m->cgroups.v,
 				  .cgroups_n = m->cgroups.n,
 				  .personality_set = w->spec->linux_.personality_set,
-				  .personality = w->spec->linux_.personality };
+				  .personality = w->spec->linux_.personality,
+				  .memory_policy = w->spec->linux_.memory_policy };
 
 	if (!w->in)
 		return ended(w, e);

@@ -297,6 +297,7 @@ static int run_exec(struct runtime *rt, const void *options, const struct string
 		.preserve_fds_n = p.fds_n,
 		.personality_set = s->linux_.personality_set,
 		.personality = s->linux_.personality,
+		.memory_policy = s->linux_.memory_policy,
 		.cgroups = o->cgroups.v,
 		.cgroups_n = o->cgroups.n,
 		.ignore_paused = o->ignore_paused,

@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "base/auto.h"
 #include "base/file.h"
@@ -149,6 +150,9 @@ static int run_list(struct runtime *rt, const void *options, const struct string
 	int r = check_format(o->format, e);
 
 	(void) args;
+	/* No container yet is no error; a directory that the caller made a slip in is. */
+	if (r == 0 && rt->root_named && access(rt->root, F_OK) < 0)
+		r = err_sys(e, errno, "the state directory '%s' (--root)", rt->root);
 	if (r == 0)
 		r = container_ids(rt, &ids, &n, e);
 	if (r < 0)

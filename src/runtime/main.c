@@ -216,7 +216,8 @@ static int default_root(struct runtime *rt, struct err *e)
 
 static int check_globals(struct runtime *rt, struct err *e)
 {
-	int r = rt->root && rt->root[0] ? 0 : default_root(rt, e);
+	rt->root_named = rt->root && rt->root[0];
+	int r = rt->root_named ? 0 : default_root(rt, e);
 
 	if (r < 0)
 		return r;

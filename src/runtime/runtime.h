@@ -21,6 +21,7 @@ struct runtime {
 	const char *cgroup_manager;
 	const char *isolation;
 	enum rootless rootless_mode; /* of the flag */
+	bool root_named;	     /* --root was given */
 	bool root_private; /* the state directory is a user's own: nobody else may write there */
 	const char *criu;  /* the program for checkpoint and restore; NULL: in PATH */
 	bool debug, systemd_cgroup, version;

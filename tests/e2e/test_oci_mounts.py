@@ -186,12 +186,14 @@ def test_devices(run):
 
 def test_masked_and_read_only_paths(run):
     def change(spec):
-        spec["linux"]["maskedPaths"] = ["/etc/passwd", "/home", "/bin/none", "/proc/kcore"]
+        spec["linux"]["maskedPaths"] = ["/etc/passwd", "/home", "/bin/none", "/proc/kcore", "/home"]
         spec["linux"]["readonlyPaths"] = ["/proc/sys", "/srv", "/none"]
 
     out = run(["/bin/sh", "-c", "wc -c < /etc/passwd; ls /home | wc -l; touch /home/x 2>&1; "
                                 "echo 1 2>&1 > /proc/sys/kernel/printk; touch /srv/x 2>&1; "
+                                "grep -c ' /home ' /proc/self/mountinfo; "
                                 "cat /proc/kcore | wc -c"], change)
+    assert out.split()[-2] == "1", "named twice, masked once"
     assert out.split()[:2] == ["0", "0"] and out.split()[-1] == "0"
     assert out.count("Read-only file system") >= 2
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Namespaces, identity, sysctls and names, each seen from inside the workload."""
 import os
+import re
 import subprocess
 from itertools import count
 
@@ -165,6 +166,22 @@ def test_limits_in_user_namespaces(run):
     finally:
         holder.kill()
         holder.communicate()
+
+
+def test_a_low_limit_of_files_is_the_programs_alone(run, base):
+    """Not that of the set-up, which has more mounts in hand at once."""
+    (base / "shared").mkdir()
+
+    def change(spec):
+        user(spec)
+        spec["mounts"].append({"destination": "/tmp", "type": "tmpfs", "source": "tmpfs"})
+        spec["mounts"] += [{"destination": f"/tmp/{n}", "source": str(base / "shared"),
+                            "options": ["bind"]} for n in range(24)]
+
+    out = run(["/bin/sh", "-c", "ls /tmp | wc -l; cat /proc/self/limits"], change,
+              rlimits=[{"type": "RLIMIT_NOFILE", "soft": 20, "hard": 20}])
+    assert out.startswith("24\n")
+    assert re.search(r"Max open files\s+20\s+20\s", out), out
 
 
 def test_joined_mount_namespace(run):

@@ -150,8 +150,24 @@ def test_memory_policy(run, refuses):
     assert "bind:0" in out
     assert "interleave:0" in run(["/bin/cat", "/proc/self/numa_maps"],
                                  policy(mode="MPOL_INTERLEAVE", nodes="0"))
-    refuses("no list of nodes", policy(mode="MPOL_BIND", nodes="x"))
-    refuses("none of those known", policy(mode="MPOL_SOMETIMES"))
+    refuses("invalid memory policy nodes: 'x' is no list of nodes",
+            policy(mode="MPOL_BIND", nodes="x"))
+    refuses("invalid memory policy mode: linux.memoryPolicy.mode: 'MPOL_SOMETIMES' is none of those known",
+            policy(mode="MPOL_SOMETIMES"))
+    refuses("invalid memory policy mode: missing", policy(nodes="0"))
+    refuses("invalid memory policy flag", policy(mode="MPOL_BIND", nodes="0", flags=["MPOL_F_X"]))
+    refuses("mode requires 0 nodes but got 2", policy(mode="MPOL_LOCAL", nodes="0,7"))
+    refuses("at least one node", policy(mode="MPOL_INTERLEAVE"))
+
+
+def test_a_memory_policy_is_that_of_exec_too(runtime, bundle):
+    i = next(ids)
+    runtime.leave("run", "-d", "-b", bundle(["/bin/sleep", "1000"], lambda s: s["linux"].update(
+        memoryPolicy={"mode": "MPOL_BIND", "nodes": "0", "flags": ["MPOL_F_STATIC_NODES"]})), i)
+    try:
+        assert "bind=static:0" in runtime("exec", i, "cat", "/proc/self/numa_maps").out
+    finally:
+        runtime("delete", "-f", i)
 
 
 def test_environment(run):

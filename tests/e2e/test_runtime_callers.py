@@ -252,7 +252,8 @@ def test_exec_affinity_is_told(runtime, sleeper):
 # -- exec into a cgroup below
 
 def test_exec_into_a_cgroup_below(runtime, sleeper):
-    runtime.fails("exec", "--cgroup", "..", sleeper, "true", says=" .. is not a sub cgroup path")
+    runtime.fails("exec", "--cgroup", "..", sleeper, "true",
+                  says="bad sub cgroup path: .. is not a sub cgroup path")  # runc's words, new and old
     runtime.fails("exec", "--cgroup", "a/../..", sleeper, "true", says="`..` components are not allowed")
     runtime.fails("exec", "--cgroup", "none", sleeper, "true",
                   says="/none/cgroup.procs: no such file or directory")

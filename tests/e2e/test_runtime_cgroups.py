@@ -113,6 +113,25 @@ def test_a_group_with_processes_is_not_taken(runtime, limited, bundle):
 
 
 @cgroupfs_alone
+@pytest.mark.parametrize("paused", [False, True])
+def test_the_undo_of_a_refusal_touches_no_others(runtime, limited, bundle, paused):
+    """Without a pid namespace its processes would be known by that cgroup alone."""
+    def change(s):
+        with_resources({}, f"/{TOP}/{id}")(s)
+        s["linux"]["namespaces"] = [n for n in s["linux"]["namespaces"] if n["type"] != "pid"]
+
+    id = limited({})
+    other = next(ids)
+    if paused:
+        runtime("pause", id)
+    runtime.fails("run", "-b", bundle(change=change), other, says="container's cgroup")
+    assert runtime.state(id)["status"] == ("paused" if paused else "running")
+    if paused:
+        runtime("resume", id)
+    runtime("exec", id, "true")
+
+
+@cgroupfs_alone
 def test_a_frozen_group_is_refused_at_once(runtime, bundle, id):
     made = []
     for names, at in cgroups.hierarchies():
@@ -123,10 +142,11 @@ def test_a_frozen_group_is_refused_at_once(runtime, bundle, id):
             made.append(d)
             (d / file).write_text("FROZEN" if names else "1")
     try:
-        runtime.fails("create", "-b", bundle(change=with_resources({}, f"/{TOP}/{id}")), id,
-                      says="unexpectedly frozen")
-        for d in made:
-            assert d.is_dir(), "what is not ours stays"
+        for verb in (["run"], ["run", "-d"], ["create"]):
+            runtime.fails(*verb, "-b", bundle(change=with_resources({}, f"/{TOP}/{id}")), id,
+                          says="unexpectedly frozen")
+            for d in made:
+                assert d.is_dir(), f"{verb}: what is not ours stays"
     finally:
         for d in made:
             d.rmdir()

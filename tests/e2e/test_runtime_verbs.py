@@ -463,6 +463,8 @@ def test_list_reads_little_of_each(runtime, bundle):
 def test_list_without_any(build, base):
     from lib.run import Runtime
     r = Runtime(build, base / "nothing-here")
+    r.fails("list", says="(--root): No such file or directory")
+    r.state_dir.mkdir(parents=True)
     assert r("list", "-q").out == ""
     assert r("list", "-f", "json").out.strip() == "null"
     assert len(r("list").out.splitlines()) == 1

@@ -90,18 +90,18 @@ const char *devices_name(const char *path);
 /* process_child.c */
 /* Every processor that its cgroup allows, whatever those of the caller are. */
 void process_all_cpus(void);
-/* The error of a limit that could not be set, from errno. */
-int process_limit_refused(const struct spec_rlimit *l, size_t i, struct err *e);
 /*
  * 0 of the user namespace, or who the process is to be where 0 is nobody there: without an id of
  * the namespace no file can be made. All capabilities stay.
  */
 [[nodiscard]] int process_become_root(const struct spec_process *s);
-/* Resource limits; nothing when they were set already. */
-[[nodiscard]] int process_limits(const struct plan_process *p, struct err *e);
+/*
+ * What its user namespace takes the right to from the process `pid` (0: the caller): limits are
+ * raised where they must be, none is lowered yet. Its set-up shall not have to do with 20 files.
+ */
+[[nodiscard]] int process_limits_raise(const struct spec_process *s, pid_t pid, struct err *e);
 /* Limits, identity, working directory; finds the program: path in *ret_path (static storage). */
-[[nodiscard]] int process_prepare(struct plan_process *p, const struct plan *plan,
-				  const char **ret_path, struct err *e);
+[[nodiscard]] int process_prepare(struct plan_process *p, const char **ret_path, struct err *e);
 /* Last steps and exec; returns only to say why not, to be reported on *report_fd (it may move). */
 int process_exec(struct plan_process *p, const char *path, int *report_fd, struct err *e);
 

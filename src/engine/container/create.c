@@ -118,15 +118,10 @@ static int set_from_outside(const struct plan *p, pid_t pid, struct err *e)
 {
 	const struct spec_process *s = p->spec->process;
 	char path[40], text[16];
-	int r, n;
+	int r = s ? process_limits_raise(s, pid, e) : 0, n;
 
-	for (size_t i = 0; s && i < s->rlimits_n; i++) {
-		struct rlimit lim = { .rlim_cur = s->rlimits[i].soft,
-				      .rlim_max = s->rlimits[i].hard };
-
-		if (prlimit(pid, (enum __rlimit_resource) s->rlimits[i].resource, &lim, NULL) < 0)
-			return process_limit_refused(&s->rlimits[i], i, e);
-	}
+	if (r < 0)
+		return r;
 	if (!s || !s->oom_score_adj_set)
 		return 0;
 	(void) snprintf(path, sizeof(path), "%d/oom_score_adj", (int) pid);
@@ -556,7 +551,7 @@ static int make(struct making *m, struct err *e)
 		return err_sys(e, errno, "socket pair");
 	p->gate_fd = m->sync_fd = pair[0];
 	p->sync_fd = pair[1];
-	p->process.rlimits_done = p->new_user;
+	p->process.oom_done = p->new_user;
 	/* Somebody has to hold a scope of several hierarchies until it is in all of them. */
 	p->at_once = p->at_once && !(c->groups && c->groups->unit && c->groups->n > 1);
 	use_prepared(c, p);

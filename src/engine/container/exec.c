@@ -80,6 +80,7 @@ static int plan_exec(struct exec_plan *xp, struct container *c, const struct exe
 		if (xp->root_fd < 0)
 			return err_sys(e, errno, "the container's root");
 	}
+	p->process.memory_policy = x->memory_policy;
 	r = plan_process_make(p, s, e);
 	if (r == 0 && aff)
 		r = plan_affinity(p, aff->initial, &xp->initial_cpus, &xp->initial_bytes, "initial",

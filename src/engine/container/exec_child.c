@@ -116,6 +116,8 @@ void exec_child(struct exec_plan *xp)
 	struct err e = {};
 	int r;
 
+	if ((xp->ns_flags & CLONE_NEWUSER) && process_limits_raise(p->process.spec, 0, &e) < 0)
+		child_fail(p->sync_fd, &e);
 	if (xp->fork_inside)
 		fork_inside(xp);
 	(void) prctl(PR_SET_PDEATHSIG, SIGKILL); /* until it stands on its own feet */
@@ -133,7 +135,7 @@ void exec_child(struct exec_plan *xp)
 	r = r < 0 || xp->fork_inside ? r : join(xp, &e);
 	r = r < 0 ? r : become_root(xp, &e);
 	r = r < 0 ? r : console(p, &e);
-	r = r < 0 ? r : process_prepare(&p->process, p, &path, &e);
+	r = r < 0 ? r : process_prepare(&p->process, &path, &e);
 	(void) prctl(PR_SET_PDEATHSIG, 0);
 	if (r == 0)
 		r = process_exec(&p->process, path, &p->sync_fd, &e);

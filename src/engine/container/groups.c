@@ -182,8 +182,10 @@ static int make_place(struct groups *g, size_t i, const struct groups_options *o
 		p->made = false;
 		int r = check_unused(p, e);
 
-		if (r < 0)
+		if (r < 0) {
+			close_fd(&p->dir_fd); /* what the undo kills or thaws is not in there */
 			return r;
+		}
 		p->made = true; /* a leftover, or prepared for us: it goes with the container */
 	}
 	/*

@@ -23,8 +23,8 @@ static int check_path(struct str path, char ret_clean[static CGROUP_PATH_MAX], s
 	for (struct str rest = path; rest.p;) {
 		if (str_is(str_cut(rest, '/', &rest), ".."))
 			return err_set(e, ERR_INVALID, EINVAL,
-				       "--cgroup: %.*s is not a sub cgroup path: `..` components "
-				       "are not allowed",
+				       "--cgroup: bad sub cgroup path: %.*s is not a sub cgroup "
+				       "path: `..` components are not allowed",
 				       (int) path.n, path.p);
 	}
 	while (path.n && (path.p[0] == '/' || path.p[0] == '.')) {
@@ -37,8 +37,8 @@ static int check_path(struct str path, char ret_clean[static CGROUP_PATH_MAX], s
 	ret_clean[0] = '\0';
 	if (path.n && cgroup_path_clean(path, ret_clean) < 0)
 		return err_set(e, ERR_INVALID, EINVAL,
-			       "--cgroup: %.*s is not a sub cgroup path: a path below the "
-			       "container's own is expected",
+			       "--cgroup: bad sub cgroup path: %.*s is not a sub cgroup path: a "
+			       "path below the container's own is expected",
 			       (int) path.n, path.p);
 	return 0;
 }

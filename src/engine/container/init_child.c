@@ -139,7 +139,7 @@ static int set_oom(struct plan *p, struct err *e)
 	char text[16];
 	int n, r;
 
-	if (!s || !s->oom_score_adj_set || p->process.rlimits_done)
+	if (!s || !s->oom_score_adj_set || p->process.oom_done)
 		return 0;
 	n = snprintf(text, sizeof(text), "%d", (int) s->oom_score_adj);
 	r = file_put(p->proc_fd, "self/oom_score_adj", (struct str){ text, (size_t) n });
@@ -408,7 +408,7 @@ static void run(struct plan *p)
 	new_keyring(p);
 	if (build(p, &e) < 0)
 		fail(p, &e);
-	if (p->process.spec && process_prepare(&p->process, p, &path, &e) < 0)
+	if (p->process.spec && process_prepare(&p->process, &path, &e) < 0)
 		fail(p, &e);
 	wait_for_start(p);
 	if (!p->process.spec) {
@@ -450,9 +450,10 @@ static void fork_inside(struct plan *p)
 	pid_t pid;
 
 	/* What a user namespace takes the right to do comes first. */
-	if (set_oom(p, &e) < 0 || (p->process.spec && process_limits(&p->process, &e) < 0))
+	if (set_oom(p, &e) < 0 ||
+	    (p->process.spec && process_limits_raise(p->process.spec, 0, &e) < 0))
 		fail(p, &e);
-	p->process.rlimits_done = true;
+	p->process.oom_done = true;
 	join_as_ourselves(p);
 	if (join(p, SPEC_NS_USER, &e) < 0 || join(p, SPEC_NS_PID, &e) < 0)
 		fail(p, &e);

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <linux/magic.h>
+#include <linux/mempolicy.h>
 #include <linux/sched.h>
 #include <stdio.h>
 #include <string.h>
@@ -263,6 +264,41 @@ static int plan_lsm(struct plan_process *pp, const struct spec_process *s, struc
 	return pp->lsm_text ? 0 : no_memory(e);
 }
 
+/* What the kernel would refuse with a bare EINVAL, in the words that callers of runc know. */
+static int plan_memory_policy(struct plan *p, struct err *e)
+{
+	struct plan_process *pp = &p->process;
+	const struct spec_memory_policy *m = pp->memory_policy;
+	const char *nodes = m && m->nodes ? m->nodes : "";
+	int n = 0;
+
+	if (!m)
+		return 0;
+	if (!m->mode_set)
+		return err_set(e, ERR_INVALID, EINVAL,
+			       "linux.memoryPolicy: invalid memory policy mode: missing");
+	pp->memory_nodes = arena_alloc(p->a, CPUS_MAX / 8);
+	if (!pp->memory_nodes)
+		return no_memory(e);
+	if (cpus_parse(nodes, pp->memory_nodes, &pp->memory_nodes_max) < 0)
+		return err_set(e, ERR_INVALID, EINVAL,
+			       "linux.memoryPolicy.nodes: invalid memory policy nodes: '%.60s' is "
+			       "no list of nodes",
+			       nodes);
+	for (size_t i = 0; i < CPUS_MAX / 64; i++)
+		n += __builtin_popcountll(pp->memory_nodes[i]);
+	if (n > 0 && (m->mode == MPOL_DEFAULT || m->mode == MPOL_LOCAL))
+		return err_set(e, ERR_INVALID, EINVAL,
+			       "linux.memoryPolicy: this memory policy mode requires 0 nodes but "
+			       "got %d: leave 'nodes' out",
+			       n);
+	if (n == 0 && m->mode != MPOL_DEFAULT && m->mode != MPOL_LOCAL && m->mode != MPOL_PREFERRED)
+		return err_set(e, ERR_INVALID, EINVAL,
+			       "linux.memoryPolicy: this memory policy mode requires at least one "
+			       "node but got 0: name it in 'nodes'");
+	return 0;
+}
+
 int plan_process_make(struct plan *p, const struct spec_process *s, struct err *e)
 {
 	struct plan_process *pp = &p->process;
@@ -275,19 +311,9 @@ int plan_process_make(struct plan *p, const struct spec_process *s, struct err *
 	r = plan_lsm(pp, s, p, e);
 	if (r < 0)
 		return r;
-	if (p->spec && p->spec->linux_.memory_policy) {
-		const char *nodes = p->spec->linux_.memory_policy->nodes;
-
-		pp->memory_nodes = arena_alloc(p->a, CPUS_MAX / 8);
-		if (!pp->memory_nodes)
-			return no_memory(e);
-		r = cpus_parse(nodes ? nodes : "", pp->memory_nodes, &pp->memory_nodes_max);
-		if (r < 0)
-			return err_set(e, ERR_INVALID, EINVAL,
-				       "linux.memoryPolicy.nodes: '%.60s' is no list of nodes",
-				       nodes ? nodes : "");
-	}
-	return 0;
+	if (p->spec)
+		pp->memory_policy = p->spec->linux_.memory_policy;
+	return plan_memory_policy(p, e);
 }
 
 int plan_preserve(struct plan *p, const int *fds, size_t n, struct err *e)

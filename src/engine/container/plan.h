@@ -62,11 +62,12 @@ struct plan_process {
 	const char *path_list;	   /* the value of PATH */
 	struct sock_fprog seccomp; /* len 0: none */
 	unsigned seccomp_flags;
-	bool rlimits_done; /* by the parent: the child's user namespace could not */
+	bool oom_done;	   /* from outside: the child's user namespace could not */
 	int stdio[3];	   /* FD_NONE: the terminal */
 	int *preserve_fds; /* the child renumbers its copy */
 	size_t preserve_fds_n;
 	struct spec_caps caps;
+	const struct spec_memory_policy *memory_policy; /* the container's, of `exec`, too */
 	uint64_t *memory_nodes; /* a bit mask, memory_nodes_max bits; NULL: none */
 	size_t memory_nodes_max;
 	int lsm_fd; /* /proc/self/attr/... of the process itself, opened before the pivot */

@@ -42,7 +42,7 @@ void process_all_cpus(void)
 	(void) syscall(SYS_sched_setaffinity, 0, sizeof(all), all);
 }
 
-int process_limit_refused(const struct spec_rlimit *l, size_t i, struct err *e)
+static int limit_refused(const struct spec_rlimit *l, size_t i, struct err *e)
 {
 	return err_sys(e, errno,
 		       "process.rlimits[%zu]: soft %llu, hard %llu (raising the hard limit needs "
@@ -50,16 +50,56 @@ int process_limit_refused(const struct spec_rlimit *l, size_t i, struct err *e)
 		       i, (unsigned long long) l->soft, (unsigned long long) l->hard);
 }
 
-int process_limits(const struct plan_process *p, struct err *e)
+static int raise_limit(const struct spec_process *s, size_t i, pid_t pid, struct err *e)
 {
-	for (size_t i = 0; i < p->spec->rlimits_n && !p->rlimits_done; i++) {
-		const struct spec_rlimit *l = &p->spec->rlimits[i];
-		struct rlimit lim = { .rlim_cur = l->soft, .rlim_max = l->hard };
+	const struct spec_rlimit *l = &s->rlimits[i];
+	enum __rlimit_resource which = (enum __rlimit_resource) l->resource;
+	struct rlimit lim;
 
-		if (setrlimit((int) l->resource, &lim) < 0)
-			return process_limit_refused(l, i, e);
-	}
-	return 0;
+	if (prlimit(pid, which, NULL, &lim) < 0)
+		return limit_refused(l, i, e);
+	if (l->soft <= lim.rlim_cur && l->hard <= lim.rlim_max)
+		return 0;
+	lim.rlim_cur = l->soft > lim.rlim_cur ? l->soft : lim.rlim_cur;
+	lim.rlim_max = l->hard > lim.rlim_max ? l->hard : lim.rlim_max;
+	return prlimit(pid, which, &lim, NULL) < 0 ? limit_refused(l, i, e) : 0;
+}
+
+int process_limits_raise(const struct spec_process *s, pid_t pid, struct err *e)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < s->rlimits_n && r == 0; i++)
+		r = raise_limit(s, i, pid, e);
+	return r;
+}
+
+static int set_limit(const struct spec_process *s, size_t i, struct err *e)
+{
+	const struct spec_rlimit *l = &s->rlimits[i];
+	struct rlimit lim = { .rlim_cur = l->soft, .rlim_max = l->hard };
+
+	return setrlimit((int) l->resource, &lim) < 0 ? limit_refused(l, i, e) : 0;
+}
+
+/* All but that of open files: we have more of them than the program will. */
+static int set_limits(const struct spec_process *s, struct err *e)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < s->rlimits_n && r == 0; i++)
+		r = s->rlimits[i].resource == RLIMIT_NOFILE ? raise_limit(s, i, 0, e)
+							    : set_limit(s, i, e);
+	return r;
+}
+
+static int limit_files(const struct spec_process *s, struct err *e)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < s->rlimits_n && r == 0; i++)
+		r = s->rlimits[i].resource == RLIMIT_NOFILE ? set_limit(s, i, e) : 0;
+	return r;
 }
 
 static int set_scheduling(const struct plan_process *p, struct err *e)
@@ -95,9 +135,9 @@ static int set_scheduling(const struct plan_process *p, struct err *e)
 	return 0;
 }
 
-static int set_memory_policy(const struct plan *plan, const struct plan_process *p, struct err *e)
+static int set_memory_policy(const struct plan_process *p, struct err *e)
 {
-	const struct spec_memory_policy *m = plan->spec ? plan->spec->linux_.memory_policy : NULL;
+	const struct spec_memory_policy *m = p->memory_policy;
 	unsigned long max = p->memory_nodes_max ? p->memory_nodes_max + 1 : 0;
 
 	if (m && syscall(SYS_set_mempolicy, (int) (m->mode | m->flags),
@@ -334,13 +374,12 @@ static int find_program(const struct plan_process *p, const char **ret_path, str
 		       "exec: \"%.200s\": executable file not found in $PATH", name);
 }
 
-int process_prepare(struct plan_process *p, const struct plan *plan, const char **ret_path,
-		    struct err *e)
+int process_prepare(struct plan_process *p, const char **ret_path, struct err *e)
 {
-	int r = process_limits(p, e), entered;
+	int r = set_limits(p->spec, e), entered;
 
 	r = r < 0 ? r : set_scheduling(p, e);
-	r = r < 0 ? r : set_memory_policy(plan, p, e);
+	r = r < 0 ? r : set_memory_policy(p, e);
 	if (r < 0)
 		return r;
 	if (p->personality_set && personality(p->personality) < 0)
@@ -470,6 +509,9 @@ int process_exec(struct plan_process *p, const char *path, int *report_fd, struc
 	r = arrange_fds(p, report_fd);
 	if (r < 0)
 		return err_sys(e, -r, "arranging the descriptors");
+	r = limit_files(p->spec, e);
+	if (r < 0)
+		return r;
 	if (!nnp && p->seccomp.len) {
 		r = set_caps(p, true, e);
 		r = r < 0 ? r : load_filter(p, *report_fd, e);

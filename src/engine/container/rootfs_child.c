@@ -519,6 +519,16 @@ static int make_readonly(struct plan *p, const char *path, struct err *e)
 	return r < 0 ? err_sys(e, -r, "readonly path '%.200s'", path) : 0;
 }
 
+/* Twice in the list is once over it. */
+static bool named_before(const char *const *paths, size_t i)
+{
+	for (size_t k = 0; k < i; k++) {
+		if (streq(paths[k], paths[i]))
+			return true;
+	}
+	return false;
+}
+
 int rootfs_protect(struct plan *p, struct err *e)
 {
 	const struct spec_linux *l = &p->spec->linux_;
@@ -545,8 +555,10 @@ int rootfs_protect(struct plan *p, struct err *e)
 	if (!S_ISCHR(st.st_mode) || st.st_rdev != makedev(1, 3))
 		return err_set(e, ERR_DENIED, EPERM,
 			       "/dev/null of this machine is not that device");
-	for (size_t i = 0; i < l->masked_paths_n && r == 0; i++)
-		r = mask(p, l->masked_paths[i], null_fd, &empty_fd, e);
+	for (size_t i = 0; i < l->masked_paths_n && r == 0; i++) {
+		if (!named_before(l->masked_paths, i))
+			r = mask(p, l->masked_paths[i], null_fd, &empty_fd, e);
+	}
 	return r;
 }
 
