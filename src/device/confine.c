@@ -2,76 +2,58 @@
 #include "device/confine.h"
 
 #include <errno.h>
-#include <linux/audit.h>
-#include <linux/seccomp.h>
 #include <sched.h>
-#include <stdlib.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/auto.h"
 #include "sys/caps.h"
 #include "sys/enclose.h"
+#include "sys/filter.h"
 #include "sys/ns.h"
-#include "sys/seccomp.h"
 
 #define FILES_MAX 65536
-#define CALLS_MAX 256
-
-#if defined(__SANITIZE_ADDRESS__)
-#define SANITIZED true
-#else
-#define SANITIZED false
-#endif
-
-#if defined(__x86_64__)
-#define OWN_ARCH AUDIT_ARCH_X86_64
-#elif defined(__aarch64__)
-#define OWN_ARCH AUDIT_ARCH_AARCH64
-#else
-#error "which architecture the filter is for"
-#endif
 
 /* What every kind does: sockets and eventfds that are open already, the guest's memory. */
-static const unsigned everyones[] = {
+static const struct seccomp_rule everyones[] = {
 	/* messages of the front end, kicks and interrupts */
-	__NR_read,
-	__NR_write,
-	__NR_readv,
-	__NR_writev,
-	__NR_recvmsg,
-	__NR_recvfrom,
-	__NR_sendmsg,
-	__NR_sendto,
-	__NR_fcntl,
-	__NR_close,
+	FILTER_CALL(read),
+	FILTER_CALL(write),
+	FILTER_CALL(readv),
+	FILTER_CALL(writev),
+	FILTER_CALL(recvmsg),
+	FILTER_CALL(recvfrom),
+	FILTER_CALL(sendmsg),
+	FILTER_CALL(sendto),
+	FILTER_CALL(fcntl),
+	FILTER_CALL(close),
 	/* the loop */
-	__NR_epoll_ctl,
-	__NR_epoll_pwait,
-#ifdef __NR_epoll_wait
-	__NR_epoll_wait,
+	FILTER_CALL(epoll_ctl),
+	FILTER_CALL(epoll_pwait),
+#ifdef SYS_epoll_wait
+	FILTER_CALL(epoll_wait),
 #endif
-	__NR_clock_gettime,
+	FILTER_CALL(clock_gettime),
 	/* memory */
-	__NR_fstat,
-	__NR_newfstatat, /* as the C library does fstat */
-	__NR_munmap,
-	__NR_mremap,
-	__NR_madvise,
-	__NR_brk,
-	__NR_futex,
+	FILTER_CALL(fstat),
+	FILTER_CALL(newfstatat), /* as the C library does fstat */
+	FILTER_CALL_IF(mmap, filter_not_code),
+	FILTER_CALL_IF(mprotect, filter_not_code),
+	FILTER_CALL(munmap),
+	FILTER_CALL(mremap),
+	FILTER_CALL(madvise),
+	FILTER_CALL(brk),
+	FILTER_CALL(futex),
 	/* the end */
-	__NR_rt_sigreturn,
-	__NR_rt_sigprocmask,
-	__NR_restart_syscall,
-	__NR_getpid,
-	__NR_gettid,
-	__NR_tgkill,
-	__NR_exit,
-	__NR_exit_group,
+	FILTER_CALL(rt_sigreturn),
+	FILTER_CALL(rt_sigprocmask),
+	FILTER_CALL(restart_syscall),
+	FILTER_CALL(getpid),
+	FILTER_CALL(gettid),
+	FILTER_CALL(tgkill),
+	FILTER_CALL(exit),
+	FILTER_CALL(exit_group),
 };
 
 static int own_ids(enum ns_map_kind kind, uint32_t id)
@@ -128,62 +110,32 @@ static int drop_capabilities(uint64_t keep, struct err *e)
 	(CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SYSVSEM | CLONE_SIGHAND | CLONE_THREAD |        \
 	 CLONE_SETTLS | CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID)
 
-static const struct seccomp_condition is_thread = { 0, SECCOMP_EQ, THREAD_FLAGS, 0 };
-static const struct seccomp_condition own_fs = { 0, SECCOMP_EQ, CLONE_FS, 0 };
+FILTER_ARG_IS(is_thread, 0, THREAD_FLAGS);
+FILTER_ARG_IS(own_fs, 0, CLONE_FS);
 static const struct seccomp_rule threads[] = {
-	{ __NR_clone, SECCOMP_RET_ALLOW, &is_thread, 1 },
-	{ __NR_clone3, SECCOMP_RET_ERRNO | ENOSYS, NULL, 0 },
-	{ __NR_unshare, SECCOMP_RET_ALLOW, &own_fs, 1 },
-	{ __NR_rt_sigaction, SECCOMP_RET_ALLOW, NULL, 0 }, /* with the first one */
-	{ __NR_set_robust_list, SECCOMP_RET_ALLOW, NULL, 0 },
-	{ __NR_rseq, SECCOMP_RET_ALLOW, NULL, 0 },
-	{ __NR_eventfd2, SECCOMP_RET_ALLOW, NULL, 0 },
+	FILTER_CALL_IF(clone, is_thread),
+	{ .nr = SYS_clone3, .action = SECCOMP_RET_ERRNO | ENOSYS },
+	FILTER_CALL_IF(unshare, own_fs),
+	FILTER_CALL(rt_sigaction), /* with the first one */
+	FILTER_CALL(set_robust_list),
+	FILTER_CALL(rseq),
+	FILTER_CALL(eventfd2),
 };
 
 static int filter(const struct confine *c, struct err *e)
 {
-	const struct seccomp_condition same = { 1, SECCOMP_EQ, c->ioctl, 0 };
-	const struct seccomp_condition no_code = { 2, SECCOMP_MASKED_EQ, PROT_EXEC, 0 };
-	const struct seccomp_rule conditional[] = {
-		{ __NR_mmap, SECCOMP_RET_ALLOW, &no_code, 1 },
-		{ __NR_mprotect, SECCOMP_RET_ALLOW, &no_code, 1 },
-		{ __NR_ioctl, SECCOMP_RET_ALLOW, &same, 1 },
+	const struct seccomp_condition same = { .arg = 1, .op = SECCOMP_EQ, .value = c->ioctl };
+	const struct seccomp_rule one = {
+		.nr = SYS_ioctl, .action = SECCOMP_RET_ALLOW, .conditions = &same, .conditions_n = 1
 	};
-	struct seccomp_rule rules[CALLS_MAX + ARRAY_SIZE(conditional) + ARRAY_SIZE(threads)];
-	struct seccomp_arch arch = { .audit = OWN_ARCH,
-				     .rules = rules,
-				     .last_known = UINT32_MAX,
-				     .foreign_from = UINT32_MAX };
-	const struct seccomp_profile profile = {
-		.archs = &arch,
-		.archs_n = 1,
-		.default_action = SECCOMP_RET_KILL_PROCESS,
-		.newer_action = SECCOMP_RET_KILL_PROCESS,
-		.unknown_arch_action = SECCOMP_RET_KILL_PROCESS,
+	const struct filter_table tables[] = {
+		FILTER_TABLE(everyones),
+		{ c->calls, c->calls_n },
+		{ &one, c->ioctl ? 1 : 0 },
+		{ threads, c->threads ? ARRAY_SIZE(threads) : 0 },
 	};
-	auto_free struct sock_filter *code = calloc(SECCOMP_PROGRAM_MAX, sizeof(*code));
-	struct sock_fprog program = { .filter = code };
-	int n;
 
-	if (!code)
-		return err_set(e, ERR_EXHAUSTED, ENOMEM, "no memory left");
-	for (size_t i = 0; i < ARRAY_SIZE(everyones) + c->calls_n && i < CALLS_MAX; i++)
-		rules[arch.rules_n++] = (struct seccomp_rule){
-			.nr = i < ARRAY_SIZE(everyones) ? everyones[i]
-							: c->calls[i - ARRAY_SIZE(everyones)],
-			.action = SECCOMP_RET_ALLOW,
-		};
-	for (size_t i = 0; i < ARRAY_SIZE(conditional) - (c->ioctl ? 0 : 1); i++)
-		rules[arch.rules_n++] = conditional[i];
-	for (size_t i = 0; i < ARRAY_SIZE(threads) && c->threads; i++)
-		rules[arch.rules_n++] = threads[i];
-	n = seccomp_build(&profile, code, SECCOMP_PROGRAM_MAX);
-	if (n < 0)
-		return err_sys(e, -n, "build the filter of system calls");
-	program.len = (unsigned short) n;
-	if (prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) < 0)
-		return err_sys(e, errno, "set the filter of system calls");
-	return 0;
+	return filter_set(tables, ARRAY_SIZE(tables), e);
 }
 
 int confine_enter(const struct confine *c, struct err *e)
@@ -207,6 +159,5 @@ int confine_enter(const struct confine *c, struct err *e)
 	if (prctl(PR_SET_PDEATHSIG, death_signal) < 0 || prctl(PR_SET_DUMPABLE, 0) < 0 ||
 	    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return err_sys(e, errno, "give up privileges");
-	/* A sanitizer's runtime makes calls of its own. */
-	return SANITIZED ? 0 : filter(c, e);
+	return filter(c, e);
 }

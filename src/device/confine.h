@@ -12,12 +12,13 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "sys/seccomp.h"
 
 struct confine {
 	const int *keep; /* descriptors; all others are closed */
 	size_t keep_n;
 	uint64_t capabilities;
-	const unsigned *calls; /* besides those of every kind */
+	const struct seccomp_rule *calls; /* besides those of every kind */
 	size_t calls_n;
 	bool threads;	/* it makes more of them later */
 	unsigned ioctl; /* the one request that is allowed, 0: none */

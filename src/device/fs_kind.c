@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 
 #include "base/auto.h"
 #include "device/fs.h"
@@ -18,50 +17,50 @@
 #define FDS_MIN	     64
 #define CAP(name)    (UINT64_C(1) << CAP_##name)
 
-static const unsigned calls[] = {
+static const struct seccomp_rule calls[] = {
 	/* names */
-	__NR_openat,
-	__NR_mkdirat,
-	__NR_mknodat,
-	__NR_symlinkat,
-	__NR_linkat,
-	__NR_unlinkat,
-	__NR_renameat2,
-#ifdef __NR_renameat
-	__NR_renameat, /* as the C library does renameat2 without flags */
+	FILTER_CALL(openat),
+	FILTER_CALL(mkdirat),
+	FILTER_CALL(mknodat),
+	FILTER_CALL(symlinkat),
+	FILTER_CALL(linkat),
+	FILTER_CALL(unlinkat),
+	FILTER_CALL(renameat2),
+#ifdef SYS_renameat
+	FILTER_CALL(renameat), /* as the C library does renameat2 without flags */
 #endif
-	__NR_readlinkat,
-	__NR_getdents64,
-	__NR_fchdir,
+	FILTER_CALL(readlinkat),
+	FILTER_CALL(getdents64),
+	FILTER_CALL(fchdir),
 	/* attributes */
-	__NR_statx,
-	__NR_fstatfs,
-	__NR_fchmodat,
-	__NR_fchownat,
-	__NR_utimensat,
-	__NR_setxattr,
-	__NR_getxattr,
-	__NR_listxattr,
-	__NR_removexattr,
+	FILTER_CALL(statx),
+	FILTER_CALL(fstatfs),
+	FILTER_CALL(fchmodat),
+	FILTER_CALL(fchownat),
+	FILTER_CALL(utimensat),
+	FILTER_CALL(setxattr),
+	FILTER_CALL(getxattr),
+	FILTER_CALL(listxattr),
+	FILTER_CALL(removexattr),
 	/* bytes */
-	__NR_preadv,
-	__NR_pwritev,
-	__NR_pwritev2,
-	__NR_lseek,
-	__NR_ftruncate,
-	__NR_fallocate,
-	__NR_copy_file_range,
-	__NR_fsync,
-	__NR_fdatasync,
-	__NR_syncfs,
+	FILTER_CALL(preadv),
+	FILTER_CALL(pwritev),
+	FILTER_CALL(pwritev2),
+	FILTER_CALL(lseek),
+	FILTER_CALL(ftruncate),
+	FILTER_CALL(fallocate),
+	FILTER_CALL(copy_file_range),
+	FILTER_CALL(fsync),
+	FILTER_CALL(fdatasync),
+	FILTER_CALL(syncfs),
 	/* who asks for other shares */
-	__NR_accept4,
+	FILTER_CALL(accept4),
 	/* on whose behalf */
-	__NR_setfsuid,
-	__NR_setfsgid,
-	__NR_umask,
-	__NR_capget,
-	__NR_capset,
+	FILTER_CALL(setfsuid),
+	FILTER_CALL(setfsgid),
+	FILTER_CALL(umask),
+	FILTER_CALL(capget),
+	FILTER_CALL(capset),
 };
 
 /*

@@ -12,6 +12,7 @@
 
 #include "base/err.h"
 #include "base/loop.h"
+#include "sys/filter.h"
 #include "virtio/device.h"
 
 #define DEVICE_WORDS_MAX 256 /* options, and descriptors kept */
@@ -33,9 +34,9 @@ struct device_run {
 
 struct device_kind {
 	const char *name;
-	const char *usage;     /* of its own options: "--cid N ..." */
-	uint64_t capabilities; /* kept: bit n is capability n */
-	const unsigned *calls; /* system calls beyond those that every kind makes */
+	const char *usage;		  /* of its own options: "--cid N ..." */
+	uint64_t capabilities;		  /* kept: bit n is capability n */
+	const struct seccomp_rule *calls; /* beyond those that every kind makes */
 	size_t calls_n;
 	bool threads;	/* it makes some, each with a umask of its own */
 	unsigned ioctl; /* the one request it makes, 0: none */

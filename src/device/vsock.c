@@ -1,21 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* atoll-device vsock: the options of src/virtio/vsock.h's device. */
-#include <sys/syscall.h>
 
+#include "virtio/vsock.h"
 #include "base/auto.h"
 #include "base/num.h"
 #include "device/kind.h"
-#include "virtio/vsock.h"
 
 /* New connections from both sides. */
-static const unsigned calls[] = {
-	__NR_accept4,
-	__NR_socketpair,
-	__NR_shutdown,
-#ifdef __NR_poll
-	__NR_poll,
+static const struct seccomp_rule calls[] = {
+	FILTER_CALL(accept4),
+	FILTER_CALL(socketpair),
+	FILTER_CALL(shutdown),
+#ifdef SYS_poll
+	FILTER_CALL(poll),
 #else
-	__NR_ppoll,
+	FILTER_CALL(ppoll),
 #endif
 };
 
