@@ -39,8 +39,8 @@
 #define PROXY_VSOCK	"vsock"	  /* the machine's vsock in its directory */
 #define PROXY_CONTROL	"control" /* there: its monitor: proto/vmm, or QEMU's QMP */
 #define PROXY_NETWORK	"network" /* there: SETUP of agent.h with the interfaces, or nothing */
-/* in a state directory: "CODE oom|- WHY": the workload ended; WHY, if any: of what its machine did
- */
+/* in a state directory: "CODE oom|- WHY": the workload ended; WHY, if any: of what its machine did;
+ * empty: it has not */
 #define PROXY_ENDED   "ended"
 #define PROXY_WHY_MAX 160 /* bytes of WHY, with its NUL */
 

@@ -20,6 +20,7 @@
 #include "proxy/proxy.h"
 #include "sys/caps.h"
 #include "sys/fdpass.h"
+#include "sys/filter.h"
 #include "sys/ns.h"
 #include "sys/unix.h"
 
@@ -106,6 +107,14 @@ static int child_enter(const struct proxy_message *m)
 	return 0;
 }
 
+/* One that waits. */
+static const struct seccomp_rule keepers[] = {
+	FILTER_CALL(wait4),
+	FILTER_CALL(rt_sigreturn),
+	FILTER_CALL(restart_syscall),
+	FILTER_CALL(exit_group),
+};
+
 /*
  * The kernel sends a parent's death signal with the parent's rights, and the proxy, which has none,
  * may send none to another user: the foreign program's parent is a process that may, waits for it,
@@ -115,7 +124,9 @@ static void keep(pid_t *ret_parent)
 {
 	const struct caps kill_only = { .effective = UINT64_C(1) << CAP_KILL,
 					.permitted = UINT64_C(1) << CAP_KILL };
+	static const struct filter_table table = FILTER_TABLE(keepers);
 	pid_t proxy = getppid(), keeper = getpid(), pid = fork();
+	struct err e;
 	int status;
 
 	if (pid <= 0) {
@@ -125,7 +136,7 @@ static void keep(pid_t *ret_parent)
 	(void) close_range(0, ~0u, 0);
 	if (!caps_effective(CAP_KILL) || caps_set(&kill_only) < 0 ||
 	    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 ||
-	    getppid() != proxy)
+	    getppid() != proxy || filter_set(&table, 1, &e) < 0)
 		_exit(1); /* and with it what it keeps */
 	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		;

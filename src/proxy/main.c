@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
@@ -23,6 +24,7 @@
 #include "base/file.h"
 #include "proxy/proxy.h"
 #include "sys/caps.h"
+#include "sys/filter.h"
 #include "sys/mount.h"
 #include "sys/path.h"
 
@@ -182,22 +184,64 @@ static int empty_root(void)
 	return root < 0 ? root : take_view(&root, 1, NULL, CLONE_NEWNET);
 }
 
+FILTER_ARG_IS(is_death_signal, 0, PR_SET_PDEATHSIG);
+FILTER_ARG_IS(is_size, 1, TIOCGWINSZ);
+
 /*
- * From here on it reads what a guest sends: without rights, or a way to new ones, and with no other
- * files than the guest has.
+ * All it does once there is a workload: it carries bytes between descriptors that are open already,
+ * hears of signals and of its children's ends. It opens nothing, starts nothing, signals nobody.
+ */
+static const struct seccomp_rule calls[] = {
+	/* streams, the agent, the engine */
+	FILTER_CALL(read),
+	FILTER_CALL(write),
+	FILTER_CALL(sendto),
+	FILTER_CALL(recvfrom),
+	FILTER_CALL(sendmsg),
+	FILTER_CALL(recvmsg),
+	FILTER_CALL(close),
+	FILTER_CALL(poll),
+	FILTER_CALL(ppoll),
+	FILTER_CALL_IF(ioctl, is_size),
+	FILTER_CALL_IF(prctl, is_death_signal),
+	FILTER_CALL(wait4),
+	FILTER_CALL(clock_gettime),
+	/* the heap, the end */
+	FILTER_CALL_IF(mmap, filter_not_code),
+	FILTER_CALL_IF(mprotect, filter_not_code),
+	FILTER_CALL(munmap),
+	FILTER_CALL(mremap),
+	FILTER_CALL(madvise),
+	FILTER_CALL(brk),
+	FILTER_CALL(futex),
+	FILTER_CALL(rt_sigreturn),
+	FILTER_CALL(rt_sigprocmask),
+	FILTER_CALL(restart_syscall),
+	FILTER_CALL(getpid),
+	FILTER_CALL(gettid),
+	FILTER_CALL(tgkill),
+	FILTER_CALL(exit_group),
+};
+
+/*
+ * From here on it reads what a guest sends: without rights, or a way to new ones, with no other
+ * files than the guest has, and no call that would open one.
  */
 static int confine(const int *shares, size_t n, const char *const *places, struct err *e)
 {
+	static const struct filter_table table = FILTER_TABLE(calls);
 	struct caps none = {};
 	int r = !caps_effective(CAP_SYS_ADMIN) ? 0
 		: n			       ? take_view(shares, n, places, 0)
 					       : empty_root();
 
 	r = r < 0 ? r : caps_ambient(0);
+	if (r == 0 && caps_effective(CAP_SETPCAP))
+		r = caps_bound(0);
 	r = r < 0 ? r : caps_set(&none);
 	if (r == 0 && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		r = -errno;
-	return r < 0 ? err_sys(e, -r, "confine the proxy") : 0;
+	return r < 0 ? err_sys(e, -r, "confine the proxy") : filter_set(&table, 1, e);
 }
 
 /* ---- its life ---------------------------------------------------------------------------- */
@@ -223,6 +267,14 @@ static int open_session(struct proxy *p, const struct proxy_message *q, struct e
 	return r < 0 ? err_sys(e, -r, "hand over the terminal") : 0;
 }
 
+/* Where its end is noted: later it cannot open it. */
+static int open_note(struct proxy *p, int state_fd, struct err *e)
+{
+	p->note_fd = openat(state_fd, PROXY_ENDED,
+			    O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+	return p->note_fd < 0 ? err_sys(e, errno, "make '" PROXY_ENDED "'") : 0;
+}
+
 static int create(struct proxy *p, struct proxy_message *q, struct err *e)
 {
 	struct agent_msg m = agent_msg_of(AGENT_CREATE), got;
@@ -232,9 +284,8 @@ static int create(struct proxy *p, struct proxy_message *q, struct err *e)
 
 	if (q->head.words_n < 2 || q->fds_n < first || q->fds_n - first != q->head.words_n - 1)
 		return err_set(e, ERR_INTERNAL, EPROTO, "the engine asks the proxy for nonsense");
-	p->state_fd = q->fds[0];
-	q->fds[0] = FD_NONE;
-	r = read_text(p, q->fds[2], &m.create.config, e);
+	r = open_note(p, q->fds[0], e);
+	r = r < 0 ? r : read_text(p, q->fds[2], &m.create.config, e);
 	if (r == 0 && !q->head.joins)
 		r = machine_boot(p, q->fds[1], q->fds[3], "", q->head.deadline, e);
 	r = r < 0 ? r : machine_connect(p, q->fds[1], q->head.deadline, e);
@@ -290,10 +341,9 @@ static int restore(struct proxy *p, struct proxy_message *q, struct err *e)
 
 	if (q->head.words_n < 3 || q->fds_n < 2 || q->fds_n - 2 != q->head.words_n - 2)
 		return err_set(e, ERR_INTERNAL, EPROTO, "the engine asks the proxy for nonsense");
-	p->state_fd = q->fds[0];
-	q->fds[0] = FD_NONE;
-	r = machine_boot(p, p->state_fd, q->fds[1], q->words[2], q->head.deadline, e);
-	r = r < 0 ? r : machine_connect(p, p->state_fd, q->head.deadline, e);
+	r = open_note(p, q->fds[0], e);
+	r = r < 0 ? r : machine_boot(p, q->fds[0], q->fds[1], q->words[2], q->head.deadline, e);
+	r = r < 0 ? r : machine_connect(p, q->fds[0], q->head.deadline, e);
 	r = r < 0 ? r : open_session(p, q, e);
 	r = pid = r < 0 ? r : attach(p, q, e);
 	r = r < 0 ? r : confine(q->fds + 2, q->fds_n - 2, q->words + 3, e);
@@ -427,9 +477,8 @@ static void note_end(const struct proxy *p)
 	int n = snprintf(text, sizeof(text), "%d %s%s%s\n", p->code, p->oom ? "oom" : "-",
 			 lost ? " " : "", lost ? p->why_lost : "");
 
-	if (p->state_fd >= 0) /* best effort: the state may be gone already */
-		(void) file_replace(p->state_fd, PROXY_ENDED, (struct str){ text, (size_t) n },
-				    0600, false);
+	if (p->note_fd >= 0) /* best effort: the state may be gone already */
+		(void) fd_write_all(p->note_fd, text, (size_t) n);
 }
 
 static int init(struct proxy *p, struct err *e)
@@ -453,7 +502,7 @@ int main(void)
 {
 	static struct proxy p = { .sync_fd = PROXY_FD,
 				  .signal_fd = FD_NONE,
-				  .state_fd = FD_NONE,
+				  .note_fd = FD_NONE,
 				  .slave_fd = FD_NONE,
 				  .arena = ARENA_INIT(ARENA_MAX),
 				  .in = { .fd = FD_NONE },

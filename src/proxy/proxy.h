@@ -57,8 +57,8 @@ struct proxy {
 	struct agent_link hello; /* stays: while the agent has it, it has a host */
 	bool keeps;		 /* a machine, and no process in it */
 	struct agent_link link;
-	bool held;    /* the agent: no DATA for now */
-	int state_fd; /* owned: where the end is noted; FD_NONE of an exec */
+	bool held;   /* the agent: no DATA for now */
+	int note_fd; /* owned: the file in which its end is noted; FD_NONE of an exec */
 
 	/* the session */
 	bool terminal;

@@ -6,7 +6,10 @@ processor is emulated here, so one machine serves many assertions and every dead
 import array
 import io
 import os
+import shutil
+import signal
 import socket
+import subprocess
 import tarfile
 
 import pytest
@@ -106,6 +109,53 @@ def test_exec_streams_and_codes(atoll, machine):
     big = atoll("exec", machine, "sh", "-c", "yes 0123456789abcde | head -c 1000000",
                 timeout=SLOW_S).raw
     assert big == (b"0123456789abcde\n" * 62500), len(big)
+
+
+def proxies(id):
+    """The processes that stand for the machine's, and hold it."""
+    found = []
+    for p in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{p}/cmdline", encoding="utf-8") as f:
+                words = f.read().split("\0")
+        except OSError:
+            continue
+        if words[:2] == ["atoll-proxy", id]:
+            found.append(int(p))
+    return found
+
+
+def test_its_proxies_are_confined(atoll, machine):
+    """What reads the guest's frames has no right, and dies of a call that it has no use for."""
+    if not shutil.which("strace"):
+        pytest.skip("strace is not installed")
+    id = atoll.inspect(machine)["Id"]
+    before = set(proxies(id))
+    p = atoll.popen("exec", "-i", machine, "cat", stdin=subprocess.PIPE)
+    p.stdin.write(b"first\n")
+    p.stdin.flush()
+    assert p.stdout.readline() == b"first\n"
+    (new,) = set(proxies(id)) - before
+    for pid in before | {new}:
+        with open(f"/proc/{pid}/status", encoding="utf-8") as f:
+            status = dict(l.split(":\t", 1) for l in f.read().splitlines())
+        assert (status["Seccomp"], status["NoNewPrivs"]) == ("2", "1"), status
+        kill_only = "0000000000000020"  # of the one that QEMU dies with
+        assert status["CapEff"] in ("0" * 16, kill_only) and status["CapPrm"] == status["CapEff"], status
+    assert not set(os.listdir(f"/proc/{new}/root")), "an empty root"
+    with subprocess.Popen(["strace", "-p", str(new), "-e", "inject=poll:error=EINTR:syscall=getuid"],
+                          stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as t:
+        wait.until(lambda: tracer(new) == t.pid, "strace")
+        p.stdin.write(b"second\n")
+        p.stdin.close()
+        assert p.wait(SLOW_S) == 128 + signal.SIGSYS, p.stderr.read()
+        assert "killed by SIGSYS" in t.communicate(timeout=SLOW_S)[1]
+    assert atoll("exec", machine, "echo", "on", timeout=SLOW_S).out == "on\n", "the others go on"
+
+
+def tracer(pid):
+    with open(f"/proc/{pid}/status", encoding="utf-8") as f:
+        return int(next(l.split()[1] for l in f if l.startswith("TracerPid:")))
 
 
 def test_a_terminal(atoll, machine):

@@ -42,7 +42,7 @@ KVM_FILES = ["test_microvm.py:foreground,guest_sees,streams_and_codes,volumes",
              "test_microvm_root.py:synchronised",
              "test_microvm_snapshot.py:two_from_one",
              "test_microvm_kill.py:monitor", "test_microvm_net.py:interfaces",
-             "test_microvm_bad.py:panics,hears"]
+             "test_microvm_bad.py:panics,hears", "test_microvm_rootless.py:a_run"]
 BUDGET_S = 450
 # Beside the other machine and the next one, so that the whole takes no longer.
 KVM_BUDGET_S = 600

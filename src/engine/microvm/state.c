@@ -240,7 +240,8 @@ static bool read_end(const struct microvm *m, struct end *ret)
 	struct str rest;
 
 	ret->text = BUF_INIT(END_TEXT_MAX);
-	if (m->state_fd < 0 || file_read(m->state_fd, PROXY_ENDED, &ret->text) < 0)
+	if (m->state_fd < 0 || file_read(m->state_fd, PROXY_ENDED, &ret->text) < 0 ||
+	    ret->text.n == 0)
 		return false;
 	(void) str_cut(str_trim(buf_str(&ret->text)), ' ', &rest);
 	ret->oom = str_cut(rest, ' ', &ret->why);
