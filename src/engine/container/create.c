@@ -27,6 +27,7 @@
 #include "engine/container/ahead.h"
 #include "engine/container/child.h"
 #include "engine/container/container.h"
+#include "engine/container/cpus.h"
 #include "engine/container/groups.h"
 #include "engine/container/hooks.h"
 #include "engine/container/listener.h"
@@ -164,6 +165,27 @@ static int clone_refused(const struct plan *p, int error, struct err *e)
 	return err_sys(e, error, "clone3 of the container's init");
 }
 
+/*
+ * The two are to work at the same time. A kernel that spares processors puts the init on the one
+ * that we run on, where it would wait until we do: it is sent from there to another one. Its mask
+ * is then what it sets itself (process_all_cpus), so that the kernel may move it as ever. Where
+ * there is one processor, or this is forbidden, it comes in its turn.
+ */
+static void part_from(pid_t init)
+{
+	uint64_t mask[CPUS_MAX / 64] = {};
+	long size = syscall(SYS_sched_getaffinity, 0, sizeof(mask), mask);
+	int here = sched_getcpu();
+
+	if (size <= 0 || here < 0 || (long) here >= 8 * size)
+		return;
+	mask[here / 64] &= ~(UINT64_C(1) << (here % 64));
+	if (syscall(SYS_sched_setaffinity, init, size, mask) < 0)
+		return;
+	memset(mask, 0xff, sizeof(mask));
+	(void) syscall(SYS_sched_setaffinity, init, sizeof(mask), mask);
+}
+
 /* A pid namespace is joined by whoever forks: we lend ourselves to it for one clone. */
 static int clone_init(struct making *m, struct err *e)
 {
@@ -214,6 +236,8 @@ static int clone_init(struct making *m, struct err *e)
 	if (pid < 0)
 		return clone_refused(p, -pid, e);
 	c->in.pid = pid;
+	if (p->groups_due)
+		part_from(pid);
 	return 0;
 }
 
@@ -478,6 +502,7 @@ static int send_groups(struct making *m, const struct groups_options *o, struct 
 		return r;
 	ahead_make(&m->plan);
 	r = groups_send(&m->plan, m->sync_fd);
+	part_from(m->c->in.pid); /* a message calls its reader to where it comes from */
 	return r == 0 || r == -EPIPE || r == -ECONNRESET
 		       ? 0
 		       : err_sys(e, -r, "sending the cgroups to the container's init");
