@@ -108,8 +108,11 @@ struct bundle {
 		       * dear to make and the same for many workloads; FD_NONE: none */
 	const char *pods_path; /* absolute: where engines keep what the containers of a pod share,
 				* which annotations of the spec name; NULL: there are no pods */
-	int state_fd; /* the workload's state directory, for what must be there before save (a fifo
-		       * to start it by, where its cgroups are); FD_NONE: none */
+	int state_fd;  /* the workload's state directory, for what must be there before save (a fifo
+			* to start it by, where its cgroups are); FD_NONE: none */
+	int *spare_fd; /* NULL: none. A descriptor of the caller's that takes the kernel a while to
+			* close: none of the workload's keeps it, and an engine that comes to wait
+			* for something closes it meanwhile */
 	const char *note; /* the caller's own words, which an engine may save and then shows to who
 			   * looks; NULL: none */
 };

@@ -220,6 +220,7 @@ static int create(struct runtime *rt, const struct create_options *o, const char
 		.pods_path = pods_path(rt),
 		.state_fd = c.dir_fd,
 		.cache_fd = cache,
+		.spare_fd = &rt->self_fd,
 		.note = container_note(rt, &c),
 	};
 

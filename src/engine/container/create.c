@@ -227,6 +227,8 @@ static int clone_init(struct making *m, struct err *e)
 		/* The caller's lock may be on it: it must end with the caller. */
 		if (m->b->state_fd > STDERR_FILENO)
 			(void) close(m->b->state_fd);
+		if (m->b->spare_fd && *m->b->spare_fd >= 0)
+			(void) close(*m->b->spare_fd);
 		init_child(p);
 	}
 	if (hide)
@@ -593,8 +595,11 @@ static int make(struct making *m, struct err *e)
 	r = process_ident_fd(c->in.pidfd, c->in.pid, &c->ident, &kind);
 	if (r < 0)
 		return err_sys(e, -r, "the container's init");
-	if (p->at_once)
-		return let_go(m, e);
+	r = p->at_once ? let_go(m, e) : 0;
+	if (m->b->spare_fd) /* what is left for now is the init's to do */
+		close_fd(m->b->spare_fd);
+	if (r < 0 || p->at_once)
+		return r;
 	r = serve_child(m, CHILD_READY, e);
 	r = r < 0 ? r : rdt_enter(&c->rdt, c->in.pid, e); /* what it starts will be in it too */
 	if (r < 0)
