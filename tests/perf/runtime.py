@@ -5,7 +5,10 @@ atoll-runtime's verbs on one bundle against crun's and runc's, Debian 12's and t
 suite, in one mount namespace and in turns. Beside the times: the peak memory of each verb's largest
 process, the smallest memory limit that starts a container, and what a thousand neighbours cost.
 
-    runtime.py [--build DIR] [--runs N] [-n NEIGHBOURS] [--strace FILE]
+    runtime.py [--build DIR] [--runs N] [-n NEIGHBOURS] [--strace FILE] [--only WORD,...]
+
+--only: those whose name begins with one of the words: scenes ("run", "exec", ...), "smallest
+memory limit", "growth".
 """
 import json
 import subprocess
@@ -47,6 +50,9 @@ class Bench:
         self.default = json.loads(self.spec_text())
         self.verdict = measure.Verdict()
 
+    def wanted(self, name):
+        return not self.args.only or name.startswith(tuple(self.args.only.split(",")))
+
     def spec_text(self):
         where = self.p.dir / "spec"
         where.mkdir()
@@ -79,6 +85,8 @@ class Bench:
         command(argv of the runtime, its name) -> a subject. Tells all, judges time and, unless it
         is the workload's, memory.
         """
+        if not self.wanted(title):
+            return
         subjects = {n: (lambda argv=argv, n=n: command(argv, n))
                     for n, argv in self.runtimes.items() if not names or n in names}
         fast = {n: s for n, s in subjects.items() if n not in SLOW}
@@ -152,7 +160,7 @@ def verbs(b):
         b.scene("state", lambda argv, n: [*argv, "state", running[n][0]])
         b.scene("list of 1", lambda argv, n: [*argv, "list"])
         b.scene("create, start, delete --force", cycle(plain))
-        for n in (OWN, BAR):
+        for n in (OWN, BAR) if b.wanted("list of 100") else ():
             running[n] += [b.detached(b.runtimes[n], sleeper) for _ in range(99)]
         b.scene("list of 100", lambda argv, n: [*argv, "list"], {OWN, BAR})
     finally:
@@ -226,7 +234,7 @@ def strace(b, into):
 
 
 def main():
-    args = measure.arguments(__doc__, strace=None)
+    args = measure.arguments(__doc__, strace=None, only=None)
     with peers.Peers(args.build) as p:
         if peers.hybrid():
             # In our own mount namespace: crun refuses to start where it sees both kinds.
@@ -238,8 +246,10 @@ def main():
             if args.strace:
                 strace(b, Path(args.strace))
             verbs(b)
-            smallest_limit(b)
-            growth(b)
+            if b.wanted("smallest memory limit"):
+                smallest_limit(b)
+            if b.wanted("growth"):
+                growth(b)
     b.verdict.end()
 
 
