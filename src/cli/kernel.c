@@ -151,34 +151,29 @@ const struct verb verb_kernel_rm = {
 
 /* ---- prune ---- */
 
-struct prune_options {
-	bool all, force;
-};
-
 static const struct option prune_table[] = {
-	{ OPTION_ITEM_(struct prune_options, all, OPTION_BOOL, "all", 'a'),
-	  .help = "Remove all prepared files, not just those that are out of date" },
-	{ OPTION_ITEM_(struct prune_options, force, OPTION_BOOL, "force", 'f'),
-	  .help = "Do not prompt for confirmation" },
+	{ PRUNE_ALL, .help = "Remove all prepared files, not just those that are out of date" },
+	{ PRUNE_FORCE },
 };
 
-static int prune_run(struct cli *c, const void *options, struct option_args args)
+static int prune(struct cli *c, const struct prune_options *o, struct prune_result *ret,
+		 struct err *e)
 {
-	const struct prune_options *o = options;
-	struct prune_result gone;
-	struct err e;
+	return svc_kernel_prune(&c->svc, o->all, &c->arena, ret, e);
+}
+
+static int run_prune(struct cli *c, const void *options, struct option_args args)
+{
+	static const struct prune_kind kind = {
+		.of_all = "WARNING! This will remove the prepared files of all kernels.",
+		.of_unused = "WARNING! This will remove prepared files that no kernel of this host "
+			     "uses.",
+		.title = "Deleted Kernels:",
+		.prune = prune,
+	};
 
 	(void) args;
-	if (!o->force &&
-	    !cli_confirm(c, o->all ? "WARNING! This will remove the prepared files of all kernels."
-				   : "WARNING! This will remove prepared files that no kernel of "
-				     "this host uses."))
-		return CLI_OK;
-	if (svc_kernel_prune(&c->svc, o->all, &c->arena, &gone, &e) < 0)
-		return cli_fail(c, &e);
-	prune_print(c, "Deleted Kernels:", &gone);
-	prune_print_total(c, gone.bytes);
-	return CLI_OK;
+	return prune_run(c, &kind, options);
 }
 
 const struct verb verb_kernel_prune = {
@@ -187,5 +182,5 @@ const struct verb verb_kernel_prune = {
 	.options = prune_table,
 	.options_n = ARRAY_SIZE(prune_table),
 	.size = sizeof(struct prune_options),
-	.run = prune_run,
+	.run = run_prune,
 };

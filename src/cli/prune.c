@@ -21,33 +21,42 @@ void prune_print_total(struct cli *c, uint64_t bytes)
 	buf_addf(&c->out, "Total reclaimed space: %s\n", human_size4(bytes).z);
 }
 
-struct options {
-	bool force;
-	struct option_list filter;
-};
-
-static const struct option table[] = {
-	{ OPTION_ITEM_(struct options, filter, OPTION_LIST, "filter", 0), .value = "filter",
-	  .help = "Provide filter values (e.g. until=<timestamp>)",
-	  .words = "until= label= label!=" },
-	{ OPTION_ITEM_(struct options, force, OPTION_BOOL, "force", 'f'),
-	  .help = "Do not prompt for confirmation" },
-};
-
-static int run(struct cli *c, const void *options, struct option_args args)
+int prune_run(struct cli *c, const struct prune_kind *kind, const struct prune_options *o)
 {
-	const struct options *o = options;
 	struct prune_result gone;
 	struct err e;
 
-	(void) args;
-	if (!o->force && !cli_confirm(c, "WARNING! This will remove all stopped containers."))
+	if (!o->force && !cli_confirm(c, o->all ? kind->of_all : kind->of_unused))
 		return CLI_OK;
-	if (workload_prune(&c->svc, o->filter.items, o->filter.n, &c->arena, &gone, &e) < 0)
+	if (kind->prune(c, o, &gone, &e) < 0)
 		return cli_fail(c, &e);
-	prune_print(c, "Deleted Containers:", &gone);
+	prune_print(c, kind->title, &gone);
 	prune_print_total(c, gone.bytes);
 	return CLI_OK;
+}
+
+static const struct option table[] = {
+	{ PRUNE_FILTER, .help = "Provide filter values (e.g. until=<timestamp>)",
+	  .words = "until= label= label!=" },
+	{ PRUNE_FORCE },
+};
+
+static int prune(struct cli *c, const struct prune_options *o, struct prune_result *ret,
+		 struct err *e)
+{
+	return workload_prune(&c->svc, o->filter.items, o->filter.n, &c->arena, ret, e);
+}
+
+static int run(struct cli *c, const void *options, struct option_args args)
+{
+	static const struct prune_kind kind = {
+		.of_unused = "WARNING! This will remove all stopped containers.",
+		.title = "Deleted Containers:",
+		.prune = prune,
+	};
+
+	(void) args;
+	return prune_run(c, &kind, options);
 }
 
 const struct verb verb_container_prune = {
@@ -55,6 +64,6 @@ const struct verb verb_container_prune = {
 	.summary = "Remove all stopped workloads",
 	.options = table,
 	.options_n = ARRAY_SIZE(table),
-	.size = sizeof(struct options),
+	.size = sizeof(struct prune_options),
 	.run = run,
 };

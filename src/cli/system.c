@@ -212,23 +212,24 @@ const struct verb verb_system_df = {
 
 /* ---- prune ---- */
 
-struct prune_options {
+struct all_prune_options {
 	bool all, force, volumes;
 	struct option_list filter;
 };
 
 static const struct option prune_table[] = {
-	{ OPTION_ITEM_(struct prune_options, all, OPTION_BOOL, "all", 'a'),
+	{ OPTION_ITEM_(struct all_prune_options, all, OPTION_BOOL, "all", 'a'),
 	  .help = "Remove all unused images not just dangling ones" },
-	{ OPTION_ITEM_(struct prune_options, filter, OPTION_LIST, "filter", 0), .value = "filter",
-	  .help = "Provide filter values (e.g. label=<key>=<value>)", .words = "until= label=" },
-	{ OPTION_ITEM_(struct prune_options, force, OPTION_BOOL, "force", 'f'),
+	{ OPTION_ITEM_(struct all_prune_options, filter, OPTION_LIST, "filter", 0),
+	  .value = "filter", .help = "Provide filter values (e.g. label=<key>=<value>)",
+	  .words = "until= label=" },
+	{ OPTION_ITEM_(struct all_prune_options, force, OPTION_BOOL, "force", 'f'),
 	  .help = "Do not prompt for confirmation" },
-	{ OPTION_ITEM_(struct prune_options, volumes, OPTION_BOOL, "volumes", 0),
+	{ OPTION_ITEM_(struct all_prune_options, volumes, OPTION_BOOL, "volumes", 0),
 	  .help = "Prune anonymous volumes" },
 };
 
-static bool prune_confirm(struct cli *c, const struct prune_options *o)
+static bool prune_confirm(struct cli *c, const struct all_prune_options *o)
 {
 	const char *question = arena_printf(
 		&c->arena, "WARNING! This will remove:\n  - all stopped containers\n%s  - %s",
@@ -241,9 +242,9 @@ static bool prune_confirm(struct cli *c, const struct prune_options *o)
 	return question && cli_confirm(c, question);
 }
 
-static int prune_run(struct cli *c, const void *options, struct option_args args)
+static int run_prune(struct cli *c, const void *options, struct option_args args)
 {
-	const struct prune_options *o = options;
+	const struct all_prune_options *o = options;
 	struct system_prune_options what = { .all = o->all,
 					     .volumes = o->volumes,
 					     .filters = o->filter.items,
@@ -268,8 +269,8 @@ const struct verb verb_system_prune = {
 	.summary = "Remove unused data",
 	.options = prune_table,
 	.options_n = ARRAY_SIZE(prune_table),
-	.size = sizeof(struct prune_options),
-	.run = prune_run,
+	.size = sizeof(struct all_prune_options),
+	.run = run_prune,
 };
 
 /* ---- repair ---- */

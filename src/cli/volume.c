@@ -176,38 +176,31 @@ const struct verb verb_volume_rm = {
 
 /* ---- prune ---- */
 
-struct prune_options {
-	bool all, force;
-	struct option_list filter;
-};
-
 static const struct option prune_table[] = {
-	{ OPTION_ITEM_(struct prune_options, all, OPTION_BOOL, "all", 'a'),
-	  .help = "Remove all unused volumes, not just anonymous ones" },
-	{ OPTION_ITEM_(struct prune_options, filter, OPTION_LIST, "filter", 0), .value = "filter",
-	  .help = "Provide filter values (e.g. label=<label>)", .words = "label=" },
-	{ OPTION_ITEM_(struct prune_options, force, OPTION_BOOL, "force", 'f'),
-	  .help = "Do not prompt for confirmation" },
+	{ PRUNE_ALL, .help = "Remove all unused volumes, not just anonymous ones" },
+	{ PRUNE_FILTER, .help = "Provide filter values (e.g. label=<label>)", .words = "label=" },
+	{ PRUNE_FORCE },
 };
 
-static int prune_run(struct cli *c, const void *options, struct option_args args)
+static int prune(struct cli *c, const struct prune_options *o, struct prune_result *ret,
+		 struct err *e)
 {
-	const struct prune_options *o = options;
-	struct prune_result gone;
-	struct err e;
+	return volume_prune(&c->svc, o->all, o->filter.items, o->filter.n, &c->arena, ret, e);
+}
+
+static int run_prune(struct cli *c, const void *options, struct option_args args)
+{
+	static const struct prune_kind kind = {
+		.of_all = "WARNING! This will remove all volumes not used by at least one "
+			  "container.",
+		.of_unused = "WARNING! This will remove anonymous local volumes not used by at "
+			     "least one container.",
+		.title = "Deleted Volumes:",
+		.prune = prune,
+	};
 
 	(void) args;
-	if (!o->force &&
-	    !cli_confirm(c, o->all ? "WARNING! This will remove all volumes not used by at least "
-				     "one container."
-				   : "WARNING! This will remove anonymous local volumes not used "
-				     "by at least one container."))
-		return CLI_OK;
-	if (volume_prune(&c->svc, o->all, o->filter.items, o->filter.n, &c->arena, &gone, &e) < 0)
-		return cli_fail(c, &e);
-	prune_print(c, "Deleted Volumes:", &gone);
-	prune_print_total(c, gone.bytes);
-	return CLI_OK;
+	return prune_run(c, &kind, options);
 }
 
 const struct verb verb_volume_prune = {
@@ -216,5 +209,5 @@ const struct verb verb_volume_prune = {
 	.options = prune_table,
 	.options_n = ARRAY_SIZE(prune_table),
 	.size = sizeof(struct prune_options),
-	.run = prune_run,
+	.run = run_prune,
 };
