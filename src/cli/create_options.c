@@ -205,18 +205,7 @@ static void make_resources(const struct create_options *o, struct resources_conf
 	r->oom_kill_disable = o->oom_kill_disable;
 	r->cpus_max = (uint64_t) o->cpus_max;
 	r->memory_max = (uint64_t) o->memory_max;
-	r->network_rx_bps = (uint64_t) o->rx_bps;
-	r->network_rx_pps = (uint64_t) o->rx_pps;
-	r->network_tx_bps = (uint64_t) o->tx_bps;
-	r->network_tx_pps = (uint64_t) o->tx_pps;
-	r->read_bps = o->read_bps.items;
-	r->read_bps_n = o->read_bps.n;
-	r->write_bps = o->write_bps.items;
-	r->write_bps_n = o->write_bps.n;
-	r->read_iops = o->read_iops.items;
-	r->read_iops_n = o->read_iops.n;
-	r->write_iops = o->write_iops.items;
-	r->write_iops_n = o->write_iops.n;
+	rate_options_into(&o->rates, r);
 }
 
 /* docker's; of its drivers' words the one that every driver has. */

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "cli/cli.h"
+#include "cli/rate_options.h"
 #include "svc/config.h"
 
 struct create_options {
@@ -19,10 +20,11 @@ struct create_options {
 	struct option_list env, env_file, label, label_file, annotation, volume, mount, tmpfs,
 		volumes_from, device, device_rule, ulimit, sysctl, cap_add, cap_drop, security_opt,
 		group_add, dns, dns_search, dns_option, add_host, log_opt, attach, storage_opt;
-	struct option_list read_bps, write_bps, read_iops, write_iops, publish;
+	struct option_list publish;
+	struct rate_options rates;
 	int64_t memory, memory_swap, memory_reservation, shm_size, cpus, cpu_shares, cpu_period,
 		cpu_quota, pids_limit, blkio_weight, swappiness, oom_score_adj, stop_timeout;
-	int64_t cpus_max, memory_max, rx_bps, rx_pps, tx_bps, tx_pps;
+	int64_t cpus_max, memory_max;
 	int64_t health_interval, health_timeout, health_start_period, health_retries;
 	bool entrypoint_set, swappiness_set, oom_score_adj_set, stop_timeout_set;
 	bool interactive, tty, rm, init, read_only, privileged, no_healthcheck, oom_kill_disable;

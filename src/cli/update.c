@@ -4,17 +4,18 @@
 
 #include "base/auto.h"
 #include "cli/cli.h"
+#include "cli/rate_options.h"
 #include "cli/verbs.h"
 #include "svc/workload.h"
 
 struct options {
 	int64_t blkio_weight, cpu_period, cpu_quota, cpu_shares, cpus, memory, memory_reservation,
-		memory_swap, pids_limit, rx_bps, rx_pps, tx_bps, tx_pps;
-	struct option_list read_bps, write_bps, read_iops, write_iops;
+		memory_swap, pids_limit;
+	struct rate_options rates;
 	const char *cpuset_cpus, *cpuset_mems, *restart;
 	bool blkio_weight_set, cpu_period_set, cpu_quota_set, cpu_shares_set, cpus_set, memory_set,
 		memory_reservation_set, memory_swap_set, pids_limit_set, cpuset_cpus_set,
-		cpuset_mems_set, restart_set, rx_bps_set, rx_pps_set, tx_bps_set, tx_pps_set;
+		cpuset_mems_set, restart_set;
 };
 
 #define ITEM(member, kind, name, letter)                                                           \
@@ -34,26 +35,26 @@ static const struct option table[] = {
 	  .help = "CPUs in which to allow execution (0-3, 0,1)" },
 	{ ITEM(cpuset_mems, OPTION_STRING, "cpuset-mems", 0), .value = "string",
 	  .help = "MEMs in which to allow execution (0-3, 0,1)" },
-	{ OPTION_ITEM_(struct options, read_bps, OPTION_LIST, "device-read-bps", 0),
+	{ OPTION_ITEM_(struct options, rates.read_bps, OPTION_LIST, "device-read-bps", 0),
 	  .value = "list", .help = "Limit read rate (bytes per second) from a device" },
-	{ OPTION_ITEM_(struct options, read_iops, OPTION_LIST, "device-read-iops", 0),
+	{ OPTION_ITEM_(struct options, rates.read_iops, OPTION_LIST, "device-read-iops", 0),
 	  .value = "list", .help = "Limit read rate (IO per second) from a device" },
-	{ OPTION_ITEM_(struct options, write_bps, OPTION_LIST, "device-write-bps", 0),
+	{ OPTION_ITEM_(struct options, rates.write_bps, OPTION_LIST, "device-write-bps", 0),
 	  .value = "list", .help = "Limit write rate (bytes per second) to a device" },
-	{ OPTION_ITEM_(struct options, write_iops, OPTION_LIST, "device-write-iops", 0),
+	{ OPTION_ITEM_(struct options, rates.write_iops, OPTION_LIST, "device-write-iops", 0),
 	  .value = "list", .help = "Limit write rate (IO per second) to a device" },
 	{ ITEM(memory, OPTION_BYTES, "memory", 'm'), .value = "bytes", .help = "Memory limit" },
 	{ ITEM(memory_reservation, OPTION_BYTES, "memory-reservation", 0), .value = "bytes",
 	  .help = "Memory soft limit" },
 	{ ITEM(memory_swap, OPTION_BYTES, "memory-swap", 0), .value = "bytes", .min = -1,
 	  .help = "Swap limit equal to memory plus swap: -1 to enable unlimited swap" },
-	{ ITEM(rx_bps, OPTION_BYTES, "network-rx-bps", 0), .value = "bytes",
+	{ ITEM(rates.rx_bps, OPTION_BYTES, "network-rx-bps", 0), .value = "bytes",
 	  .help = "Limit what each network card of a microvm receives (bytes per second)" },
-	{ ITEM(rx_pps, OPTION_INT, "network-rx-pps", 0), .value = "int", .max = INT64_MAX,
+	{ ITEM(rates.rx_pps, OPTION_INT, "network-rx-pps", 0), .value = "int", .max = INT64_MAX,
 	  .help = "Limit what each network card of a microvm receives (packets per second)" },
-	{ ITEM(tx_bps, OPTION_BYTES, "network-tx-bps", 0), .value = "bytes",
+	{ ITEM(rates.tx_bps, OPTION_BYTES, "network-tx-bps", 0), .value = "bytes",
 	  .help = "Limit what each network card of a microvm sends (bytes per second)" },
-	{ ITEM(tx_pps, OPTION_INT, "network-tx-pps", 0), .value = "int", .max = INT64_MAX,
+	{ ITEM(rates.tx_pps, OPTION_INT, "network-tx-pps", 0), .value = "int", .max = INT64_MAX,
 	  .help = "Limit what each network card of a microvm sends (packets per second)" },
 	{ ITEM(pids_limit, OPTION_INT, "pids-limit", 0), .value = "int", .min = -1, .max = 4194304,
 	  .help = "Tune the pids limit (-1 for unlimited)" },
@@ -78,18 +79,7 @@ static int make(const struct options *o, struct workload_update *u, struct err *
 	r->pids_limit = o->pids_limit;
 	r->cpuset_cpus = o->cpuset_cpus;
 	r->cpuset_mems = o->cpuset_mems;
-	r->network_rx_bps = (uint64_t) o->rx_bps;
-	r->network_rx_pps = (uint64_t) o->rx_pps;
-	r->network_tx_bps = (uint64_t) o->tx_bps;
-	r->network_tx_pps = (uint64_t) o->tx_pps;
-	r->read_bps = o->read_bps.items;
-	r->read_bps_n = o->read_bps.n;
-	r->write_bps = o->write_bps.items;
-	r->write_bps_n = o->write_bps.n;
-	r->read_iops = o->read_iops.items;
-	r->read_iops_n = o->read_iops.n;
-	r->write_iops = o->write_iops.items;
-	r->write_iops_n = o->write_iops.n;
+	rate_options_into(&o->rates, r);
 	u->what = (o->blkio_weight_set ? UPDATE_BLKIO_WEIGHT : 0u) |
 		  (o->cpu_period_set ? UPDATE_CPU_PERIOD : 0u) |
 		  (o->cpu_quota_set ? UPDATE_CPU_QUOTA : 0u) |
@@ -99,15 +89,7 @@ static int make(const struct options *o, struct workload_update *u, struct err *
 		  (o->memory_swap_set ? UPDATE_MEMORY_SWAP : 0u) |
 		  (o->pids_limit_set ? UPDATE_PIDS_LIMIT : 0u) |
 		  (o->cpuset_cpus_set ? UPDATE_CPUSET_CPUS : 0u) |
-		  (o->cpuset_mems_set ? UPDATE_CPUSET_MEMS : 0u) |
-		  (o->read_bps.n ? UPDATE_READ_BPS : 0u) |
-		  (o->write_bps.n ? UPDATE_WRITE_BPS : 0u) |
-		  (o->read_iops.n ? UPDATE_READ_IOPS : 0u) |
-		  (o->write_iops.n ? UPDATE_WRITE_IOPS : 0u) |
-		  (o->rx_bps_set ? UPDATE_NETWORK_RX_BPS : 0u) |
-		  (o->rx_pps_set ? UPDATE_NETWORK_RX_PPS : 0u) |
-		  (o->tx_bps_set ? UPDATE_NETWORK_TX_BPS : 0u) |
-		  (o->tx_pps_set ? UPDATE_NETWORK_TX_PPS : 0u) |
+		  (o->cpuset_mems_set ? UPDATE_CPUSET_MEMS : 0u) | rate_options_given(&o->rates) |
 		  (o->restart_set ? UPDATE_RESTART : 0u);
 	if (!u->what)
 		return err_set(e, ERR_INVALID, EINVAL,
