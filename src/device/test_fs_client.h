@@ -27,6 +27,26 @@ struct client {
 	const uint8_t *p; /* the answer's body */
 };
 
+/* The tests' files: below a directory that mkdtemp() has given its name. at() is the last one's. */
+static char top[] = "/tmp/test_fs.XXXXXX";
+
+static inline const char *at(const char *name)
+{
+	static char path[512];
+
+	(void) snprintf(path, sizeof(path), "%s/%s", top, name);
+	return path;
+}
+
+static inline void put(const char *name, const char *text)
+{
+	int fd = open(at(name), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+
+	if (fd < 0 || write(fd, text, strlen(text)) != (ssize_t) strlen(text))
+		abort();
+	(void) close(fd);
+}
+
 static inline int client_dir(const char *path)
 {
 	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

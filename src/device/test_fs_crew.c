@@ -28,20 +28,12 @@ static struct loop loop;
 static struct virtio_device *device;
 static struct loop_source kicked, stopped;
 static int kick_fd, stop_fd, call_fd, fuse = -1;
-static char top[] = "/tmp/test_fs_crew.XXXXXX";
-static char path[512];
 static uint32_t answered[ENTRIES]; /* bytes + 1; 0: not yet */
 static unsigned slots, settlings;
 static bool waits; /* atomic: it has been told to settle */
 static struct err end;
 static int ended;
 static uint64_t rw;
-
-static const char *at(const char *name)
-{
-	(void) snprintf(path, sizeof(path), "%s/%s", top, name);
-	return path;
-}
 
 /* --- the host's side --- */
 

@@ -10,24 +10,7 @@
 #include "sys/tree.h"
 
 static struct client c;
-static char top[] = "/tmp/test_fs.XXXXXX";
-static char path[512];
 static uint64_t rw, ro;
-
-static const char *at(const char *name)
-{
-	(void) snprintf(path, sizeof(path), "%s/%s", top, name);
-	return path;
-}
-
-static void put(const char *name, const char *text)
-{
-	int fd = open(at(name), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-
-	if (fd < 0 || write(fd, text, strlen(text)) != (ssize_t) strlen(text))
-		abort();
-	(void) close(fd);
-}
 
 static void host_rename(const char *from, const char *to)
 {

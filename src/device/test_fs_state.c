@@ -9,25 +9,8 @@
 #define FDS 64
 
 static struct client c;
-static char top[] = "/tmp/test_fs_state.XXXXXX";
-static char path[512];
 static uint64_t rw;
 static struct buf state = BUF_INIT(FS_STATE_MAX);
-
-static const char *at(const char *name)
-{
-	(void) snprintf(path, sizeof(path), "%s/%s", top, name);
-	return path;
-}
-
-static void put(const char *name, const char *text)
-{
-	int fd = open(at(name), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-
-	if (fd < 0 || write(fd, text, strlen(text)) != (ssize_t) strlen(text))
-		abort();
-	(void) close(fd);
-}
 
 static void make_dir(const char *name)
 {

@@ -108,6 +108,14 @@ def runtime(build, base):
     r.clean()
 
 
+@pytest.fixture(scope="module")
+def machine_runtime(base, build):
+    """By its name it makes machines: what clients can give no options to."""
+    p = base / "atoll-microvm"
+    p.symlink_to(build / "atoll-runtime")
+    return p
+
+
 def cached(cache, name, make):
     """cache/name, made once by make(temporary path), also when several sessions want it at once."""
     path = cache / name

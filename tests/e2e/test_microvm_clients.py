@@ -16,25 +16,17 @@ pytestmark = pytest.mark.timeout(1500)
 
 
 @pytest.fixture(scope="module")
-def program(base, build):
-    """By its name it makes machines: these clients can give it no options."""
-    p = base / "atoll-microvm"
-    p.symlink_to(build / "atoll-runtime")
-    return p
-
-
-@pytest.fixture(scope="module")
-def podman(cache, base, build, program, busybox_tar):
+def podman(cache, base, build, machine_runtime, busybox_tar):
     with clients.World(cache, base, "podman-vm") as w:
         c = clients.podman(w, build, busybox_tar)
-        yield clients.Client(w, *c.base, "--runtime", program), ["--pull", "never"]
+        yield clients.Client(w, *c.base, "--runtime", machine_runtime), ["--pull", "never"]
 
 
 @pytest.fixture(scope="module")
-def docker(cache, base, build, program, busybox_tar):
+def docker(cache, base, build, machine_runtime, busybox_tar):
     with clients.World(cache, base, "docker-vm") as w:
         yield clients.docker(w, build, busybox_tar, "--add-runtime",
-                             f"atoll-microvm={program}"), ["--runtime", "atoll-microvm"]
+                             f"atoll-microvm={machine_runtime}"), ["--runtime", "atoll-microvm"]
 
 
 def is_machine(client, name):

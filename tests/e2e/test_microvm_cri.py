@@ -22,17 +22,9 @@ pytestmark = pytest.mark.timeout(1500)
 
 
 @pytest.fixture(scope="module")
-def program(base, build):
-    """By its name it makes machines."""
-    p = base / "atoll-microvm"
-    p.symlink_to(build / "atoll-runtime")
-    return p
-
-
-@pytest.fixture(scope="module")
-def world(cache, base, build, busybox_tar, program):
+def world(cache, base, build, busybox_tar, machine_runtime):
     with clients.World(cache, base, "cri-vm") as w:
-        kube.serve(w, build, busybox_tar, program)
+        kube.serve(w, build, busybox_tar, machine_runtime)
         yield w
 
 
@@ -180,11 +172,11 @@ def test_removed_pods_leave_nothing(cri, world):
     assert world.try_("ls", f"/run/containerd/runc/k8s.io/@pods/{p.id}").rc != 0
 
 
-def test_containerd_alone(world, program):
+def test_containerd_alone(world, machine_runtime):
     """ctr run, exec, kill; as a machine of one container."""
     name = next(names)
     base = ["ctr", "--address", world.socket]
-    run = [*base, "run", "--runc-binary", program]
+    run = [*base, "run", "--runc-binary", machine_runtime]
     d = world.try_(*run, "--rm", world.image, name, "sh", "-c", f"cat {BOOT_ID}; exit 7",
                    timeout=SLOW_S)
     assert d.rc == 7 and d.out and d.out != Path(BOOT_ID).read_text(), str(d)
