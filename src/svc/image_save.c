@@ -41,8 +41,8 @@ static int put(struct save *s, const void *p, size_t n, struct err *e)
 	return r < 0 ? err_sys(e, -r, "write the archive") : 0;
 }
 
-/* False in *ret_todo when a member of the name is there already: images share layers. */
-static int put_header(struct save *s, const char *name, uint64_t size, bool *ret_todo,
+/* False in *ret_missing when a member of the name is there already: images share layers. */
+static int put_header(struct save *s, const char *name, uint64_t size, bool *ret_missing,
 		      struct err *e)
 {
 	auto_buf struct buf b = BUF_INIT(1u << 20);
@@ -51,7 +51,7 @@ static int put_header(struct save *s, const char *name, uint64_t size, bool *ret
 	};
 	const char **slot;
 
-	*ret_todo = false;
+	*ret_missing = false;
 	for (size_t i = 0; i < s->written_n; i++)
 		if (streq(s->written[i], name))
 			return 0;
@@ -61,7 +61,7 @@ static int put_header(struct save *s, const char *name, uint64_t size, bool *ret
 	tar_write_header(&b, &n);
 	if (!buf_ok(&b))
 		return no_memory(e);
-	*ret_todo = true;
+	*ret_missing = true;
 	return put(s, b.p, b.n, e);
 }
 
@@ -74,22 +74,22 @@ static int put_padding(struct save *s, uint64_t size, struct err *e)
 
 static int put_text(struct save *s, const char *name, struct str text, struct err *e)
 {
-	bool todo = false;
-	int r = put_header(s, name, text.n, &todo, e);
+	bool missing = false;
+	int r = put_header(s, name, text.n, &missing, e);
 
-	if (r == 0 && todo)
+	if (r == 0 && missing)
 		r = put(s, text.p, text.n, e);
-	return r == 0 && todo ? put_padding(s, text.n, e) : r;
+	return r == 0 && missing ? put_padding(s, text.n, e) : r;
 }
 
 static int put_file(struct save *s, const char *name, int fd, uint64_t size, struct err *e)
 {
 	char chunk[65536 / 8];
 	uint64_t at = 0;
-	bool todo = false;
-	int r = put_header(s, name, size, &todo, e);
+	bool missing = false;
+	int r = put_header(s, name, size, &missing, e);
 
-	if (!todo)
+	if (!missing)
 		return r;
 	while (r == 0 && at < size) {
 		ssize_t n = pread(fd, chunk, sizeof(chunk), (off_t) at);
