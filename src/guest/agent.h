@@ -128,11 +128,9 @@ struct session {
 	struct stream streams[AGENT_STREAMS];
 	struct loop_timer done_timer;
 };
-[[nodiscard]] int session_create(struct agent *a, struct connection *c,
-				 const struct agent_create *m, struct session **ret_s,
-				 struct err *e);
-[[nodiscard]] int session_exec(struct agent *a, struct connection *c, const struct agent_exec *m,
-			       struct session **ret_s, struct err *e);
+/* m: a CREATE or an EXEC. */
+[[nodiscard]] int session_begin(struct agent *a, struct connection *c, const struct agent_msg *m,
+				struct session **ret_s, struct err *e);
 [[nodiscard]] int session_start(struct session *s, struct err *e);
 /* What comes for it. -EPROTO: nothing that belongs here. */
 [[nodiscard]] int session_take(struct session *s, const struct agent_msg *m);

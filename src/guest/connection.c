@@ -223,16 +223,17 @@ static void send_started(struct connection *c, enum agent_type type)
 	connection_send(c, &m);
 }
 
-static void on_create(struct connection *c, const struct agent_msg *m, struct arena *)
+static void on_begin(struct connection *c, const struct agent_msg *m, struct arena *)
 {
+	bool created = m->type == AGENT_CREATE;
 	struct err e = {};
 
-	if (session_create(c->agent, c, &m->create, &c->session, &e) < 0) {
+	if (session_begin(c->agent, c, m, &c->session, &e) < 0) {
 		finish_error(c, &e);
 		return;
 	}
-	c->phase = PHASE_CREATED;
-	send_started(c, AGENT_CREATED);
+	c->phase = created ? PHASE_CREATED : PHASE_SESSION;
+	send_started(c, created ? AGENT_CREATED : AGENT_STARTED);
 }
 
 static void on_start(struct connection *c)
@@ -245,18 +246,6 @@ static void on_start(struct connection *c)
 	}
 	if (session_start(c->session, &e) < 0) {
 		session_free(TAKE(c->session));
-		finish_error(c, &e);
-		return;
-	}
-	c->phase = PHASE_SESSION;
-	send_started(c, AGENT_STARTED);
-}
-
-static void on_exec(struct connection *c, const struct agent_msg *m, struct arena *)
-{
-	struct err e = {};
-
-	if (session_exec(c->agent, c, &m->exec, &c->session, &e) < 0) {
 		finish_error(c, &e);
 		return;
 	}
@@ -499,8 +488,8 @@ static void on_machine_usage(struct connection *c, const struct agent_msg *, str
 typedef void (*request_fn)(struct connection *c, const struct agent_msg *m, struct arena *a);
 static const request_fn requests[AGENT_TYPES_N] = {
 	[AGENT_SETUP] = on_setup,
-	[AGENT_CREATE] = on_create,
-	[AGENT_EXEC] = on_exec,
+	[AGENT_CREATE] = on_begin,
+	[AGENT_EXEC] = on_begin,
 	[AGENT_SIGNAL] = on_signal,
 	[AGENT_STATE] = on_state,
 	[AGENT_PAUSE] = on_pause,

@@ -460,25 +460,6 @@ static int make_container(struct session *s, const struct agent_create *m, int t
 	return 0;
 }
 
-int session_create(struct agent *a, struct connection *c, const struct agent_create *m,
-		   struct session **ret_s, struct err *e)
-{
-	int theirs[3] = { FD_NONE, FD_NONE, FD_NONE }, r;
-	struct session *s = session_new(a, c);
-
-	if (!s)
-		return err_set(e, ERR_EXHAUSTED, ENOMEM, "no memory for another container");
-	r = make_container(s, m, theirs, e);
-	close_theirs(theirs);
-	if (r < 0) {
-		drop(s);
-		return r;
-	}
-	session_resume(s);
-	*ret_s = s;
-	return 0;
-}
-
 int session_start(struct session *s, struct err *e)
 {
 	struct workload *w = s->workload;
@@ -515,15 +496,16 @@ static int make_process(struct session *s, const struct agent_exec *m, int their
 	return r;
 }
 
-int session_exec(struct agent *a, struct connection *c, const struct agent_exec *m,
-		 struct session **ret_s, struct err *e)
+int session_begin(struct agent *a, struct connection *c, const struct agent_msg *m,
+		  struct session **ret_s, struct err *e)
 {
 	int theirs[3] = { FD_NONE, FD_NONE, FD_NONE }, r;
 	struct session *s = session_new(a, c);
 
 	if (!s)
 		return err_set(e, ERR_EXHAUSTED, ENOMEM, "no memory for another process");
-	r = make_process(s, m, theirs, e);
+	r = m->type == AGENT_CREATE ? make_container(s, &m->create, theirs, e)
+				    : make_process(s, &m->exec, theirs, e);
 	close_theirs(theirs);
 	if (r < 0) {
 		drop(s);
