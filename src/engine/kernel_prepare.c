@@ -128,14 +128,11 @@ static int wait_for(int pidfd, int said_fd, nsec_t deadline, struct err *e)
 {
 	auto_buf struct buf said = BUF_INIT(SAID_MAX);
 	siginfo_t info;
-	bool late = pidfd_poll(pidfd, deadline) != 1;
+	int r = pidfd_reap_by(pidfd, deadline, &info);
 
-	if (late)
-		(void) pidfd_kill(pidfd, SIGKILL); /* it may have ended just now */
-	int r = pidfd_reap(pidfd, &info);
 	if (r < 0)
 		return err_sys(e, -r, "wait for " PROGRAM);
-	if (late)
+	if (r == 0)
 		return err_set(e, ERR_TIMEOUT, ETIMEDOUT,
 			       PROGRAM " did not prepare the kernel in time");
 	if (pidfd_status(&info) == 0)

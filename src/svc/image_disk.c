@@ -72,13 +72,10 @@ int image_disk_run(const struct image_disk_child *child, nsec_t deadline, struct
 		return err_sys(e, -pid, "start %s", child->name);
 	if (pid == 0)
 		image_disk_child(child);
-	bool late = pidfd_poll(pidfd, deadline) != 1;
-	if (late)
-		(void) pidfd_kill(pidfd, SIGKILL); /* it may have ended just now */
-	int r = pidfd_reap(pidfd, &info);
+	int r = pidfd_reap_by(pidfd, deadline, &info);
 	if (r < 0)
 		return err_sys(e, -r, "wait for %s", child->name);
-	if (late)
+	if (r == 0)
 		return err_set(e, ERR_TIMEOUT, ETIMEDOUT, "%s did not end in time", child->name);
 	if (pidfd_status(&info) == 0)
 		return 0;

@@ -53,6 +53,17 @@ int pidfd_reap(int pidfd, siginfo_t *ret_info)
 	return 0;
 }
 
+int pidfd_reap_by(int pidfd, nsec_t deadline, siginfo_t *ret_info)
+{
+	bool late = pidfd_poll(pidfd, deadline) != 1;
+	int r;
+
+	if (late)
+		(void) pidfd_kill(pidfd, SIGKILL); /* it may have ended just now */
+	r = pidfd_reap(pidfd, ret_info);
+	return r < 0 ? r : !late;
+}
+
 int pidfd_status(const siginfo_t *info)
 {
 	return info->si_code == CLD_EXITED ? info->si_status : 128 + info->si_status;

@@ -17,6 +17,8 @@
 [[nodiscard]] int pidfd_poll(int pidfd, nsec_t deadline);
 /* Reap one's own child: si_code and si_status of waitid(2). */
 [[nodiscard]] int pidfd_reap(int pidfd, siginfo_t *ret_info);
+/* The same of one that is killed if it has not ended by the deadline: then 0, else 1. */
+[[nodiscard]] int pidfd_reap_by(int pidfd, nsec_t deadline, siginfo_t *ret_info);
 /* An exit status as shells and docker say it: the code, or 128 + signal. */
 int pidfd_status(const siginfo_t *info);
 

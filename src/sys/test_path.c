@@ -91,8 +91,14 @@ static void test_spawn(void)
 	s.fds = &pipe_fds[0];
 	s.fds_n = 1;
 	CHECK(spawn_process(&s, &pid, &pidfd) == 0 && pid > 0);
-	CHECK(pidfd_poll(pidfd, clock_deadline(60 * NSEC_PER_SEC)) == 1);
-	CHECK(pidfd_reap(pidfd, &info) == 0 && pidfd_status(&info) == 7);
+	CHECK(pidfd_reap_by(pidfd, clock_deadline(60 * NSEC_PER_SEC), &info) == 1);
+	CHECK(pidfd_status(&info) == 7);
+	close_fd(&pidfd);
+	/* Its stdin is a pipe that nobody writes to. */
+	CHECK(spawn_process(&s, &pid, &pidfd) == 0);
+	CHECK(pidfd_reap_by(pidfd, clock_deadline(NSEC_PER_SEC / 100), &info) == 0);
+	CHECK(info.si_code == CLD_KILLED && info.si_status == SIGKILL);
+	CHECK(pidfd_reap(pidfd, NULL) == -ECHILD);
 	close_fd(&pidfd);
 	s.path = "/nowhere/program";
 	CHECK(spawn_process(&s, &pid, NULL) == -ENOENT);
