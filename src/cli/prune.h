@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What prune verbs have in common: two options, a question, what they print. */
+/* What prune verbs have in common: options, a question, what they print. */
 #pragma once
 
 #include "cli/cli.h"
