@@ -3,8 +3,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -65,6 +67,29 @@ static void test_deep(int top)
 	CHECK(faccessat(top, "deep", F_OK, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT);
 }
 
+/* Who has the directory open puts files into it while it goes: a few, then it is gone for it too.
+ */
+static void test_late(int top)
+{
+	for (int i = 0; i < 100; i++) {
+		CHECK(mkdirat(top, "late", 0755) == 0);
+		auto_fd int dir = openat(top, "late", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		put(dir, "word", "x");
+		pid_t pid = fork();
+
+		for (int n = 0; pid == 0;) {
+			int fd = openat(dir, "word", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+
+			if ((fd >= 0 && ++n == 3) || (fd < 0 && errno != EEXIST))
+				_exit(0);
+			close_fd(&fd);
+		}
+		CHECK(pid > 0 && tree_unlink(top, "late") == 0);
+		CHECK(kill(pid, SIGKILL) == 0 && waitpid(pid, NULL, 0) == pid);
+		CHECK(faccessat(top, "late", F_OK, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT);
+	}
+}
+
 int main(void)
 {
 	char dir[] = "/tmp/test_tree.XXXXXX";
@@ -73,6 +98,7 @@ int main(void)
 	auto_fd int top = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	test_copy(top);
 	test_deep(top);
+	test_late(top);
 	/* A link is removed, not what it points to. */
 	put(top, "kept", "x");
 	CHECK(symlinkat("kept", top, "link") == 0 && tree_unlink(top, "link") == 0);

@@ -21,6 +21,8 @@
  * Deeper trees are removed in several passes: tree_unlink() moves what is too deep up.
  */
 #define DEPTH_MAX 200
+/* Somebody else's last words came into a directory between the look at it and its removal. */
+#define LATE_MAX 16
 
 static int unlink_level(int dirfd, const char *name, int top_fd, unsigned depth, unsigned *moved);
 
@@ -77,12 +79,13 @@ static int unlink_level(int dirfd, const char *name, int top_fd, unsigned depth,
 
 int tree_unlink(int dirfd, const char *name)
 {
-	int r = 0;
+	unsigned late = 0;
 
 	for (unsigned moved = 0, before = 0;; before = moved) {
-		r = unlink_level(dirfd, name, FD_NONE, 0, &moved);
+		int r = unlink_level(dirfd, name, FD_NONE, 0, &moved);
+
 		/* What was moved up is removed by the next pass, which moves further parts up. */
-		if (moved == before)
+		if (moved == before && (r != -ENOTEMPTY || late++ == LATE_MAX))
 			return r;
 	}
 }
