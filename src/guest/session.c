@@ -180,9 +180,12 @@ static bool pass_on(struct stream *st)
 	char piece[PIECE_BYTES];
 	size_t want = st->credit < sizeof(piece) ? st->credit : sizeof(piece);
 	struct agent_msg m = agent_msg_of(AGENT_DATA);
-	ssize_t n = read(st->fd, piece, want);
+	ssize_t n;
 
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+	do
+		n = read(st->fd, piece, want);
+	while (n < 0 && errno == EINTR);
+	if (n < 0 && errno == EAGAIN)
 		return false;
 	if (n <= 0) { /* EIO: a terminal without a process */
 		end_output(st);
