@@ -87,12 +87,12 @@ def test_a_container_outlives_its_task(ctr, name):
 
 
 def test_exec(ctr, life):
-    p = ctr.try_("task", "exec", "--exec-id", "e1", life, "sh", "-c", "echo in; exit 5")
-    assert (p.rc, p.out) == (5, "in\n"), p.err
+    assert ctr.talk("task", "exec", "--exec-id", "e1", life, "sh", "-c",
+                    "echo in; read x; exit 5") == ("in\n", 5)
     p = ctr.try_("task", "exec", "--exec-id", "e2", life, "no-such")
     assert p.rc != 0 and "executable file not found in $PATH" in p.err
-    assert ctr("task", "exec", "--exec-id", "e3", "--user", "1000", "--cwd", "/tmp", life, "sh",
-               "-c", "echo $(id -u) $(pwd)") == "1000 /tmp\n"
+    assert ctr.talk("task", "exec", "--exec-id", "e3", "--user", "1000", "--cwd", "/tmp", life,
+                    "sh", "-c", "echo $(id -u) $(pwd); read x") == ("1000 /tmp\n", 0)
     with ctr.terminal("task", "exec", "-t", "--exec-id", "e4", life, "sh") as t:
         t.write("tty; exit 6\n")
         t.expect("/dev/pts/")

@@ -182,9 +182,9 @@ def test_containerd_alone(world, machine_runtime):
     assert d.rc == 7 and d.out and d.out != Path(BOOT_ID).read_text(), str(d)
     world(*run, "-d", world.image, name, "sleep", "1000", timeout=SLOW_S)
     try:
-        d = world.try_(*base, "task", "exec", "--exec-id", "x", name, "sh", "-c",
-                       "hostname; exit 9", timeout=SLOW_S)
-        assert d.rc == 9 and d.out, str(d)
+        said = world.talk(*base, "task", "exec", "--exec-id", "x", name, "sh", "-c",
+                          f"cat {BOOT_ID}; read x; exit 9", timeout=SLOW_S)
+        assert said[1] == 9 and said[0] not in ("", Path(BOOT_ID).read_text()), said
         assert "RUNNING" in world(*base, "task", "ls")
         world(*base, "task", "kill", "-s", "SIGKILL", name, timeout=SLOW_S)
         until(lambda: "RUNNING" not in world(*base, "task", "ls"), "its end", SLOW_S)

@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import subprocess
+import threading
 import sys
 from pathlib import Path
 
@@ -138,6 +139,25 @@ class World:
         assert d.rc == 0, str(d)
         return d.out
 
+    def talk(self, *argv, timeout=TIMEOUT_S):
+        """
+        (the first line, the exit status) of a command that says a line, reads one and ends. A ctr
+        passes on what its process says until that ends, and drops what it has not come to by then.
+        """
+        p = subprocess.Popen([*self.sh, *map(str, argv)], env=self.env, stdin=subprocess.PIPE,
+                             stdout=subprocess.PIPE, text=True, errors="replace")
+        late = threading.Timer(timeout, p.kill)
+        late.start()
+        with p:
+            try:
+                line = p.stdout.readline()
+                p.stdin.write("\n")
+                p.stdin.close()
+                return line, p.wait()
+            finally:
+                late.cancel()
+                p.kill()
+
     def terminal(self, *argv):
         return Terminal([*self.sh, *map(str, argv)], self.env)
 
@@ -186,6 +206,9 @@ class Client:
 
     def __call__(self, *args, **kw):
         return self.world(*self.base, *args, **kw)
+
+    def talk(self, *args, **kw):
+        return self.world.talk(*self.base, *args, **kw)
 
     def json(self, *args, **kw):
         return json.loads(self(*args, **kw))
