@@ -15,9 +15,8 @@
 #define STACK_BYTES (256u << 10)
 /* The watch looks less often while there is nothing to see, and then sleeps until the leader goes
  * away again. */
-#define PACE_MAX (8 * FS_CREW_PATIENCE)
-#define IDLE_MAX (16 * FS_CREW_PATIENCE)
-#define QUICK	 (FS_CREW_PATIENCE / 4) /* a trip to a host that has not to wait for anything */
+#define PACE_MAX (FS_CREW_LAZY * FS_CREW_PATIENCE)
+#define IDLE_MAX (2 * PACE_MAX)
 
 static void *member_main(void *arg);
 
@@ -199,12 +198,15 @@ static void tick(struct fs_crew *c, nsec_t pace)
 }
 
 /*
- * When to look next: a leader that is away is looked for again after FS_CREW_PATIENCE; one that was
- * quick on its last trips, or made none, is left alone for longer and longer.
+ * When to look next. Where the leader goes away and comes back all the time a look finds nothing,
+ * and costs a switch of threads; on a slow processor more than the requests themselves. So the
+ * watch looks often only while trips are long: when it has just made another one the leader, or
+ * found the leader away in a time of few trips. Else it leaves it alone for longer and longer.
  */
-static nsec_t next_pace(nsec_t pace, bool away, uint64_t trips)
+static nsec_t next_pace(nsec_t pace, bool replaced, bool away, uint64_t trips)
 {
-	if (away || (trips > 0 && (uint64_t) pace / trips > (uint64_t) QUICK))
+	if (replaced ||
+	    (away && trips > 0 && (uint64_t) pace / trips > (uint64_t) FS_CREW_PATIENCE))
 		return FS_CREW_PATIENCE;
 	return 2 * pace < PACE_MAX ? 2 * pace : PACE_MAX;
 }
@@ -221,11 +223,12 @@ static void *watch_main(void *arg)
 	while (!c->watch_ends) {
 		uint64_t now = __atomic_load_n(&c->away, __ATOMIC_SEQ_CST);
 		uint64_t all = __atomic_load_n(&c->trips, __ATOMIC_RELAXED);
+		bool long_away = now != 0 && now == trip;
 
 		idle = now == 0 && all == trips ? idle + pace : 0;
-		pace = next_pace(pace, now != 0, all - trips);
+		pace = next_pace(pace, long_away, now != 0, all - trips);
 		trips = all;
-		if (now != 0 && now == trip) {
+		if (long_away) {
 			(void) pthread_mutex_unlock(&c->watch_lock);
 			replace(c, now);
 			(void) pthread_mutex_lock(&c->watch_lock);

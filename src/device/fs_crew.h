@@ -7,9 +7,9 @@
  * loop. It goes without the turn for as long as it calls the host's file system (FS_AWAY). The
  * leader runs the loop and serves the guest's requests itself, one after the other: no request
  * changes threads, and where the host answers at once nobody else runs. Only when the leader has
- * been away for FS_CREW_PATIENCE, or up to ten times that where the host was quick before, does a
- * watch thread make another one the leader; the first one finishes its request when it can, and
- * waits to be needed again.
+ * been away for FS_CREW_PATIENCE, or up to FS_CREW_LAZY times that where the host was quick before,
+ * does a watch thread make another one the leader; the first one finishes its request when it can,
+ * and waits to be needed again.
  */
 #pragma once
 
@@ -28,6 +28,7 @@ struct fs_work;
 
 #define FS_CREW_MAX	 64 /* threads; the last one serves no requests: the loop is always run */
 #define FS_CREW_PATIENCE (2 * NSEC_PER_MSEC)
+#define FS_CREW_LAZY	 32
 
 struct fs_member {
 	struct fs_crew *crew;
