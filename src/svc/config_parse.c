@@ -103,7 +103,7 @@ static int volume_option(struct arena *a, struct str o, const char *text, struct
 		m->no_copy = true;
 	else if (str_is(o, "z") || str_is(o, "Z") || str_is(o, "rbind") ||
 		 str_is(o, "consistent") || str_is(o, "cached") || str_is(o, "delegated"))
-		; /* SELinux labels and macOS' caches: nothing to do where neither exists */
+		; /* labels of SELinux, which workloads do not have, and macOS' caches */
 	else if (str_is(o, "bind"))
 		m->non_recursive = true;
 	else if (is_propagation(o))

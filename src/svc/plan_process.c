@@ -322,10 +322,12 @@ int plan_security(const struct workload_config *c, struct plan_security *ret, st
 		else if (str_is(key, "label") && streq(value, "disable"))
 			continue;
 		else if (str_is(key, "label"))
-			return err_set(e, ERR_UNSUPPORTED, ENOTSUP,
-				       "--security-opt '%s': labels need SELinux, which this "
-				       "machine's kernel does not enforce",
-				       text);
+			return err_set(
+				e, ERR_UNSUPPORTED, ENOTSUP,
+				"--security-opt '%s': workloads of atoll run get no label of "
+				"SELinux: leave it out, or give atoll-runtime a config.json "
+				"with process.selinuxLabel and linux.mountLabel",
+				text);
 		else
 			return err_set(e, ERR_INVALID, EINVAL,
 				       "--security-opt '%s': there are: seccomp=FILE|unconfined, "

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a process is given: identity, capabilities, limits, scheduling, environment, its program."""
+import ctypes
 import os
 import re
 from itertools import count
@@ -264,3 +265,26 @@ def test_nothing_of_the_caller_is_inherited(run):
     assert out.split()[:4] == ["0", "1", "2", "3"]  # 3: the directory ls reads
     assert re.search(r"SigBlk:\s+0+\n", out) and re.search(r"SigIgn:\s+0+\n", out)
     assert out.endswith("PATH=/bin\nHOME=/\n") or "PWD=" in out
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_the_callers_keys_are_the_callers(runtime, bundle, kept):
+    """/proc/keys shows a keyring that only who has it may see to who has it."""
+    id, keyring, sys_keyctl = next(ids), "atoll-callers-keys", 250
+
+    def hold():
+        libc = ctypes.CDLL(None)
+        libc.syscall(sys_keyctl, 1, keyring.encode())  # KEYCTL_JOIN_SESSION_KEYRING
+        libc.syscall(sys_keyctl, 5, -3, 0x3f000000)  # KEYCTL_SETPERM of the session's: possessor
+
+    def change(s):
+        s["linux"]["maskedPaths"] = []
+
+    options = ["--no-new-keyring"] if kept else []
+    cat = ["cat", "/proc/keys"]
+    got = runtime("run", *options, "-b", bundle(cat, change), id, preexec_fn=hold).out
+    assert (keyring in got, f" {id}:" in got) == (kept, not kept), got
+    runtime.leave("run", "-d", *options, "-b", bundle(["/bin/sleep", "1000"], change), id)
+    got = runtime("exec", id, *cat, preexec_fn=hold).out
+    assert (keyring in got, f" {id}:" in got) == (kept, not kept), got
+    runtime("delete", "--force", id)

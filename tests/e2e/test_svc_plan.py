@@ -201,6 +201,7 @@ def test_init_reaps_and_passes_on(build, atoll, busybox):
     (("--cap-add", "NO_SUCH"), "NO_SUCH"),
     (("--stop-signal", "SIGNOPE"), "SIGNOPE"),
     (("--security-opt", "nonsense=1"), "nonsense"),
+    (("--security-opt", "label=type:container_t"), "no label of SELinux"),
     (("-v", "/a:/b", "-v", "/c:/b"), "duplicate"),
     (("--mount", "type=bind,source=/no/such/dir,target=/x"), "/no/such/dir"),
     (("-w", "relative"), "relative"),

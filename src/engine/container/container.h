@@ -31,6 +31,7 @@ struct container {
 	unsigned ns_flags;	 /* namespaces an exec joins, CLONE_NEW* */
 	bool own_pids;		 /* its init is pid 1 of a namespace: with it all end */
 	bool chrooted;		 /* its root is not that of its mount namespace */
+	bool callers_keyring;	 /* none was made for it */
 	bool late_hooks;	 /* poststart or poststop hooks, or a listener for seccomp: start,
 				  * exec and destroy need the spec */
 	bool poststop_due;

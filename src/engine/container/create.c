@@ -394,6 +394,7 @@ int container_remember(struct container *c, const struct bundle *b, const struct
 			notifies;
 	c->own_pids = (p->clone_flags & CLONE_NEWPID) != 0;
 	c->ns_flags = p->all_flags;
+	c->callers_keyring = b->no_new_keyring;
 	c->chrooted = b->no_pivot || !(p->clone_flags & CLONE_NEWNS);
 	if (b->note && !(c->note = strdup(b->note)))
 		return err_set(e, ERR_EXHAUSTED, ENOMEM, "out of memory");

@@ -92,6 +92,7 @@ static int plan_exec(struct exec_plan *xp, struct container *c, const struct exe
 				    &p->process.seccomp_flags, e);
 	if (r < 0)
 		return r;
+	p->process.new_keyring = !c->callers_keyring;
 	p->process.personality_set = x->personality_set;
 	p->process.personality = x->personality;
 	p->process.joined_user = (c->ns_flags & CLONE_NEWUSER) != 0;

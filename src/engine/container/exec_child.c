@@ -24,14 +24,6 @@ static int set_affinity(const uint64_t *mask, size_t n, const char *key, struct 
 	return 0;
 }
 
-static int open_lsm(struct plan *p, struct err *e)
-{
-	if (!p->process.lsm_text)
-		return 0;
-	p->process.lsm_fd = openat(p->proc_fd, "thread-self/attr/exec", O_WRONLY | O_CLOEXEC);
-	return p->process.lsm_fd < 0 ? err_sys(e, errno, "security label") : 0;
-}
-
 /* A terminal of the container's own devpts, as its init's. */
 static int console(struct plan *p, struct err *e)
 {
@@ -131,9 +123,10 @@ void exec_child(struct exec_plan *xp)
 	if (r == 0 && !xp->initial_cpus && !xp->final_cpus)
 		process_all_cpus();
 	r = r < 0 ? r : set_affinity(xp->final_cpus, xp->final_bytes, "final", &e);
-	r = r < 0 ? r : open_lsm(p, &e);
+	r = r < 0 ? r : process_open_label(p, &e);
 	r = r < 0 || xp->fork_inside ? r : join(xp, &e);
 	r = r < 0 ? r : become_root(xp, &e);
+	r = r < 0 ? r : process_keyring(p, &e);
 	r = r < 0 ? r : console(p, &e);
 	r = r < 0 ? r : process_prepare(&p->process, &path, &e);
 	(void) prctl(PR_SET_PDEATHSIG, 0);

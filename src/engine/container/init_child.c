@@ -9,7 +9,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <linux/keyctl.h>
 #include <linux/sched.h>
 #include <linux/seccomp.h>
 #include <sched.h>
@@ -149,27 +148,6 @@ static int set_oom(struct plan *p, struct err *e)
 	return 0;
 }
 
-static int open_lsm(struct plan *p, struct err *e)
-{
-	const char *file = p->process.spec && p->process.spec->apparmor_profile &&
-					   p->process.spec->apparmor_profile[0]
-				   ? "thread-self/attr/apparmor/exec"
-				   : "thread-self/attr/exec";
-
-	if (!p->process.lsm_text)
-		return 0;
-	p->process.lsm_fd = openat(p->proc_fd, file, O_WRONLY | O_CLOEXEC);
-	return p->process.lsm_fd < 0 ? err_sys(e, errno, "security label") : 0;
-}
-
-static void new_keyring(struct plan *p)
-{
-	/* A session keyring of its own, so that the caller's keys stay the caller's. Kernels
-	 * without keys, and filters that forbid it, are lived with: as runc and crun do. */
-	if (p->process.new_keyring)
-		(void) syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, p->id);
-}
-
 static int become_root_inside(struct plan *p, struct err *e)
 {
 	int r;
@@ -300,7 +278,7 @@ static int build(struct plan *p, struct err *e)
 {
 	int r = prepare_namespaces(p, e);
 
-	r = r < 0 ? r : open_lsm(p, e);
+	r = r < 0 ? r : process_open_label(p, e);
 	/* Whoever shares a pid namespace with us shall not look at what we hold (CVE-2016-9962). */
 	(void) prctl(PR_SET_DUMPABLE, 0);
 	r = r < 0 || !p->late ? r : late_sources(p, e);
@@ -405,8 +383,7 @@ static void run(struct plan *p)
 
 	(void) umask(0); /* modes are given in full until the process gets its own */
 	(void) setsid();
-	new_keyring(p);
-	if (build(p, &e) < 0)
+	if (process_keyring(p, &e) < 0 || build(p, &e) < 0)
 		fail(p, &e);
 	if (p->process.spec && process_prepare(&p->process, &path, &e) < 0)
 		fail(p, &e);

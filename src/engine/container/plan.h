@@ -50,8 +50,10 @@ struct plan_mount {
 	bool late_readonly;	 /* read-only once all is in it: tree_fd is the mount */
 	struct plan_cgroup *cgroups;
 	size_t cgroups_n;
-	bool ahead;   /* the creator makes it (ahead.h): then sent, unless it failed */
-	int ahead_fd; /* in the init: that mount, detached, FD_NONE: to be made there */
+	const char *label; /* linux.mountLabel, where it says something; NULL: it does not */
+	bool relabel;	   /* it is given to the mount's root once that is there */
+	bool ahead;	   /* the creator makes it (ahead.h): then sent, unless it failed */
+	int ahead_fd;	   /* in the init: that mount, detached, FD_NONE: to be made there */
 };
 
 struct plan_process {

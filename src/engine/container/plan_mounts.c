@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/magic.h>
+#include <linux/sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -454,11 +455,12 @@ int plan_cgroups(struct plan *p, struct err *e)
 
 /*
  * linux.mountLabel: all files of a new file system have that label, unless the kernel gives its own
- * kinds theirs. By which option is for crun's annotation to say.
+ * kinds theirs. By which option is for crun's annotation to say. An mqueue is made with its ipc
+ * namespace: it takes no option, but its root a label; what its queues have is the policy's.
  */
 static void add_label(const struct plan *p, struct plan_mount *pm)
 {
-	static const char *const own[] = { "proc", "sysfs", "mqueue" };
+	static const char *const own[] = { "proc", "sysfs" };
 	const char *label = p->spec->linux_.mount_label;
 	const char *kind = spec_annotation(p->spec, "run.oci.mount_context_type");
 
@@ -466,7 +468,13 @@ static void add_label(const struct plan *p, struct plan_mount *pm)
 		if (streq(pm->fstype, own[i]))
 			return;
 	}
-	if (label && label[0])
+	if (!label || !label[0])
+		return;
+	pm->label = label;
+	pm->relabel = streq(pm->fstype, "mqueue");
+	if (pm->relabel && !(p->all_flags & CLONE_NEWIPC))
+		pm->label = NULL; /* the caller's own */
+	else if (!pm->relabel)
 		pm->words.data[pm->words.data_n++] = (struct mount_option){
 			.key = kind && kind[0] ? kind : "context", .value = label, .fd = FD_NONE
 		};

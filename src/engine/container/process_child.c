@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <linux/capability.h>
+#include <linux/keyctl.h>
 #include <linux/sched.h>
 #include <linux/sched/types.h>
 #include <linux/seccomp.h>
@@ -24,6 +25,7 @@
 #include <unistd.h>
 
 #include "base/auto.h"
+#include "base/file.h"
 #include "base/num.h"
 #include "base/str.h"
 #include "engine/container/child.h"
@@ -497,6 +499,42 @@ static void reset_signals(const struct plan_process *p)
 	(void) sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
+static bool is_selinux(const struct plan_process *p)
+{
+	return p->lsm_text && p->lsm_text == p->spec->selinux_label;
+}
+
+int process_open_label(struct plan *p, struct err *e)
+{
+	const char *file = is_selinux(&p->process) ? "thread-self/attr/exec"
+						   : "thread-self/attr/apparmor/exec";
+
+	if (!p->process.lsm_text)
+		return 0;
+	p->process.lsm_fd = openat(p->proc_fd, file, O_WRONLY | O_CLOEXEC);
+	return p->process.lsm_fd < 0
+		       ? err_sys(e, errno, "security label '%.200s'", p->process.lsm_text)
+		       : 0;
+}
+
+int process_keyring(struct plan *p, struct err *e)
+{
+	const struct plan_process *pp = &p->process;
+
+	if (!pp->new_keyring)
+		return 0;
+	/* What it made without a label would be the caller's, out of the process's reach. */
+	if (is_selinux(pp)) {
+		int r = file_put(p->proc_fd, "thread-self/attr/keycreate", str_of(pp->lsm_text));
+
+		if (r < 0 && r != -ENOENT)
+			return err_sys(e, -r, "security label '%.200s' for its keys", pp->lsm_text);
+	}
+	/* Kernels without keys, and filters that forbid it, are lived with: as runc and crun do. */
+	(void) syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, p->id);
+	return 0;
+}
+
 int process_exec(struct plan_process *p, const char *path, int *report_fd, struct err *e)
 {
 	bool nnp = p->spec->no_new_privileges;
@@ -505,7 +543,7 @@ int process_exec(struct plan_process *p, const char *path, int *report_fd, struc
 	reset_signals(p);
 	if (p->lsm_text &&
 	    write(p->lsm_fd, p->lsm_text, strlen(p->lsm_text)) != (ssize_t) strlen(p->lsm_text))
-		return err_sys(e, errno, "security label '%.100s'", p->lsm_text);
+		return err_sys(e, errno, "security label '%.200s'", p->lsm_text);
 	r = arrange_fds(p, report_fd);
 	if (r < 0)
 		return err_sys(e, -r, "arranging the descriptors");
@@ -539,5 +577,10 @@ int process_exec(struct plan_process *p, const char *path, int *report_fd, struc
 			       "exec %.150s: no such file or directory (it is there: is its "
 			       "interpreter or loader?)",
 			       path);
+	if (errno == EACCES && is_selinux(p))
+		return err_sys(e, errno,
+			       "exec %.150s (with the security label '%.200s': does the policy of "
+			       "SELinux let it?)",
+			       path, p->lsm_text);
 	return err_sys(e, errno, "exec %.200s", path);
 }

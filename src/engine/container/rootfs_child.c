@@ -15,6 +15,7 @@
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/vfs.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "base/auto.h"
@@ -270,8 +271,21 @@ static int new_refused(struct plan_mount *m, int r, const char *why, struct err 
 			"mount of proc at '%.100s': the kernel refuses a full procfs because "
 			"the one outside is masked, or its pid namespace is not ours",
 			m->destination);
+	if (m->label && (r == -EINVAL || r == -EACCES || r == -EPERM))
+		return err_sys(e, -r,
+			       "mount of %.40s at '%.100s' with linux.mountLabel '%.200s'%s%.100s",
+			       m->fstype, m->destination, m->label, why[0] ? ": " : "", why);
 	return err_sys(e, -r, "mount of %.40s at '%.100s'%s%.100s", m->fstype, m->destination,
 		       why[0] ? ": " : "", why);
+}
+
+static int relabel(const char *label, int mount_fd)
+{
+	auto_fd int fd = openat(mount_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd < 0)
+		return -errno;
+	return fsetxattr(fd, "security.selinux", label, strlen(label) + 1, 0) < 0 ? -errno : 0;
 }
 
 static int do_new(struct plan *p, struct plan_mount *m, struct err *e)
@@ -324,6 +338,9 @@ static int do_new(struct plan *p, struct plan_mount *m, struct err *e)
 		fd = shared_instead(p, m, fd);
 	if (fd < 0)
 		return new_refused(m, fd, why, e);
+	r = m->label && m->relabel ? relabel(m->label, fd) : 0;
+	if (r < 0)
+		return new_refused(m, r, "", e);
 	r = fill_copy(m, fd, target);
 	if (r < 0)
 		return err_sys(e, -r, "mount at '%.100s': copying what was there", m->destination);

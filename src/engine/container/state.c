@@ -34,7 +34,7 @@ struct record {
 	int64_t pid;
 	uint64_t ident;
 	uint32_t gate, flags;
-	bool own_pids, poststop_due, groups, rdt, chrooted, hostroot;
+	bool own_pids, poststop_due, groups, rdt, chrooted, hostroot, callers_keyring;
 };
 
 static const struct json_field record_fields[] = {
@@ -55,6 +55,7 @@ static const struct json_field record_fields[] = {
 	JSON_BOOL_FIELD(struct record, rdt, "rdt", 0),
 	JSON_BOOL_FIELD(struct record, chrooted, "chrooted", 0),
 	JSON_BOOL_FIELD(struct record, hostroot, "hostRoot", 0),
+	JSON_BOOL_FIELD(struct record, callers_keyring, "callersKeyring", 0),
 };
 static const struct json_table record_table = JSON_TABLE(struct record, record_fields,
 							 JSON_UNKNOWN_IGNORE);
@@ -87,6 +88,8 @@ int container_save_as(struct container *c, enum engine_state state, int state_fd
 		json_w_bool(&w, "rdt", true);
 	if (c->chrooted)
 		json_w_bool(&w, "chrooted", true);
+	if (c->callers_keyring)
+		json_w_bool(&w, "callersKeyring", true);
 	if (c->hostroot.path)
 		json_w_bool(&w, "hostRoot", true);
 	if (c->note)
@@ -180,6 +183,7 @@ int container_load(struct instance *in, int state_fd, struct err *e)
 		in->state = in->pidfd < 0 ? ENGINE_STOPPED : in->state;
 	}
 	c->chrooted = rec.chrooted;
+	c->callers_keyring = rec.callers_keyring;
 	r = rec.rdt ? rdt_load(&c->rdt, state_fd, e) : 0;
 	if (r == 0 && rec.hostroot)
 		r = hostroot_load(&c->hostroot, state_fd, e);
