@@ -89,16 +89,19 @@ class Standstill:
 class Machine:
     """
     Settings of a machine. shares: directories it may write to, under their own paths.
-    cpus: one is fastest under emulation, unless a test is about several.
+    cpus: one is fastest under emulation, unless a test is about several. append: words for its
+    kernel's command line.
     """
 
-    def __init__(self, cache, cpus=1, memory_mib=2048, systemd=False, shares=(), directory="/"):
+    def __init__(self, cache, cpus=1, memory_mib=2048, systemd=False, shares=(), directory="/",
+                 append=""):
         self.parts = parts.Parts(cache)
         self.cpus = cpus
         self.memory_mib = memory_mib
         self.systemd = systemd
         self.shares = [Path(s).resolve() for s in shares]
         self.directory = Path(directory).resolve()
+        self.append = append
 
     def run(self, command, timeout, env=None, terminal=False, report=print, pulse=None):
         """
@@ -146,7 +149,7 @@ class Machine:
 
     def _argv(self, d):
         append = ("console=ttyS0 quiet panic=-1 reboot=t mitigations=off cgroup_no_v1=all "
-                  "random.trust_cpu=on")
+                  f"random.trust_cpu=on {self.append}")
 
         def export(path, tag, *more):
             # A comma in a path is written twice, as QEMU's options want it.

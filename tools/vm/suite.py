@@ -27,7 +27,8 @@ FILES = ["test_runtime_cgroups.py", "test_rootless.py", "test_oci_namespaces.py"
          "test_shim_life.py",
          "test_svc_plan.py", "test_svc_volumes.py", "test_cli_files.py", "test_store_power.py",
          "test_weather.py", "test_races.py", "test_oci_mounts.py", "test_runtime_callers.py",
-         "test_checkpoint.py"]
+         "test_checkpoint.py",
+         "test_selinux.py"]  # the last, as its policy stays loaded
 # With systemd as process 1: its cgroup driver, from an ordinary user, and what else only it has.
 SYSTEMD_FILES = ["test_runtime_systemd.py", "test_machine.py", "ATOLL_CGROUP_MANAGER=systemd",
                  "test_runtime_cgroups.py", "test_oci_hooks.py", "test_runtime_verbs.py",
@@ -62,7 +63,7 @@ class Stage:
     """One machine and what runs in it."""
 
     def __init__(self, key, name, files, systemd=False, kvm=False, memory_mib=3072,
-                 budget_s=BUDGET_S):
+                 budget_s=BUDGET_S, append=""):
         self.key = key
         self.name = name
         self.files = files
@@ -70,15 +71,16 @@ class Stage:
         self.kvm = kvm
         self.memory_mib = memory_mib
         self.budget_s = budget_s
+        self.append = append
 
     def with_files(self, files):
         return Stage(self.key, self.name, files, self.systemd, self.kvm, self.memory_mib,
-                     self.budget_s)
+                     self.budget_s, self.append)
 
 
 # An emulated processor each: two at once, in this order.
 AT_ONCE = 2
-STAGES = [Stage("v2", "e2e (Debian's kernel, cgroup v2)", FILES),
+STAGES = [Stage("v2", "e2e (Debian's kernel, cgroup v2)", FILES, append="security=selinux"),
           Stage("kvm", "e2e (Debian's kernel, KVM)", KVM_FILES, kvm=True, memory_mib=4096,
                 budget_s=KVM_BUDGET_S),
           Stage("systemd", "e2e (Debian's kernel, systemd)", SYSTEMD_FILES, systemd=True)]
@@ -194,7 +196,7 @@ def _run(what, suite, build, cache, stage, end):
     home = "/tmp/atoll-vm"  # on its own disk: 9p is slow, and no overlay can be put on it
     kvm = "modprobe -a kvm_amd fuse && test -c /dev/kvm && test -c /dev/fuse && " if what.kvm else ""
     m = machine.Machine(cache, memory_mib=what.memory_mib, systemd=what.systemd,
-                        shares=[results.parent])
+                        shares=[results.parent], append=what.append)
     env = {"ATOLL_BUILD": f"{home}/build", "PYTHONDONTWRITEBYTECODE": "1", "ATOLL_THROWAWAY": "1",
            **({"ATOLL_MICROVM": "kvm"} if what.kvm else {})}
     done, was_at, r = [], None, None

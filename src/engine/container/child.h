@@ -101,8 +101,7 @@ void process_all_cpus(void);
  */
 [[nodiscard]] int process_limits_raise(const struct spec_process *s, pid_t pid, struct err *e);
 /* Limits, identity, working directory; finds the program: path in *ret_path (static storage). */
-[[nodiscard]] int process_prepare(struct plan_process *p, const struct plan *plan,
-				  const char **ret_path, struct err *e);
+[[nodiscard]] int process_prepare(struct plan_process *p, const char **ret_path, struct err *e);
 /* The file its label is written to, while our own procfs is there. Nothing when it has none. */
 [[nodiscard]] int process_open_label(struct plan *p, struct err *e);
 /* A session keyring of the container, with its label, so that the caller's keys stay the caller's.
