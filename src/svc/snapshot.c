@@ -504,46 +504,71 @@ static int check_unused(const char *name, const struct snapshot_infos *all, stru
 	return 0;
 }
 
-/* A workload that was made from it, with `unbegun` one that has not been started yet; or NULL. */
-static int find_user(struct svc *s, const struct workload_records *list, const char *name,
-		     bool unbegun, const struct workload_record **ret_w, struct err *e)
-{
-	*ret_w = NULL;
-	for (size_t i = 0; i < list->n && !*ret_w; i++) {
-		auto_arena struct arena a = ARENA_INIT(32u << 20);
-		struct workload_config c;
-		const char *json;
-		int r;
+/* Workloads that were made from snapshots. */
+struct use {
+	const char *snapshot, *workload;
+	bool begun; /* it was started, and needs the snapshot no more */
+};
 
-		if (unbegun && list->v[i].status.started)
-			continue;
-		r = store_workload_config(s->store, list->v[i].id, &a, &json, e);
-		if (r < 0 && e->kind == ERR_NOT_FOUND)
-			continue;
-		r = r < 0 ? r : workload_config_read(&a, str_of(json), &c, e);
-		if (r < 0)
-			return r;
-		if (c.snapshot && streq(c.snapshot, name))
-			*ret_w = &list->v[i];
-	}
-	return 0;
+struct uses {
+	struct use *v;
+	size_t n;
+};
+
+static int add_use(struct uses *to, const char *snapshot, const struct workload_record *w,
+		   struct arena *a, struct err *e)
+{
+	struct use *u = arena_push(a, &to->v, &to->n, sizeof(*u));
+
+	if (!u)
+		return no_memory(e);
+	*u = (struct use){ arena_strdup(a, snapshot), w->name, w->status.started != 0 };
+	return u->snapshot ? 0 : no_memory(e);
 }
 
-/* One that is to go on from it some time. */
-static int check_begun(struct svc *s, const char *name, struct err *e)
+/* Each workload's configuration is read once, however many snapshots there are. */
+static int find_uses(struct svc *s, struct arena *a, struct uses *ret, struct err *e)
 {
-	auto_arena struct arena a = ARENA_INIT(64u << 20);
-	const struct workload_record *user = NULL;
 	struct workload_records list = {};
-	int r = heal_list(s, false, &a, &list, e);
+	int r = heal_list(s, false, a, &list, e);
 
-	r = r < 0 ? r : find_user(s, &list, name, true, &user, e);
-	if (r < 0 || !user)
-		return r;
+	for (size_t i = 0; r == 0 && i < list.n; i++) {
+		auto_arena struct arena of_one = ARENA_INIT(32u << 20);
+		struct workload_config c;
+		const char *json;
+
+		r = store_workload_config(s->store, list.v[i].id, &of_one, &json, e);
+		if (r < 0 && e->kind == ERR_NOT_FOUND) {
+			r = 0; /* removed meanwhile */
+			continue;
+		}
+		r = r < 0 ? r : workload_config_read(&of_one, str_of(json), &c, e);
+		if (r == 0 && c.snapshot)
+			r = add_use(ret, c.snapshot, &list.v[i], a, e);
+	}
+	return r;
+}
+
+/* One that was made from it, with `unbegun` one that has not been started yet; or NULL. */
+static const struct use *use_of(const struct uses *uses, const char *name, bool unbegun)
+{
+	for (size_t i = 0; i < uses->n; i++)
+		if (streq(uses->v[i].snapshot, name) && !(unbegun && uses->v[i].begun))
+			return &uses->v[i];
+	return NULL;
+}
+
+/* Whether one is to go on from it some time. */
+static int check_begun(const struct uses *uses, const char *name, struct err *e)
+{
+	const struct use *u = use_of(uses, name, true);
+
+	if (!u)
+		return 0;
 	return err_set(e, ERR_CONFLICT, EBUSY,
 		       "snapshot '%s' is what workload '%s' goes on from when it is started: start "
 		       "or remove that first",
-		       name, user->name);
+		       name, u->workload);
 }
 
 /* Out of sight at once; the name is free for another one from then on. */
@@ -560,41 +585,49 @@ static int set_aside(struct svc *s, const char *name, struct snapshot_part *p, s
 	return 0;
 }
 
-int snapshot_rm(struct svc *s, const char *name, struct err *e)
+/* The others are listed each time: one may have come on top of it meanwhile. */
+static int remove_one(struct svc *s, const char *name, const struct uses *uses, struct err *e)
 {
 	auto_arena struct arena a = ARENA_INIT(64u << 20);
 	auto_snapshot_part struct snapshot_part p = SNAPSHOT_PART_INIT;
 	struct snapshot_infos all;
-	int r = config_name_ok(name) ? svc_store(s, e) : not_found(name, e);
+	int r = snapshot_ls(s, &a, &all, e);
 
-	r = r < 0 ? r : snapshot_ls(s, &a, &all, e);
 	r = r < 0 ? r : check_unused(name, &all, e);
-	r = r < 0 ? r : check_begun(s, name, e);
+	r = r < 0 ? r : check_begun(uses, name, e);
 	r = r < 0 ? r : set_aside(s, name, &p, e);
 	return r < 0 ? r : pin(s, name, NULL, false, e);
+}
+
+int snapshot_rm(struct svc *s, const char *name, struct err *e)
+{
+	auto_arena struct arena a = ARENA_INIT(64u << 20);
+	struct uses uses = {};
+	int r = config_name_ok(name) ? svc_store(s, e) : not_found(name, e);
+
+	r = r < 0 ? r : find_uses(s, &a, &uses, e);
+	return r < 0 ? r : remove_one(s, name, &uses, e);
 }
 
 int snapshot_prune(struct svc *s, bool all, struct arena *a, struct prune_result *ret,
 		   struct err *e)
 {
-	struct workload_records list = {};
 	struct snapshot_infos have;
 	struct prune_result got = {};
+	struct uses uses = {};
 	size_t swept;
 	int r = svc_store(s, e);
 
 	r = r < 0 ? r : snapshot_sweep(s, false, &swept, e);
-	r = r < 0 ? r : heal_list(s, false, a, &list, e);
+	r = r < 0 ? r : find_uses(s, a, &uses, e);
 	r = r < 0 ? r : snapshot_ls(s, a, &have, e);
 	/* The newest first: those on top of others go before them. */
 	for (size_t i = 0; r == 0 && i < have.n; i++) {
-		const struct workload_record *user = NULL;
 		const char **slot;
 
-		r = all ? 0 : find_user(s, &list, have.v[i].name, false, &user, e);
-		if (r < 0 || user)
+		if (!all && use_of(&uses, have.v[i].name, false))
 			continue;
-		r = snapshot_rm(s, have.v[i].name, e);
+		r = remove_one(s, have.v[i].name, &uses, e);
 		if (r < 0 && (e->kind == ERR_CONFLICT || e->kind == ERR_NOT_FOUND)) {
 			r = 0; /* one that stays is on top of it; or somebody else was faster */
 			continue;
