@@ -67,6 +67,20 @@ static void test_deep(int top)
 	CHECK(faccessat(top, "deep", F_OK, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT);
 }
 
+/* Makes a file again and again as it goes, three times or until the directory is gone. */
+static void put_three(int dir)
+{
+	for (int n = 0; n < 3;) {
+		int fd = openat(dir, "word", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+
+		if (fd < 0 && errno != EEXIST)
+			break;
+		n += fd >= 0;
+		close_fd(&fd);
+	}
+	_exit(0);
+}
+
 /* Who has the directory open puts files into it while it goes: a few, then it is gone for it too.
  */
 static void test_late(int top)
@@ -77,13 +91,8 @@ static void test_late(int top)
 		put(dir, "word", "x");
 		pid_t pid = fork();
 
-		for (int n = 0; pid == 0;) {
-			int fd = openat(dir, "word", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-
-			if ((fd >= 0 && ++n == 3) || (fd < 0 && errno != EEXIST))
-				_exit(0);
-			close_fd(&fd);
-		}
+		if (pid == 0)
+			put_three(dir);
 		CHECK(pid > 0 && tree_unlink(top, "late") == 0);
 		CHECK(kill(pid, SIGKILL) == 0 && waitpid(pid, NULL, 0) == pid);
 		CHECK(faccessat(top, "late", F_OK, AT_SYMLINK_NOFOLLOW) < 0 && errno == ENOENT);

@@ -121,6 +121,7 @@ def test_snapshot(boot, run, build, base):
     assert made[1][1] < made[0][1] / 2, made
     ends.work(m)
     assert m.ask("quit") == (0, ())
+    assert m.ended() == (0, "") and ends.server.ended() == (0, "")
     assert FORKED not in m.said()
     for kind, _, last in made:
         if kind == "diff":
