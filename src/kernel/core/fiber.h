@@ -17,6 +17,7 @@ struct fiber {
 	void *arg;
 	struct list link; /* in the run queue, or in none */
 	bool woken;	  /* since it parked last: core/sched.h */
+	bool interrupted; /* something wants it out of its system call */
 	void *sanitizer;  /* AddressSanitizer's shadow of the stack */
 };
 

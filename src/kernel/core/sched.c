@@ -163,6 +163,24 @@ void fiber_yield(void)
 	leave_turn(f);
 }
 
+void fiber_interrupt(struct fiber *f)
+{
+	f->interrupted = true;
+	fiber_wake(f);
+}
+
+void fiber_undisturbed(struct fiber *f)
+{
+	f->interrupted = false;
+}
+
+int fiber_interrupted(void)
+{
+	const struct fiber *f = fiber_now();
+
+	return f && f->interrupted ? -ERESTARTSYS : 0;
+}
+
 void ktimer_set(struct ktimer *t, nsec_t at)
 {
 	struct tree_node *first = tree_first(&sched.timers);

@@ -38,6 +38,14 @@ void fiber_wake(struct fiber *f);
 /* To the end of the run queue. */
 void fiber_yield(void);
 
+/* Linux's own number inside the kernel: the call is begun again, or the guest gets EINTR. */
+#define ERESTARTSYS 512
+/* Wakes f and has its interruptible waits end, until fiber_undisturbed(). */
+void fiber_interrupt(struct fiber *f);
+void fiber_undisturbed(struct fiber *f);
+/* What ends an interruptible wait of the running fiber: 0 or -ERESTARTSYS. */
+int fiber_interrupted(void);
+
 /* ---- timers ---- */
 
 struct ktimer {
@@ -79,8 +87,8 @@ void waitq_remove(struct waiter *w);
 unsigned int waitq_wake(struct waitq *q, unsigned int events, unsigned int most);
 
 /*
- * Parks until `condition` holds: 0, -ETIMEDOUT at the deadline, or what `stop` gave that was not 0
- * (for a task: task_interrupted, -ERESTARTSYS). condition is evaluated again after each wake-up.
+ * Parks until `condition` holds: 0, -ETIMEDOUT at the deadline, or what `stop` gave that was not 0:
+ * fiber_interrupted(), or 0 for what cannot be. condition is evaluated again after each wake-up.
  */
 #define waitq_wait(q, condition, deadline, stop)                                                   \
 	({                                                                                         \

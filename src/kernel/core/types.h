@@ -62,9 +62,12 @@ static inline uint64_t page_up(uint64_t v)
 		a_ > b_ ? a_ : b_;                                                                 \
 	})
 
-/* The compiler's own calls; the platform's C library or core/memory.c has them. */
+/* The compiler's own calls; the platform's C library has them, and here who includes its
+ * <string.h>. */
+#ifndef _STRING_H
 void *memcpy(void *restrict to, const void *restrict from, size_t n);
 void *memmove(void *to, const void *from, size_t n);
 void *memset(void *to, int byte, size_t n);
 int memcmp(const void *a, const void *b, size_t n);
 size_t strlen(const char *s);
+#endif

@@ -5,6 +5,8 @@
 #include <linux/fs.h>
 
 #include "kernel/core/heap.h"
+#include "kernel/fs/epoll.h"
+#include "kernel/fs/pipe.h"
 #include "kernel/mm/frame.h"
 #include "kernel/platform/platform.h"
 #include "kernel/task/cred.h"
@@ -48,7 +50,9 @@ int file_open(const struct path *p, unsigned int flags, const struct cred *who, 
 		f->ops = &regular_ops;
 	else if (inode_is(i, S_IFDIR))
 		f->ops = &directory_ops;
-	if (i->ops->open)
+	if (inode_is(i, S_IFIFO))
+		r = fifo_open(i, f);
+	else if (i->ops->open)
 		r = i->ops->open(i, f);
 	else if (!f->ops)
 		r = inode_is(i, S_IFLNK) ? -ELOOP : -ENXIO;
@@ -97,6 +101,7 @@ void file_unref(struct file *f)
 {
 	if (!f || --f->owners > 0)
 		return;
+	epoll_forget(f);
 	if (f->ops) {
 		if (file_can_write(f))
 			f->inode->writers--;

@@ -138,6 +138,7 @@ struct inode {
 	uint32_t mode, uid, gid;
 	struct vfs_times times;
 	struct pager pager; /* of a regular file: its size is the file's */
+	void *own;	    /* of a FIFO: fs/pipe.h's, while it is open */
 	struct sleeplock lock;
 	struct list marks, locks; /* of inotify and of flock/fcntl: their files' */
 	unsigned int writers;	  /* open for writing; negative there: executed (denied) */
