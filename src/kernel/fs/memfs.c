@@ -76,7 +76,12 @@ static void dropped(struct pager *p, uint64_t gone)
 }
 
 /* A mapping that outlives the last name and descriptor keeps the inode. */
-static void pager_gone(struct pager *p)
+static void mapped(struct pager *p)
+{
+	inode_ref(container_of(p, struct inode, pager));
+}
+
+static void unmapped(struct pager *p)
 {
 	inode_unref(container_of(p, struct inode, pager));
 }
@@ -85,7 +90,8 @@ static const struct pager_ops pages = {
 	.fill = fill,
 	.sparse = true,
 	.dropped = dropped,
-	.release = pager_gone,
+	.hold = mapped,
+	.release = unmapped,
 };
 
 /* ---- inodes ---- */
@@ -100,9 +106,7 @@ static struct mem_inode *make(struct mem_super *s, uint32_t mode)
 	if (!m)
 		return NULL;
 	inode_init(&m->inode, &s->super, &ops, mode);
-	/* Twice: as long as the pager has an owner, its inode is there. */
 	pager_init(&m->inode.pager, &pages, 0);
-	inode_ref(&m->inode);
 	m->inode.ino = ++s->last_ino;
 	m->next_position = 2;
 	list_init(&m->xattrs);
@@ -126,15 +130,11 @@ static void release(struct inode *i)
 	heap_cache_free(&inodes, m);
 }
 
-/* The last name is gone: contents stay while somebody has it open or mapped. */
+/* A name is gone, for a directory both. */
 static void unname(struct inode *i, uint64_t links)
 {
-	bool had = i->links > 0;
-
 	i->links = i->links > links ? i->links - links : 0;
 	i->times.change = plat_now(PLAT_REALTIME);
-	if (had && i->links == 0)
-		pager_unref(&i->pager);
 }
 
 /* ---- names ---- */

@@ -24,7 +24,7 @@ static bool entry_filling(const void *e)
 
 void pager_init(struct pager *p, const struct pager_ops *ops, uint64_t size)
 {
-	*p = (struct pager){ .ops = ops, .size = size, .owners = 1 };
+	*p = (struct pager){ .ops = ops, .size = size };
 	list_init(&p->mappings);
 	waitq_init(&p->filled);
 }
@@ -36,7 +36,8 @@ void pager_fini(struct pager *p)
 
 void pager_ref(struct pager *p)
 {
-	p->owners++;
+	if (p->owners++ == 0 && p->ops->hold)
+		p->ops->hold(p);
 }
 
 void pager_unref(struct pager *p)

@@ -25,7 +25,9 @@ struct pager_ops {
 	bool sparse;
 	/* So many pages are gone: quotas. NULL: nothing. */
 	void (*dropped)(struct pager *p, uint64_t pages);
-	/* The last owner of pager_unref(). NULL: the owner of the memory counts otherwise. */
+	/* Somebody has it beside whoever embeds it, which has to stay from then on; nobody has any
+	 * more. NULL: it stays anyway. */
+	void (*hold)(struct pager *p);
 	void (*release)(struct pager *p);
 };
 
@@ -34,7 +36,7 @@ struct pager {
 	struct radix pages;
 	uint64_t size; /* bytes; a page that begins at it or after is not there */
 	uint64_t resident;
-	unsigned int owners;
+	unsigned int owners; /* mappings, and faults on their way */
 	struct list mappings;
 	struct waitq filled;
 };

@@ -172,7 +172,7 @@ static void files(void)
 	CHECK(space_protect(a, BASE + PAGES(20), PAGE_SIZE, RW) == -EACCES);
 	space_unref(a);
 	space_unref(b);
-	CHECK(file.owners == 1 && list_empty(&file.mappings));
+	CHECK(file.owners == 0 && list_empty(&file.mappings));
 	pager_fini(&file);
 }
 

@@ -26,8 +26,10 @@ static int make_room(struct words *w, size_t at, size_t n)
 	bytes = heap_alloc(room);
 	if (!bytes)
 		return -ENOMEM;
-	memcpy(bytes, w->bytes, at);
-	memcpy(bytes + at + n, w->bytes + at, w->used - at);
+	if (w->bytes) {
+		memcpy(bytes, w->bytes, at);
+		memcpy(bytes + at + n, w->bytes + at, w->used - at);
+	}
 	heap_free(w->bytes);
 	w->bytes = bytes;
 	w->used += n;
