@@ -534,7 +534,7 @@ static void log_too_short(void)
 static void memory_past_the_log(void)
 {
 	struct vhost_region r = whole();
-	auto_fd int fd = log_up();
+	[[maybe_unused]] auto_fd int fd = log_up(); /* to the end of this */
 
 	r.gpa += GUEST_SIZE;
 	say_memory(r, &guest.fd, 1);
@@ -543,7 +543,7 @@ static void memory_past_the_log(void)
 static void memory_past_the_log_of_a_ring(void)
 {
 	struct vhost_region r = whole();
-	auto_fd int fd = log_up();
+	[[maybe_unused]] auto_fd int fd = log_up(); /* to the end of this */
 
 	say_ring(0);
 	say_logged_addr(placed.used);
@@ -562,7 +562,7 @@ static void log_past_its_file(void)
 
 static void log_of_a_socket(void)
 {
-	auto_fd int fd = log_up();
+	[[maybe_unused]] auto_fd int fd = log_up(); /* to the end of this */
 
 	say_log(4096, 0, front);
 }
@@ -578,7 +578,7 @@ static void log_while_a_ring_runs(void)
 
 static void log_begins_while_a_ring_runs(void)
 {
-	auto_fd int fd = log_up();
+	[[maybe_unused]] auto_fd int fd = log_up(); /* to the end of this */
 
 	say_number(VHOST_SET_FEATURES, TAKEN, NULL);
 	say_ring(0);
@@ -588,7 +588,7 @@ static void log_begins_while_a_ring_runs(void)
 
 static void log_of_a_ring_outside(void)
 {
-	auto_fd int fd = log_up();
+	[[maybe_unused]] auto_fd int fd = log_up(); /* to the end of this */
 
 	say_ring(0);
 	say_logged_addr(GUEST_BASE + GUEST_SIZE - 4);

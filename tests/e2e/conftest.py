@@ -104,6 +104,7 @@ def atoll(build, base):
 @pytest.fixture(scope="module")
 def runtime(build, base):
     r = Runtime(build, base)
+    r.state_dir.mkdir()  # `list` refuses a --root that is not there, as runc's
     yield r
     r.clean()
 

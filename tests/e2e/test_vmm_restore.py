@@ -29,8 +29,9 @@ def run(build, base):
 
 @pytest.fixture
 def boot(build, run, base):
+    vmm.need(build, base, vmm.COUNT)
+
     def start(words, *options, fds=()):
-        vmm.need(build, base, vmm.COUNT)
         parts = guest.kernel(build)
         initrd = guest.initramfs(parts, guest.compiled("guest_words.c", base), MODULES, base)
         serial = base / "serial"

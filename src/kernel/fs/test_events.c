@@ -284,7 +284,7 @@ static void waiter(void *arg)
 static void polls(void)
 {
 	struct epoll_ready r[8];
-	struct file *ep, *ep2, *e, *regular, *chain[6];
+	struct file *ep, *ep2, *e = NULL, *regular, *chain[6];
 	struct walk w = { .root = &top, .start = &top, .who = &root_cred };
 	struct fiber *f;
 

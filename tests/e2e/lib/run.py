@@ -232,7 +232,6 @@ class Runtime(Program):
     def __init__(self, build, base):
         self.base = base
         self.state_dir = base / "runtime"
-        self.state_dir.mkdir(exist_ok=True)  # `list` refuses a --root that is not there, as runc's
         options = ["--root", self.state_dir]
         if cgroups.BY_SYSTEMD:
             options += ["--cgroup-manager", cgroups.MANAGER]
