@@ -38,7 +38,7 @@ int hands_init(struct hands *h, struct loop *l)
 	int r;
 
 	*h = (struct hands){ .event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK) };
-	h->todo_end = &h->todo;
+	h->posted_end = &h->posted;
 	if (h->event_fd < 0)
 		return -errno;
 	/* With default attributes these cannot fail. */
@@ -62,12 +62,12 @@ void hands_serve_one(struct hands *h)
 	struct hands_job *j;
 
 	(void) pthread_mutex_lock(&h->lock);
-	while (!h->todo)
+	while (!h->posted)
 		(void) pthread_cond_wait(&h->wanted, &h->lock);
-	j = h->todo;
-	h->todo = j->next;
-	if (!h->todo)
-		h->todo_end = &h->todo;
+	j = h->posted;
+	h->posted = j->next;
+	if (!h->posted)
+		h->posted_end = &h->posted;
 	h->working++;
 	(void) pthread_mutex_unlock(&h->lock);
 	j->work(j);
@@ -85,8 +85,8 @@ void hands_post(struct hands *h, struct hands_job *j)
 {
 	j->next = NULL;
 	(void) pthread_mutex_lock(&h->lock);
-	*h->todo_end = j;
-	h->todo_end = &j->next;
+	*h->posted_end = j;
+	h->posted_end = &j->next;
 	(void) pthread_cond_signal(&h->wanted);
 	(void) pthread_mutex_unlock(&h->lock);
 }
@@ -95,7 +95,7 @@ void hands_settle(struct hands *h)
 {
 	do {
 		(void) pthread_mutex_lock(&h->lock);
-		while (!h->done && (h->todo || h->working))
+		while (!h->done && (h->posted || h->working))
 			(void) pthread_cond_wait(&h->worked, &h->lock);
 		(void) pthread_mutex_unlock(&h->lock);
 	} while (tell(h));

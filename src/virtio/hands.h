@@ -22,7 +22,7 @@ struct hands {
 	int event_fd; /* owned: jobs are done */
 	pthread_mutex_t lock;
 	pthread_cond_t wanted, worked;
-	struct hands_job *todo, **todo_end;
+	struct hands_job *posted, **posted_end;
 	struct hands_job *done;
 	unsigned working; /* jobs that are neither */
 };

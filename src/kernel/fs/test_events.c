@@ -7,7 +7,6 @@
 #include <linux/time.h>
 #include <linux/timerfd.h>
 
-#include "base/test.h"
 #include "kernel/core/heap.h"
 #include "kernel/fs/epoll.h"
 #include "kernel/fs/eventfd.h"
@@ -15,7 +14,7 @@
 #include "kernel/fs/pipe.h"
 #include "kernel/mm/frame.h"
 #include "kernel/mm/space.h"
-#include "kernel/platform/sim/sim.h"
+#include "kernel/platform/sim/test_run.h"
 #include "kernel/task/cred.h"
 #include "kernel/vfs/names.h"
 
@@ -417,13 +416,5 @@ static void all(void *arg)
 
 int main(void)
 {
-	struct fiber *f;
-
-	sim_begin(8192);
-	CHECK(frame_init(8192) == 0);
-	CHECK(sched_spawn(all, NULL, &f) == 0);
-	sim_run();
-	frame_fini();
-	sim_end();
-	return test_done();
+	return test_run(8192, all);
 }

@@ -8,11 +8,10 @@
 #include <linux/openat2.h>
 #include <linux/poll.h>
 
-#include "base/test.h"
 #include "kernel/core/heap.h"
 #include "kernel/mm/frame.h"
 #include "kernel/mm/space.h"
-#include "kernel/platform/sim/sim.h"
+#include "kernel/platform/sim/test_run.h"
 #include "kernel/task/cred.h"
 #include "kernel/vfs/names.h"
 
@@ -462,13 +461,5 @@ static void all(void *arg)
 
 int main(void)
 {
-	struct fiber *f;
-
-	sim_begin(4096);
-	CHECK(frame_init(4096) == 0);
-	CHECK(sched_spawn(all, NULL, &f) == 0);
-	sim_run();
-	frame_fini();
-	sim_end();
-	return test_done();
+	return test_run(4096, all);
 }

@@ -3,12 +3,11 @@
 
 #include <linux/mman.h>
 
-#include "base/test.h"
 #include "kernel/core/heap.h"
 #include "kernel/mm/frame.h"
 #include "kernel/mm/pager.h"
 #include "kernel/mm/uio.h"
-#include "kernel/platform/sim/sim.h"
+#include "kernel/platform/sim/test_run.h"
 
 #define RAM	 4096
 #define RW	 (PROT_READ | PROT_WRITE)
@@ -469,13 +468,5 @@ static void all(void *arg)
 
 int main(void)
 {
-	struct fiber *f;
-
-	sim_begin(RAM);
-	CHECK(frame_init(RAM) == 0);
-	CHECK(sched_spawn(all, NULL, &f) == 0);
-	sim_run();
-	frame_fini();
-	sim_end();
-	return test_done();
+	return test_run(RAM, all);
 }

@@ -6,13 +6,12 @@
 #include <linux/elf-em.h>
 #include <linux/elf.h>
 
-#include "base/test.h"
 #include "kernel/core/heap.h"
 #include "kernel/fs/memfs.h"
 #include "kernel/mm/frame.h"
 #include "kernel/mm/space.h"
 #include "kernel/mm/uio.h"
-#include "kernel/platform/sim/sim.h"
+#include "kernel/platform/sim/test_run.h"
 #include "kernel/task/cred.h"
 #include "kernel/vfs/names.h"
 
@@ -337,13 +336,5 @@ static void all(void *arg)
 
 int main(void)
 {
-	struct fiber *f;
-
-	sim_begin(8192);
-	CHECK(frame_init(8192) == 0);
-	CHECK(sched_spawn(all, NULL, &f) == 0);
-	sim_run();
-	frame_fini();
-	sim_end();
-	return test_done();
+	return test_run(8192, all);
 }
