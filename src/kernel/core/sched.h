@@ -38,8 +38,14 @@ void fiber_wake(struct fiber *f);
 /* To the end of the run queue. */
 void fiber_yield(void);
 
-/* Linux's own number inside the kernel: the call is begun again, or the guest gets EINTR. */
-#define ERESTARTSYS 512
+/*
+ * Linux's own numbers inside the kernel, of calls that a signal interrupts. The call is begun again
+ * when no handler runs; when one does the guest gets EINTR, but for the first two kinds.
+ */
+#define ERESTARTSYS	      512 /* begun again after a handler with SA_RESTART, too */
+#define ERESTARTNOINTR	      513 /* begun again after any handler */
+#define ERESTARTNOHAND	      514
+#define ERESTART_RESTARTBLOCK 516 /* goes on by restart_syscall(2): what has a time */
 /* Wakes f and has its interruptible waits end, until fiber_undisturbed(). */
 void fiber_interrupt(struct fiber *f);
 void fiber_undisturbed(struct fiber *f);

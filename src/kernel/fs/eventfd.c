@@ -6,6 +6,7 @@
 #include <linux/time.h>
 #include <linux/timerfd.h>
 
+#include "kernel/core/clock.h"
 #include "kernel/core/heap.h"
 #include "kernel/core/sched.h"
 #include "kernel/fs/anon.h"
@@ -207,22 +208,6 @@ int timerfd_make(int clock, unsigned int flags, const struct cred *who, struct f
 	return r;
 }
 
-/* Seconds that fit; the largest number of nanoseconds where they do not. */
-static bool nsec_of(const struct __kernel_timespec *t, nsec_t *ret)
-{
-	if (t->tv_sec < 0 || t->tv_nsec < 0 || t->tv_nsec >= NSEC_PER_SEC)
-		return false;
-	if (__builtin_mul_overflow((nsec_t) t->tv_sec, NSEC_PER_SEC, ret) ||
-	    __builtin_add_overflow(*ret, (nsec_t) t->tv_nsec, ret))
-		*ret = NSEC_NEVER - 1;
-	return true;
-}
-
-static struct __kernel_timespec spec_of(nsec_t n)
-{
-	return (struct __kernel_timespec){ n / NSEC_PER_SEC, n % NSEC_PER_SEC };
-}
-
 int timerfd_get(struct file *f, struct __kernel_itimerspec *ret)
 {
 	const struct timerfd *t = f->own;
@@ -231,8 +216,8 @@ int timerfd_get(struct file *f, struct __kernel_itimerspec *ret)
 	if (f->ops != &timer_ops)
 		return -EINVAL;
 	/* A timer that is due, and not told yet, has a moment left: zero means disarmed. */
-	ret->it_value = spec_of(t->at ? max_of(t->at - now, (nsec_t) 1) : 0);
-	ret->it_interval = spec_of(t->interval);
+	ret->it_value = clock_spec(t->at ? max_of(t->at - now, (nsec_t) 1) : 0);
+	ret->it_interval = clock_spec(t->interval);
 	return 0;
 }
 
@@ -243,7 +228,7 @@ int timerfd_set(struct file *f, int flags, const struct __kernel_itimerspec *new
 	nsec_t now = plat_now(PLAT_MONOTONIC), first, interval;
 
 	if (f->ops != &timer_ops || flags & ~(TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET) ||
-	    !nsec_of(&new->it_value, &first) || !nsec_of(&new->it_interval, &interval))
+	    !clock_nsec(&new->it_value, &first) || !clock_nsec(&new->it_interval, &interval))
 		return -EINVAL;
 	(void) timerfd_get(f, ret_old); /* it is one */
 	ktimer_cancel(&t->timer);
@@ -254,8 +239,8 @@ int timerfd_set(struct file *f, int flags, const struct __kernel_itimerspec *new
 		return 0;
 	if (flags & TFD_TIMER_ABSTIME && t->clock == CLOCK_REALTIME)
 		first = max_of(first - (plat_now(PLAT_REALTIME) - now), (nsec_t) 1);
-	else if (!(flags & TFD_TIMER_ABSTIME) && __builtin_add_overflow(first, now, &first))
-		first = NSEC_NEVER - 1;
+	else if (!(flags & TFD_TIMER_ABSTIME))
+		first = clock_add(first, now);
 	t->at = first;
 	ktimer_set(&t->timer, t->at);
 	return 0;
