@@ -18,6 +18,7 @@ struct fiber {
 	struct list link; /* in the run queue, or in none */
 	bool woken;	  /* since it parked last: core/sched.h */
 	bool interrupted; /* something wants it out of its system call */
+	void *owner;	  /* the struct task it serves (task/task.h), or NULL */
 	void *sanitizer;  /* AddressSanitizer's shadow of the stack */
 };
 

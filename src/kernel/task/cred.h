@@ -2,7 +2,8 @@
 /*
  * Who acts: user and group numbers and capabilities, as Linux's credentials(7). There is one user
  * namespace: a capability that is in `effective` counts everywhere inside, and nowhere outside.
- * Immutable once shared: whoever changes makes a copy.
+ * Immutable once shared: whoever changes makes a copy (cred_copy), changes that, and puts it in the
+ * place of the old one (task_set_cred() of task/task.h).
  */
 #pragma once
 
@@ -13,7 +14,7 @@
 #define CRED_GROUPS 32768 /* NGROUPS_MAX is 65536; more than this no image has */
 
 struct cred {
-	unsigned int owners;
+	unsigned int owners; /* 0: of static storage, never counted */
 	uint32_t uid, euid, suid, fsuid;
 	uint32_t gid, egid, sgid, fsgid;
 	uint64_t effective, permitted, inheritable, bounding, ambient;
@@ -38,3 +39,11 @@ static inline bool cred_in_group(const struct cred *c, uint32_t gid)
 	}
 	return false;
 }
+
+/* One owner, nothing else: user and group 0, no capability. NULL: no memory. */
+[[nodiscard]] struct cred *cred_new(void);
+/* One owner; groups and all. NULL: no memory. */
+[[nodiscard]] struct cred *cred_copy(const struct cred *from);
+/* Gives c itself, with one owner more. */
+const struct cred *cred_ref(const struct cred *c);
+void cred_unref(const struct cred *c);
