@@ -11,7 +11,6 @@
 #include "base/auto.h"
 #include "base/file.h"
 #include "boot/input.h"
-#include "sys/process.h"
 #include "sys/tree.h"
 
 #define FILE_BYTES_MAX ((size_t) 1 << 30)
@@ -19,10 +18,11 @@
 
 static bool same_content(int dirfd, const char *name, const struct prepared_file *f)
 {
+	auto_fd int fd = openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	auto_input struct input in = INPUT_INIT;
 	struct err e;
 
-	return input_read(dirfd, name, "", FILE_BYTES_MAX, &in, &e) == 0 &&
+	return fd >= 0 && input_read(fd, name, "", FILE_BYTES_MAX, &in, &e) == 0 &&
 	       digest_eq(&in.digest, &f->digest);
 }
 
@@ -54,21 +54,20 @@ static int open_record(int cache_fd, const char *hex, struct prepared *ret)
 	return take_fd(&dirfd);
 }
 
-bool cache_has(int cache_fd, const char *hex)
+bool cache_has(const struct cache *c, const char *hex)
 {
-	char boot[PROCESS_BOOT_ID_MAX] = "";
 	struct prepared p;
-	auto_fd int dirfd = open_record(cache_fd, hex, &p);
+	auto_fd int dirfd = open_record(c->fd, hex, &p);
 
 	if (dirfd < 0 || !looks_good(dirfd, PREPARED_VMLINUX, &p.vmlinux) ||
 	    !looks_good(dirfd, PREPARED_INITRAMFS, &p.initramfs))
 		return false;
-	if (process_boot_id(boot) == 0 && streq(boot, p.boot))
+	if (c->boot[0] && streq(c->boot, p.boot))
 		return true;
 	if (!same_content(dirfd, PREPARED_VMLINUX, &p.vmlinux) ||
 	    !same_content(dirfd, PREPARED_INITRAMFS, &p.initramfs))
 		return false;
-	(void) snprintf(p.boot, sizeof(p.boot), "%s", boot);
+	(void) snprintf(p.boot, sizeof(p.boot), "%s", c->boot);
 	(void) !write_record(dirfd, &p); /* else they are compared again next time */
 	return true;
 }
@@ -91,9 +90,9 @@ static void sweep(int cache_fd)
 	}
 }
 
-int cache_lock(int cache_fd, int *ret_lock_fd, struct err *e)
+int cache_lock(const struct cache *c, int *ret_lock_fd, struct err *e)
 {
-	auto_fd int fd = openat(cache_fd, PREPARED_LOCK, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW,
+	auto_fd int fd = openat(c->fd, PREPARED_LOCK, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW,
 				0600);
 
 	if (fd < 0)
@@ -101,7 +100,7 @@ int cache_lock(int cache_fd, int *ret_lock_fd, struct err *e)
 	while (flock(fd, LOCK_EX) < 0)
 		if (errno != EINTR)
 			return err_sys(e, errno, "lock the prepared kernels");
-	sweep(cache_fd);
+	sweep(c->fd);
 	*ret_lock_fd = take_fd(&fd);
 	return 0;
 }
@@ -180,16 +179,15 @@ static bool link_vmlinux(int cache_fd, int dirfd, const struct prepared *p)
 	return false;
 }
 
-static int fill(int cache_fd, int dirfd, struct prepared *p, struct str vmlinux,
+static int fill(const struct cache *c, int dirfd, struct prepared *p, struct str vmlinux,
 		struct str initramfs, struct err *e)
 {
 	int r = 0;
 
-	if (process_boot_id(p->boot) < 0)
-		p->boot[0] = '\0';
+	memcpy(p->boot, c->boot, sizeof(p->boot));
 	p->vmlinux = file_of(vmlinux);
 	p->initramfs = file_of(initramfs);
-	if (!link_vmlinux(cache_fd, dirfd, p))
+	if (!link_vmlinux(c->fd, dirfd, p))
 		r = write_file(dirfd, PREPARED_VMLINUX, vmlinux, e);
 	if (r == 0)
 		r = write_file(dirfd, PREPARED_INITRAMFS, initramfs, e);
@@ -199,9 +197,10 @@ static int fill(int cache_fd, int dirfd, struct prepared *p, struct str vmlinux,
 	return r < 0 ? err_sys(e, -r, "write the record of a prepared kernel") : 0;
 }
 
-int cache_make(int cache_fd, const char *hex, struct prepared *p, struct str vmlinux,
+int cache_make(const struct cache *c, const char *hex, struct prepared *p, struct str vmlinux,
 	       struct str initramfs, struct err *e)
 {
+	const int cache_fd = c->fd;
 	auto_fd int dirfd = FD_NONE;
 	int r = 0;
 
@@ -211,7 +210,7 @@ int cache_make(int cache_fd, const char *hex, struct prepared *p, struct str vml
 	if (dirfd < 0)
 		r = err_sys(e, errno, "make a directory for a prepared kernel");
 	if (r == 0)
-		r = fill(cache_fd, dirfd, p, vmlinux, initramfs, e);
+		r = fill(c, dirfd, p, vmlinux, initramfs, e);
 	if (r == 0 && renameat(cache_fd, hex, cache_fd, PREPARED_NEW "damaged") < 0 &&
 	    errno != ENOENT)
 		r = err_sys(e, errno, "set a damaged kernel aside");
@@ -223,10 +222,10 @@ int cache_make(int cache_fd, const char *hex, struct prepared *p, struct str vml
 	return r;
 }
 
-void cache_stamp(int cache_fd, const char *name, const char *hex)
+void cache_stamp(const struct cache *c, const char *name, const char *hex)
 {
 	static const char made[] = PREPARED_NEW "link";
 
-	if (symlinkat(hex, cache_fd, made) == 0 && renameat(cache_fd, made, cache_fd, name) < 0)
-		(void) unlinkat(cache_fd, made, 0); /* else the next one removes it */
+	if (symlinkat(hex, c->fd, made) == 0 && renameat(c->fd, made, c->fd, name) < 0)
+		(void) unlinkat(c->fd, made, 0); /* else the next one removes it */
 }

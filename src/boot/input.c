@@ -14,7 +14,7 @@ void input_fini(struct input *i)
 	buf_fini(&i->text);
 }
 
-int input_open(int dirfd, const char *name, int flags, int *ret_fd, struct err *e)
+int input_open(const char *name, int flags, int *ret_fd, struct err *e)
 {
 	struct str number = str_of(name);
 	uint32_t n = 0;
@@ -26,7 +26,7 @@ int input_open(int dirfd, const char *name, int flags, int *ret_fd, struct err *
 			return err_set(e, ERR_INVALID, EINVAL, "'%s' is no descriptor", name);
 		fd = fcntl((int) n, F_DUPFD_CLOEXEC, 3);
 	} else {
-		fd = openat(dirfd, name, flags | O_CLOEXEC);
+		fd = open(name, flags | O_CLOEXEC);
 	}
 	if (fd < 0)
 		return err_sys(e, errno, "open '%s'", name);
@@ -57,15 +57,12 @@ static int read_whole(int fd, size_t size, struct buf *ret)
 	return 0;
 }
 
-int input_read(int dirfd, const char *name, const char *what, size_t max, struct input *ret,
+int input_read(int fd, const char *name, const char *what, size_t max, struct input *ret,
 	       struct err *e)
 {
-	auto_fd int fd = FD_NONE;
 	struct input in = { .text = BUF_INIT(max) };
-	int r = input_open(dirfd, name, O_RDONLY | O_NONBLOCK, &fd, e);
+	int r;
 
-	if (r < 0)
-		return err_ctx(e, "%s", what);
 	if (fstat(fd, &in.stat) < 0)
 		return err_sys(e, errno, "%s '%s'", what, name);
 	if (!S_ISREG(in.stat.st_mode))

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #define OPENSSL_SUPPRESS_DEPRECATED
 #include <openssl/sha.h>
 #include <stdio.h>
@@ -12,6 +13,7 @@
 #include "base/num.h"
 #include "boot/expand.h"
 #include "boot/input.h"
+#include "sys/path.h"
 
 #define LIST_FILE_MAX ((size_t) 16 << 20)
 #define MODULE_MAX    ((size_t) 64 << 20)
@@ -106,7 +108,21 @@ static int choose(struct modules *m, const char *dir, const char *version, struc
 	return 0;
 }
 
-static int read_texts(struct modules *m, int dirfd, struct err *e)
+/* The list of modules is as foreign as they are: names and links lead nowhere but below `top`. */
+static int open_module(int top, const char *version, const char *path, int *ret_fd, struct err *e)
+{
+	char name[PATH_MAX];
+
+	if (snprintf(name, sizeof(name), "%s/%s", version, path) >= (int) sizeof(name))
+		return err_sys(e, ENAMETOOLONG, "module '%s'", path);
+	int fd = path_open_in(top, name, O_RDONLY | O_NONBLOCK, 0);
+	if (fd < 0)
+		return err_sys(e, -fd, "open module '%s' below the directory of modules", path);
+	*ret_fd = fd;
+	return 0;
+}
+
+static int read_texts(struct modules *m, int top, const char *version, struct err *e)
 {
 	SHA256_CTX all;
 
@@ -116,11 +132,14 @@ static int read_texts(struct modules *m, int dirfd, struct err *e)
 		return err_set(e, ERR_EXHAUSTED, ENOMEM, "out of memory");
 	for (size_t i = 0; i < m->list.n; i++) {
 		auto_free char *path = str_dup(m->list.v[i]);
+		auto_fd int fd = FD_NONE;
 		auto_input struct input in = INPUT_INIT;
 
 		if (!path)
 			return err_set(e, ERR_EXHAUSTED, ENOMEM, "out of memory");
-		int r = input_read(dirfd, path, "module", MODULE_MAX, &in, e);
+		int r = open_module(top, version, path, &fd, e);
+		if (r == 0)
+			r = input_read(fd, path, "module", MODULE_MAX, &in, e);
 		if (r < 0)
 			return r;
 		(void) SHA256_Update(&all, in.digest.b, sizeof(in.digest.b));
@@ -132,29 +151,25 @@ static int read_texts(struct modules *m, int dirfd, struct err *e)
 }
 
 /* Kernels that insist on signatures are few; theirs are kept, at the price of their size. */
-static bool insists_on_signatures(int dirfd, const char *version)
+static bool insists_on_signatures(int dirfd, const char *version, const struct configs *configs)
 {
 	static const char line[] = "\nCONFIG_MODULE_SIG_FORCE=y\n";
 	auto_buf struct buf config = BUF_INIT(CONFIG_MAX);
-	char path[sizeof("/boot/config-") + KERNEL_VERSION_MAX];
 
-	(void) snprintf(path, sizeof(path), "/boot/config-%s", version);
-	if (file_read(dirfd, "config", &config) < 0 && file_read(AT_FDCWD, path, &config) < 0)
+	if (file_read(dirfd, "config", &config) < 0 && configs_read(configs, version, &config) < 0)
 		return false;
 	return memmem(buf_z(&config), config.n, line, sizeof(line) - 1);
 }
 
-int modules_read(const char *dir, const char *version, struct modules *ret, struct err *e)
+int modules_read(int dir_fd, const char *dir, const char *version, const struct configs *configs,
+		 struct modules *ret, struct err *e)
 {
-	auto_fd int top = FD_NONE, dirfd = FD_NONE;
+	auto_fd int dirfd = path_open_in(dir_fd, version, O_RDONLY | O_DIRECTORY, 0);
 	auto_modules struct modules m = MODULES_INIT;
-	int r = input_open(AT_FDCWD, dir, O_PATH | O_DIRECTORY, &top, e);
+	int r;
 
-	if (r < 0)
-		return err_ctx(e, "modules");
-	dirfd = openat(top, version, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (dirfd < 0)
-		return err_sys(e, errno, "no modules for it in '%s/%s'", dir, version);
+		return err_sys(e, -dirfd, "no modules for it in '%s/%s'", dir, version);
 	r = read_lists(dirfd, &m, e);
 	if (r == 0 && m.dep.n == 0 && m.builtin.n == 0)
 		r = err_set(e, ERR_NOT_FOUND, ENOENT,
@@ -162,10 +177,10 @@ int modules_read(const char *dir, const char *version, struct modules *ret, stru
 	if (r == 0)
 		r = choose(&m, dir, version, e);
 	if (r == 0)
-		r = read_texts(&m, dirfd, e);
+		r = read_texts(&m, dir_fd, version, e);
 	if (r < 0)
 		return r;
-	m.keep_signed = insists_on_signatures(dirfd, version);
+	m.keep_signed = insists_on_signatures(dirfd, version, configs);
 	*ret = m;
 	m = MODULES_INIT;
 	return 0;

@@ -10,6 +10,7 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/err.h"
+#include "boot/configs.h"
 #include "fmt/bzimage.h"
 #include "fmt/digest.h"
 #include "fmt/kmod.h"
@@ -31,11 +32,13 @@ void modules_fini(struct modules *m);
 #define auto_modules __attribute__((cleanup(modules_fini)))
 
 /*
- * Read those of a version below the directory (/lib/modules). NOT_FOUND: no modules of this
- * version; UNSUPPORTED: the kernel has one neither built in nor as a module that is needed.
+ * Read those of a version below the directory (/lib/modules; dir names it in messages). configs:
+ * the host's. Names and links in there that lead out of the directory lead nowhere. NOT_FOUND: no
+ * modules of this version; UNSUPPORTED: the kernel has one neither built in nor as a module that
+ * is needed.
  */
-[[nodiscard]] int modules_read(const char *dir, const char *version, struct modules *ret,
-			       struct err *e);
+[[nodiscard]] int modules_read(int dir_fd, const char *dir, const char *version,
+			       const struct configs *configs, struct modules *ret, struct err *e);
 
 /* The i-th as it shall be loaded: decompressed, and without what only debuggers read. */
 [[nodiscard]] int modules_text(const struct modules *m, size_t i, struct buf *ret, struct err *e);

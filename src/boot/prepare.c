@@ -6,16 +6,18 @@
 #define OPENSSL_SUPPRESS_DEPRECATED
 #include <openssl/sha.h>
 #include <stdio.h>
-#include <sys/prctl.h>
+#include <unistd.h>
 
 #include "base/auto.h"
 #include "boot/cache.h"
+#include "boot/configs.h"
+#include "boot/confine.h"
 #include "boot/expand.h"
 #include "boot/input.h"
 #include "boot/modules.h"
 #include "fmt/cpio.h"
 #include "fmt/vmlinux.h"
-#include "sys/caps.h"
+#include "sys/process.h"
 
 #define KERNEL_MAX    ((size_t) 512 << 20) /* compressed or not */
 #define AGENT_MAX     ((size_t) 64 << 20)
@@ -23,6 +25,9 @@
 
 /* All that goes into one, and what comes out. */
 struct work {
+	int kernel_fd, agent_fd, modules_fd;
+	struct configs configs;
+	struct cache cache;
 	struct input kernel, agent;
 	struct modules modules;
 	bool packed; /* the kernel is a bzImage: */
@@ -31,8 +36,20 @@ struct work {
 	struct buf vmlinux, initramfs;
 };
 
+#define WORK_INIT                                                                                  \
+	((struct work){ .kernel_fd = FD_NONE,                                                      \
+			.agent_fd = FD_NONE,                                                       \
+			.modules_fd = FD_NONE,                                                     \
+			.cache = CACHE_INIT,                                                       \
+			.modules = MODULES_INIT })
+
 static void work_fini(struct work *w)
 {
+	close_fd(&w->kernel_fd);
+	close_fd(&w->agent_fd);
+	close_fd(&w->modules_fd);
+	close_fd(&w->cache.fd);
+	configs_fini(&w->configs);
 	input_fini(&w->kernel);
 	input_fini(&w->agent);
 	modules_fini(&w->modules);
@@ -45,13 +62,54 @@ static const char *shown(const struct prepare *p)
 	return p->shown ? p->shown : p->kernel;
 }
 
+/* All that it will ever read by name. */
+static int open_inputs(const struct prepare *p, struct work *w, struct err *e)
+{
+	static const int file = O_RDONLY | O_NONBLOCK, directory = O_RDONLY | O_DIRECTORY;
+	int r = input_open(p->kernel, file, &w->kernel_fd, e);
+
+	if (r < 0)
+		return err_ctx(e, "kernel");
+	r = input_open(p->modules, directory, &w->modules_fd, e);
+	if (r < 0)
+		return err_ctx(e, "modules");
+	r = input_open(p->agent, file, &w->agent_fd, e);
+	if (r < 0)
+		return err_ctx(e, "agent");
+	r = input_open(p->cache, directory, &w->cache.fd, e);
+	if (r < 0)
+		return r;
+	r = configs_open("/boot", &w->configs);
+	if (r < 0)
+		return err_sys(e, -r, "open the configurations of kernels");
+	if (process_boot_id(w->cache.boot) < 0)
+		w->cache.boot[0] = '\0'; /* digests are compared each time then */
+	return 0;
+}
+
+static int confine(struct work *w, struct err *e)
+{
+	auto_free int *keep = calloc(w->configs.n + 4, sizeof(*keep));
+	size_t n = 0;
+
+	if (!keep)
+		return err_set(e, ERR_EXHAUSTED, ENOMEM, "out of memory");
+	keep[n++] = STDOUT_FILENO;
+	keep[n++] = STDERR_FILENO;
+	keep[n++] = w->kernel_fd;
+	keep[n++] = w->agent_fd;
+	for (size_t i = 0; i < w->configs.n; i++)
+		keep[n++] = w->configs.fds[i];
+	return confine_enter(&w->modules_fd, &w->cache.fd, keep, n, e);
+}
+
 /* Everything that can be said without decompressing it. */
 static int look_at_kernel(const struct prepare *p, struct work *w, struct err *e)
 {
 	const char *image;
 	struct vmlinux v;
 	size_t n;
-	int r = input_read(AT_FDCWD, p->kernel, "kernel", KERNEL_MAX, &w->kernel, e);
+	int r = input_read(w->kernel_fd, p->kernel, "kernel", KERNEL_MAX, &w->kernel, e);
 
 	if (r < 0)
 		return r;
@@ -101,7 +159,7 @@ static int unpack_kernel(const struct prepare *p, struct work *w, struct str *re
 /* The agent has to be a program for this processor that needs no other file. */
 static int look_at_agent(const struct prepare *p, struct work *w, struct err *e)
 {
-	int r = input_read(AT_FDCWD, p->agent, "agent", AGENT_MAX, &w->agent, e);
+	int r = input_read(w->agent_fd, p->agent, "agent", AGENT_MAX, &w->agent, e);
 
 	if (r == 0 && bzimage_format_of(w->agent.text.p, w->agent.text.n) != BZIMAGE_ELF)
 		r = err_set(e, ERR_INVALID, ENOEXEC, "agent '%s': not a program", p->agent);
@@ -154,33 +212,16 @@ static void name_of(const struct work *w, char ret_hex[static DIGEST_HEX_MAX])
 	digest_hex(&d, ret_hex);
 }
 
-/*
- * From here on bytes are decompressed and taken apart, and only the cache's own files, which are
- * the caller's, are written: no capability is needed for either.
- */
-static int drop_capabilities(struct err *e)
-{
-	const struct caps none = {};
-	int r = caps_set(&none);
-
-	if (r == 0 && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
-		r = -errno;
-	return r < 0 ? err_sys(e, -r, "drop capabilities") : 0;
-}
-
-static int make(const struct prepare *p, struct work *w, int cache_fd, const char *hex,
-		struct err *e)
+static int make(const struct prepare *p, struct work *w, const char *hex, struct err *e)
 {
 	struct prepared record = { .source = w->kernel.digest };
 	auto_fd int lock = FD_NONE;
 	struct str vmlinux;
-	int r = cache_lock(cache_fd, &lock, e);
+	int r = cache_lock(&w->cache, &lock, e);
 
-	if (r < 0 || cache_has(cache_fd, hex)) /* another one was here first */
+	if (r < 0 || cache_has(&w->cache, hex)) /* another one was here first */
 		return r;
-	r = drop_capabilities(e);
-	if (r == 0)
-		r = unpack_kernel(p, w, &vmlinux, e);
+	r = unpack_kernel(p, w, &vmlinux, e);
 	if (r == 0)
 		r = pack_initramfs(w, e);
 	if (r < 0)
@@ -189,34 +230,33 @@ static int make(const struct prepare *p, struct work *w, int cache_fd, const cha
 	memcpy(record.lacks, w->modules.lacks, sizeof(record.lacks));
 	if (strlen(shown(p)) < sizeof(record.kernel) && !strchr(shown(p), '\n'))
 		(void) snprintf(record.kernel, sizeof(record.kernel), "%s", shown(p));
-	return cache_make(cache_fd, hex, &record, vmlinux, buf_str(&w->initramfs), e);
+	return cache_make(&w->cache, hex, &record, vmlinux, buf_str(&w->initramfs), e);
 }
 
 int prepare(const struct prepare *p, char ret_hex[static DIGEST_HEX_MAX], struct err *e)
 {
-	__attribute__((cleanup(work_fini))) struct work w = { .modules = MODULES_INIT };
+	__attribute__((cleanup(work_fini))) struct work w = WORK_INIT;
 	char hex[DIGEST_HEX_MAX], stamp[PREPARED_STAMP_MAX];
-	auto_fd int cache_fd = FD_NONE;
-	int r = look_at_kernel(p, &w, e);
+	int r = open_inputs(p, &w, e);
 
+	r = r < 0 ? r : confine(&w, e);
+	r = r < 0 ? r : look_at_kernel(p, &w, e);
 	if (r == 0) {
-		r = modules_read(p->modules, w.version, &w.modules, e);
+		r = modules_read(w.modules_fd, p->modules, w.version, &w.configs, &w.modules, e);
 		if (r < 0)
 			(void) err_ctx(e, "kernel '%s' (%s)", shown(p), w.version);
 	}
 	if (r == 0)
 		r = look_at_agent(p, &w, e);
-	if (r == 0)
-		r = input_open(AT_FDCWD, p->cache, O_RDONLY | O_DIRECTORY, &cache_fd, e);
 	if (r < 0)
 		return r;
 	name_of(&w, hex);
-	if (!cache_has(cache_fd, hex))
-		r = make(p, &w, cache_fd, hex, e);
+	if (!cache_has(&w.cache, hex))
+		r = make(p, &w, hex, e);
 	if (r < 0)
 		return r;
 	if (prepared_stamp(&w.kernel.stat, &w.agent.stat, &w.modules.dep_stat, stamp))
-		cache_stamp(cache_fd, stamp, hex);
+		cache_stamp(&w.cache, stamp, hex);
 	memcpy(ret_hex, hex, sizeof(hex));
 	return 0;
 }

@@ -5,13 +5,10 @@
 #include <sched.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <unistd.h>
 
 #include "base/auto.h"
-#include "sys/caps.h"
 #include "sys/enclose.h"
 #include "sys/filter.h"
-#include "sys/ns.h"
 
 #define FILES_MAX 65536
 
@@ -34,51 +31,12 @@ static const struct seccomp_rule everyones[] = {
 #ifdef SYS_epoll_wait
 	FILTER_CALL(epoll_wait),
 #endif
-	FILTER_CALL(clock_gettime),
 	/* memory */
 	FILTER_CALL(fstat),
 	FILTER_CALL(newfstatat), /* as the C library does fstat */
-	FILTER_CALL_IF(mmap, filter_not_code),
-	FILTER_CALL_IF(mprotect, filter_not_code),
-	FILTER_CALL(munmap),
-	FILTER_CALL(mremap),
-	FILTER_CALL(madvise),
-	FILTER_CALL(brk),
-	FILTER_CALL(futex),
-	/* the end */
-	FILTER_CALL(rt_sigreturn),
-	FILTER_CALL(rt_sigprocmask),
-	FILTER_CALL(restart_syscall),
-	FILTER_CALL(getpid),
-	FILTER_CALL(gettid),
-	FILTER_CALL(tgkill),
+	/* a thread's end */
 	FILTER_CALL(exit),
-	FILTER_CALL(exit_group),
 };
-
-static int own_ids(enum ns_map_kind kind, uint32_t id)
-{
-	const struct ns_map map = { .inside = id, .outside = id, .count = 1 };
-
-	return ns_write_map(getpid(), kind, &map, 1);
-}
-
-/* An ordinary user gets them within a user namespace of his own, which knows him alone. */
-static int own_namespaces(struct err *e)
-{
-	static const int spaces = CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS;
-	const uint32_t uid = geteuid(), gid = getegid();
-	int r;
-
-	if (unshare(spaces) == 0)
-		return 0;
-	if (errno != EPERM || unshare(spaces | CLONE_NEWUSER) < 0)
-		return err_sys(e, errno, "make namespaces of its own");
-	r = ns_deny_setgroups(getpid());
-	r = r < 0 ? r : own_ids(NS_MAP_UID, uid);
-	r = r < 0 ? r : own_ids(NS_MAP_GID, gid);
-	return r < 0 ? err_sys(e, -r, "map the ids of its namespace") : 0;
-}
 
 static int limit(struct err *e)
 {
@@ -91,18 +49,6 @@ static int limit(struct err *e)
 	if (setrlimit(RLIMIT_NOFILE, &files) < 0 || setrlimit(RLIMIT_CORE, &none) < 0)
 		return err_sys(e, errno, "set limits");
 	return 0;
-}
-
-static int drop_capabilities(uint64_t keep, struct err *e)
-{
-	struct caps c;
-	int r = caps_get(&c);
-
-	c = (struct caps){ .effective = c.permitted & keep, .permitted = c.permitted & keep };
-	r = r < 0 ? r : caps_ambient(0);
-	r = r < 0 ? r : caps_bound(keep);
-	r = r < 0 ? r : caps_set(&c);
-	return r < 0 ? err_sys(e, -r, "drop capabilities") : 0;
 }
 
 /* What pthread_create() asks for, and no more: clone3() has it in memory, where no filter looks. */
@@ -129,6 +75,7 @@ static int filter(const struct confine *c, struct err *e)
 		.nr = SYS_ioctl, .action = SECCOMP_RET_ALLOW, .conditions = &same, .conditions_n = 1
 	};
 	const struct filter_table tables[] = {
+		filter_common,
 		FILTER_TABLE(everyones),
 		{ c->calls, c->calls_n },
 		{ &one, c->ioctl ? 1 : 0 },
@@ -145,7 +92,7 @@ int confine_enter(const struct confine *c, struct err *e)
 	/* A change of credentials may forget the signal for the parent's death. */
 	if (prctl(PR_GET_PDEATHSIG, &death_signal) < 0)
 		return err_sys(e, errno, "see what the death of the parent means");
-	r = own_namespaces(e);
+	r = enclose_namespaces(e);
 	if (r == 0)
 		r = enclose_root(e);
 	if (r < 0)
@@ -153,7 +100,7 @@ int confine_enter(const struct confine *c, struct err *e)
 	enclose_fds(0, c->keep, c->keep_n);
 	r = limit(e);
 	if (r == 0)
-		r = drop_capabilities(c->capabilities, e);
+		r = enclose_caps(c->capabilities, e);
 	if (r < 0)
 		return r;
 	if (prctl(PR_SET_PDEATHSIG, death_signal) < 0 || prctl(PR_SET_DUMPABLE, 0) < 0 ||

@@ -205,22 +205,6 @@ static const struct seccomp_rule calls[] = {
 	FILTER_CALL_IF(ioctl, is_size),
 	FILTER_CALL_IF(prctl, is_death_signal),
 	FILTER_CALL(wait4),
-	FILTER_CALL(clock_gettime),
-	/* the heap, the end */
-	FILTER_CALL_IF(mmap, filter_not_code),
-	FILTER_CALL_IF(mprotect, filter_not_code),
-	FILTER_CALL(munmap),
-	FILTER_CALL(mremap),
-	FILTER_CALL(madvise),
-	FILTER_CALL(brk),
-	FILTER_CALL(futex),
-	FILTER_CALL(rt_sigreturn),
-	FILTER_CALL(rt_sigprocmask),
-	FILTER_CALL(restart_syscall),
-	FILTER_CALL(getpid),
-	FILTER_CALL(gettid),
-	FILTER_CALL(tgkill),
-	FILTER_CALL(exit_group),
 };
 
 /*
@@ -229,7 +213,7 @@ static const struct seccomp_rule calls[] = {
  */
 static int confine(const int *shares, size_t n, const char *const *places, struct err *e)
 {
-	static const struct filter_table table = FILTER_TABLE(calls);
+	const struct filter_table tables[] = { filter_common, FILTER_TABLE(calls) };
 	struct caps none = {};
 	int r = !caps_effective(CAP_SYS_ADMIN) ? 0
 		: n			       ? take_view(shares, n, places, 0)
@@ -241,7 +225,8 @@ static int confine(const int *shares, size_t n, const char *const *places, struc
 	r = r < 0 ? r : caps_set(&none);
 	if (r == 0 && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		r = -errno;
-	return r < 0 ? err_sys(e, -r, "confine the proxy") : filter_set(&table, 1, e);
+	return r < 0 ? err_sys(e, -r, "confine the proxy")
+		     : filter_set(tables, ARRAY_SIZE(tables), e);
 }
 
 /* ---- its life ---------------------------------------------------------------------------- */

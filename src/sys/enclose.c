@@ -3,12 +3,38 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <sched.h>
 #include <unistd.h>
 
 #include "base/auto.h"
+#include "sys/caps.h"
 #include "sys/mount.h"
+#include "sys/ns.h"
 
 #define ROOT_ATTR (MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC)
+
+static int own_ids(enum ns_map_kind kind, uint32_t id)
+{
+	const struct ns_map map = { .inside = id, .outside = id, .count = 1 };
+
+	return ns_write_map(getpid(), kind, &map, 1);
+}
+
+int enclose_namespaces(struct err *e)
+{
+	static const int spaces = CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS;
+	const uint32_t uid = geteuid(), gid = getegid();
+	int r;
+
+	if (unshare(spaces) == 0)
+		return 0;
+	if (errno != EPERM || unshare(spaces | CLONE_NEWUSER) < 0)
+		return err_sys(e, errno, "make namespaces of its own");
+	r = ns_deny_setgroups(getpid());
+	r = r < 0 ? r : own_ids(NS_MAP_UID, uid);
+	r = r < 0 ? r : own_ids(NS_MAP_GID, gid);
+	return r < 0 ? err_sys(e, -r, "map the ids of its namespace") : 0;
+}
 
 int enclose_root(struct err *e)
 {
@@ -22,6 +48,18 @@ int enclose_root(struct err *e)
 	if (fchdir(fd) < 0 || chroot(".") < 0)
 		return err_sys(e, errno, "enter the empty root");
 	return 0;
+}
+
+int enclose_caps(uint64_t keep, struct err *e)
+{
+	struct caps c;
+	int r = caps_get(&c);
+
+	c = (struct caps){ .effective = c.permitted & keep, .permitted = c.permitted & keep };
+	r = r < 0 ? r : caps_ambient(0);
+	r = r < 0 ? r : caps_bound(keep);
+	r = r < 0 ? r : caps_set(&c);
+	return r < 0 ? err_sys(e, -r, "drop capabilities") : 0;
 }
 
 void enclose_fds(unsigned from, const int *keep, size_t keep_n)

@@ -30,6 +30,28 @@ const struct seccomp_condition filter_not_code[1] = {
 	{ .arg = 2, .op = SECCOMP_MASKED_EQ, .value = PROT_EXEC, .value_two = 0 }
 };
 
+static const struct seccomp_rule common[] = {
+	/* the heap */
+	FILTER_CALL_IF(mmap, filter_not_code),
+	FILTER_CALL_IF(mprotect, filter_not_code),
+	FILTER_CALL(munmap),
+	FILTER_CALL(mremap),
+	FILTER_CALL(madvise),
+	FILTER_CALL(brk),
+	FILTER_CALL(futex),
+	/* time, signals */
+	FILTER_CALL(clock_gettime),
+	FILTER_CALL(rt_sigreturn),
+	FILTER_CALL(rt_sigprocmask),
+	FILTER_CALL(restart_syscall),
+	/* the end, abort()'s too */
+	FILTER_CALL(getpid),
+	FILTER_CALL(gettid),
+	FILTER_CALL(tgkill),
+	FILTER_CALL(exit_group),
+};
+const struct filter_table filter_common = FILTER_TABLE(common);
+
 int filter_set(const struct filter_table *tables, size_t n, struct err *e)
 {
 	struct seccomp_rule rules[RULES_MAX];

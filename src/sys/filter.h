@@ -35,6 +35,8 @@ struct filter_table {
 	const struct seccomp_rule *rules;
 	size_t n;
 };
+/* What every process does: a heap without code, the clock, signals that came, its end. */
+extern const struct filter_table filter_common;
 #define FILTER_TABLE(rules_)                                                                       \
 	{                                                                                          \
 		(rules_), ARRAY_SIZE(rules_)                                                       \
