@@ -2,6 +2,7 @@
 #include "vmm/memory_file.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/sendfile.h>
 #include <unistd.h>
@@ -35,7 +36,7 @@ static int beneath(const struct ram *r)
 }
 
 struct writing {
-	const struct ram *ram;
+	struct ram *ram;
 	int fd;
 	bool changed_only;
 	uint64_t data_at, data_end; /* the next data of the file beneath, from where we are */
@@ -61,16 +62,24 @@ static bool is_hole(struct writing *w, uint64_t at)
 	return at < w->data_at;
 }
 
+/* What of a page a file needs; and keeps account of which the newest file has as zeros. */
 static bool is_wanted(struct writing *w, const struct guest_region *g, uint64_t at)
 {
+	uint64_t page = (g->fd_offset + at) / GUEST_PAGE;
+	uint8_t *zeros = &w->ram->zeros[page / 8], bit = (uint8_t) (1u << page % 8);
 	bool changed = has_changed(&w->ram->memory, g->gpa + at);
+	bool hole = is_hole(w, g->fd_offset + at), was_zero = *zeros & bit;
 
 	/* Where nobody tells what others have changed, all that is there may be. */
-	if (w->changed_only)
-		return changed || (w->ram->unaccounted && !is_hole(w, g->fd_offset + at));
-	if (is_hole(w, g->fd_offset + at) && (w->ram->fd >= 0 || !changed))
+	if (w->changed_only && !changed && (!w->ram->unaccounted || hole))
 		return false;
-	return !is_zero(g->hva + at);
+	if ((hole && (w->ram->fd >= 0 || !changed)) || is_zero(g->hva + at)) {
+		*zeros |= bit;
+		/* The guest gives back what it never used: it is zeros beneath as well. */
+		return w->changed_only && !was_zero;
+	}
+	*zeros &= (uint8_t) ~bit;
+	return true;
 }
 
 static int write_run(struct writing *w, const struct guest_region *g, uint64_t at, uint64_t n,
@@ -107,8 +116,33 @@ static int write_region(struct writing *w, const struct guest_region *g, struct 
 	return 0;
 }
 
-int memory_file_write(const struct ram *r, int fd, bool changed_only, uint64_t *ret_bytes,
-		      struct err *e)
+/* Until the first file is written, the newest is the one that the memory came from. */
+static int know_zeros(struct ram *r, struct err *e)
+{
+	off_t end = 0, at;
+
+	if (r->zeros)
+		return 0;
+	r->zeros = calloc(1, (size_t) (r->bytes / GUEST_PAGE / 8 + 1));
+	if (!r->zeros)
+		return err_sys(e, ENOMEM, "account of the memory");
+	while (r->restored_fd >= 0 && end < (off_t) r->bytes) {
+		at = lseek(r->restored_fd, end, SEEK_DATA);
+		if (at < 0 && errno != ENXIO)
+			return 0; /* it does not tell: nothing is known of the rest */
+		for (uint64_t p = (uint64_t) end / GUEST_PAGE,
+			      to = (at < 0 ? r->bytes : (uint64_t) at) / GUEST_PAGE;
+		     p < to; p++)
+			r->zeros[p / 8] |= (uint8_t) (1u << p % 8);
+		end = at < 0 ? -1 : lseek(r->restored_fd, at, SEEK_HOLE);
+		if (end < 0)
+			return 0;
+		end = (off_t) (((uint64_t) end + GUEST_PAGE - 1) & ~(uint64_t) (GUEST_PAGE - 1));
+	}
+	return 0;
+}
+
+int memory_file_write(struct ram *r, int fd, bool changed_only, uint64_t *ret_bytes, struct err *e)
 {
 	struct writing w = { .ram = r, .fd = fd, .changed_only = changed_only };
 	off_t there = lseek(fd, 0, SEEK_END);
@@ -116,6 +150,8 @@ int memory_file_write(const struct ram *r, int fd, bool changed_only, uint64_t *
 	if (there != 0)
 		return err_set(e, ERR_INVALID, EINVAL, "the file for the memory is not empty%s",
 			       there < 0 ? ", or no file" : "");
+	if (know_zeros(r, e) < 0)
+		return -ENOMEM;
 	if (ftruncate(fd, (off_t) r->bytes) < 0)
 		return err_sys(e, errno, "size the file for the memory");
 	for (size_t i = 0; i < r->memory.regions_n; i++)

@@ -110,8 +110,16 @@ void ram_forget_changes(struct ram *r)
 		memset(r->memory.changed, 0, changed_bytes(r));
 }
 
+void ram_forget_zeros(struct ram *r)
+{
+	if (r->zeros)
+		memset(r->zeros, 0, (size_t) (r->bytes / GUEST_PAGE / 8 + 1));
+}
+
 void ram_fini(struct ram *r)
 {
+	free(r->zeros);
+	r->zeros = NULL;
 	free(r->memory.changed);
 	r->memory.changed = NULL;
 	close_fd(&r->restored_fd);

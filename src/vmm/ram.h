@@ -22,6 +22,7 @@ struct ram {
 	uint64_t bytes;
 	int fd;		  /* owned; FD_NONE: private */
 	int restored_fd;  /* owned: what a private mapping is of; FD_NONE: of nothing */
+	uint8_t *zeros;	  /* a bit per page: zeros in the newest file of it; NULL: not asked yet */
 	bool unaccounted; /* others write into it, too, and do not tell where */
 };
 
@@ -36,6 +37,8 @@ struct ram {
 [[nodiscard]] int ram_track(struct ram *r);
 /* Nothing has changed since now. */
 void ram_forget_changes(struct ram *r);
+/* The newest file of it is not what was written last: its pages of zeros are not known. */
+void ram_forget_zeros(struct ram *r);
 void ram_fini(struct ram *r);
 /* The end of what lies below 3 GiB. */
 uint64_t ram_low_end(const struct ram *r);

@@ -215,7 +215,9 @@ int snapshot_save(struct machine *m, int state_fd, int memory_fd, bool changed_o
 		r = write_both(m, state_fd, memory_fd, changed_only, ret_w, e);
 	if (r == 0)
 		ram_forget_changes(&m->ram);
-	else if (!tracked)
+	else
+		ram_forget_zeros(&m->ram);
+	if (r < 0 && !tracked)
 		m->tracked = false; /* there is nothing yet that changes could be told from */
 	for (unsigned i = 0; i < m->pci.devices_n; i++)
 		virtio_pci_resume(m->pci.devices[i], false);
