@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -101,7 +102,8 @@ static void test_restored(void)
 		CHECK(ftruncate(from, BYTES) == 0);
 		CHECK(pwrite(from, "one", 3, GUEST_PAGE) == 3);
 		CHECK(pwrite(from, "six", 3, 6 * GUEST_PAGE) == 3);
-		CHECK(ram_restore(&r, BYTES, shared, dup(from), &e) == 0 && ram_track(&r) == 0);
+		CHECK(ram_restore(&r, BYTES, shared, fcntl(from, F_DUPFD_CLOEXEC, 0), &e) == 0 &&
+		      ram_track(&r) == 0);
 		put(&r, 1, 0);
 		put(&r, 9, 'n');
 		give_back(&r, 50, 10);

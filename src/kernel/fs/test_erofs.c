@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -50,13 +51,16 @@ static uint8_t pattern(uint64_t at)
 
 [[gnu::format(printf, 1, 2)]] static bool ran(const char *format, ...)
 {
-	char line[600];
+	char line[600], *argv[] = { (char[]){ "sh" }, (char[]){ "-c" }, line, NULL };
+	int status = -1;
 	va_list args;
+	pid_t pid;
 
 	va_start(args, format);
 	(void) vsnprintf(line, sizeof(line), format, args);
 	va_end(args);
-	return system(line) == 0;
+	return posix_spawnp(&pid, argv[0], NULL, NULL, argv, environ) == 0 &&
+	       waitpid(pid, &status, 0) == pid && status == 0;
 }
 
 static void fill_tree(void)
