@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Control messages of sendmsg and recvmsg (cmsg(3)): SCM_RIGHTS and SCM_CREDENTIALS, between the
+ * guest's bytes, which the caller has copied, and files and credentials.
+ */
+#pragma once
+
+#include "kernel/net/socket.h"
+
+#define RIGHTS_MOST  253		 /* SCM_MAX_FD */
+#define CONTROL_MOST ((size_t) 20 << 10) /* longer ones are refused: -ENOBUFS */
+
+struct rights {
+	size_t count;
+	struct file *files[];
+};
+
+struct control {
+	struct rights *rights; /* NULL: none; owned, with its files */
+	bool has_cred;
+	struct sock_ucred cred;
+};
+
+/* From what the guest wrote; `c` is empty before, and after a failure. -EINVAL, -EBADF, -EPERM
+ * (credentials that are not the caller's), -ENOMEM. */
+[[nodiscard]] int control_parse(struct control *c, const void *bytes, size_t len,
+				const struct descriptors *d, const struct sock_actor *by);
+/*
+ * To what the guest reads: files become descriptors below `limit`. The bytes used; MSG_CTRUNC in
+ * *ret_flags where something did not fit. `c` is emptied.
+ */
+size_t control_write(struct control *c, void *to, size_t room, struct descriptors *d,
+		     uint64_t limit, bool cloexec, unsigned int *ret_flags);
+void control_fini(struct control *c);
+
+/* Another owner of all its files. NULL: no memory. */
+[[nodiscard]] struct rights *rights_copy(const struct rights *r);
+void rights_free(struct rights *r); /* NULL: nothing */
