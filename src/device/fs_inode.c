@@ -504,23 +504,31 @@ struct fs_inode *fs_inode_get(const struct fs_inodes *t, uint64_t nodeid)
 	return i && (i->lookups > 0 || i->pinned) ? i : NULL;
 }
 
+static bool has_fd(const struct fs_inode *i)
+{
+	return i && (i->fd >= 0 || i->handles);
+}
+
 int fs_inode_lookup(struct fs_inodes *t, struct fs_inode *dir, const char *name, bool lazy,
 		    struct fs_inode **ret_inode, struct statx *ret_stat)
 {
 	auto_fd int fd = FD_NONE;
 	int dir_fd = fs_inode_fd(t, dir);
+	struct fs_inode *i = fs_inode_named(t, dir, name);
 	struct fs_identity is;
 	struct statx st = {};
-	struct fs_inode *i;
 
 	if (dir_fd < 0)
 		return dir_fd;
-	if (FS_AWAY_OF(t, statx(dir_fd, name, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, FS_STATX_MASK,
-				&st)) < 0)
-		return -errno;
-	is = identity_of(&st, dir->is.share);
-	i = find_identity(t, &is);
-	if (!lazy && (!i || (i->fd < 0 && !i->handles))) {
+	/* What is likely to need no descriptor is seen by its name; all else is opened at once. */
+	if (lazy || has_fd(i)) {
+		if (FS_AWAY_OF(t, statx(dir_fd, name, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT,
+					FS_STATX_MASK, &st)) < 0)
+			return -errno;
+		is = identity_of(&st, dir->is.share);
+		i = find_identity(t, &is);
+	}
+	if (!lazy && !has_fd(i)) {
 		fd = open_path(t, dir_fd, name, dir->is.share, &is, &st);
 		if (fd < 0)
 			return fd;
@@ -532,6 +540,8 @@ int fs_inode_lookup(struct fs_inodes *t, struct fs_inode *dir, const char *name,
 		return -ENFILE;
 	if (fd >= 0 && i->fd < 0)
 		fs_inode_adopt(t, i, take_fd(&fd));
+	else if (fd >= 0) /* known by another name */
+		fs_inodes_close(t, take_fd(&fd));
 	place_set(t, i, dir, name);
 	*ret_inode = i;
 	*ret_stat = st;

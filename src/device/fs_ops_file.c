@@ -74,14 +74,16 @@ static bool cache_good(struct fs_inode *i, const struct statx *st)
 	return good;
 }
 
-void fs_open_hints(struct fs_session *s, struct fs_inode *i, int fd, const struct statx *st,
+void fs_open_hints(struct fs_session *s, struct fs_inode *i, int fd, bool fresh,
 		   struct fuse_open_out *ret_out)
 {
 	const struct fs_device *d = device_of(s, i, fd);
+	struct statx st = {};
 
 	if (!d)
 		return;
-	if (st && d->stamps && cache_good(i, st))
+	if (!fresh && d->stamps &&
+	    FS_AWAY(s, statx(fd, "", AT_EMPTY_PATH, FS_STATX_MASK, &st)) == 0 && cache_good(i, &st))
 		ret_out->open_flags |= FOPEN_KEEP_CACHE;
 	if (!d->remote)
 		ret_out->open_flags |= FOPEN_NOFLUSH;
@@ -93,7 +95,6 @@ int fs_do_open(struct fs_request *r)
 	bool plain = in.open_flags & FUSE_OPEN_KILL_SUIDGID;
 	int n, fd, flags = fs_open_flags(in.flags);
 	struct fuse_open_out out = {};
-	struct statx st = {};
 
 	if (flags < 0 || !S_ISREG(r->inode->type))
 		return S_ISDIR(r->inode->type) ? -EISDIR : -EINVAL;
@@ -106,8 +107,7 @@ int fs_do_open(struct fs_request *r)
 		fs_caller_plain(&r->w->caller, false);
 	if (fd < 0)
 		return fd;
-	if (FS_AWAY(r->s, statx(fd, "", AT_EMPTY_PATH, FS_STATX_MASK, &st)) == 0)
-		fs_open_hints(r->s, r->inode, fd, &st, &out);
+	fs_open_hints(r->s, r->inode, fd, false, &out);
 	n = fs_handle_reply(r, r->inode, fd, false, &out);
 	return n < 0 ? n : FS_REPLY(r, out);
 }

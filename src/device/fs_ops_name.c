@@ -227,7 +227,7 @@ static int reply_open(struct fs_request *r, struct fs_inode *i, const struct sta
 		(void) close(fd);
 		return -ENFILE;
 	}
-	fs_open_hints(r->s, i, fd, NULL, &out.open);
+	fs_open_hints(r->s, i, fd, true, &out.open);
 	n = fs_handle_reply(r, i, fd, false, &out.open);
 	if (n < 0)
 		return n;

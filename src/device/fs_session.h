@@ -172,9 +172,9 @@ bool fs_read_only(const struct fs_session *s, const struct fs_inode *i);
 int fs_open_inode(struct fs_session *s, struct fs_inode *i, int flags);
 /* The guest's flags of open() that mean something here, or -EINVAL. */
 int fs_open_flags(uint32_t flags);
-/* Whether the guest's pages of it are still good (st: as it is now, NULL: it is new), and whether
- * it need not say when it closes. */
-void fs_open_hints(struct fs_session *s, struct fs_inode *i, int fd, const struct statx *st,
+/* Whether the guest's pages of it are still good (fresh: it has none), and whether it need not say
+ * when it closes. */
+void fs_open_hints(struct fs_session *s, struct fs_inode *i, int fd, bool fresh,
 		   struct fuse_open_out *ret_out);
 /* fs_handle_get(), for the rest of the request. */
 struct fs_handle *fs_handle_of(struct fs_request *r, uint64_t fh, const struct fs_inode *inode,

@@ -341,6 +341,32 @@ static void test_listing(void)
 
 /* More files than descriptors: those that were closed are found again, but only if they are they.
  */
+/* A file of two names is one, with one descriptor; a name given to another file is that one. */
+static void test_two_names(void)
+{
+	uint64_t a, b, other;
+	char one[512];
+	size_t before;
+
+	CHECK(client_lookup(&c, rw, "one", NULL) == 0);
+	put("rw/one", "1");
+	(void) snprintf(one, sizeof(one), "%s", at("rw/one"));
+	CHECK(link(one, at("rw/two")) == 0);
+	before = open_fds();
+	a = client_lookup(&c, rw, "one", NULL);
+	CHECK(a && open_fds() == before + 1);
+	b = client_lookup(&c, rw, "two", NULL);
+	CHECK(b == a && open_fds() == before + 1);
+	CHECK(client_lookup(&c, rw, "one", NULL) == a && open_fds() == before + 1);
+	put("rw/three", "3");
+	host_rename("rw/three", "rw/two");
+	other = client_lookup(&c, rw, "two", NULL);
+	CHECK(other && other != a && open_fds() == before + 2);
+	client_forget(&c, a, 3);
+	client_forget(&c, other, 1);
+	CHECK(open_fds() == before);
+}
+
 static void test_eviction(void)
 {
 	uint64_t nodes[200], dir, deep;
@@ -468,6 +494,7 @@ int main(void)
 	test_suid();
 	test_xattr();
 	test_listing();
+	test_two_names();
 	test_ring();
 	test_shares_come_and_go();
 	stop();

@@ -871,9 +871,7 @@ static void rung(struct loop_source *s, uint32_t)
 {
 	struct virtio_pci_queue *q = LOOP_OWNER(s, struct virtio_pci_queue, source);
 	struct virtio_device *d = q->owner->device;
-	eventfd_t n;
 
-	(void) eventfd_read(q->event_fd, &n); /* only wakes: the ring says what there is */
 	if (d->active && d->queues[q->index].enabled)
 		d->ops->kick(d, q->index);
 }
@@ -888,7 +886,9 @@ static int add_queue(struct virtio_pci *v, unsigned i, struct err *e)
 	q->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (q->event_fd < 0)
 		return err_sys(e, errno, "make a doorbell");
-	r = loop_add(v->device->loop, &q->source, q->event_fd, EPOLLIN, rung);
+	/* By edges: each ring is one, and nobody has to read the counter. It only wakes: the queue
+	 * says what there is. */
+	r = loop_add(v->device->loop, &q->source, q->event_fd, EPOLLIN | EPOLLET, rung);
 	if (r < 0)
 		return err_sys(e, -r, "make a doorbell");
 	if (v->hypervisor)
