@@ -10,6 +10,10 @@
 
 #include "base/auto.h"
 
+#ifndef STATX_MNT_ID_UNIQUE /* Linux 6.8 */
+#define STATX_MNT_ID_UNIQUE 0x4000u
+#endif
+
 /* The file system context's log: lines of "e text"; the last error is what went wrong. */
 static void read_why(int fs, char *ret_why)
 {
@@ -109,4 +113,13 @@ int mount_id(int fd, uint64_t *ret_id, bool *ret_is_root)
 	if (ret_is_root)
 		*ret_is_root = (sx.stx_attributes & STATX_ATTR_MOUNT_ROOT) != 0;
 	return 0;
+}
+
+bool mount_sorted(int fd)
+{
+	struct statx sx = {};
+
+	/* The id that nothing else ever has is what they are sorted by, and came with it. */
+	return statx(fd, "", AT_EMPTY_PATH | AT_NO_AUTOMOUNT, STATX_MNT_ID_UNIQUE, &sx) == 0 &&
+	       (sx.stx_mask & STATX_MNT_ID_UNIQUE);
 }

@@ -45,5 +45,7 @@ struct mount_change {
 
 /* Take away what is mounted at the path, lazily (MNT_DETACH), following no link. */
 [[nodiscard]] int mount_detach(const char *path);
+/* Whether mountinfo is in the order in which mounts were made (Linux 6.8). */
+bool mount_sorted(int fd);
 /* statx: the mount's id, and whether the descriptor is the root of a mount. */
 [[nodiscard]] int mount_id(int fd, uint64_t *ret_id, bool *ret_is_root);

@@ -16,9 +16,8 @@
 #include <sys/types.h>
 
 #include "base/err.h"
+#include "engine/container/plan.h"
 
-struct plan;
-struct plan_process;
 struct spec_process;
 struct spec_rlimit;
 
@@ -49,7 +48,6 @@ struct child_message {
 
 /* rootfs_child.c: everything mounted below the new root; then the root is entered. */
 [[nodiscard]] int rootfs_build(struct plan *p, struct err *e);
-struct plan_mount;
 /* Its options give the mode of a tmpfs, or else the directory below it does. */
 bool mount_has_mode(const struct plan_mount *m);
 /* Parts of a mount of cgroups: its tmpfs, detached; a place for one hierarchy ("cpu,cpuacct" is
@@ -59,6 +57,16 @@ bool mount_has_mode(const struct plan_mount *m);
 [[nodiscard]] int rootfs_mount(struct plan *p, struct plan_mount *m, struct err *e); /* one */
 [[nodiscard]] int rootfs_protect(struct plan *p, struct err *e); /* masks, read-only paths */
 [[nodiscard]] int rootfs_enter(struct plan *p, struct err *e);
+
+/* turn_child.c */
+/* Before the first mount: whether their order has to be seen to. */
+void turn_begin(struct plan *p);
+/* The next mount was made so: true when it is too early for its place, and to be made again. */
+[[nodiscard]] bool turn_passed(struct plan *p, enum plan_made made);
+/* That mount goes where nobody looks, if it can: then more may be mounted in it. */
+[[nodiscard]] bool turn_aside(int fd, bool is_dir);
+/* And a clone of all of it, detached; where there can be none, the mount itself, to be moved. */
+[[nodiscard]] int turn_again(int fd);
 
 /* late_child.c */
 /* Open root and sources, where the creator could not. */

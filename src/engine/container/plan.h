@@ -27,6 +27,13 @@ enum plan_mount_kind {
 	PLAN_MOUNT_CGROUP, /* a tmpfs with one clone per hierarchy */
 };
 
+/* When what a mount is was made: its place in mountinfo (turn_child.c). */
+enum plan_made {
+	PLAN_MADE_BEFORE, /* by the creator, in the order of the list */
+	PLAN_MADE_AHEAD,  /* by the creator, later, in that order as well: ahead.h */
+	PLAN_MADE_INSIDE, /* by the init, in its turn */
+};
+
 struct plan_cgroup {
 	const char *name; /* of its directory; "a,b" gets links a and b */
 	int tree_fd;
@@ -116,6 +123,8 @@ struct plan {
 			    * the host's; NULL: nodes are made inside */
 	struct plan_mount *mounts;
 	size_t mounts_n;
+	bool turns;	     /* the init sees to it that they are in their order in mountinfo */
+	enum plan_made turn; /* of those there are by now, the latest */
 	const char *const *sysctl_files; /* below /proc/sys */
 	const char *const *sysctl_values;
 	size_t sysctls_n;

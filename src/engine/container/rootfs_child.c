@@ -168,6 +168,9 @@ static int do_bind(struct plan *p, struct plan_mount *m, struct err *e)
 		return err_set(e, ERR_INVALID, EPERM,
 			       "mount at '%.100s': it cannot be mounted because it is inside /proc",
 			       m->destination);
+	if (turn_passed(p, m->late_source ? PLAN_MADE_INSIDE : PLAN_MADE_BEFORE) &&
+	    turn_aside(m->tree_fd, m->source_is_dir))
+		m->tree_fd = turn_again(m->tree_fd); /* open until the init's exec */
 	return attach(p, m, m->tree_fd, target, e);
 }
 
@@ -331,6 +334,8 @@ static int do_new(struct plan *p, struct plan_mount *m, struct err *e)
 		m->late_readonly = true;
 	}
 	fd = take_fd(&m->ahead_fd);
+	if (turn_passed(p, fd < 0 ? PLAN_MADE_INSIDE : PLAN_MADE_AHEAD) && turn_aside(fd, true))
+		fd = turn_again(fd);
 	if (fd < 0)
 		fd = mount_new(m->fstype, m->words.data, m->words.data_n,
 			       m->words.copy_up ? attr & ~(uint64_t) MOUNT_ATTR_RDONLY : attr, why);
@@ -405,6 +410,7 @@ static int do_cgroup(struct plan *p, struct plan_mount *m, struct err *e)
 {
 	struct mount_change change = { .set = m->words.set & MOUNT_ATTR_RDONLY };
 	int r = groups_arrive(p, e);
+	bool aside;
 
 	if (r < 0)
 		return r;
@@ -416,15 +422,24 @@ static int do_cgroup(struct plan *p, struct plan_mount *m, struct err *e)
 		fd = cgroup_tmpfs();
 	if (fd < 0)
 		return where(e, fd, m->destination);
-	r = attach(p, m, fd, target, e);
+	/* Those that are not in it yet can be mounted in it once it is itself. */
+	aside = (turn_passed(p, PLAN_MADE_AHEAD) || (p->turns && m->cgroups_n > 0)) &&
+		turn_aside(fd, true);
+	r = aside ? 0 : attach(p, m, fd, target, e);
 	if (r < 0)
 		return r;
-	/* Those that are not in it yet. */
 	for (size_t i = 0; i < m->cgroups_n && r == 0; i++) {
 		struct plan_cgroup *c = &m->cgroups[i];
 
 		r = cgroup_directory(fd, c->name);
 		r = r < 0 ? r : mount_attach(c->tree_fd, fd, c->name);
+	}
+	if (r == 0 && aside) {
+		p->turn = PLAN_MADE_INSIDE;
+		fd = turn_again(fd);
+		r = attach(p, m, fd, target, e);
+		if (r < 0)
+			return r;
 	}
 	if (r == 0 && change.set)
 		r = mount_change(fd, "", false, &change);
@@ -466,6 +481,7 @@ int rootfs_build(struct plan *p, struct err *e)
 		r = mount_attach(p->root_fd, AT_FDCWD, "/");
 	if (r < 0)
 		return err_sys(e, -r, "root file system");
+	turn_begin(p);
 	for (size_t i = 0; i < p->mounts_n; i++) {
 		r = rootfs_mount(p, &p->mounts[i], e);
 		if (r < 0)
