@@ -43,11 +43,10 @@ static int configure(int fs, const struct mount_option *o)
 	return r < 0 ? -errno : 0;
 }
 
-int mount_new(const char *fstype, const struct mount_option *opts, size_t n, uint64_t attr,
-	      char *ret_why)
+int mount_file_system(const char *fstype, const struct mount_option *opts, size_t n, char *ret_why)
 {
 	auto_fd int fs = fsopen(fstype, FSOPEN_CLOEXEC);
-	int fd, r = 0;
+	int r = 0;
 
 	if (ret_why)
 		ret_why[0] = '\0';
@@ -62,8 +61,22 @@ int mount_new(const char *fstype, const struct mount_option *opts, size_t n, uin
 			read_why(fs, ret_why);
 		return r;
 	}
-	fd = fsmount(fs, FSMOUNT_CLOEXEC, (unsigned) attr);
+	return take_fd(&fs);
+}
+
+int mount_made_of(int fs, uint64_t attr)
+{
+	int fd = fsmount(fs, FSMOUNT_CLOEXEC, (unsigned) attr);
+
 	return fd < 0 ? -errno : fd;
+}
+
+int mount_new(const char *fstype, const struct mount_option *opts, size_t n, uint64_t attr,
+	      char *ret_why)
+{
+	auto_fd int fs = mount_file_system(fstype, opts, n, ret_why);
+
+	return fs < 0 ? fs : mount_made_of(fs, attr);
 }
 
 int mount_clone(int dirfd, const char *path, bool recursive)

@@ -28,6 +28,11 @@ struct mount_option {
 [[nodiscard]] int mount_new(const char *fstype, const struct mount_option *opts, size_t n,
 			    uint64_t attr, char *ret_why);
 
+/* The same in two steps: a file system that is mounted nowhere yet, and its one mount. */
+[[nodiscard]] int mount_file_system(const char *fstype, const struct mount_option *opts, size_t n,
+				    char *ret_why);
+[[nodiscard]] int mount_made_of(int fs, uint64_t attr);
+
 /* A detached copy of the mount at (dirfd, path), "" for dirfd itself; of all below when recursive.
  */
 [[nodiscard]] int mount_clone(int dirfd, const char *path, bool recursive);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Mounts that the creator makes while the init is at work on its namespaces: new file systems that
- * belong to none of those, with what goes into them, detached. Where one cannot be made so, the
- * init makes it in its turn, and says what is wrong with it: nothing here fails.
+ * What of the mounts the creator makes while the init is at work on its namespaces: new file
+ * systems that belong to none of those; detached mounts where something goes into them. Where one
+ * cannot be made so, the init makes it in its turn, and says what is wrong with it: nothing here
+ * fails.
  */
 #include "engine/container/ahead.h"
 
@@ -69,13 +70,19 @@ void ahead_plan(struct plan *p)
 	}
 }
 
+/* The mount itself is the init's, in its turn, unless something is put into it here. */
 static int make_new(struct plan *p, const struct plan_mount *pm)
 {
-	/* As rootfs_child.c: read-only once all is in it. */
-	uint64_t late = streq(pm->fstype, "tmpfs") ? MOUNT_ATTR_RDONLY : 0;
+	int fs = mount_file_system(pm->fstype, pm->words.data, pm->words.data_n, NULL);
 
+	return plan_own(p, fs);
+}
+
+static int make_dev(struct plan *p, const struct plan_mount *pm)
+{
+	/* As rootfs_child.c: read-only once all is in it. */
 	return plan_own(p, mount_new(pm->fstype, pm->words.data, pm->words.data_n,
-				     pm->words.set & ~late, NULL));
+				     pm->words.set & ~(uint64_t) MOUNT_ATTR_RDONLY, NULL));
 }
 
 /* With a directory for each hierarchy, and that in it where the kernel lets (Linux 6.15). */
@@ -109,7 +116,7 @@ void ahead_make(struct plan *p)
 		if (pm->kind == PLAN_MOUNT_CGROUP)
 			pm->ahead_fd = make_cgroup(p, pm);
 		else if (pm->kind == PLAN_MOUNT_NEW)
-			pm->ahead_fd = make_new(p, pm);
+			pm->ahead_fd = i == p->ahead_dev ? make_dev(p, pm) : make_new(p, pm);
 		if (i == p->ahead_dev && pm->ahead_fd >= 0)
 			p->dev_filled = devices_fill_in(p, pm->ahead_fd, &ignored) == 0;
 	}

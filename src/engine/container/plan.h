@@ -60,7 +60,8 @@ struct plan_mount {
 	const char *label; /* linux.mountLabel, where it says something; NULL: it does not */
 	bool relabel;	   /* it is given to the mount's root once that is there */
 	bool ahead;	   /* the creator makes it (ahead.h): then sent, unless it failed */
-	int ahead_fd;	   /* in the init: that mount, detached, FD_NONE: to be made there */
+	int ahead_fd;	   /* in the init: that mount, detached, or its file system, to be mounted
+			    * (NEW, but for ahead_dev); FD_NONE: to be made there */
 };
 
 struct plan_process {

@@ -291,6 +291,17 @@ static int relabel(const char *label, int mount_fd)
 	return fsetxattr(fd, "security.selinux", label, strlen(label) + 1, 0) < 0 ? -errno : 0;
 }
 
+/* Less than 0: it is to be made here. */
+static int take_ahead(struct plan *p, struct plan_mount *m, uint64_t attr)
+{
+	auto_fd int fd = take_fd(&m->ahead_fd);
+	bool mounted = fd >= 0 && m == &p->mounts[p->ahead_dev];
+
+	if (turn_passed(p, mounted ? PLAN_MADE_AHEAD : PLAN_MADE_INSIDE) && turn_aside(fd, true))
+		return turn_again(take_fd(&fd)); /* the first one: until the init's exec */
+	return fd >= 0 && !mounted ? mount_made_of(fd, attr) : take_fd(&fd);
+}
+
 static int do_new(struct plan *p, struct plan_mount *m, struct err *e)
 {
 	bool proc_like = streq(m->fstype, "proc") || streq(m->fstype, "sysfs");
@@ -333,9 +344,7 @@ static int do_new(struct plan *p, struct plan_mount *m, struct err *e)
 		attr &= ~(uint64_t) MOUNT_ATTR_RDONLY;
 		m->late_readonly = true;
 	}
-	fd = take_fd(&m->ahead_fd);
-	if (turn_passed(p, fd < 0 ? PLAN_MADE_INSIDE : PLAN_MADE_AHEAD) && turn_aside(fd, true))
-		fd = turn_again(fd);
+	fd = take_ahead(p, m, attr);
 	if (fd < 0)
 		fd = mount_new(m->fstype, m->words.data, m->words.data_n,
 			       m->words.copy_up ? attr & ~(uint64_t) MOUNT_ATTR_RDONLY : attr, why);
