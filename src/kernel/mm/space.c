@@ -7,6 +7,7 @@
 #include "kernel/mm/frame.h"
 #include "kernel/mm/pager.h"
 #include "kernel/mm/space_page.h"
+#include "kernel/vfs/dentry.h"
 
 /* Between a stack that may grow and what is mapped below it: Linux's stack_guard_gap. */
 #define GUARD_GAP (256 * PAGE_SIZE)
@@ -88,6 +89,8 @@ struct vma *vma_new(struct space *s, const struct vma *like, uint64_t from, uint
 			   .name = like->name };
 	list_init(&v->of_pager);
 	tree_insert(&s->vmas, &v->node, from);
+	if (v->name)
+		dentry_ref(v->name);
 	if (v->pager) {
 		pager_ref(v->pager);
 		list_push(&v->pager->mappings, &v->of_pager);
@@ -98,6 +101,7 @@ struct vma *vma_new(struct space *s, const struct vma *like, uint64_t from, uint
 
 void vma_free(struct vma *v)
 {
+	struct dentry *name = v->name;
 	struct pager *p = v->pager;
 
 	count(v->space, v, -1);
@@ -106,6 +110,8 @@ void vma_free(struct vma *v)
 	heap_cache_free(&vmas, v);
 	if (p)
 		pager_unref(p);
+	if (name)
+		dentry_unref(name);
 }
 
 struct vma *space_find(const struct space *s, uint64_t at)

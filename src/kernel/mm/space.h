@@ -16,6 +16,7 @@
 #include "kernel/core/tree.h"
 #include "kernel/platform/platform.h"
 
+struct dentry;
 struct pager;
 struct space;
 
@@ -38,7 +39,7 @@ struct vma {
 	struct pager *pager;  /* NULL: anonymous memory of one's own */
 	uint64_t first;	      /* the page of the pager at the start */
 	struct list of_pager; /* in the pager's mappings */
-	const void *name;     /* what maps tells: the owner of the pager knows; not owned */
+	struct dentry *name;  /* what maps tells of a file: owned; NULL: none */
 };
 
 static inline uint64_t vma_start(const struct vma *v)
@@ -80,7 +81,7 @@ struct space_mapping {
 	unsigned int prot, flags;
 	struct pager *pager; /* borrowed; the mapping refers to it */
 	uint64_t offset;     /* bytes, of whole pages */
-	const void *name;
+	struct dentry *name; /* borrowed */
 	bool fixed, noreplace, populate;
 };
 

@@ -121,6 +121,11 @@ void uio_one(struct uio *u, struct space *s, uva_t base, uint64_t len)
 	u->pieces = &u->one;
 }
 
+void uio_kernel(struct uio *u, void *bytes, size_t len)
+{
+	uio_one(u, NULL, uva((uintptr_t) bytes), len);
+}
+
 int uio_from(struct uio *u, struct space *s, uva_t array, uint64_t count)
 {
 	*u = (struct uio){ .space = s, .count = (size_t) count };
@@ -166,8 +171,17 @@ static int64_t step(struct uio *u, void *to, const void *from, size_t n)
 		struct uio_piece *p = &u->pieces[u->at];
 		size_t part = min_of(n - done, (size_t) (p->len - u->within)), moved;
 
-		moved = move(u->space, p->base + u->within, to ? (char *) to + done : NULL,
-			     from ? (const char *) from + done : NULL, part, to ? IN : OUT);
+		if (!u->space) {
+			char *own = (char *) (uintptr_t) p->base + u->within;
+
+			memcpy(to ? (char *) to + done : own,
+			       to ? own : (const char *) from + done, part);
+			moved = part;
+		} else {
+			moved = move(u->space, p->base + u->within,
+				     to ? (char *) to + done : NULL,
+				     from ? (const char *) from + done : NULL, part, to ? IN : OUT);
+		}
 		done += moved;
 		u->within += moved;
 		u->left -= moved;

@@ -32,7 +32,7 @@ struct uio_piece {
 };
 
 struct uio {
-	struct space *space;
+	struct space *space; /* NULL: the kernel's own memory */
 	struct uio_piece *pieces;
 	size_t count, at;
 	uint64_t within, left;
@@ -40,6 +40,8 @@ struct uio {
 };
 
 void uio_one(struct uio *u, struct space *s, uva_t base, uint64_t len);
+/* The kernel's own bytes in a guest's place: what sendfile(2) moves. */
+void uio_kernel(struct uio *u, void *bytes, size_t len);
 /* From a guest's array of iovecs. u->pieces is freed by uio_fini(). -EFAULT, -EINVAL, -ENOMEM. */
 [[nodiscard]] int uio_from(struct uio *u, struct space *s, uva_t array, uint64_t count);
 void uio_fini(struct uio *u);

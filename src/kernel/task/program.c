@@ -192,7 +192,7 @@ static unsigned int prot_of(const struct elf64_phdr *p)
 }
 
 static int map_fixed(struct space *s, uint64_t at, uint64_t len, unsigned int prot, struct pager *p,
-		     uint64_t offset, const void *name)
+		     uint64_t offset, struct dentry *name)
 {
 	struct space_mapping m = { .at = at,
 				   .len = len,

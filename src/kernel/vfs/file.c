@@ -353,6 +353,11 @@ static const struct file_ops regular_ops = {
 	.sync = nothing_to_sync,
 };
 
+const struct file_ops *file_regular_ops(void)
+{
+	return &regular_ops;
+}
+
 /* ---- directories ---- */
 
 /* linux_dirent64: ino, off, reclen, type, name; each a multiple of eight bytes. */

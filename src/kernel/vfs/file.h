@@ -55,6 +55,8 @@ struct file {
 /* Of what has no path: a pipe, a socket, an eventfd. `name` as /proc/PID/fd shows it. Takes own. */
 [[nodiscard]] int file_anonymous(const struct file_ops *ops, struct inode *i, const char *name,
 				 unsigned int flags, void *own, struct file **ret);
+/* How regular files are read, written and mapped: by their inode's pager. */
+const struct file_ops *file_regular_ops(void);
 void file_ref(struct file *f);
 void file_unref(struct file *f);
 bool file_can_read(const struct file *f);
