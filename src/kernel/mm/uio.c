@@ -174,12 +174,11 @@ static int64_t step(struct uio *u, void *to, const void *from, size_t n)
 		if (!u->space) {
 			char *own = (char *) (uintptr_t) p->base + u->within;
 
-			memcpy(to ? (char *) to + done : own,
-			       to ? own : (const char *) from + done, part);
+			memcpy(to ? (char *) to + done : own, to ? own : (const char *) from + done,
+			       part);
 			moved = part;
 		} else {
-			moved = move(u->space, p->base + u->within,
-				     to ? (char *) to + done : NULL,
+			moved = move(u->space, p->base + u->within, to ? (char *) to + done : NULL,
 				     from ? (const char *) from + done : NULL, part, to ? IN : OUT);
 		}
 		done += moved;

@@ -9,8 +9,8 @@
 #include "kernel/vfs/file.h"
 #include "kernel/vfs/walk.h"
 
-#define FULL(n, call)		sysret_t sys_##call(struct task *t, const uint64_t *a);
-#define PART(n, call, missing)	FULL(n, call)
+#define FULL(n, call)	       sysret_t sys_##call(struct task *t, const uint64_t *a);
+#define PART(n, call, missing) FULL(n, call)
 #define DENY(n, call, err, why)
 #define NONE(n, call)
 #include "kernel/syscall/list/calls.inc"

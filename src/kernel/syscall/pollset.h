@@ -8,11 +8,12 @@ struct poll_one {
 	struct file *file; /* owned; NULL: nothing is asked */
 	struct waiter waiter;
 	unsigned int wanted; /* POLL* */
-	unsigned int ready;	     /* POLL* there is of it, and POLLERR, POLLHUP, POLLNVAL */
+	unsigned int ready;  /* POLL* there is of it, and POLLERR, POLLHUP, POLLNVAL */
 };
 
 /* NULL: no memory. */
 [[nodiscard]] struct poll_one *pollset_new(size_t n);
 void pollset_free(struct poll_one *p, size_t n);
-/* How many are ready, 0 at the deadline; 0: it does not wait. -ERESTARTSYS. Those whose `ready` is set before count. */
+/* How many are ready, 0 at the deadline; 0: it does not wait. -ERESTARTSYS. Those whose `ready` is
+ * set before count. */
 [[nodiscard]] int64_t pollset_wait(struct poll_one *p, size_t n, nsec_t deadline);

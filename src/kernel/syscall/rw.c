@@ -192,9 +192,9 @@ sysret_t sys_sync_file_range(struct task *t, const uint64_t *a)
 
 	if (r < 0)
 		return r;
-	if ((unsigned int) a[3] & ~(unsigned int) (SYNC_FILE_RANGE_WAIT_BEFORE |
-						   SYNC_FILE_RANGE_WRITE |
-						   SYNC_FILE_RANGE_WAIT_AFTER))
+	if ((unsigned int) a[3] &
+	    ~(unsigned int) (SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE |
+			     SYNC_FILE_RANGE_WAIT_AFTER))
 		return -EINVAL;
 	if ((int64_t) a[1] < 0 || __builtin_add_overflow((int64_t) a[1], (int64_t) a[2], &end) ||
 	    end < (int64_t) a[1])

@@ -2,10 +2,10 @@
 #include "kernel/syscall/list/calls.h"
 
 /* The names of errors as they are written, not their numbers: no <errno.h> here. */
-#define FULL(n, call)		   { n, #call, CALL_FULL, NULL, NULL },
-#define PART(n, call, missing)	   { n, #call, CALL_PART, NULL, missing },
+#define FULL(n, call)		  { n, #call, CALL_FULL, NULL, NULL },
+#define PART(n, call, missing)	  { n, #call, CALL_PART, NULL, missing },
 #define DENY(n, call, error, why) { n, #call, CALL_DENY, #error, why },
-#define NONE(n, call)		   { n, #call, CALL_NONE, "ENOSYS", NULL },
+#define NONE(n, call)		  { n, #call, CALL_NONE, "ENOSYS", NULL },
 
 static const struct call_info calls[] = {
 #include "kernel/syscall/list/calls.inc"

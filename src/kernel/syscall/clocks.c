@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What time it is, by which clock. */
+#include <linux/time.h>
+
+#include "kernel/platform/platform.h"
+#include "kernel/syscall/decode.h"
+
+#define COARSE ((nsec_t) 4000000) /* how fine the clocks are that say so: a jiffy of 250 Hz */
+
+/* Processor time of this thread or all of its process; -EINVAL for others'. */
+static int clock_now(const struct task *t, int clock, nsec_t *ret)
+{
+	const struct process *p = t->process;
+
+	switch (clock) {
+	case CLOCK_REALTIME:
+	case CLOCK_REALTIME_COARSE:
+	case CLOCK_REALTIME_ALARM:
+	case CLOCK_TAI: /* no leap seconds are known: the two are the same, as on Linux then */
+		*ret = plat_now(PLAT_REALTIME);
+		return 0;
+	case CLOCK_MONOTONIC:
+	case CLOCK_MONOTONIC_RAW:
+	case CLOCK_MONOTONIC_COARSE:
+	case CLOCK_BOOTTIME:
+	case CLOCK_BOOTTIME_ALARM:
+		*ret = plat_now(PLAT_MONOTONIC);
+		return 0;
+	case CLOCK_THREAD_CPUTIME_ID:
+		*ret = t->usage.user + t->usage.system;
+		return 0;
+	case CLOCK_PROCESS_CPUTIME_ID:
+		*ret = p->dead.user + p->dead.system;
+		list_each(l, &p->threads)
+		{
+			const struct task *one = task_of_list(l);
+
+			*ret += one->usage.user + one->usage.system;
+		}
+		return 0;
+	default:
+		return -EINVAL;
+	}
+}
+
+sysret_t sys_clock_gettime(struct task *t, const uint64_t *a)
+{
+	nsec_t now;
+	int r = clock_now(t, (int) a[0], &now);
+
+	return r < 0 ? r : time_out(t, uva(a[1]), now);
+}
+
+sysret_t sys_clock_getres(struct task *t, const uint64_t *a)
+{
+	int clock = (int) a[0];
+	bool coarse = clock == CLOCK_REALTIME_COARSE || clock == CLOCK_MONOTONIC_COARSE;
+	nsec_t now;
+	int r = clock_now(t, clock, &now);
+
+	return r < 0 || !a[1] ? r : time_out(t, uva(a[1]), coarse ? COARSE : 1);
+}
+
+sysret_t sys_gettimeofday(struct task *t, const uint64_t *a)
+{
+	nsec_t now = plat_now(PLAT_REALTIME);
+	struct __kernel_old_timeval tv = { now / NSEC_PER_SEC, now % NSEC_PER_SEC / 1000 };
+	int32_t zone[2] = {}; /* struct timezone: UTC */
+	int r = a[0] ? copy_out(t->space, uva(a[0]), &tv, sizeof(tv)) : 0;
+
+	if (r == 0 && a[1])
+		r = copy_out(t->space, uva(a[1]), zone, sizeof(zone));
+	return r;
+}
+
+sysret_t sys_time(struct task *t, const uint64_t *a)
+{
+	int64_t now = plat_now(PLAT_REALTIME) / NSEC_PER_SEC;
+	int r = a[0] ? copy_out(t->space, uva(a[0]), &now, sizeof(now)) : 0;
+
+	return r < 0 ? r : now;
+}

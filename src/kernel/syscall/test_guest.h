@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A task for tests and fuzz targets that call the kernel as a guest does, without a guest: a root
+ * that is a tmpfs, root's credentials, memory of so many pages at GUEST_AT. Its fiber is the one
+ * that runs.
+ */
+#pragma once
+
+#include <linux/mman.h>
+
+#include "kernel/fs/memfs.h"
+#include "kernel/mm/space.h"
+#include "kernel/syscall/syscall.h"
+#include "kernel/task/cred.h"
+#include "kernel/task/task.h"
+#include "kernel/vfs/file.h"
+
+#define GUEST_AT    ((uint64_t) 0x20000000)
+#define GUEST_PAGES 16
+
+struct guest {
+	struct task *task;
+	struct mount_space *mounts;
+	struct cred *cred;
+};
+
+static const struct space_limits guest_limits = { 64 << 20, 64 << 20, 1 << 20, 1 << 20, 400 };
+
+static inline void guest_begin(struct guest *g)
+{
+	struct super *s =
+		memfs_new(&(struct memfs_options){ .bytes = 2 << 20, .inodes = 64, .mode = 0755 });
+	struct space_mapping m = { .at = GUEST_AT,
+				   .len = GUEST_PAGES * PAGE_SIZE,
+				   .prot = PROT_READ | PROT_WRITE,
+				   .fixed = true };
+	struct plat_regs regs = {};
+	struct task_first q = { .comm = "guest", .files = descriptors_new() };
+	struct path top;
+	uint64_t at;
+
+	g->cred = cred_new();
+	if (!s || !g->cred || !q.files)
+		plat_panic("guest: out of memory");
+	g->cred->effective = g->cred->permitted = g->cred->bounding = UINT64_MAX;
+	g->mounts = mount_space_new(s, 0, "tmpfs");
+	super_leave(s);
+	top = (struct path){ g->mounts->root, g->mounts->root->root };
+	q.cred = g->cred;
+	q.root = &top;
+	if (task_new_first(&q, &g->task) < 0)
+		plat_panic("guest: out of memory");
+	descriptors_unref(q.files);
+	task_attach(g->task);
+	g->task->space = space_new(&guest_limits);
+	if (!g->task->space || space_map(g->task->space, &m, &at) < 0)
+		plat_panic("guest: out of memory");
+	g->task->user = plat_user_new(g->task->space->plat, &regs);
+	if (!g->task->user)
+		plat_panic("guest: out of memory");
+}
+
+static inline void guest_end(struct guest *g)
+{
+	fiber_now()->owner = NULL;
+	process_free(g->task->process);
+	mount_space_unref(g->mounts);
+	cred_unref(g->cred);
+}
+
+static inline sysret_t guest_call(struct guest *g, unsigned int nr, const uint64_t args[6])
+{
+	return syscall_do(g->task, nr, args);
+}
+
+#define CALL(g, nr, ...) guest_call(g, nr, (const uint64_t[6]){ __VA_ARGS__ })
+
+/* Bytes at GUEST_AT + within; a text gets its end. The address. */
+static inline uint64_t guest_put(struct guest *g, uint64_t within, const void *bytes, size_t n)
+{
+	if (copy_out(g->task->space, uva(GUEST_AT + within), bytes, n) < 0)
+		plat_panic("guest: out of memory");
+	return GUEST_AT + within;
+}
+
+static inline uint64_t guest_text(struct guest *g, uint64_t within, const char *text)
+{
+	return guest_put(g, within, text, strlen(text) + 1);
+}
+
+static inline void guest_get(struct guest *g, uint64_t within, void *to, size_t n)
+{
+	if (copy_in(g->task->space, to, uva(GUEST_AT + within), n) < 0)
+		plat_panic("guest: out of memory");
+}
