@@ -570,6 +570,7 @@ static int find_pod(struct making *k, struct err *e)
 	}
 	if (k->pod.role == POD_NONE)
 		return 0;
+	k->pod.id = k->pod.id ? k->pod.id : m->id;
 	if (k->restored)
 		return err_set(e, ERR_UNSUPPORTED, EOPNOTSUPP,
 			       "a microvm's pod cannot go on from a snapshot");

@@ -30,6 +30,7 @@
 #define SANDBOX	     "sandbox"
 #define CGROUP	     "cgroup"
 #define ID_MAX	     128
+#define LIBPOD_ID    64 /* hexadecimal digits */
 #define TEXT_MAX     (64u << 10)
 #define LOCK_NAP     (2 * NSEC_PER_MSEC)
 #define SHARE_WITHIN (30 * NSEC_PER_SEC)
@@ -50,6 +51,49 @@ static bool id_good(const char *id)
 	size_t n = strspn(id, "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_.+-");
 
 	return n > 0 && n <= ID_MAX && !id[n] && id[0] != '.';
+}
+
+/* "libpod_pod_" and the pod's id within a slice's name, or the id alone as a directory. */
+static bool is_libpod_pod(struct str name)
+{
+	static const char prefix[] = "libpod_pod_";
+	const char *at = memmem(name.p, name.n, prefix, sizeof(prefix) - 1);
+	size_t n = 0;
+
+	if (at) {
+		at += sizeof(prefix) - 1;
+		name = (struct str){ at, name.n - (size_t) (at - name.p) };
+	}
+	while (n < name.n && strchr("0123456789abcdef", name.p[n]))
+		n++;
+	return n == LIBPOD_ID &&
+	       (at ? str_is((struct str){ name.p + n, name.n - n }, ".slice") : n == name.n);
+}
+
+/*
+ * podman's own container of a pod has no annotation that says so, but its cgroup is in the pod's:
+ * "PARENT/POD/libpod-ID", or "PARENT-libpod_pod_POD.slice:libpod:ID" with systemd.
+ */
+static bool is_libpod_sandbox(const struct spec *s)
+{
+	const char *manager = spec_annotation(s, "io.container.manager");
+	const char *path = s->linux_.cgroups_path;
+	const char *end;
+	struct str name;
+
+	if (!manager || !streq(manager, "libpod") || !path)
+		return false;
+	end = strchr(path, ':');
+	end = end ? end : strrchr(path, '/');
+	if (!end)
+		return false;
+	name = (struct str){ path, (size_t) (end - path) };
+	for (size_t i = name.n; i > 0; i--)
+		if (name.p[i - 1] == '/') {
+			name = (struct str){ name.p + i, name.n - i };
+			break;
+		}
+	return is_libpod_pod(name);
 }
 
 int pod_find(const struct spec *s, struct pod_name *ret_name, struct err *e)
@@ -76,6 +120,8 @@ int pod_find(const struct spec *s, struct pod_name *ret_name, struct err *e)
 					       .id = id };
 		return 0;
 	}
+	if (is_libpod_sandbox(s))
+		ret_name->role = POD_SANDBOX;
 	return 0;
 }
 

@@ -2,7 +2,8 @@
 /*
  * Pods: containers that share one machine, and with it its network, ipc and names. Which pod a
  * container is of, and whether it is the pod's sandbox, its caller says by annotations: those of
- * containerd's CRI plug-in, CRI-O's (which podman has as well) and dockershim's. The sandbox is an
+ * containerd's CRI plug-in, CRI-O's and dockershim's. podman has CRI-O's for all but the sandbox,
+ * which is known by its cgroup (podman 4.3). The sandbox is an
  * ordinary workload that makes the machine and holds it: with it all ends. Where there is none
  * (CRI-O may leave it out) the first container has a machine made that is nobody's, with a holder
  * of its own, and the last one to be deleted ends it.
@@ -38,7 +39,7 @@ enum pod_role { POD_NONE, POD_SANDBOX, POD_MEMBER };
 
 struct pod_name {
 	enum pod_role role;
-	const char *id; /* borrowed from the spec; NULL with POD_NONE */
+	const char *id; /* borrowed from the spec; NULL with POD_NONE, and: the container's own */
 };
 
 /* INVALID: annotations that make no sense. */

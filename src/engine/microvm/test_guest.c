@@ -153,6 +153,60 @@ static void test_check(void)
 		"listener"));
 }
 
+/* Whose annotations and cgroup say what. */
+static void test_pods(void)
+{
+	static const char pod[] =
+		"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+	static const struct {
+		const char *annotations, *before, *after; /* the pod's id is between these */
+		enum pod_role role;
+		const char *id;
+	} v[] = {
+		{ "\"io.container.manager\":\"libpod\"", "/libpod_parent/", "/libpod-x",
+		  POD_SANDBOX, NULL },
+		{ "\"io.container.manager\":\"libpod\"", "", "/libpod-x", POD_SANDBOX, NULL },
+		{ "\"io.container.manager\":\"libpod\"", "machine-libpod_pod_", ".slice:libpod:x",
+		  POD_SANDBOX, NULL },
+		{ "\"io.container.manager\":\"libpod\"", "user.slice/user-libpod_pod_",
+		  ".slice:libpod:x", POD_SANDBOX, NULL },
+		{ "\"io.container.manager\":\"libpod\"", "/libpod_parent/libpod-", "", POD_NONE,
+		  NULL },
+		{ "\"io.container.manager\":\"libpod\"", "machine.slice:libpod:", "", POD_NONE,
+		  NULL },
+		{ "\"io.container.manager\":\"libpod\"", "/a/", "f/libpod-x", POD_NONE, NULL },
+		{ "\"io.container.manager\":\"libpod\"", "machine-libpod_pod_", "f.slice:libpod:x",
+		  POD_NONE, NULL },
+		{ "\"io.container.manager\":\"other\"", "/libpod_parent/", "/libpod-x", POD_NONE,
+		  NULL },
+		{ "\"io.container.manager\":\"libpod\","
+		  "\"io.kubernetes.cri-o.ContainerType\":\"container\","
+		  "\"io.kubernetes.cri-o.SandboxID\":\"s\"",
+		  "/libpod_parent/", "/libpod-x", POD_MEMBER, "s" },
+		{ "\"io.kubernetes.cri-o.ContainerType\":\"container\"", "/a/", "/x", POD_NONE,
+		  NULL },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(v); i++) {
+		auto_arena struct arena a = ARENA_INIT(1 << 20);
+		const struct json *root = NULL;
+		const struct spec *s = NULL;
+		struct pod_name n;
+		struct err e = {};
+		char text[1024];
+
+		(void) snprintf(text, sizeof(text),
+				"{\"ociVersion\":\"1.0.0\",\"root\":{\"path\":\"r\"},"
+				"\"annotations\":{%s},\"linux\":{\"cgroupsPath\":\"%s%s%s\"}}",
+				v[i].annotations, v[i].before, pod, v[i].after);
+		if (decode(&a, text, &root, &s) < 0)
+			return;
+		CHECK(pod_find(s, &n, &e) == 0);
+		CHECK(n.role == v[i].role);
+		CHECK(v[i].id ? n.id && streq(n.id, v[i].id) : !n.id);
+	}
+}
+
 static void test_sizes(void)
 {
 	struct spec_cpu c = { .quota = 150000, .quota_set = true };
@@ -193,6 +247,7 @@ static void test_rates(void)
 
 int main(void)
 {
+	test_pods();
 	test_sizes();
 	test_rates();
 	test_config();
