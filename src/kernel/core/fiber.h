@@ -20,6 +20,9 @@ struct fiber {
 	bool interrupted; /* something wants it out of its system call */
 	void *owner;	  /* the struct task it serves (task/task.h), or NULL */
 	void *sanitizer;  /* AddressSanitizer's shadow of the stack */
+	/* PLAT_MONOTONIC: when it was given a carrier last, and gave it back; all it has had, but
+	 * for this turn. */
+	nsec_t since, left, ran;
 };
 
 /* A carrier's own stack, from which it switches to fibers. */

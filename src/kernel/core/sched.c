@@ -44,6 +44,7 @@ void sched_run(void)
 	while ((l = list_pop(&sched.queue))) {
 		struct fiber *f = list_entry(l, struct fiber, link);
 
+		f->since = plat_now(PLAT_MONOTONIC);
 		fiber_switch(&c->base, f, false);
 		if (list_empty(&sched.queue))
 			fire_due();
@@ -99,7 +100,14 @@ static struct fiber *self(void)
 /* Gives the turn away; `f` is where somebody will find it. */
 static void leave_turn(struct fiber *f)
 {
+	f->left = plat_now(PLAT_MONOTONIC);
+	f->ran += f->left - f->since;
 	fiber_switch(f, &plat_carrier()->base, false);
+}
+
+nsec_t fiber_ran(const struct fiber *f)
+{
+	return f->ran + (f == fiber_now() ? plat_now(PLAT_MONOTONIC) - f->since : 0);
 }
 
 void fiber_park(void)

@@ -37,6 +37,8 @@ int fiber_park_until(nsec_t deadline);
 void fiber_wake(struct fiber *f);
 /* To the end of the run queue. */
 void fiber_yield(void);
+/* How long it has had a carrier until now. */
+nsec_t fiber_ran(const struct fiber *f);
 
 /*
  * Linux's own numbers inside the kernel, of calls that a signal interrupts. The call is begun again

@@ -11,7 +11,8 @@
 
 #include "kernel/core/types.h"
 
-#define CRED_GROUPS 32768 /* NGROUPS_MAX is 65536; more than this no image has */
+#define CRED_GROUPS 65536				       /* NGROUPS_MAX */
+#define CRED_ALL    (((uint64_t) 1 << (CAP_LAST_CAP + 1)) - 1) /* all capabilities there are */
 
 struct cred {
 	unsigned int owners; /* 0: of static storage, never counted */

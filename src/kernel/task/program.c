@@ -354,6 +354,7 @@ static int make_stack(struct space *s, const struct program_request *q, const ch
 {
 	const struct words *args = q->arguments, *env = q->environment;
 	const struct cred *who = q->walk->who;
+	bool secure = false;
 	struct stack k = { .space = s, .sp = end };
 	size_t slots = 1 + args->count + 1 + env->count + 1 + 2 * 20, n = 0;
 	unsigned char random[16];
@@ -366,8 +367,10 @@ static int make_stack(struct space *s, const struct program_request *q, const ch
 				     .fixed = true,
 				     .noreplace = true };
 	uint64_t at;
-	int r = space_map(s, &map, &at);
+	int r = q->become ? q->become(q->become_arg, &ret->exe, &who, &secure) : 0;
 
+	if (r == 0)
+		r = space_map(s, &map, &at);
 	if (r < 0)
 		return r;
 	plat_random(random, sizeof(random));
@@ -403,7 +406,7 @@ static int make_stack(struct space *s, const struct program_request *q, const ch
 	AUX(AT_EUID, who->euid);
 	AUX(AT_GID, who->gid);
 	AUX(AT_EGID, who->egid);
-	AUX(AT_SECURE, q->secure);
+	AUX(AT_SECURE, secure);
 	AUX(AT_RANDOM, randomness);
 	AUX(AT_EXECFN, executed);
 	AUX(AT_PLATFORM, platform);

@@ -39,8 +39,12 @@ struct program_request {
 	struct words *arguments; /* a script's interpreter changes it */
 	const struct words *environment;
 	uint64_t hardware; /* AT_HWCAP: CPUID 1, EDX */
-	bool secure;	   /* AT_SECURE */
-	bool fixed;	   /* nothing stands where chance puts it: ADDR_NO_RANDOMIZE */
+	/* Who it will be, once it is known what runs (of a script the interpreter): for AT_UID and
+	 * its kin and AT_SECURE. Borrowed from the callee. NULL: walk->who, not secure. */
+	int (*become)(void *arg, const struct path *exe, const struct cred **ret_who,
+		      bool *ret_secure);
+	void *become_arg;
+	bool fixed; /* nothing stands where chance puts it: ADDR_NO_RANDOMIZE */
 };
 
 struct program {

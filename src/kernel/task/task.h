@@ -228,4 +228,5 @@ static inline struct task *task_of_list(struct list *l)
 /* What it has goes, but for its number: cred and comm stay for those who look at a zombie. */
 void task_release_parts(struct task *t);
 void task_free(struct task *t);
+/* A zombie's last trace, or one that never ran. */
 void process_free(struct process *p);

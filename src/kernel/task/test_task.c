@@ -1,10 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "kernel/task/task.h"
 
+#include <asm-generic/siginfo.h>
+#include <linux/poll.h>
+#include <linux/wait.h>
+
 #include "kernel/core/heap.h"
 #include "kernel/fs/memfs.h"
 #include "kernel/platform/sim/test_run.h"
 #include "kernel/task/cred.h"
+#include "kernel/task/limit.h"
+#include "kernel/task/pidfd.h"
+#include "kernel/task/wait.h"
 #include "kernel/vfs/file.h"
 
 static struct cred root_cred = { .effective = UINT64_MAX };
@@ -105,6 +112,144 @@ static void groups_and_sessions(void)
 	process_free(init->process);
 }
 
+static struct rlimit64 limit(struct task *t, unsigned int what)
+{
+	struct rlimit64 l = { 1, 2 };
+
+	CHECK(task_prlimit(t, 0, what, NULL, &l) == 0);
+	return l;
+}
+
+/* prlimit(2), and whom RLIMIT_NPROC binds. */
+static void limits(void)
+{
+	struct cred user = { .uid = 7, .euid = 7, .suid = 7, .fsuid = 7 };
+	struct rlimit64 l = { 5, 4 }, old;
+	struct task *init, *t;
+
+	CHECK(first(&init) == 0);
+	t = child(init->process);
+	t->cred = &user;
+	memcpy(t->process->limits, init->process->limits, sizeof(t->process->limits));
+	CHECK(limit(t, RLIMIT_NOFILE).rlim_cur == 1024);
+	CHECK(task_prlimit(t, 0, RLIM_NLIMITS, NULL, &old) == -EINVAL);
+	CHECK(task_prlimit(t, 0, RLIMIT_CORE, &l, NULL) == -EINVAL);
+	CHECK(task_prlimit(t, 99, RLIMIT_CORE, NULL, &old) == -ESRCH);
+	CHECK(task_prlimit(t, 1, RLIMIT_CORE, NULL, &old) == -EPERM);
+	l.rlim_max = 5;
+	CHECK(task_prlimit(init, (int32_t) t->tid, RLIMIT_STACK, &l, &old) == 0 &&
+	      old.rlim_cur == 8 << 20 && limit(t, RLIMIT_STACK).rlim_max == 5);
+	l.rlim_max = 6;
+	CHECK(task_prlimit(t, 0, RLIMIT_STACK, &l, NULL) == -EPERM);
+	CHECK(task_prlimit(init, (int32_t) t->tid, RLIMIT_STACK, &l, NULL) == 0);
+	l.rlim_max = 2 << 20;
+	CHECK(task_prlimit(init, 0, RLIMIT_NOFILE, &l, NULL) == -EPERM);
+	CHECK(!limit_nproc_passed(t, 1));
+	l = (struct rlimit64){ 1, 1 };
+	CHECK(task_prlimit(t, 0, RLIMIT_NPROC, &l, NULL) == 0);
+	CHECK(!limit_nproc_passed(t, 0) && limit_nproc_passed(t, 1));
+	user.effective = CRED_ALL;
+	CHECK(!limit_nproc_passed(t, 1));
+	process_free(t->process);
+	process_free(init->process);
+}
+
+/* wait4(2) and waitid(2) of children whose ends are told by hand. */
+static void waiting(void)
+{
+	struct task *init, *a, *b;
+	struct wait_request q = { .kind = P_ALL, .options = WEXITED | WNOHANG };
+	struct wait_result w;
+	uint32_t an, bn;
+
+	CHECK(first(&init) == 0);
+	CHECK(task_wait(init, &q, &w) == -ECHILD);
+	a = child(init->process);
+	b = child(init->process);
+	an = a->tid;
+	bn = b->tid;
+	a->cred = b->cred = &(struct cred){ .uid = 7 };
+	a->process->exit_signal = 17;
+	b->process->exit_signal = 0;
+	b->process->parent_tid = 99;
+	CHECK(task_wait(init, &q, &w) == 0);
+	q.options = WNOHANG;
+	CHECK(task_wait(init, &q, &w) == -EINVAL);
+	q.options = WEXITED | 0x100000;
+	CHECK(task_wait(init, &q, &w) == -EINVAL);
+	q.options = WSTOPPED | WNOHANG;
+	process_stopped(a->process, 19);
+	CHECK(task_wait(init, &q, &w) == an && w.status == 0x137f && w.code == CLD_STOPPED &&
+	      w.value == 19 && w.uid == 7);
+	CHECK(task_wait(init, &q, &w) == 0);
+	process_stopped(a->process, 19);
+	process_continued(a->process);
+	CHECK(task_wait(init, &q, &w) == 0);
+	q.options = WCONTINUED | WNOHANG | WNOWAIT;
+	CHECK(task_wait(init, &q, &w) == an && w.status == 0xffff && w.code == CLD_CONTINUED);
+	q.options = WCONTINUED | WNOHANG;
+	CHECK(task_wait(init, &q, &w) == an && task_wait(init, &q, &w) == 0);
+	/* By number, by group, by kind, by thread. */
+	q = (struct wait_request){ .kind = P_PID, .id = 77, .options = WEXITED | WNOHANG };
+	CHECK(task_wait(init, &q, &w) == -ECHILD);
+	q.id = bn;
+	CHECK(task_wait(init, &q, &w) == -ECHILD);
+	q.options |= __WCLONE;
+	CHECK(task_wait(init, &q, &w) == 0);
+	q.options |= __WNOTHREAD;
+	CHECK(task_wait(init, &q, &w) == -ECHILD);
+	q = (struct wait_request){ .kind = P_PGID, .options = WEXITED | WNOHANG };
+	CHECK(task_wait(init, &q, &w) == 0);
+	q.id = 77;
+	CHECK(task_wait(init, &q, &w) == -ECHILD);
+	q.id = 1;
+	/* An end. */
+	a->process->zombie = true;
+	a->process->exit_status = 0x8b;
+	a->process->dead.minor_faults = 3;
+	a->process->children_usage.minor_faults = 4;
+	q.options |= WNOWAIT;
+	CHECK(task_wait(init, &q, &w) == an && w.code == CLD_DUMPED && w.value == 11);
+	q = (struct wait_request){ .kind = P_PID, .pid = a->pid, .options = WEXITED };
+	CHECK(task_wait(init, &q, &w) == an && w.status == 0x8b && w.usage.minor_faults == 7);
+	CHECK(init->process->children_usage.minor_faults == 7);
+	q = (struct wait_request){ .kind = P_ALL, .options = WEXITED | __WALL };
+	b->process->zombie = true;
+	b->process->exit_status = 3 << 8;
+	CHECK(task_wait(init, &q, &w) == bn && w.code == CLD_EXITED && w.value == 3);
+	CHECK(task_wait(init, &q, &w) == -ECHILD);
+	process_free(init->process);
+}
+
+/* A pidfd means its process alone, and is readable when that has ended. */
+static void pidfds(void)
+{
+	struct task *init;
+	struct file *f;
+	struct pid *p;
+
+	CHECK(first(&init) == 0);
+	p = init->pid;
+	for (unsigned long n = 1;; n++) {
+		int r;
+
+		heap_fail_at(n);
+		r = pidfd_new(p, 0, &f);
+		heap_fail_at(0);
+		if (r == 0)
+			break;
+		CHECK(r == -ENOMEM && n < 10);
+	}
+	CHECK(pidfd_pid(f) == p && f->ops->poll(f, NULL) == 0);
+	init->process->zombie = true;
+	CHECK(f->ops->poll(f, NULL) == (POLLIN | POLLRDNORM));
+	process_free(init->process);
+	CHECK(pidfd_pid(f)->nr == 1 && !pid_find(1) && f->ops->poll(f, NULL) & POLLIN);
+	file_unref(f);
+	CHECK(first(&init) == 0 && init->tid == 1);
+	process_free(init->process);
+}
+
 /* Numbers are used up, go round, and are not given twice. */
 static void numbers(void)
 {
@@ -174,6 +319,9 @@ static void body(void *arg)
 	top = (struct path){ m->root, m->root->root };
 	of_kernel();
 	groups_and_sessions();
+	limits();
+	waiting();
+	pidfds();
 	numbers();
 	without_memory();
 	creds();

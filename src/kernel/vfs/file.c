@@ -39,7 +39,7 @@ int file_open(const struct path *p, unsigned int flags, const struct cred *who, 
 	if (!f)
 		return -ENOMEM;
 	f->path = *p;
-	f->who = who;
+	f->who = cred_ref(who);
 	path_ref(p);
 	inode_ref(i);
 	if (flags & O_PATH) {
@@ -114,6 +114,7 @@ void file_unref(struct file *f)
 	else
 		dentry_unref(f->path.dentry);
 	inode_unref(f->inode);
+	cred_unref(f->who);
 	heap_cache_free(&files, f);
 }
 

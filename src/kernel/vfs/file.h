@@ -45,7 +45,7 @@ struct file {
 	struct sleeplock pos_lock;
 	void *own;		/* of its kind */
 	struct list watches;	/* of epoll */
-	const struct cred *who; /* who opened it: borrowed until creds are shared (task/) */
+	const struct cred *who; /* who opened it: counted; NULL: of what has no path */
 };
 
 /* Takes what is found by walk(): checks nothing, asks the inode's open. -ENOMEM, -ENXIO, -ENODEV

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * getrlimit(2), setrlimit(2), prlimit(2). Who enforces what: AS, DATA, STACK, MEMLOCK mm/space.h;
+ * NOFILE whoever makes a descriptor, by process_limit(); FSIZE file_write(); NPROC clone and
+ * execve; NICE and RTPRIO setpriority and sched_setscheduler; SIGPENDING, CPU signal.h.
+ */
+#pragma once
+
+#include "kernel/task/task.h"
+
+/* pid 0: the caller's own. new, ret_old: or NULL. -EINVAL, -ESRCH, -EPERM. */
+sysret_t task_prlimit(struct task *t, int32_t pid, unsigned int what, const struct rlimit64 *new,
+		      struct rlimit64 *ret_old);
+/* Those that mm enforces for t; one with CAP_IPC_LOCK locks without a bound. */
+struct space_limits;
+void limits_of_space(const struct task *t, struct space_limits *ret);
+/* Whether one more task of this user is too many: RLIMIT_NPROC, with those whom it does not bind.
+ */
+bool limit_nproc_passed(const struct task *t, unsigned int more);
