@@ -1,66 +1,28 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "kernel/fs/memfs.h"
-
 #include <linux/fs.h>
 #include <linux/magic.h>
-#include <linux/xattr.h>
 
 #include "kernel/core/heap.h"
-#include "kernel/core/tree.h"
+#include "kernel/fs/memfs_node.h"
 #include "kernel/mm/frame.h"
 #include "kernel/platform/platform.h"
 #include "kernel/task/cred.h"
 #include "kernel/vfs/dentry.h"
 
-#define XATTR_BYTES ((size_t) 64 << 10) /* of all of one inode, as ext4 with a block of its own */
-
-struct entry {
-	struct tree_node by_hash, by_position;
-	struct mem_inode *inode;
-	size_t len;
-	char name[];
-};
-
-struct xattr {
-	struct list link;
-	size_t name_len, size;
-	char bytes[]; /* the name with its end, the value */
-};
-
-struct mem_inode {
-	struct inode inode;
-	struct tree by_hash, by_position; /* a directory's entries */
-	uint64_t next_position, entries;
-	char *target; /* a symbolic link's */
-	struct list xattrs;
-	size_t xattr_bytes;
-};
-
-struct mem_super {
-	struct super super;
-	uint64_t pages_most, pages, inodes_most, inodes, last_ino;
-};
+#define ENTRY_SIZE 20 /* as Linux's tmpfs counts a directory's size */
+#define INO_OVER                                                                                   \
+	(UINT64_C(1) << 40) /* what is new over another file system is numbered behind it */
 
 static struct heap_cache inodes = HEAP_CACHE_INIT(struct mem_inode);
 static struct heap_cache supers = HEAP_CACHE_INIT(struct mem_super);
 
 static const struct inode_ops ops;
 
-static struct mem_inode *of(struct inode *i)
-{
-	return container_of(i, struct mem_inode, inode);
-}
-
-static struct mem_super *super_of(struct inode *i)
-{
-	return container_of(i->super, struct mem_super, super);
-}
-
 /* ---- contents ---- */
 
 static int fill(struct pager *p, uint64_t index, void *page)
 {
-	struct mem_super *s = super_of(container_of(p, struct inode, pager));
+	struct mem_super *s = mem_super_of(container_of(p, struct inode, pager));
 
 	(void) index;
 	(void) page;
@@ -72,7 +34,7 @@ static int fill(struct pager *p, uint64_t index, void *page)
 
 static void dropped(struct pager *p, uint64_t gone)
 {
-	super_of(container_of(p, struct inode, pager))->pages -= gone;
+	mem_super_of(container_of(p, struct inode, pager))->pages -= gone;
 }
 
 /* A mapping that outlives the last name and descriptor keeps the inode. */
@@ -96,11 +58,11 @@ static const struct pager_ops pages = {
 
 /* ---- inodes ---- */
 
-static struct mem_inode *make(struct mem_super *s, uint32_t mode)
+struct mem_inode *mem_make(struct mem_super *s, uint32_t mode, bool counted)
 {
 	struct mem_inode *m;
 
-	if (s->inodes >= s->inodes_most)
+	if (counted && s->inodes >= s->inodes_most)
 		return NULL;
 	m = heap_cache_alloc(&inodes);
 	if (!m)
@@ -110,23 +72,29 @@ static struct mem_inode *make(struct mem_super *s, uint32_t mode)
 	m->inode.ino = ++s->last_ino;
 	m->next_position = 2;
 	list_init(&m->xattrs);
+	sleeplock_init(&m->merging);
+	m->merged = m->own_xattrs = true;
 	if (inode_is(&m->inode, S_IFDIR))
 		m->inode.links = 2;
-	s->inodes++;
+	if (counted)
+		s->inodes++;
 	return m;
 }
 
 static void release(struct inode *i)
 {
-	struct mem_inode *m = of(i);
-	struct mem_super *s = super_of(i);
-	struct list *l;
+	struct mem_inode *m = mem_of(i);
+	struct mem_super *s = mem_super_of(i);
 
 	pager_fini(&i->pager);
-	while ((l = list_pop(&m->xattrs)))
-		heap_free(list_entry(l, struct xattr, link));
+	mem_xattrs_free(m);
 	heap_free(m->target);
-	s->inodes--;
+	if (m->below) {
+		tree_remove(&s->by_below, &m->by_below);
+		inode_unref(m->below);
+	} else {
+		s->inodes--;
+	}
 	heap_cache_free(&inodes, m);
 }
 
@@ -148,13 +116,13 @@ static uint64_t hash(const char *name, size_t len)
 	return h;
 }
 
-static struct entry *find(struct mem_inode *dir, const char *name, size_t len)
+struct mem_entry *mem_find(struct mem_inode *dir, const char *name, size_t len)
 {
 	uint64_t key = hash(name, len);
 
 	for (struct tree_node *n = tree_from(&dir->by_hash, key); n && n->key == key;
 	     n = tree_next(n)) {
-		struct entry *e = container_of(n, struct entry, by_hash);
+		struct mem_entry *e = container_of(n, struct mem_entry, by_hash);
 
 		if (e->len == len && memcmp(e->name, name, len) == 0)
 			return e;
@@ -162,44 +130,62 @@ static struct entry *find(struct mem_inode *dir, const char *name, size_t len)
 	return NULL;
 }
 
-/* The entry owns the inode, for as long as it stands. */
-static int put(struct mem_inode *dir, const char *name, size_t len, struct mem_inode *m)
+int mem_put(struct mem_inode *dir, const char *name, size_t len, struct mem_inode *m,
+	    struct mem_entry *like)
 {
-	struct entry *e = heap_alloc(sizeof(*e) + len);
+	struct mem_entry *e = heap_alloc(sizeof(*e) + len);
 
 	if (!e)
 		return -ENOMEM;
+	*e = *like;
 	e->inode = m;
 	e->len = len;
 	memcpy(e->name, name, len);
-	inode_ref(&m->inode);
+	if (m)
+		inode_ref(&m->inode);
 	tree_insert(&dir->by_hash, &e->by_hash, hash(name, len));
 	tree_insert(&dir->by_position, &e->by_position, dir->next_position++);
 	dir->entries++;
-	dir->inode.pager.size += 20; /* as Linux's tmpfs counts a directory's size */
-	if (inode_is(&m->inode, S_IFDIR))
-		dir->inode.links++;
+	if (e->counted) {
+		dir->inode.pager.size += ENTRY_SIZE;
+		if (e->type == S_IFDIR)
+			dir->inode.links++;
+	}
 	return 0;
 }
 
-static void take(struct mem_inode *dir, struct entry *e)
+/* A name that is new. */
+static int put(struct mem_inode *dir, const char *name, size_t len, struct mem_inode *m)
+{
+	struct mem_entry like = { .ino = m->inode.ino,
+				  .type = m->inode.mode & S_IFMT,
+				  .counted = true };
+
+	return mem_put(dir, name, len, m, &like);
+}
+
+static void take(struct mem_inode *dir, struct mem_entry *e)
 {
 	struct mem_inode *m = e->inode;
 
 	tree_remove(&dir->by_hash, &e->by_hash);
 	tree_remove(&dir->by_position, &e->by_position);
 	dir->entries--;
-	dir->inode.pager.size -= 20;
-	if (inode_is(&m->inode, S_IFDIR))
+	if (e->counted)
+		dir->inode.pager.size -= ENTRY_SIZE;
+	if (e->type == S_IFDIR && dir->inode.links > 0)
 		dir->inode.links--;
 	heap_free(e);
-	inode_unref(&m->inode);
+	if (m)
+		inode_unref(&m->inode);
 }
 
 static int lookup(struct inode *dir, const char *name, size_t len, struct inode **ret)
 {
-	struct entry *e = find(of(dir), name, len);
+	struct mem_entry *e = mem_find(mem_of(dir), name, len);
 
+	if (!e ? !mem_of(dir)->merged : !e->inode)
+		return mem_lookup_below(mem_of(dir), name, len, ret);
 	if (!e)
 		return -ENOENT;
 	*ret = &e->inode->inode;
@@ -210,7 +196,7 @@ static int lookup(struct inode *dir, const char *name, size_t len, struct inode 
 static int create(struct inode *dir, const char *name, size_t len, uint32_t mode, uint64_t rdev,
 		  const char *target, const struct cred *who, struct inode **ret)
 {
-	struct mem_inode *m = make(super_of(dir), mode);
+	struct mem_inode *m = mem_make(mem_super_of(dir), mode, true);
 	int r = m ? 0 : -ENOSPC;
 
 	if (r < 0)
@@ -229,7 +215,9 @@ static int create(struct inode *dir, const char *name, size_t len, uint32_t mode
 		}
 	}
 	if (r == 0)
-		r = put(of(dir), name, len, m);
+		r = mem_merge(mem_of(dir));
+	if (r == 0)
+		r = put(mem_of(dir), name, len, m);
 	if (r < 0) {
 		unname(&m->inode, m->inode.links);
 		inode_unref(&m->inode);
@@ -241,8 +229,10 @@ static int create(struct inode *dir, const char *name, size_t len, uint32_t mode
 
 static int link(struct inode *dir, const char *name, size_t len, struct inode *target)
 {
-	int r = target->links == 0 ? -ENOENT : put(of(dir), name, len, of(target));
+	int r = mem_merge(mem_of(dir));
 
+	if (r == 0)
+		r = target->links == 0 ? -ENOENT : put(mem_of(dir), name, len, mem_of(target));
 	if (r == 0) {
 		target->links++;
 		target->times.change = plat_now(PLAT_REALTIME);
@@ -253,13 +243,19 @@ static int link(struct inode *dir, const char *name, size_t len, struct inode *t
 static int unlink(struct inode *dir, const char *name, size_t len, struct inode *target)
 {
 	bool directory = inode_is(target, S_IFDIR);
-	struct entry *e = find(of(dir), name, len);
+	struct mem_entry *e;
+	int r = mem_merge(mem_of(dir));
 
-	if (!e)
+	if (r == 0 && directory)
+		r = mem_merge(mem_of(target));
+	if (r < 0)
+		return r;
+	e = mem_find(mem_of(dir), name, len);
+	if (!e || e->inode != mem_of(target))
 		return -ENOENT;
-	if (directory && of(target)->entries)
+	if (directory && mem_of(target)->entries)
 		return -ENOTEMPTY;
-	take(of(dir), e);
+	take(mem_of(dir), e);
 	unname(target, directory ? 2 : 1);
 	return 0;
 }
@@ -268,42 +264,56 @@ static int rename(struct inode *from, const char *old, size_t old_len, struct in
 		  struct inode *to, const char *name, size_t len, struct inode *over,
 		  unsigned int flags)
 {
-	struct entry *e = find(of(from), old, old_len), *o = over ? find(of(to), name, len) : NULL;
-	int r;
+	struct mem_entry *e, *o;
+	int r = mem_merge(mem_of(from));
 
-	if (!e || (over && !o))
+	if (r == 0)
+		r = mem_merge(mem_of(to));
+	if (r == 0 && over)
+		r = mem_merge(mem_of(over));
+	if (r < 0)
+		return r;
+	e = mem_find(mem_of(from), old, old_len);
+	o = over ? mem_find(mem_of(to), name, len) : NULL;
+	if (!e || e->inode != mem_of(what) || (over && (!o || o->inode != mem_of(over))))
 		return -ENOENT;
 	if (o && flags & RENAME_EXCHANGE) {
 		int by = inode_is(what, S_IFDIR) - inode_is(over, S_IFDIR);
 
-		e->inode = of(over);
-		o->inode = of(what);
+		e->inode = mem_of(over);
+		o->inode = mem_of(what);
+		e->ino = over->ino;
+		o->ino = what->ino;
+		e->type = over->mode & S_IFMT;
+		o->type = what->mode & S_IFMT;
 		from->links -= (uint64_t) (int64_t) by;
 		to->links += (uint64_t) (int64_t) by;
 		return 0;
 	}
-	if (over && inode_is(over, S_IFDIR) && of(over)->entries)
+	if (over && inode_is(over, S_IFDIR) && mem_of(over)->entries)
 		return -ENOTEMPTY;
-	r = put(of(to), name, len, of(what));
+	r = put(mem_of(to), name, len, mem_of(what));
 	if (r < 0)
 		return r;
 	if (o) {
-		take(of(to), o);
+		take(mem_of(to), o);
 		unname(over, inode_is(over, S_IFDIR) ? 2 : 1);
 	}
-	take(of(from), e);
+	take(mem_of(from), e);
 	return 0;
 }
 
 static int iterate(struct inode *dir, uint64_t at, struct dir_sink *to)
 {
-	struct mem_inode *m = of(dir);
+	struct mem_inode *m = mem_of(dir);
+	int r = mem_merge(m);
 
+	if (r < 0)
+		return r;
 	for (struct tree_node *n = tree_from(&m->by_position, at); n; n = tree_next(n)) {
-		struct entry *e = container_of(n, struct entry, by_position);
-		struct inode *i = &e->inode->inode;
+		struct mem_entry *e = container_of(n, struct mem_entry, by_position);
 
-		if (!to->entry(to, e->name, e->len, i->ino, i->mode, n->key + 1))
+		if (!to->entry(to, e->name, e->len, e->ino, e->type, n->key + 1))
 			break;
 	}
 	return 0;
@@ -313,10 +323,14 @@ static int64_t readlink(struct inode *i, char *to, size_t room)
 {
 	size_t n;
 
-	if (!of(i)->target)
-		return -EINVAL;
+	if (!mem_of(i)->target) {
+		struct inode *below = mem_of(i)->below;
+
+		return below && below->ops->readlink ? below->ops->readlink(below, to, room)
+						     : -EINVAL;
+	}
 	n = min_of((size_t) i->pager.size, room);
-	memcpy(to, of(i)->target, n);
+	memcpy(to, mem_of(i)->target, n);
 	return (int64_t) n;
 }
 
@@ -344,83 +358,6 @@ static int change(struct inode *i, const struct vfs_change *c)
 	return 0;
 }
 
-static struct xattr *xattr_find(struct mem_inode *m, const char *name)
-{
-	size_t len = strlen(name);
-
-	list_each(l, &m->xattrs)
-	{
-		struct xattr *x = list_entry(l, struct xattr, link);
-
-		if (x->name_len == len && memcmp(x->bytes, name, len) == 0)
-			return x;
-	}
-	return NULL;
-}
-
-static int64_t xattr_get(struct inode *i, const char *name, void *to, size_t room)
-{
-	struct xattr *x = xattr_find(of(i), name);
-
-	if (!x)
-		return -ENODATA;
-	if (room && room < x->size)
-		return -ERANGE;
-	if (room)
-		memcpy(to, x->bytes + x->name_len + 1, x->size);
-	return (int64_t) x->size;
-}
-
-/* value NULL: it goes. */
-static int xattr_set(struct inode *i, const char *name, const void *value, size_t n, int flags)
-{
-	struct mem_inode *m = of(i);
-	struct xattr *old = xattr_find(m, name), *x = NULL;
-	size_t len = strlen(name), was = old ? old->name_len + 1 + old->size : 0;
-
-	if (old && flags & XATTR_CREATE)
-		return -EEXIST;
-	if (!old && (flags & XATTR_REPLACE || !value))
-		return -ENODATA;
-	if (value) {
-		if (m->xattr_bytes - was + len + 1 + n > XATTR_BYTES)
-			return -ENOSPC;
-		x = heap_alloc(sizeof(*x) + len + 1 + n);
-		if (!x)
-			return -ENOMEM;
-		x->name_len = len;
-		x->size = n;
-		memcpy(x->bytes, name, len);
-		memcpy(x->bytes + len + 1, value, n);
-		list_push(&m->xattrs, &x->link);
-		m->xattr_bytes += len + 1 + n;
-	}
-	if (old) {
-		list_remove(&old->link);
-		heap_free(old);
-		m->xattr_bytes -= was;
-	}
-	i->times.change = plat_now(PLAT_REALTIME);
-	return 0;
-}
-
-static int64_t xattr_list(struct inode *i, char *to, size_t room)
-{
-	size_t used = 0;
-
-	list_each(l, &of(i)->xattrs)
-	{
-		struct xattr *x = list_entry(l, struct xattr, link);
-
-		if (room && used + x->name_len + 1 > room)
-			return -ERANGE;
-		if (room)
-			memcpy(to + used, x->bytes, x->name_len + 1);
-		used += x->name_len + 1;
-	}
-	return (int64_t) used;
-}
-
 static const struct inode_ops ops = {
 	.lookup = lookup,
 	.create = create,
@@ -430,9 +367,9 @@ static const struct inode_ops ops = {
 	.iterate = iterate,
 	.readlink = readlink,
 	.change = change,
-	.xattr_get = xattr_get,
-	.xattr_set = xattr_set,
-	.xattr_list = xattr_list,
+	.xattr_get = memfs_xattr_get,
+	.xattr_set = memfs_xattr_set,
+	.xattr_list = memfs_xattr_list,
 	.release = release,
 };
 
@@ -462,12 +399,12 @@ static void empty(struct mem_inode *top)
 
 	/* Directories that still have entries move up to the top before they are emptied. */
 	while ((n = tree_first(&dir->by_position))) {
-		struct entry *e = container_of(n, struct entry, by_position);
+		struct mem_entry *e = container_of(n, struct mem_entry, by_position);
 		struct mem_inode *m = e->inode;
 		struct tree_node *below;
 
-		while ((below = tree_first(&m->by_position))) {
-			struct entry *b = container_of(below, struct entry, by_position);
+		while (m && (below = tree_first(&m->by_position))) {
+			struct mem_entry *b = container_of(below, struct mem_entry, by_position);
 
 			tree_remove(&m->by_hash, &b->by_hash);
 			tree_remove(&m->by_position, &b->by_position);
@@ -475,6 +412,10 @@ static void empty(struct mem_inode *top)
 			tree_insert(&dir->by_position, &b->by_position, dir->next_position++);
 			m->entries--;
 			dir->entries++;
+		}
+		if (!m) {
+			take(dir, e);
+			continue;
 		}
 		inode_ref(&m->inode);
 		take(dir, e);
@@ -485,7 +426,7 @@ static void empty(struct mem_inode *top)
 
 static void shutdown(struct super *s)
 {
-	struct mem_inode *root = of(s->root->inode);
+	struct mem_inode *root = mem_of(s->root->inode);
 
 	empty(root);
 	unname(&root->inode, UINT64_MAX);
@@ -504,10 +445,17 @@ static const struct super_ops super_ops = {
 	.release = super_release,
 };
 
+static const struct super_ops over_ops = {
+	.type = "overlay",
+	.statfs = statfs,
+	.shutdown = shutdown,
+	.release = super_release,
+};
+
 struct super *memfs_new(const struct memfs_options *o)
 {
 	struct mem_super *s = heap_cache_alloc(&supers);
-	struct mem_inode *root;
+	struct mem_inode *root = NULL;
 
 	if (!s)
 		return NULL;
@@ -515,12 +463,18 @@ struct super *memfs_new(const struct memfs_options *o)
 	s->super.readonly = o->readonly;
 	s->pages_most = o->bytes ? (o->bytes + PAGE_SIZE - 1) >> PAGE_SHIFT : UINT64_MAX;
 	s->inodes_most = o->inodes ? o->inodes : UINT64_MAX;
-	root = make(s, S_IFDIR | (o->mode & 07777));
-	if (root) {
-		root->inode.uid = o->uid;
-		root->inode.gid = o->gid;
-		s->super.root = dentry_root(&root->inode, "");
+	if (o->below) {
+		s->super.ops = &over_ops;
+		s->last_ino = INO_OVER;
+		root = mem_show(s, o->below, &root) == 0 ? root : NULL;
+	} else {
+		root = mem_make(s, S_IFDIR | (o->mode & 07777), true);
+		if (root) {
+			root->inode.uid = o->uid;
+			root->inode.gid = o->gid;
+		}
 	}
+	s->super.root = root ? dentry_root(&root->inode, "") : NULL;
 	if (!s->super.root) {
 		heap_cache_free(&supers, s);
 		return NULL;

@@ -4,8 +4,10 @@
 #include "kernel/mm/frame.h"
 #include "kernel/mm/space.h"
 
-/* An entry of `pages`: the frame's number, and whether it is still being filled. */
+/* An entry of `pages`: the frame's number, and whether it is still being filled; or a hole, through
+ * which nothing shows. */
 #define FILLING 2u
+#define HOLE	((void *) (uintptr_t) 4)
 
 static void *entry(uint64_t frame, bool filling)
 {
@@ -46,6 +48,25 @@ void pager_unref(struct pager *p)
 		p->ops->release(p);
 }
 
+void pager_lay(struct pager *p, struct pager *below)
+{
+	p->below = below;
+	p->below_size = min_of(p->size, below->size);
+}
+
+/* Whether the page begins in what is below. */
+static bool is_below(const struct pager *p, uint64_t index)
+{
+	return p->below && index <= UINT64_MAX >> PAGE_SHIFT && index << PAGE_SHIFT < p->below_size;
+}
+
+/* Whether it is the whole page of what is below: not one that was cut since. */
+static bool shows_through(const struct pager *p, uint64_t index)
+{
+	return is_below(p, index) && (p->below_size - (index << PAGE_SHIFT) >= PAGE_SIZE ||
+				      p->below_size == p->below->size);
+}
+
 static bool inside(const struct pager *p, uint64_t index)
 {
 	return index < (p->size >> PAGE_SHIFT) + ((p->size & (PAGE_SIZE - 1)) != 0);
@@ -55,7 +76,9 @@ bool pager_cached(struct pager *p, uint64_t index, uint64_t *ret_frame)
 {
 	void *e = inside(p, index) ? radix_get(&p->pages, index) : NULL;
 
-	if (!e || entry_filling(e))
+	if (!e && shows_through(p, index))
+		return pager_cached(p->below, index, ret_frame);
+	if (!e || e == HOLE || entry_filling(e))
 		return false;
 	*ret_frame = entry_frame(e);
 	frame_ref(*ret_frame);
@@ -65,7 +88,8 @@ bool pager_cached(struct pager *p, uint64_t index, uint64_t *ret_frame)
 /* A page that is not there: its place is taken first, so that others wait for it and fill none. */
 static int fill(struct pager *p, uint64_t index)
 {
-	uint64_t frame = frame_alloc(0);
+	bool hole = radix_get(&p->pages, index) == HOLE, kept = true, counted;
+	uint64_t frame = frame_alloc(0), at = index << PAGE_SHIFT;
 	int r = 0;
 
 	if (frame == FRAME_NONE)
@@ -77,20 +101,33 @@ static int fill(struct pager *p, uint64_t index)
 	frame_ref(frame);
 	if (p->ops->fill)
 		r = p->ops->fill(p, index, frame_ptr(frame));
-	/* It may have been dropped meanwhile, and be filled anew by another. */
-	if (radix_get(&p->pages, index) == entry(frame, true)) {
-		if (r < 0) {
-			(void) radix_take(&p->pages, index);
-			frame_unref(frame);
-		} else {
-			/* The slot is there: nothing is allocated. */
-			(void) radix_set(&p->pages, index, entry(frame, false));
-			p->resident++;
-			/* Who mapped zeros there looks again. */
-			if (p->ops->sparse)
-				space_forget(p, index, index + 1);
-		}
+	counted = r == 0;
+	if (r == 0 && !hole && is_below(p, index)) {
+		int64_t n = pager_read(p->below, at, frame_ptr(frame),
+				       (size_t) min_of(p->below_size - at, PAGE_SIZE));
+
+		r = n < 0 ? (int) n : 0;
 	}
+	/* It may have been dropped meanwhile, and be filled anew by another. */
+	if (radix_get(&p->pages, index) != entry(frame, true)) {
+		kept = false;
+	} else if (r < 0) {
+		kept = false;
+		if (hole) /* into the slot that is there */
+			(void) radix_set(&p->pages, index, HOLE);
+		else
+			(void) radix_take(&p->pages, index);
+		frame_unref(frame);
+	} else {
+		/* The slot is there: nothing is allocated. */
+		(void) radix_set(&p->pages, index, entry(frame, false));
+		p->resident++;
+		/* Who mapped zeros there, or what is below, looks again. */
+		if (p->ops->sparse)
+			space_forget(p, index, index + 1);
+	}
+	if (counted && !kept && p->ops->dropped)
+		p->ops->dropped(p, 1);
 	frame_unref(frame);
 	(void) waitq_wake(&p->filled, 0, 0);
 	return r;
@@ -105,15 +142,21 @@ int pager_page(struct pager *p, uint64_t index, bool write, uint64_t *ret_frame)
 		if (!inside(p, index))
 			return -ENXIO;
 		e = radix_get(&p->pages, index);
-		if (e && entry_filling(e)) {
+		if (e && e != HOLE && entry_filling(e)) {
 			r = waitq_wait(&p->filled, radix_get(&p->pages, index) != e, NSEC_NEVER, 0);
-		} else if (e) {
+		} else if (e && e != HOLE) {
 			if (!write || !p->ops->touch)
 				break;
 			r = p->ops->touch(p, index);
 			if (r == 0 && radix_get(&p->pages, index) == e)
 				break;
-		} else if (!write && p->ops->sparse) {
+		} else if (!write && !e && shows_through(p, index)) {
+			r = pager_page(p->below, index, false, ret_frame);
+			if (r == 0 && !radix_get(&p->pages, index) && shows_through(p, index))
+				return 0;
+			if (r == 0)
+				frame_unref(*ret_frame); /* written to meanwhile */
+		} else if (!write && p->ops->sparse && (e == HOLE || !is_below(p, index))) {
 			*ret_frame = frame_zero();
 			return *ret_frame == FRAME_NONE ? -ENOMEM : 0;
 		} else {
@@ -133,6 +176,8 @@ void pager_drop(struct pager *p, uint64_t first, uint64_t last)
 	space_forget(p, first, last);
 	while ((e = radix_next(&p->pages, &index)) && index < last) {
 		(void) radix_take(&p->pages, index);
+		if (e == HOLE)
+			continue;
 		if (!entry_filling(e))
 			p->resident--;
 		frame_unref(entry_frame(e));
@@ -142,18 +187,29 @@ void pager_drop(struct pager *p, uint64_t first, uint64_t last)
 	(void) waitq_wake(&p->filled, 0, 0);
 }
 
+int pager_punch(struct pager *p, uint64_t first, uint64_t last)
+{
+	int r = 0;
+
+	pager_drop(p, first, last);
+	for (uint64_t index = first; r == 0 && index < last && is_below(p, index); index++)
+		r = radix_set(&p->pages, index, HOLE);
+	return r;
+}
+
 void pager_resize(struct pager *p, uint64_t size)
 {
 	uint64_t old = p->size, end, within = size & (PAGE_SIZE - 1);
 	void *e;
 
 	p->size = size;
+	p->below_size = min_of(p->below_size, size);
 	if (size >= old)
 		return;
 	end = (size >> PAGE_SHIFT) + (within != 0);
 	pager_drop(p, end, UINT64_MAX);
 	e = within ? radix_get(&p->pages, size >> PAGE_SHIFT) : NULL;
-	if (e && !entry_filling(e))
+	if (e && e != HOLE && !entry_filling(e))
 		memset((char *) frame_ptr(entry_frame(e)) + within, 0, PAGE_SIZE - within);
 }
 

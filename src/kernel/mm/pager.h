@@ -36,12 +36,20 @@ struct pager {
 	struct radix pages;
 	uint64_t size; /* bytes; a page that begins at it or after is not there */
 	uint64_t resident;
+	/* What shows through where nothing was written: of a sparse pager (pager_lay()). */
+	struct pager *below;
+	uint64_t below_size; /* bytes of it */
 	unsigned int owners; /* mappings, and faults on their way */
 	struct list mappings;
 	struct waitq filled;
 };
 
 void pager_init(struct pager *p, const struct pager_ops *ops, uint64_t size);
+/*
+ * An empty sparse pager shows what another one has, as far as both reach, until it is written to:
+ * page by page. `below` is borrowed, does not change and outlives p.
+ */
+void pager_lay(struct pager *p, struct pager *below);
 /* All pages go. No mapping may be left. */
 void pager_fini(struct pager *p);
 void pager_ref(struct pager *p);
@@ -59,8 +67,10 @@ bool pager_cached(struct pager *p, uint64_t index, uint64_t *ret_frame);
 /* The new size; behind a smaller one pages go, also out of mappings, and the rest of the last page
  * is zero. */
 void pager_resize(struct pager *p, uint64_t size);
-/* Pages [first, last) go, also out of mappings: a hole, or what the owner knows to be stale. */
+/* Pages [first, last) go, also out of mappings: what the owner knows to be stale. */
 void pager_drop(struct pager *p, uint64_t first, uint64_t last);
+/* A hole: they go, and are zeros. -ENOMEM: some of what shows through from below is left. */
+[[nodiscard]] int pager_punch(struct pager *p, uint64_t first, uint64_t last);
 
 /* To and from the kernel's memory, as far as `size` reaches: how many bytes. -ENOMEM, -EIO, -ENOSPC
  * when none. */

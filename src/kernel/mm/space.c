@@ -623,8 +623,7 @@ static int advise(struct space *s, struct vma *v, uint64_t from, uint64_t to, in
 			return -EINVAL;
 		if (v->flags & VMA_READONLY)
 			return -EACCES;
-		pager_drop(v->pager, vma_index(v, from), vma_index(v, to));
-		return 0;
+		return pager_punch(v->pager, vma_index(v, from), vma_index(v, to));
 	default:
 		return 0;
 	}
