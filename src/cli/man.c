@@ -8,16 +8,20 @@
 #include "base/file.h"
 #include "cli/cli.h"
 #include "cli/verbs.h"
+#include "kernel/syscall/list/calls.h"
 
 #define PAGE_MAX (1u << 20)
 
 struct options {
 	const char *dir;
+	bool syscalls;
 };
 
 static const struct option table[] = {
 	{ OPTION_ITEM_(struct options, dir, OPTION_STRING, "dir", 0), .value = "directory",
 	  .complete = OPTION_COMPLETE_DIR, .help = "Write all pages into this directory" },
+	{ OPTION_ITEM_(struct options, syscalls, OPTION_BOOL, "syscalls", 0),
+	  .help = "Print the page of the system calls of Atoll's kernel" },
 };
 
 /* Text that roff takes as it is. */
@@ -137,6 +141,34 @@ static void page(const struct verb *v, const char *path, struct buf *out)
 		buf_adds(out, ".SH SEE ALSO\n.BR atoll (1)\n");
 }
 
+/* atoll-syscalls(7). */
+static void page_syscalls(struct buf *out)
+{
+	size_t n;
+	const struct call_info *all = call_list(&n);
+
+	buf_adds(out, ".TH \"ATOLL-SYSCALLS\" \"7\" \"\" \"Atoll " ATOLL_VERSION
+		      "\" \"Atoll manual\"\n.SH NAME\n"
+		      "atoll\\-syscalls \\- system calls of Atoll\\(aqs own kernel\n"
+		      ".SH DESCRIPTION\n"
+		      "All system calls of x86\\-64 Linux. Those that are \\fBfull\\fR or"
+		      " \\fBpartial\\fR do what their manual pages say, but for what is named."
+		      " Those that are \\fBrefused\\fR always give the errno named, by intent;"
+		      " those that are \\fBmissing\\fR give ENOSYS.\n");
+	for (size_t i = 0; i < n; i++) {
+		buf_addf(out, ".TP\n\\fB%s\\fR (%u)\n%s", all[i].name, all[i].nr,
+			 call_state_text(all[i].state));
+		if (all[i].error)
+			buf_addf(out, ", %s", all[i].error);
+		if (all[i].words) {
+			buf_adds(out, ": ");
+			roff_text(out, all[i].words);
+		}
+		buf_addc(out, '\n');
+	}
+	buf_adds(out, ".SH SEE ALSO\n.BR atoll (1),\n.BR syscalls (2)\n");
+}
+
 struct pages {
 	struct cli *c;
 	int dir_fd;
@@ -202,6 +234,10 @@ static int run(struct cli *c, const void *options, struct option_args args)
 	auto_fd int fd = FD_NONE;
 	struct err e;
 
+	if (o->syscalls) {
+		page_syscalls(&c->out);
+		return CLI_OK;
+	}
 	if (!o->dir)
 		return print_page(c, args);
 	fd = open(o->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

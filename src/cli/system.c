@@ -10,16 +10,20 @@
 #include "cli/human.h"
 #include "cli/prune.h"
 #include "cli/verbs.h"
+#include "kernel/syscall/list/calls.h"
 
 /* ---- info ---- */
 
 struct info_options {
 	const char *format;
+	bool syscalls;
 };
 
 static const struct option info_table[] = {
 	{ OPTION_ITEM_(struct info_options, format, OPTION_STRING, "format", 'f'),
 	  .value = "string", .help = "Format output: json or a Go template", .words = "json" },
+	{ OPTION_ITEM_(struct info_options, syscalls, OPTION_BOOL, "syscalls", 0),
+	  .help = "List what Atoll's own kernel does with each system call" },
 };
 
 static struct json number(struct arena *a, uint64_t v)
@@ -111,15 +115,49 @@ static void info_print(struct cli *c, const struct system_info *i)
 		cli_warn(c, "WARNING: %s", i->warnings[k]);
 }
 
+static const struct format_column syscall_columns[] = {
+	{ "Error", "ERROR" },	{ "Name", "NAME" },   { "Note", "NOTE" },
+	{ "Number", "NUMBER" }, { "State", "STATE" },
+};
+#define SYSCALL_TABLE "table {{.Number}}\t{{.Name}}\t{{.State}}\t{{.Error}}\t{{.Note}}"
+
+/* One row for each call: FULL, PART and the rest of kernel/syscall/list. */
+static int syscalls_run(struct cli *c, const struct info_options *o)
+{
+	auto_format struct format f = { 0 };
+	size_t n;
+	const struct call_info *all = call_list(&n);
+	struct err e;
+	int r = format_init(&f, &c->arena, o->format, SYSCALL_TABLE, syscall_columns,
+			    ARRAY_SIZE(syscall_columns), &e);
+
+	for (size_t i = 0; r == 0 && i < n; i++) {
+		struct json *row = row_new(&c->arena);
+
+		row_value(&c->arena, row, "Number", number(&c->arena, all[i].nr));
+		row_text(&c->arena, row, "Name", all[i].name);
+		row_text(&c->arena, row, "State", call_state_text(all[i].state));
+		row_text(&c->arena, row, "Error", all[i].error ? all[i].error : "");
+		row_text(&c->arena, row, "Note", all[i].words ? all[i].words : "");
+		r = format_row(&f, row, NULL, &c->out, &e);
+	}
+	if (r == 0)
+		r = format_end(&f, &c->out, &e);
+	return r < 0 ? cli_fail(c, &e) : CLI_OK;
+}
+
 static int info_run(struct cli *c, const void *options, struct option_args args)
 {
 	const struct info_options *o = options;
 	auto_format struct format f = { 0 };
 	struct system_info i;
 	struct err e;
-	int r = system_info(&c->svc, &c->arena, &i, &e);
+	int r;
 
 	(void) args;
+	if (o->syscalls)
+		return syscalls_run(c, o);
+	r = system_info(&c->svc, &c->arena, &i, &e);
 	if (r == 0 && !o->format) {
 		info_print(c, &i);
 		return CLI_OK;

@@ -247,6 +247,22 @@ def test_networks(atoll):
     assert atoll("network", "inspect", "host", "-f", "{{.Driver}}").line == "host"
 
 
+def test_info_syscalls(atoll):
+    """The list of system calls of Atoll's kernel: every row has a state, and an error unless it is served."""
+    head, *rows = atoll("info", "--syscalls").out.splitlines()
+    assert head.split() == ["NUMBER", "NAME", "STATE", "ERROR", "NOTE"] and len(rows) > 370
+    rows = [json.loads(line) for line in atoll("info", "--syscalls", "--format", "json").out.splitlines()]
+    by_name = {r["Name"]: r for r in rows}
+    assert by_name["read"]["Number"] == 0 and by_name["read"]["State"] == "full"
+    assert by_name["io_uring_setup"]["Error"] == "ENOSYS" and by_name["io_uring_setup"]["Note"]
+    for r in rows:
+        assert r["State"] in ("full", "partial", "refused", "missing")
+        assert bool(r["Error"]) == (r["State"] in ("refused", "missing")), r
+        assert bool(r["Note"]) == (r["State"] in ("refused", "partial")), r
+    page = atoll("man", "--syscalls").out
+    assert ".TH" in page and all(f"\\fB{r['Name']}\\fR" in page for r in rows)
+
+
 def test_info_and_df(atoll, two):
     assert atoll("info", "--format", "{{.Containers}} {{.ContainersRunning}}").line == "2 1"
     assert "container: ready" in atoll("system", "info").out

@@ -24,6 +24,7 @@ def test_everything_is_in_its_place(prefix):
                     "libexec/atoll/atoll-probe"):
         assert (prefix / program).stat().st_mode & 0o111, program
     assert (prefix / "share/man/man1/atoll-run.1").exists()
+    assert (prefix / "share/man/man7/atoll-syscalls.7").exists()
     for completion in ("bash-completion/completions/atoll", "zsh/site-functions/_atoll",
                        "fish/vendor_completions.d/atoll.fish"):
         assert (prefix / "share" / completion).stat().st_size > 1000
