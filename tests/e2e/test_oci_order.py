@@ -19,7 +19,12 @@ def order(out, wanted):
 
 
 @pytest.fixture
-def sources(base):
+def sources(base, rootfs):
+    """With the places in the root file system, where root of a user namespace may make none."""
+    for place in "a/dir", "b/dir", "c/dir":
+        (rootfs / place).mkdir(parents=True, exist_ok=True)
+    for place in "a/file", "b/file":
+        (rootfs / place).touch()
     d = base / "order"
     (d / "directory").mkdir(parents=True, exist_ok=True)
     (d / "file").write_text("text\n")
@@ -102,3 +107,65 @@ def test_without_pivot_nothing_is_put_aside(runtime, bundle, sources):
                 bundle(["/bin/cat", "/a/file", "/proc/self/mountinfo"],
                        listed(sources, DOCKERS + ["/a/file"])), next(ids))
     assert r.out.startswith("text\n") and "/limits" not in r.out and "/ns" not in r.out
+
+
+MAPS = [{"containerID": 0, "hostID": 100000, "size": 65536}]
+
+
+def in_own_tree(source, words, users):
+    """/final is a bind of what earlier mounts have put at /mnt/x: two mounts, each with a file of 7."""
+    def change(spec):
+        root = spec["root"]["path"]
+        binds = [(source / "a", "/mnt", ["bind"]), (source / "b", "/mnt/x", ["bind"]),
+                 (source / "c", "/mnt/x/y", ["bind"]), (f"{root}/mnt/x", "/final", words)]
+        spec["mounts"] += [{"destination": d, "type": "bind", "source": str(s), "options": w}
+                           for s, d, w in binds]
+        if users:
+            spec["linux"]["namespaces"].append({"type": "user"})
+            spec["linux"].update(uidMappings=MAPS, gidMappings=MAPS)
+        elif words != ["rbind"]:
+            spec["mounts"][-1].update(uidMappings=MAPS, gidMappings=MAPS)
+    return change
+
+
+@pytest.fixture
+def trees(base, rootfs):
+    d = base / "trees"
+    for sub in "a/x", "b/y", "c":
+        (d / sub).mkdir(parents=True, exist_ok=True)
+    for f in d / "b/file", d / "c/file":
+        f.write_text("text\n")
+        os.chown(f, 7, 7)
+    d.chmod(0o750)
+    for sub in "mnt", "final":
+        (rootfs / sub).mkdir(exist_ok=True)
+    return d
+
+
+LOOK = ["/bin/stat", "-c", "%u", "/final/file", "/final/y/file"]
+
+
+@pytest.mark.parametrize("users,words,owners", [
+    (False, ["rbind"], ["7", "7"]), (True, ["rbind"], ["65534", "65534"]),
+    (False, ["rbind", "idmap"], ["100007", "7"]), (True, ["rbind", "idmap"], ["7", "65534"]),
+    (False, ["rbind", "ridmap"], ["100007", "100007"]), (True, ["rbind", "ridmap"], ["7", "7"]),
+])
+def test_sources_in_the_container_itself(run, trees, users, words, owners):
+    """Idmapped, too, also where its root has no right to do that to the host's file systems."""
+    assert run(LOOK, in_own_tree(trees, words, users)).split() == owners
+
+
+def test_such_a_source_by_create_and_start(runtime, bundle, trees, id):
+    b = bundle(LOOK, in_own_tree(trees, ["rbind", "idmap"], True))
+    runtime.leave("create", "-b", b, id)
+    runtime("start", id)
+
+
+def test_what_cannot_be_idmapped_is_named(refuses, trees):
+    """A mount has one idmap for ever."""
+    def change(spec):
+        in_own_tree(trees, ["rbind", "idmap"], True)(spec)
+        spec["mounts"].append({"destination": "/mnt", "type": "bind", "options": ["bind", "idmap"],
+                               "source": f"{spec['root']['path']}/final"})
+
+    refuses("mount at '/mnt': its file system cannot be idmapped", change)

@@ -4,6 +4,7 @@
  * parent's code. A failure goes as one struct err over the sync socket.
  *
  *	init  -> parent   NETWORK (move devices to it, answer)   CONSOLE (with the pty's master)
+ *			  IDMAP (with a detached mount; answer)
  *			  HOOKS (run the runtime's, answer)
  *			  READY   LISTENER (of the filter; answer)   FAILED (a struct err)
  *			  end of file: exec has happened
@@ -25,6 +26,7 @@ enum child_word {
 	CHILD_PID = 1, /* of the init proper, from a helper that had to fork it */
 	CHILD_CONSOLE,
 	CHILD_NETWORK,
+	CHILD_IDMAP, /* pid: which of the plan's mounts: what only the creator has the right to */
 	CHILD_HOOKS,
 	CHILD_READY,
 	CHILD_LISTENER, /* pid: the number of the filter's descriptor; answered by one byte */

@@ -318,6 +318,20 @@ static int child_gone(struct container *c, struct err *e)
 	return err_set(e, ERR_INTERNAL, ECHILD, "the container's init ended without a word");
 }
 
+/* A mount of something in the container, where the init is root of a user namespace. */
+static int map_ids(struct making *m, pid_t i, int fd, struct err *e)
+{
+	const struct plan *p = &m->plan;
+	int r;
+
+	if (i < 0 || (size_t) i >= p->mounts_n || fd < 0 || !plan_idmap_asked(p, &p->mounts[i]))
+		return err_set(e, ERR_INTERNAL, EPROTO, "the container's init is confused");
+	r = plan_idmap(&p->mounts[i], fd, e);
+	if (r == 0 && (r = go_on(m->sync_fd)) < 0)
+		r = err_sys(e, -r, "the container's init is gone");
+	return r;
+}
+
 /* Until it says the word. */
 static int serve_child(struct making *m, enum child_word until, struct err *e)
 {
@@ -346,6 +360,9 @@ static int serve_child(struct making *m, enum child_word until, struct err *e)
 			r = netdevs_move(&m->b->spec->linux_, c->in.pidfd, e);
 			if (r == 0 && (r = go_on(m->sync_fd)) < 0)
 				r = err_sys(e, -r, "the container's init is gone");
+			break;
+		case CHILD_IDMAP:
+			r = map_ids(m, msg.pid, fd, e);
 			break;
 		case CHILD_HOOKS:
 			r = runtime_hooks(m, e);
@@ -582,6 +599,9 @@ static int make(struct making *m, struct err *e)
 	p->process.oom_done = p->new_user;
 	/* Somebody has to hold a scope of several hierarchies until it is in all of them. */
 	p->at_once = p->at_once && !(c->groups && c->groups->unit && c->groups->n > 1);
+	p->answers = true;
+	for (size_t i = 0; i < p->mounts_n; i++)
+		p->at_once = p->at_once && !plan_idmap_asked(p, &p->mounts[i]);
 	use_prepared(c, p);
 	r = clone_init(m, e);
 	drop_prepared(c); /* the init's alone from here on */

@@ -148,6 +148,7 @@ struct plan {
 	int hook_output[2]; /* their standard output and error; FD_NONE: as usual */
 	int sync_fd;	    /* the child's end */
 	bool bound;	    /* see struct bundle */
+	bool answers;	    /* the creator hears the init (child.h) until that is ready */
 	bool at_once;	    /* started without being asked whether it is ready */
 	int creator_fd;	    /* a pidfd of who clones the init, for the time of the clone */
 	int gate_fd;	    /* the parent's end, kept open in the child for whoever starts it */
@@ -178,6 +179,10 @@ const char *plan_path_of(struct plan *p, int fd);
 /* System calls alone, for the init as well: a clone gets its attributes before anybody sees it. */
 [[nodiscard]] int plan_root_ready(const struct plan *p, int fd, const char *path, struct err *e);
 [[nodiscard]] int plan_bind_ready(const struct plan *p, const struct plan_mount *pm, struct err *e);
+/* The idmap of a bind's clone: before anybody sees it, and only once. */
+[[nodiscard]] int plan_idmap(const struct plan_mount *pm, int tree_fd, struct err *e);
+/* Whether the init may not do that itself, and asks its creator. */
+bool plan_idmap_asked(const struct plan *p, const struct plan_mount *pm);
 [[nodiscard]] int plan_cgroup_ready(const struct plan_mount *pm, const struct plan_cgroup *pc,
 				    struct err *e);
 /* All are there: settles what kind of a mount it is. */

@@ -186,6 +186,21 @@ static int bind_change(const struct plan *p, const struct plan_mount *pm,
 	return 0;
 }
 
+int plan_idmap(const struct plan_mount *pm, int tree_fd, struct err *e)
+{
+	struct mount_change map = { .set = MOUNT_ATTR_IDMAP, .userns_fd = pm->idmap_fd };
+	int r = mount_change(tree_fd, "", pm->words.idmap_rec, &map);
+
+	return r < 0 ? err_sys(e, -r, "mount at '%.100s': its file system cannot be idmapped",
+			       pm->destination)
+		     : 0;
+}
+
+bool plan_idmap_asked(const struct plan *p, const struct plan_mount *pm)
+{
+	return p->answers && (p->new_user || p->join_user) && pm->late_source && pm->idmap_fd >= 0;
+}
+
 int plan_bind_ready(const struct plan *p, const struct plan_mount *pm, struct err *e)
 {
 	const struct spec_mount *m = pm->spec;
@@ -193,7 +208,6 @@ int plan_bind_ready(const struct plan *p, const struct plan_mount *pm, struct er
 	struct mount_change own, rec = { .set = w->rec_set, .clear = w->rec_clear };
 	struct mount_change base = { .propagation = default_propagation(p->spec) };
 	struct mount_change asked = { .propagation = w->propagation };
-	struct mount_change map = { .set = MOUNT_ATTR_IDMAP, .userns_fd = pm->idmap_fd };
 	int r = bind_change(p, pm, &own, e);
 
 	if (r < 0)
@@ -205,12 +219,10 @@ int plan_bind_ready(const struct plan *p, const struct plan_mount *pm, struct er
 			       m->destination);
 	if (sysfs_read_only(p, pm))
 		rec.set |= MOUNT_ATTR_RDONLY;
-	if (pm->idmap_fd >= 0) {
-		r = mount_change(pm->tree_fd, "", w->idmap_rec, &map);
+	if (pm->idmap_fd >= 0 && !plan_idmap_asked(p, pm)) {
+		r = plan_idmap(pm, pm->tree_fd, e);
 		if (r < 0)
-			return err_sys(e, -r,
-				       "mount at '%.100s': its file system cannot be idmapped",
-				       pm->destination);
+			return r;
 	}
 	/* What is asked for the whole clone is done to what the source is, a peer of the host's or
 	 * not: "rshared" after a step that made it private would be shared with nobody. */

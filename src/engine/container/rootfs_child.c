@@ -101,6 +101,20 @@ static int target_of(struct plan *p, struct plan_mount *m)
 	return path_make_dir(p->root_fd, m->destination, 0755);
 }
 
+/* In a user namespace we have no right to the file systems of the host: the creator has. */
+static int ask_idmap(struct plan *p, struct plan_mount *m, struct err *e)
+{
+	int r = groups_arrive(p, e); /* the next message is the answer */
+
+	if (r < 0)
+		return r;
+	r = child_tell(p->sync_fd, CHILD_IDMAP, (pid_t) (m - p->mounts), m->tree_fd, NULL);
+	r = r < 0 ? r : child_wait(p->sync_fd);
+	return r < 0 ? err_sys(e, -r, "waiting for the idmap of the mount at '%.100s'",
+			       m->destination)
+		     : 0;
+}
+
 /* A bind of something in the container itself, as it is by now. */
 static int open_late(struct plan *p, struct plan_mount *m, struct err *e)
 {
@@ -116,7 +130,9 @@ static int open_late(struct plan *p, struct plan_mount *m, struct err *e)
 	if (m->tree_fd < 0)
 		return err_sys(e, -m->tree_fd, "mount source '%.200s' (for '%.100s')",
 			       m->late_source, m->destination);
-	return plan_bind_ready(p, m, e);
+	int r = plan_idmap_asked(p, m) ? ask_idmap(p, m, e) : 0;
+
+	return r < 0 ? r : plan_bind_ready(p, m, e);
 }
 
 /*
