@@ -5,6 +5,7 @@
 #include <linux/fs.h>
 
 #include "kernel/core/heap.h"
+#include "kernel/fs/devices.h"
 #include "kernel/fs/epoll.h"
 #include "kernel/fs/pipe.h"
 #include "kernel/mm/frame.h"
@@ -52,6 +53,8 @@ int file_open(const struct path *p, unsigned int flags, const struct cred *who, 
 		f->ops = &directory_ops;
 	if (inode_is(i, S_IFIFO))
 		r = fifo_open(i, f);
+	else if (inode_is(i, S_IFCHR))
+		r = device_open(i, f, flags);
 	else if (i->ops->open)
 		r = i->ops->open(i, f);
 	else if (!f->ops)
