@@ -116,6 +116,15 @@ void plat_user_result(struct plat_user *u, sysret_t result);
 /* All registers, for signals, execve and clone; dearer than a result alone. */
 void plat_user_regs(struct plat_user *u, struct plat_regs *ret_regs);
 void plat_user_set_regs(struct plat_user *u, const struct plat_regs *regs);
+/*
+ * The rest of a thread's state (x87, SSE, AVX ...), as XSAVE stores it in its standard form (Intel
+ * SDM 1, 13.4): its bytes, the same for all threads and for good, and its components, as XCR0 has
+ * them. 0: the platform keeps none, and the two below are not called.
+ */
+size_t plat_fp_size(uint64_t *ret_components);
+void plat_user_fp(struct plat_user *u, void *to);
+/* from: no reserved bit is set in its header and MXCSR; NULL: as a program begins. */
+void plat_user_set_fp(struct plat_user *u, const void *from);
 /* plat_user_run() of u returns soon, with PLAT_KICKED unless with something else. From any fiber.
  */
 void plat_user_kick(struct plat_user *u);

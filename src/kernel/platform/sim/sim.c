@@ -10,10 +10,12 @@
 #include "kernel/core/fiber.h"
 #include "kernel/core/sched.h"
 
-#define USER_LOW  (uint64_t) 0x10000
-#define USER_HIGH ((uint64_t) 1 << 46)
-#define GUARD	  4096
-#define BEGINNING (3600 * NSEC_PER_SEC)
+#define USER_LOW   (uint64_t) 0x10000
+#define USER_HIGH  ((uint64_t) 1 << 46)
+#define GUARD	   4096
+#define IN_HANDLER (uint64_t) 0x10002
+#define BEGINNING  (3600 * NSEC_PER_SEC)
+#define SIM_FP	   (512 + 64) /* XSAVE's least */
 
 /* A space: what is mapped, in an array of pieces without order; tests' spaces are small. */
 struct piece {
@@ -33,6 +35,7 @@ struct plat_user {
 	struct fiber *kernel; /* who serves it, while it runs */
 	struct plat_event event;
 	bool begun, kicked;
+	unsigned char fp[SIM_FP];
 };
 
 static struct {
@@ -44,6 +47,8 @@ static struct {
 	struct plat_user *user; /* whose program runs */
 	struct sim_counts counts;
 	unsigned long fail_at;
+	uint64_t entries[32]; /* of sim_entry() */
+	size_t entries_used;
 } sim;
 
 static bool refused(void)
@@ -319,9 +324,30 @@ int plat_space_commit(struct plat_space *s)
 
 /* ---- contexts ---- */
 
+static bool known_entry(uint64_t at)
+{
+	for (size_t n = 0; n < sim.entries_used; n++) {
+		if (sim.entries[n] == at)
+			return true;
+	}
+	return false;
+}
+
 uint64_t sim_entry(void (*main)(void *arg))
 {
-	return (uint64_t) (uintptr_t) main;
+	uint64_t at = (uint64_t) (uintptr_t) main;
+
+	if (!known_entry(at)) {
+		if (sim.entries_used == sizeof(sim.entries) / sizeof(*sim.entries))
+			plat_panic("sim: too many entries");
+		sim.entries[sim.entries_used++] = at;
+	}
+	return at;
+}
+
+uint64_t sim_handler(void (*handler)(int nr, uint64_t info, uint64_t context))
+{
+	return sim_entry((void (*)(void *))(uintptr_t) handler);
 }
 
 /* A guest's program runs; the kernel's fiber goes on with what it needs. */
@@ -332,6 +358,28 @@ static void need(struct plat_event event)
 	u->event = event;
 	fiber_switch(u->self, u->kernel, false);
 	sim.user = u;
+}
+
+/*
+ * The kernel may have sent the guest elsewhere: into a handler. It runs here, on the same C stack,
+ * and returns by the restorer, whose whole program is rt_sigreturn (15). Then the registers are as
+ * the handler's frame says: the guest is where it was, `home`, or 2 before it, at the call.
+ */
+static void handlers(uint64_t home)
+{
+	struct plat_user *u = sim.user;
+
+	while (u->regs.ip != home && known_entry(u->regs.ip)) {
+		void (*handler)(int, uint64_t, uint64_t) =
+			(void (*)(int, uint64_t, uint64_t))(uintptr_t) u->regs.ip;
+		uint64_t frame = u->regs.sp;
+
+		/* Somewhere in it: the same handler may come on top. */
+		u->regs.ip = IN_HANDLER;
+		handler((int) u->regs.di, u->regs.si, u->regs.dx);
+		u->regs.sp = frame + 8;
+		need((struct plat_event){ .kind = PLAT_SYSCALL, .nr = 15 });
+	}
 }
 
 static void user_begin(void *arg)
@@ -396,6 +444,30 @@ void plat_user_set_regs(struct plat_user *u, const struct plat_regs *regs)
 	u->regs = *regs;
 }
 
+size_t plat_fp_size(uint64_t *ret_components)
+{
+	*ret_components = 3; /* x87 and SSE */
+	return SIM_FP;
+}
+
+void plat_user_fp(struct plat_user *u, void *to)
+{
+	memcpy(to, u->fp, SIM_FP);
+}
+
+void plat_user_set_fp(struct plat_user *u, const void *from)
+{
+	if (from)
+		memcpy(u->fp, from, SIM_FP);
+	else
+		memset(u->fp, 0, SIM_FP);
+}
+
+unsigned char *sim_fp(void)
+{
+	return sim.user->fp;
+}
+
 void plat_user_kick(struct plat_user *u)
 {
 	u->kicked = true;
@@ -404,8 +476,19 @@ void plat_user_kick(struct plat_user *u)
 sysret_t sim_syscall(unsigned int nr, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e,
 		     uint64_t f)
 {
-	need((struct plat_event){ .kind = PLAT_SYSCALL, .nr = nr, .args = { a, b, c, d, e, f } });
-	return (sysret_t) sim.user->regs.ax;
+	struct plat_regs *r = &sim.user->regs;
+	uint64_t home = r->ip;
+
+	for (;;) {
+		need((struct plat_event){
+			.kind = PLAT_SYSCALL, .nr = nr, .args = { a, b, c, d, e, f } });
+		handlers(home);
+		if (r->ip != home - 2)
+			return (sysret_t) r->ax;
+		/* Begun again, by the number that the kernel has set. */
+		r->ip = home;
+		nr = (unsigned int) r->ax;
+	}
 }
 
 static bool touch(uint64_t at, void *to, const void *from, size_t n)
@@ -419,8 +502,11 @@ static bool touch(uint64_t at, void *to, const void *from, size_t n)
 		for (int tries = 0; !p || !(p->prot & access); tries++) {
 			if (tries == 2)
 				return false;
+			uint64_t home = sim.user->regs.ip;
+
 			need((struct plat_event){
 				.kind = PLAT_FAULT, .address = at, .access = access });
+			handlers(home);
 			p = piece_at(sim.user->space, at);
 		}
 		unsigned char *page = sim.ram + p->frame * PAGE_SIZE + (at & (PAGE_SIZE - 1));

@@ -37,6 +37,11 @@ struct sim_program {
 /* A context whose first instruction is this function: what plat_regs.ip names, di as its argument.
  */
 uint64_t sim_entry(void (*main)(void *arg));
+/* What rt_sigaction is told of a handler. It runs when the kernel has sent the guest there, before
+ * the call or the access of memory that it came into returns. */
+uint64_t sim_handler(void (*handler)(int nr, uint64_t info, uint64_t context));
+/* The 576 bytes of XSAVE's area of the program that runs. */
+unsigned char *sim_fp(void);
 
 sysret_t sim_syscall(unsigned int nr, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e,
 		     uint64_t f);
