@@ -6,6 +6,7 @@
 #include "kernel/task/cred.h"
 #include "kernel/task/signal.h"
 #include "kernel/task/task.h"
+#include "kernel/task/wait.h"
 
 #define HANDLER_DFL ((uint64_t) 0)
 #define HANDLER_IGN ((uint64_t) 1)
@@ -56,15 +57,6 @@ static void flush_all(struct process *p, uint64_t set)
 	}
 }
 
-/* What the parent's wait learns. */
-static void tell_stop(struct process *p, enum process_stop what, int nr)
-{
-	p->stop = what;
-	p->stop_signal = nr;
-	if (p->parent)
-		(void) waitq_wake(&p->parent->child_changed, 0, 0);
-}
-
 /* SIGCONT: whatever becomes of it, the process goes on. */
 static void go_on(struct process *p)
 {
@@ -76,7 +68,7 @@ static void go_on(struct process *p)
 	s->stopping = false;
 	if (s->all_stopped) {
 		s->all_stopped = false;
-		tell_stop(p, STOP_CONTINUED, SIGCONT);
+		process_continued(p);
 		signal_child(p, CLD_CONTINUED, SIGCONT);
 	}
 	(void) waitq_wake(&s->go_on, 0, 0);
@@ -344,7 +336,7 @@ void signals_stop_check(struct process *p)
 	if (!some)
 		return;
 	s->all_stopped = true;
-	tell_stop(p, STOP_STOPPED, s->stop_signal);
+	process_stopped(p, s->stop_signal);
 	signal_child(p, CLD_STOPPED, s->stop_signal);
 }
 

@@ -208,6 +208,11 @@ void *plat_stack_alloc(size_t bytes)
 		(void) munmap(p, bytes + GUARD);
 		return NULL;
 	}
+#if defined(__SANITIZE_ADDRESS__)
+	/* One that ended in the middle of its functions may have stood here. */
+	void __asan_unpoison_memory_region(void const volatile *addr, size_t size);
+	__asan_unpoison_memory_region(p + GUARD, bytes);
+#endif
 	return p + GUARD;
 }
 
