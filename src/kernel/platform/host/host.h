@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The platform of the sandbox: this process serves the system calls of others. Each address space
+ * is a process of its own, a stub (layout.h), whose threads are the guest's; what they call comes
+ * here by seccomp's user notifications (Linux 5.19), their faults by a signal handler in the stub,
+ * and nobody is traced. Their memory is a memfd that this process maps whole.
+ *
+ * A stub is trusted in nothing: one that breaks the rules is killed, and its contexts are gone.
+ * This process' own walls (namespaces, Landlock, a filter) are the program's that links this.
+ *
+ * One carrier: the thread that calls host_run(). Only plat_user_run(), plat_user_regs() and what
+ * changes a mapped page of a guest wait for a stub; the first two let other fibers run meanwhile.
+ */
+#pragma once
+
+#include "base/err.h"
+#include "kernel/platform/platform.h"
+
+/*
+ * Once per process, while it has one thread, which stays to its end: stubs die with it. RAM of so
+ * many frames, of which those that are written to take memory.
+ * UNSUPPORTED: this processor or kernel lacks what stubs need; EXHAUSTED, INTERNAL.
+ */
+[[nodiscard]] int host_begin(uint64_t ram_frames, struct err *e);
+/* Runs fibers and stubs until host_stop(). */
+void host_run(void);
+void host_stop(void);
+/* Ends all stubs and gives back what host_begin() took; fibers and contexts are no more. */
+void host_end(void);

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of this platform share. All of it is under the giant lock. */
+#pragma once
+
+#include <linux/seccomp.h>
+
+#include "base/auto.h"
+#include "kernel/core/radix.h"
+#include "kernel/core/sched.h"
+#include "kernel/platform/host/host.h"
+#include "kernel/platform/host/layout.h"
+
+struct order {
+	uint64_t nr, args[6];
+};
+
+/* The stub's chunk of orders, as the kernel sees it. */
+struct orders {
+	uint32_t go_hand, go_thread;
+	char unused[ORDERS_FIRST - 8];
+	struct order list[(CHUNK_SIZE - ORDERS_FIRST) / ORDER_SIZE];
+};
+
+/* A thread that rang a doorbell, and waits for the answer. */
+struct ring {
+	uint64_t id;
+	bool waits;
+};
+
+struct plat_space {
+	int pid, pidfd;
+	uint32_t chunk;
+	struct orders *orders;
+	uint32_t queued; /* orders that were not given yet */
+	struct ring hand;
+	int64_t result; /* of the hand's last orders */
+	uint32_t left;	/* of them not done */
+	bool dead;	/* killed, or ended by itself: nothing of it is to be waited for */
+	bool reaped, freed;
+	uint32_t serial;   /* of its threads */
+	struct list users; /* also those that are about to end */
+	struct list areas; /* free ones */
+	uint32_t areas_made;
+};
+
+/* An area of a stub: a chunk, and at which place it is mapped. */
+struct area {
+	struct list link;
+	uint32_t chunk, slot;
+};
+
+enum user_state {
+	USER_NEW,     /* its thread is not born */
+	USER_RUNNING, /* the guest's */
+	USER_CALL,    /* in a system call of its own */
+	USER_UPCALL,  /* in the stub's handler */
+	USER_ENDING,  /* given back, and to end when it comes */
+};
+
+struct plat_user {
+	struct plat_space *space;
+	struct list link; /* of the space's users */
+	int tid;
+	struct area *area;
+	enum user_state state;
+	struct fiber *fiber; /* that waits for it */
+	struct ring ring;
+	struct plat_event event;
+	bool ready;	/* the event is there */
+	bool kicked;	/* plat_user_kick() */
+	bool signalled; /* a signal is on its way that ends in the handler */
+	bool fetching;	/* the handler is waited for, and no event */
+	/* USER_UPCALL, USER_NEW: */
+	uint64_t frame;	 /* where, in the area */
+	bool known;	 /* regs is what the frame holds, or newer */
+	bool dirty;	 /* newer */
+	uint64_t fs, gs; /* the bases that the handler told */
+	struct plat_regs regs;
+	/* USER_CALL: */
+	unsigned int nr;
+	uint64_t ip;
+	sysret_t result;
+	/* The last call was answered while a signal was under way: kernels before 6.17 may lose
+	 * the answer and begin the call again. */
+	bool answered;
+};
+
+struct host {
+	int ram_fd, chunks_fd, listener, epoll;
+	unsigned char *ram, *chunks;
+	uint64_t frames;
+	uint32_t chunks_made; /* so many were given at some time */
+	uint32_t *chunks_free;
+	uint32_t chunks_free_n;
+	struct {
+		int pid, pidfd;
+		struct ring ring;
+		int64_t result;
+	} source;
+	struct radix tids; /* users, and spaces by their hand; tagged */
+	uint32_t live;	   /* stubs that were not reaped */
+	bool locked, stop;
+	struct carrier carrier;
+};
+extern struct host host;
+
+/* ---- host.c ---- */
+
+/* Waits for one notification, or for this process' end (a pidfd); false: that came. */
+bool host_receive(int pidfd);
+void host_answer(struct ring *r, int64_t value);
+/* Lets it do what it asked the host for: its end. */
+void host_let_end(struct ring *r);
+uint32_t chunk_alloc(void); /* zeroed; 0: there are no more */
+void chunk_free(uint32_t chunk);
+static inline void *chunk_ptr(uint32_t chunk)
+{
+	return host.chunks + (uint64_t) chunk * CHUNK_SIZE;
+}
+void host_futex_wake(uint32_t *word);
+
+/* ---- source.c ---- */
+
+[[nodiscard]] int source_begin(struct err *e);
+void source_rang(const struct seccomp_notif *n);
+/* A new stub whose orders are in this chunk: its pid, or -errno. */
+int source_stub(uint32_t chunk);
+
+/* ---- stub.c ---- */
+
+void stub_hand_rang(struct plat_space *s, const struct seccomp_notif *n);
+/* It broke the rules, or cannot be made to do what it must. */
+void stub_condemn(struct plat_space *s);
+/* Its process has ended. */
+void stub_reap(struct plat_space *s);
+/* A thread that begins at the frame, in its area: its number, or -errno. */
+int stub_thread(struct plat_space *s, struct area *a, uint64_t frame);
+void stub_thread_go(struct plat_space *s);
+[[nodiscard]] struct area *stub_area(struct plat_space *s);
+static inline uint64_t area_address(const struct area *a)
+{
+	return STUB_AREAS + (uint64_t) a->slot * CHUNK_SIZE;
+}
+
+/* ---- user.c ---- */
+
+void user_notified(struct plat_user *u, const struct seccomp_notif *n);
+/* The stub is gone: so are its users. */
+void user_lost(struct plat_user *u);

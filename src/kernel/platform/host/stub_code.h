@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The code of stubs as bytes of this program (stub_x86_64.S), and where it stands in a stub. */
+#pragma once
+
+#include <stdint.h>
+
+#include "kernel/platform/host/layout.h"
+
+extern const char stub_begin[], stub_end[];
+extern const char stub_own_begin[], stub_own_end[];
+extern const char stub_source[], stub_handler[];
+/* Behind the instruction, as seccomp tells it. */
+extern const char stub_door_site[], stub_sigreturn_site[];
+
+static inline uint64_t stub_address(const char *code)
+{
+	return STUB_BASE + (uint64_t) ((uintptr_t) code - (uintptr_t) stub_begin);
+}
