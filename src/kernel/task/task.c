@@ -4,6 +4,7 @@
 #include "kernel/core/heap.h"
 #include "kernel/mm/space.h"
 #include "kernel/task/cred.h"
+#include "kernel/task/limit.h"
 #include "kernel/vfs/file.h"
 
 static struct heap_cache tasks = HEAP_CACHE_INIT(struct task);
@@ -224,6 +225,9 @@ void task_set_cred(struct task *t, const struct cred *c)
 
 	t->cred = c;
 	cred_unref(old);
+	/* CAP_IPC_LOCK has come or gone. */
+	if (t->space)
+		limits_of_space(t, &t->space->limits);
 }
 
 void task_set_comm(struct task *t, const char *comm)

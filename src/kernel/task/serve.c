@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "kernel/task/serve.h"
+
+#include <asm/signal.h>
+
+#include "kernel/mm/space.h"
+#include "kernel/syscall/syscall.h"
+#include "kernel/task/exit.h"
+#include "kernel/task/signal.h"
+#include "kernel/task/task.h"
+
+/* What signals ask for, before the guest goes on. */
+static void settle(struct task *t)
+{
+	if (t->fiber->interrupted && !t->dying)
+		signals_deliver(t);
+	if (t->dying)
+		task_exit(t, t->process->exit_status);
+}
+
+static bool again(sysret_t r)
+{
+	return r == -ERESTARTSYS || r == -ERESTARTNOINTR || r == -ERESTARTNOHAND ||
+	       r == -ERESTART_RESTARTBLOCK;
+}
+
+/*
+ * What a signal interrupted without a handler to run is done again here, where the arguments are
+ * still known: the guest's registers are not touched.
+ */
+static void serve_call(struct task *t, const struct plat_event *e)
+{
+	struct task_call *c = &t->call;
+	nsec_t left = t->fiber->left;
+
+	c->in = true;
+	c->nr = e->nr;
+	memcpy(c->args, e->args, sizeof(c->args));
+	do {
+		c->result = syscall_do(t, c->nr, c->args);
+		if (c->in)
+			plat_user_result(t->user, c->result);
+		settle(t);
+	} while (c->in && again(c->result));
+	c->in = false;
+	if (t->fiber->left != left)
+		t->usage.switches++;
+}
+
+static void serve_fault(struct task *t, const struct plat_event *e)
+{
+	/* Pages of a file that are not in memory yet are major: whoever fills them parks. */
+	nsec_t left = t->fiber->left;
+	enum space_fault r = space_fault(t->space, e->address, e->access);
+
+	if (t->fiber->left != left)
+		t->usage.major_faults++;
+	else
+		t->usage.minor_faults++;
+	signal_page_fault(t, r, e->address, e->access);
+}
+
+/* Until its guest needs something. The time is the guest's for which the fiber had no carrier. */
+static void run(struct task *t, struct plat_event *e)
+{
+	nsec_t left = t->fiber->left;
+
+	t->in_user = true;
+	plat_user_run(t->user, e);
+	t->in_user = false;
+	if (t->fiber->left != left)
+		t->usage.user += t->fiber->since - t->fiber->left;
+}
+
+static void serve(void *task)
+{
+	struct task *t = task;
+	struct plat_event e;
+
+	t->state = TASK_LIVE;
+	for (;;) {
+		settle(t);
+		run(t, &e);
+		switch (e.kind) {
+		case PLAT_SYSCALL:
+			serve_call(t, &e);
+			break;
+		case PLAT_FAULT:
+			serve_fault(t, &e);
+			break;
+		case PLAT_TRAP:
+			signal_trap(t, e.signal, e.code, e.address);
+			break;
+		case PLAT_KICKED:
+			break;
+		case PLAT_GONE:
+			process_kill(t->process, SIGKILL);
+			break;
+		}
+	}
+}
+
+int task_start(struct task *t)
+{
+	int r = sched_spawn(serve, t, &t->fiber);
+
+	if (r == 0) {
+		t->fiber->owner = t;
+		/* What came before it ran. */
+		signals_recalc(t);
+	}
+	return r;
+}
