@@ -4,6 +4,7 @@
 #include <asm/signal.h>
 #include <linux/poll.h>
 
+#include "kernel/fs/tty.h"
 #include "kernel/mm/space.h"
 #include "kernel/mm/uio.h"
 #include "kernel/task/clone.h"
@@ -153,11 +154,13 @@ static void process_end(struct process *p)
 	struct session *s = p->group->session;
 
 	p->zombie = true;
+	if (s->leader == p) {
+		tty_leader_leaves(s, true);
+		s->leader = NULL;
+	}
 	children_go(p);
 	if (parent && parent->group && parent->group != p->group && parent->group->session == s)
 		group_left(p->group, p);
-	if (s->leader == p)
-		s->leader = NULL;
 	signals_end_process(p);
 	(void) waitq_wake(&p->id->ended, POLLIN | POLLRDNORM, 0);
 	tell_end(p);
