@@ -218,11 +218,6 @@ void *plat_stack_alloc(size_t bytes)
 
 void plat_stack_free(void *low, size_t bytes)
 {
-#if defined(__SANITIZE_ADDRESS__)
-	/* Frames that never returned: a guest's that ended in the middle of a call. */
-	void __asan_unpoison_memory_region(void const volatile *addr, size_t size);
-	__asan_unpoison_memory_region(low, bytes);
-#endif
 	(void) munmap((char *) low - GUARD, bytes + GUARD);
 }
 
