@@ -4,6 +4,7 @@
 #include <asm/fcntl.h>
 
 #include "kernel/fs/memfs.h"
+#include "kernel/task/cred.h"
 #include "kernel/vfs/file.h"
 
 /* A file of s that has no name any more. */
@@ -37,6 +38,6 @@ int shm_file(const char *shown, uint32_t mode, const struct cred *who, struct fi
 	r = file_anonymous(file_regular_ops(), i, shown, O_RDWR | O_LARGEFILE, NULL, ret);
 	inode_unref(i);
 	if (r == 0)
-		(*ret)->who = who;
+		(*ret)->who = cred_ref(who);
 	return r;
 }
