@@ -62,9 +62,10 @@ static int check(const struct task *t, const struct clone_request *q)
 		return -EINVAL;
 	if (q->exit_signal < 0 || q->exit_signal > SIGNALS)
 		return -EINVAL;
-	if (limit_nproc_passed(t, 1))
-		return -EAGAIN;
-	return 0;
+	/* What has come is done first: signals_clone() says why. */
+	if (t->fiber->interrupted)
+		return -ERESTARTNOINTR;
+	return limit_nproc_passed(t, 1) ? -EAGAIN : 0;
 }
 
 /* ---- what is shared, and what copied ---- */

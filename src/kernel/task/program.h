@@ -19,7 +19,7 @@ struct space;
 /* Texts one behind the other, each with its end. */
 struct words {
 	char *bytes; /* of the heap */
-	size_t used, most;
+	size_t used, most, room;
 	uint32_t count;
 };
 

@@ -13,25 +13,27 @@ void words_fini(struct words *w)
 	words_init(w, 0);
 }
 
-/* Room for n bytes more at `at`. The heap's sizes are powers of two: doubling wastes none. */
+/* A gap of n bytes at `at`. Room doubles, so that many words cost no more than their bytes. */
 static int make_room(struct words *w, size_t at, size_t n)
 {
-	size_t room = 256;
+	size_t room = max_of(w->room, (size_t) 256);
 	char *bytes;
 
 	if (n > w->most || w->used > w->most - n)
 		return -E2BIG;
 	while (room < w->used + n)
 		room *= 2;
-	bytes = heap_alloc(room);
-	if (!bytes)
-		return -ENOMEM;
-	if (w->bytes) {
-		memcpy(bytes, w->bytes, at);
-		memcpy(bytes + at + n, w->bytes + at, w->used - at);
+	if (room > w->room) {
+		bytes = heap_alloc(room);
+		if (!bytes)
+			return -ENOMEM;
+		if (w->bytes)
+			memcpy(bytes, w->bytes, w->used);
+		heap_free(w->bytes);
+		w->bytes = bytes;
+		w->room = room;
 	}
-	heap_free(w->bytes);
-	w->bytes = bytes;
+	memmove(w->bytes + at + n, w->bytes + at, w->used - at);
 	w->used += n;
 	return 0;
 }
