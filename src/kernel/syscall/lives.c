@@ -48,8 +48,9 @@ sysret_t sys_clone3(struct task *t, const uint64_t *a)
 {
 	struct clone_args c = {};
 	struct clone_request q;
-	int r = a[1] > PAGE_SIZE ? -E2BIG
-				 : struct_in(t, &c, sizeof(c), uva(a[0]), a[1], CLONE_ARGS_SIZE_VER0);
+	int r = a[1] > PAGE_SIZE
+			? -E2BIG
+			: struct_in(t, &c, sizeof(c), uva(a[0]), a[1], CLONE_ARGS_SIZE_VER0);
 
 	if (r < 0)
 		return r;
@@ -76,14 +77,14 @@ sysret_t sys_clone3(struct task *t, const uint64_t *a)
 
 /* ---- execve ---- */
 
-#define WORD_LONGEST ((size_t) 128 << 10) /* MAX_ARG_STRLEN */
+#define WORD_LONGEST ((size_t) 128 << 10)   /* MAX_ARG_STRLEN */
 #define WORDS_LEAST  ((uint64_t) 128 << 10) /* ARG_MAX */
 #define WORDS_MOST   ((uint64_t) 6 << 20)   /* three quarters of the usual stack */
 
 /* Too large for a stack. */
 struct execve {
 	struct words arguments, environment;
-	size_t room; /* bytes that are left for texts and pointers to them */
+	size_t room;  /* bytes that are left for texts and pointers to them */
 	char *longer; /* of WORD_LONGEST, from the first one that needs it on */
 	char name[PATH_ROOM], text[PATH_ROOM];
 };
@@ -182,7 +183,8 @@ static sysret_t execve(struct task *t, uint64_t dirfd, const uint64_t *a, unsign
 
 	if (!e)
 		return -ENOMEM;
-	e->room = (size_t) min_of(max_of(stack, WORDS_LEAST), WORDS_MOST);
+	stack = max_of(stack, WORDS_LEAST);
+	e->room = (size_t) min_of(stack, WORDS_MOST);
 	words_init(&e->arguments, e->room);
 	words_init(&e->environment, e->room);
 	r = name_in(t, e, dirfd, uva(a[0]), flags, &g);
