@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """podman's pods in machines of their own: what `podman pod` and `podman run --pod` do with them."""
+import os
 from pathlib import Path
 
 import pytest
@@ -125,6 +126,28 @@ def test_stopped_and_started(podman, pod):
     assert podman.world.states("/run/atoll-runtime") == []
     podman("pod", "start", pod)
     assert podman.sh("a", f"cat {BOOT_ID}") == podman.sh("b", f"cat {BOOT_ID}") != boot
+
+
+def test_size(podman):
+    """What the pod may have of the host is what its machine is made of."""
+    podman("pod", "create", "--name", "sized", "--network", "none", "--memory", "600m", "--cpus", "2")
+    try:
+        out = podman("run", "--rm", "--pod", "sized", *RUN, IMAGE, "sh", "-c",
+                     "dd if=/dev/zero of=/dev/null bs=200M count=1 2>/dev/null || echo none;"
+                     "grep MemTotal /proc/meminfo | tr -dc 0-9; echo; nproc").split()
+        assert 250 << 10 < int(out[0]) < 472 << 10 and int(out[1]) == min(2, os.cpu_count()), out
+    finally:
+        podman("pod", "rm", "-f", "-t", "0", "sized")
+
+
+def test_too_small(podman):
+    podman("pod", "create", "--name", "small", "--network", "none", "--memory", "200m")
+    try:
+        d = podman.try_("run", "--rm", "--pod", "small", *RUN, IMAGE, "true")
+        assert d.rc != 0 and "too small for a microvm" in d.err, str(d)
+        assert infra(podman, "small") not in podman.world.states("/run/atoll-runtime")
+    finally:
+        podman("pod", "rm", "-f", "-t", "0", "small")
 
 
 def test_processes_of_all(podman):

@@ -172,6 +172,13 @@ void groups_thaw_process(pid_t pid);
 /* All fields but at and net_*; what is not known becomes UINT64_MAX. */
 void groups_usage(const struct groups *g, struct usage *ret_u);
 
+/* What the cgroups that these are in let all of them have together. */
+struct groups_bounds {
+	uint64_t memory;	/* bytes; 0: no limit */
+	uint64_t quota, period; /* microseconds of processors; a quota of 0: no limit */
+};
+void groups_bounds(const struct groups *g, struct groups_bounds *ret_b);
+
 /*
  * Remove the directories, with what the container made below them. Waits for processes that are
  * on their way out until the deadline. Parents that groups_make made go when they are empty. 0 also

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a container uses, from the files of its control groups. */
+/* What a container uses and may use, from the files of its control groups. */
+#include <fcntl.h>
+
 #include "base/auto.h"
 #include "base/num.h"
 #include "engine/container/groups.h"
@@ -191,4 +193,48 @@ void groups_usage(const struct groups *g, struct usage *ret_u)
 	one(p, "pids.current", &ret_u->pids);
 	one(p, "pids.max", &ret_u->pids_limit);
 	block(g, ret_u);
+}
+
+static int open_above(const struct groups *g, unsigned controller, bool *ret_unified)
+{
+	const struct groups_place *p = groups_place_of(g, controller);
+
+	if (!p || p->dir_fd < 0)
+		return FD_NONE;
+	*ret_unified = p->unified;
+	return openat(p->dir_fd, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+}
+
+/* "QUOTA PERIOD", "max PERIOD". */
+static void parse_cpu_max(const char *text, struct groups_bounds *b)
+{
+	struct str period, quota = str_cut(str_trim(str_of(text)), ' ', &period);
+
+	if (num_parse_u64(quota, 1, NO_LIMIT_V1, &b->quota) < 0 || !period.p ||
+	    num_parse_u64(period, 1, NO_LIMIT_V1, &b->period) < 0)
+		b->quota = 0;
+}
+
+void groups_bounds(const struct groups *g, struct groups_bounds *ret_b)
+{
+	bool unified = false;
+	struct groups_bounds b = {};
+	char text[64];
+
+	auto_fd int memory = open_above(g, CGROUP_MEMORY, &unified);
+	if (memory < 0 ||
+	    cgroup_read_u64(memory, unified ? "memory.max" : "memory.limit_in_bytes", &b.memory) <
+		    0 ||
+	    b.memory >= NO_LIMIT_V1)
+		b.memory = 0;
+	auto_fd int cpu = open_above(g, CGROUP_CPU, &unified);
+	if (cpu >= 0 && unified) {
+		if (cgroup_read(cpu, "cpu.max", text, sizeof(text)) > 0)
+			parse_cpu_max(text, &b);
+	} else if (cpu >= 0 && (cgroup_read_u64(cpu, "cpu.cfs_quota_us", &b.quota) < 0 ||
+				cgroup_read_u64(cpu, "cpu.cfs_period_us", &b.period) < 0 ||
+				b.quota >= NO_LIMIT_V1 || !b.period)) {
+		b.quota = 0;
+	}
+	*ret_b = b;
 }

@@ -352,6 +352,14 @@ static int prepare_workload(struct making *k, struct err *e)
 	return r < 0 ? r : 0;
 }
 
+static int fit(struct making *k, struct err *e)
+{
+	struct groups_bounds b;
+
+	groups_bounds(k->m->groups, &b);
+	return guest_fit(&k->guest, &b, k->machine.emulated ? GUEST_OVERHEAD : GUEST_POD_OWN, e);
+}
+
 static int prepare_machine(struct making *k, struct err *e)
 {
 	struct microvm *m = k->m;
@@ -360,6 +368,7 @@ static int prepare_machine(struct making *k, struct err *e)
 	int r = kernels_open(NULL, &kernels, e);
 
 	r = r < 0 ? r : machine_find(&m->arena, kernels, &k->machine, e);
+	r = r < 0 || !k->pod.bounded ? r : fit(k, e);
 	r = r < 0 || k->machine.emulated ? r : kvm_open(&k->kvm_fd, e);
 	if (r == 0 && !k->restored) {
 		r = kernel_pick(kernels, NULL, &kernel, e);
@@ -382,6 +391,16 @@ static int prepare_machine(struct making *k, struct err *e)
 	m->emulated = k->machine.emulated;
 	m->own_disk = k->guest.upper_fd >= 0;
 	return 0;
+}
+
+/* Its cgroups, and a machine; one that is to have room in them comes after them. */
+static int prepare_host(struct making *k, struct err *e)
+{
+	struct microvm *m = k->m;
+	int r = m->joins || k->pod.bounded ? 0 : prepare_machine(k, e);
+
+	r = r < 0 ? r : make_groups(m, k->b, m->spec->linux_.cgroups_path, &k->guest, e);
+	return r < 0 || !k->pod.bounded ? r : prepare_machine(k, e);
 }
 
 static int open_log(struct making *k, struct err *e)
@@ -711,8 +730,7 @@ static int make(struct making *k, struct err *e)
 		return err_sys(e, errno, "the state directory");
 	r = find_pod(k, e);
 	r = r < 0 ? r : prepare_workload(k, e);
-	r = r < 0 || m->joins ? r : prepare_machine(k, e);
-	r = r < 0 ? r : make_groups(m, k->b, m->spec->linux_.cgroups_path, &k->guest, e);
+	r = r < 0 ? r : prepare_host(k, e);
 	r = r < 0 ? r : remember(m, k->b, e);
 	r = r < 0 || k->pod.role == POD_NONE ? r : enter_pod(k, e);
 	r = r < 0 || m->joins ? r : open_log(k, e);

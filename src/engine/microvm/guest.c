@@ -10,6 +10,7 @@
 #include "base/num.h"
 #include "base/str.h"
 #include "engine/container/cpus.h"
+#include "engine/container/groups.h"
 #include "engine/engine.h"
 #include "engine/microvm/check.h"
 #include "fmt/spec.h"
@@ -214,6 +215,24 @@ int guest_plan_pod(struct arena *a, const struct spec *s, struct guest *ret_g, s
 		host->cpu = cpu;
 	g.host = host;
 	*ret_g = g;
+	return 0;
+}
+
+int guest_fit(struct guest *g, const struct groups_bounds *b, uint64_t own, struct err *e)
+{
+	uint64_t cpus = b->quota ? (b->quota + b->period - 1) / b->period : 0;
+
+	if (cpus)
+		g->cpus = (uint32_t) (cpus > GUEST_CPUS_MAX ? GUEST_CPUS_MAX : cpus);
+	if (!b->memory)
+		return 0;
+	if (b->memory < GUEST_MEMORY_LEAST + own)
+		return err_set(e, ERR_INVALID, ENOMEM,
+			       "a pod with %llu MiB of memory is too small for a microvm, which "
+			       "needs %llu MiB",
+			       (unsigned long long) b->memory >> 20,
+			       (unsigned long long) (GUEST_MEMORY_LEAST + own) >> 20);
+	g->memory = g->memory_max = (b->memory - own) & ~(PAGE_2M - 1);
 	return 0;
 }
 

@@ -18,6 +18,7 @@
 #include "engine/microvm/rates.h"
 
 struct bundle;
+struct groups_bounds;
 struct json;
 struct json_writer;
 struct spec;
@@ -80,6 +81,12 @@ uint32_t guest_cpus_of(const struct spec_cpu *c, uint32_t else_);
 /* Only how large a pod's machine is to be, by the annotations of a spec. */
 [[nodiscard]] int guest_plan_pod(struct arena *a, const struct spec *s, struct guest *ret_g,
 				 struct err *e);
+/*
+ * A pod's machine that has to live within so much memory and so many processors of the host, with
+ * `own` bytes for its processes (GUEST_POD_OWN; emulated GUEST_OVERHEAD). INVALID: too little.
+ */
+[[nodiscard]] int guest_fit(struct guest *g, const struct groups_bounds *b, uint64_t own,
+			    struct err *e);
 /* Open the shares' sources. guest_close also after a failure. */
 [[nodiscard]] int guest_open(struct guest *g, const struct bundle *b, struct err *e);
 void guest_close(struct guest *g);

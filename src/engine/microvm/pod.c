@@ -121,7 +121,7 @@ int pod_find(const struct spec *s, struct pod_name *ret_name, struct err *e)
 		return 0;
 	}
 	if (is_libpod_sandbox(s))
-		ret_name->role = POD_SANDBOX;
+		*ret_name = (struct pod_name){ .role = POD_SANDBOX, .bounded = true };
 	return 0;
 }
 

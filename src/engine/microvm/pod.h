@@ -39,6 +39,7 @@ enum pod_role { POD_NONE, POD_SANDBOX, POD_MEMBER };
 
 struct pod_name {
 	enum pod_role role;
+	bool bounded;	/* its size is said by the limits of the cgroup that its own is in */
 	const char *id; /* borrowed from the spec; NULL with POD_NONE, and: the container's own */
 };
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/auto.h"
 #include "base/test.h"
+#include "engine/container/groups.h"
 #include "engine/engine.h"
 #include "engine/microvm/check.h"
 #include "engine/microvm/guest.h"
@@ -222,6 +223,28 @@ static void test_sizes(void)
 	CHECK(guest_memory_of((200 << 20) + 1) == 202u << 20);
 }
 
+/* A pod's machine within what the host's cgroups leave it. */
+static void test_fit(void)
+{
+	const uint64_t least = GUEST_MEMORY_LEAST + GUEST_POD_OWN;
+	struct groups_bounds b = {};
+	struct guest g = { .memory = 7, .memory_max = 7, .cpus = 3 };
+	struct err e = {};
+
+	CHECK(guest_fit(&g, &b, GUEST_POD_OWN, &e) == 0 && g.memory == 7 && g.cpus == 3);
+	b = (struct groups_bounds){ .memory = least, .quota = 50000, .period = 100000 };
+	CHECK(guest_fit(&g, &b, GUEST_POD_OWN, &e) == 0 && g.memory == GUEST_MEMORY_LEAST &&
+	      g.cpus == 1);
+	CHECK(g.memory_max == g.memory);
+	b = (struct groups_bounds){ .memory = least + (3 << 20), .quota = 9, .period = 4 };
+	CHECK(guest_fit(&g, &b, GUEST_POD_OWN, &e) == 0 && g.cpus == 3);
+	CHECK(g.memory == GUEST_MEMORY_LEAST + (2 << 20)); /* in large pages */
+	b.memory = least - 1;
+	CHECK(guest_fit(&g, &b, GUEST_POD_OWN, &e) < 0 && strstr(e.msg, "too small"));
+	b = (struct groups_bounds){ .quota = UINT64_C(1) << 60, .period = 1 };
+	CHECK(guest_fit(&g, &b, GUEST_POD_OWN, &e) == 0 && g.cpus == GUEST_CPUS_MAX);
+}
+
 /* What is said of a device of the host is said of the disks there; by number, of one. */
 static void test_rates(void)
 {
@@ -249,6 +272,7 @@ int main(void)
 {
 	test_pods();
 	test_sizes();
+	test_fit();
 	test_rates();
 	test_config();
 	test_check();
