@@ -11,6 +11,7 @@
 
 #define QUEUE_SIZE 1024
 #define SERVE_MAX  256 /* chains of one queue before the loop is looked at */
+#define LAZY	   (10 * NSEC_PER_MSEC)
 
 enum { QUEUE_HIPRIO, QUEUE_REQUESTS, QUEUES_N };
 
@@ -29,6 +30,14 @@ struct fs {
 	uint32_t kicked;	      /* bits of queues */
 	const struct fs_member *last; /* who served last */
 	bool was_full;		      /* too much was held to serve any */
+	/*
+	 * FORGETs have no answer that anybody waits for. Once one has come the guest need not kick
+	 * for more, and is not interrupted for them: they are looked for after other requests and
+	 * when the timer fires, which goes on as long as there are some.
+	 */
+	struct loop_timer lazy;
+	bool looking, due; /* the timer is set; it has fired */
+	unsigned forgets;  /* served since it was set */
 };
 
 static void count(struct virtio_device *d, const struct chain *c, uint32_t n)
@@ -49,8 +58,9 @@ static bool serve(struct virtio_device *d, unsigned queue, struct chain *c)
 	return true;
 }
 
-/* As virtio_serve(), by a member of the crew, who may lose the lead over a request. */
-static void serve_queue(struct fs *f, struct fs_member *m, unsigned queue)
+/* As virtio_serve(), by a member of the crew, who may lose the lead over a request. lazy: the guest
+ * is asked for kicks, and told, when the ring is half full. */
+static void serve_queue(struct fs *f, struct fs_member *m, unsigned queue, bool lazy)
 {
 	struct virtio_device *d = &f->d;
 	struct queue *q = &d->queues[queue];
@@ -65,7 +75,9 @@ static void serve_queue(struct fs *f, struct fs_member *m, unsigned queue)
 			break;
 		}
 		if (!virtio_pop(d, queue, m->chain)) {
-			if (!queue_enable_kicks(q))
+			if (lazy)
+				queue_await_chains(q, q->size / 2);
+			if (lazy || !queue_enable_kicks(q))
 				break;
 			queue_disable_kicks(q);
 			continue;
@@ -74,6 +86,7 @@ static void serve_queue(struct fs *f, struct fs_member *m, unsigned queue)
 		n = fs_session_serve_as(f->session, m->work, m->chain);
 		d->held--;
 		count(d, m->chain, n);
+		f->forgets += queue == QUEUE_HIPRIO;
 		if (q->descs) /* else it was taken away, at the process's end */
 			queue_push(q, m->chain->head, n);
 		if (!fs_crew_leads(&f->crew, m)) {
@@ -82,7 +95,38 @@ static void serve_queue(struct fs *f, struct fs_member *m, unsigned queue)
 			return;
 		}
 	}
-	virtio_signal(d, queue);
+	if (!lazy || queue_untold(q) >= q->size / 2)
+		virtio_signal(d, queue);
+}
+
+static void look_again(struct loop_timer *t)
+{
+	struct fs *f = LOOP_OWNER(t, struct fs, lazy);
+
+	f->due = true;
+	f->kicked |= 1u << QUEUE_HIPRIO;
+}
+
+/* The queue of FORGETs, see struct fs. */
+static void serve_forgets(struct fs *f, struct fs_member *m)
+{
+	struct queue *q = &f->d.queues[QUEUE_HIPRIO];
+
+	if (f->due && f->forgets == 0)
+		f->looking = false; /* a time without any */
+	if (!f->looking)
+		f->forgets = 0;
+	serve_queue(f, m, QUEUE_HIPRIO, f->looking);
+	if (f->looking && !f->due)
+		return;
+	virtio_signal(&f->d, QUEUE_HIPRIO);
+	f->due = false;
+	f->looking = f->forgets > 0 && q->event_idx;
+	f->forgets = 0;
+	if (!f->looking)
+		return;
+	loop_timer_set(f->d.loop, &f->lazy, clock_mono() + LAZY, look_again);
+	queue_await_chains(q, q->size / 2);
 }
 
 /* What has been kicked; and once somebody else has led, what he may have left. */
@@ -102,9 +146,13 @@ static void serve_kicked(struct fs_crew *crew, struct fs_member *m)
 		unsigned queue = (unsigned) __builtin_ctz(f->kicked);
 
 		f->kicked &= f->kicked - 1;
-		if (queue < d->queues_n)
-			serve_queue(f, m, queue);
+		if (queue == QUEUE_HIPRIO)
+			serve_forgets(f, m);
+		else if (queue < d->queues_n)
+			serve_queue(f, m, queue, false);
 	}
+	if (f->looking && d->active && !d->quiet && !full && fs_crew_leads(crew, m))
+		serve_forgets(f, m);
 }
 
 static void fs_kick(struct virtio_device *d, unsigned queue)
@@ -152,7 +200,11 @@ static int fs_restore(struct virtio_device *d, uint64_t features, struct str sta
 
 static void fs_reset(struct virtio_device *d)
 {
-	fs_session_reset(LOOP_OWNER(d, struct fs, d)->session);
+	struct fs *f = LOOP_OWNER(d, struct fs, d);
+
+	loop_timer_cancel(&f->lazy);
+	f->looking = f->due = false;
+	fs_session_reset(f->session);
 }
 
 static void fs_free(struct virtio_device *d)

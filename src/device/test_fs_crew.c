@@ -19,6 +19,7 @@
 #define SLOT		  8192 /* of a request; the second half is its answer's */
 #define ENTRIES		  256
 #define DEADLINE	  20000 /* ms */
+#define FORGETS		  0	/* queues */
 #define REQUESTS	  1
 #define FUSE_STATX_OPCODE 52 /* younger than the headers we build with */
 
@@ -26,11 +27,12 @@ static struct guest guest;
 static struct guest_queue queues[VIRTIO_QUEUES_MAX];
 static struct loop loop;
 static struct virtio_device *device;
-static struct loop_source kicked, stopped;
-static int kick_fd, stop_fd, call_fd, fuse = -1;
+static struct loop_source kicked, forgotten, stopped;
+static int kick_fd, forget_fd, stop_fd, call_fd, fuse = -1;
 static uint32_t answered[ENTRIES]; /* bytes + 1; 0: not yet */
 static unsigned slots, settlings;
-static bool waits; /* atomic: it has been told to settle */
+static bool waits;			       /* atomic: it has been told to settle */
+static unsigned interrupts[VIRTIO_QUEUES_MAX]; /* atomic */
 static struct err end;
 static int ended;
 static uint64_t rw;
@@ -59,6 +61,13 @@ static void on_kick(struct loop_source *s, uint32_t events)
 	device->ops->kick(device, REQUESTS);
 }
 
+static void on_forget(struct loop_source *s, uint32_t events)
+{
+	(void) s, (void) events;
+	(void) drain(forget_fd);
+	device->ops->kick(device, FORGETS);
+}
+
 static void on_stop(struct loop_source *s, uint32_t events)
 {
 	(void) s, (void) events;
@@ -81,7 +90,8 @@ static void settled(struct virtio_device *d)
 
 static void on_interrupt(struct virtio_device *d, unsigned queue)
 {
-	(void) d, (void) queue;
+	(void) d;
+	__atomic_fetch_add(&interrupts[queue], 1, __ATOMIC_RELAXED);
 	tell(call_fd);
 }
 
@@ -126,12 +136,32 @@ static unsigned ask(uint32_t opcode, uint64_t node, const void *fixed, size_t fi
 	return slot;
 }
 
+/* Of a queue: what it wants to be told of, and whether it is to kick for one chain more. */
+static void want(struct guest_queue *v, uint16_t used)
+{
+	__atomic_store_n(&v->avail[2 + ENTRIES], used, __ATOMIC_RELAXED);
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+}
+
+static bool has_to_kick(const struct guest_queue *v)
+{
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	return __atomic_load_n(&v->used[2 + 4 * ENTRIES], __ATOMIC_RELAXED) ==
+	       (uint16_t) (v->next_avail - 1);
+}
+
+static bool more(struct guest_queue *v)
+{
+	want(v, v->last_used);
+	return __atomic_load_n(&v->used[1], __ATOMIC_ACQUIRE) != v->last_used;
+}
+
 static void reap(void)
 {
 	uint32_t n;
 	uint16_t head;
 
-	while (guest_reap(&queues[REQUESTS], &head, &n)) {
+	while (more(&queues[REQUESTS]) && guest_reap(&queues[REQUESTS], &head, &n)) {
 		struct fuse_out_header h = {};
 		uint64_t gpa = queues[REQUESTS].descs[head].addr;
 
@@ -361,6 +391,79 @@ static void test_forgotten_meanwhile(void)
 	fuse_end();
 }
 
+/* Until it is so, within the deadline. */
+static void await_used(struct guest_queue *v, uint16_t in_flight)
+{
+	nsec_t deadline = clock_deadline(DEADLINE * NSEC_PER_MSEC);
+	uint16_t head;
+	uint32_t n;
+
+	while ((uint16_t) (v->next_avail - v->last_used) > in_flight) {
+		if (guest_reap(v, &head, &n))
+			continue;
+		if (clock_poll_ms(deadline) == 0) {
+			(void) fprintf(stderr, "FORGETs are not served\n");
+			abort();
+		}
+		(void) poll(NULL, 0, 1);
+	}
+}
+
+/* One more; whether it had to be kicked for. */
+static bool forget(uint64_t node)
+{
+	struct guest_queue *v = &queues[FORGETS];
+	struct fuse_forget_in in = { .nlookup = 0 };
+	struct fuse_in_header h = { .len = sizeof(h) + sizeof(in),
+				    .opcode = FUSE_FORGET,
+				    .nodeid = node };
+	uint64_t gpa = guest_gpa(&guest, (size_t) (ENTRIES + 1) * SLOT);
+
+	memcpy(guest_at(&guest, gpa), &h, sizeof(h)); /* the same each time */
+	memcpy(guest_at(&guest, gpa) + sizeof(h), &in, sizeof(in));
+	(void) guest_request(v, gpa, h.len, 0, 0);
+	if (!has_to_kick(v))
+		return false;
+	tell(forget_fd);
+	return true;
+}
+
+/* A driver that kicks when it has to has all its FORGETs served, and is told, though not of each.
+ */
+static void test_forgets(void)
+{
+	struct guest_queue *v = &queues[FORGETS];
+	struct fuse_getattr_in in = {};
+	uint64_t f = look_up(rw, "f");
+	unsigned kicks = 0, many = 600, before;
+	nsec_t deadline;
+
+	for (unsigned i = 0; i < many; i++) {
+		kicks += forget(f);
+		if (i % 7 == 0)
+			CHECK(do_ask(FUSE_GETATTR, f, &in, sizeof(in), NULL, NULL) == 0);
+		await_used(v, ENTRIES - 1);
+	}
+	await_used(v, 0);
+	CHECK(kicks > 0 && kicks < many);
+	before = __atomic_load_n(&interrupts[FORGETS], __ATOMIC_RELAXED);
+	want(v, v->next_avail);
+	(void) forget(f);
+	deadline = clock_deadline(DEADLINE * NSEC_PER_MSEC);
+	while (__atomic_load_n(&interrupts[FORGETS], __ATOMIC_RELAXED) == before &&
+	       clock_poll_ms(deadline) > 0)
+		(void) poll(NULL, 0, 1);
+	CHECK(__atomic_load_n(&interrupts[FORGETS], __ATOMIC_RELAXED) > before);
+	await_used(v, 0);
+	/* When there are none for a time each is kicked for again. */
+	deadline = clock_deadline(DEADLINE * NSEC_PER_MSEC);
+	while (__atomic_load_n(&v->used[2 + 4 * ENTRIES], __ATOMIC_RELAXED) != v->next_avail &&
+	       clock_poll_ms(deadline) > 0)
+		(void) poll(NULL, 0, 1);
+	CHECK(forget(f));
+	await_used(v, 0);
+}
+
 /* Who takes the queues away waits for what is away; the loop runs all the time. */
 static void test_settles(void)
 {
@@ -400,15 +503,17 @@ int main(void)
 	kick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	call_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	forget_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	guest_init(&guest);
 	proc = fs_session_proc(&e);
 	share = (struct fs_share){ .name = "rw", .fd = client_dir(at("rw")) };
 	CHECK(proc >= 0 && loop_init(&loop) == 0);
 	CHECK(loop_add(&loop, &kicked, kick_fd, EPOLLIN, on_kick) == 0);
+	CHECK(loop_add(&loop, &forgotten, forget_fd, EPOLLIN, on_forget) == 0);
 	CHECK(loop_add(&loop, &stopped, stop_fd, EPOLLIN, on_stop) == 0);
 	device = fs_new(&loop, &guest.memory, "tag", proc, &share, 1, 1000, &e);
 	CHECK_STR(e.msg, "");
-	guest_drive(&guest, device, VIRTIO_VERSION_1, ENTRIES, queues);
+	guest_drive(&guest, device, VIRTIO_VERSION_1 | VIRTIO_RING_EVENT_IDX, ENTRIES, queues);
 	device->interrupt = on_interrupt;
 	device->settled = settled;
 	CHECK(pthread_create(&thread, NULL, run, NULL) == 0);
@@ -417,11 +522,13 @@ int main(void)
 	test_others_go_on(20);
 	test_others_go_on(100);
 	test_forgotten_meanwhile();
+	test_forgets();
 	CHECK(open_node(FUSE_OPEN, look_up(rw, "f")) != 0);
 	test_settles();
 	CHECK(pthread_join(thread, NULL) == 0 && settlings == 1 && ended == 0);
 	CHECK_STR(end.msg, "");
 	loop_remove(&kicked);
+	loop_remove(&forgotten);
 	loop_remove(&stopped);
 	device->ops->free(device);
 	loop_fini(&loop);

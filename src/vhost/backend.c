@@ -110,6 +110,9 @@ static int pause_device(struct vhost_backend *b, struct err *e)
 {
 	struct virtio_device *d = b->device;
 
+	for (unsigned i = 0; i < d->queues_n; i++)
+		if (b->rings[i].running)
+			virtio_signal(d, i); /* what it put off telling */
 	return d->active && d->ops->pause ? d->ops->pause(d, e) : 0;
 }
 
@@ -244,6 +247,7 @@ static void stop_ring(struct vhost_backend *b, unsigned index)
 
 	if (!ring->running)
 		return;
+	virtio_signal(b->device, index);
 	loop_remove(&ring->kicked);
 	/* Who looks at it next finds no kick that was served. Of what is no counter: whatever. */
 	(void) !read(ring->kick, &count, sizeof(count));

@@ -647,6 +647,21 @@ static void test_kicks(void)
 	finish();
 }
 
+/* What a device has given back and put off telling is told before its ring stops. */
+static void test_told_at_the_end(void)
+{
+	set_up();
+	say_vring(VHOST_SET_VRING_ENABLE, 0, 1);
+	(void) counted(call_fd);
+	(void) guest_request(&ring, 0, 0, guest_gpa(&guest, 0), 64);
+	CHECK(queue_pop(&device->queues[0], &device->chain) == 1);
+	queue_push(&device->queues[0], device->chain.head, 0);
+	CHECK(counted(call_fd) == 0);
+	say_vring(VHOST_SET_VRING_ENABLE, 0, 0);
+	CHECK(counted(call_fd) == 1);
+	finish();
+}
+
 /* A kick that is no counter: a socket at its end is always readable. */
 static void test_kick_of_another_kind(void)
 {
@@ -687,6 +702,7 @@ int main(void)
 	test_log();
 	test_refusals();
 	test_kicks();
+	test_told_at_the_end();
 	test_kick_of_another_kind();
 	loop_timer_cancel(&wake);
 	guest_fini(&guest);

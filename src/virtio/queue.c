@@ -292,6 +292,13 @@ void queue_await_kick(struct queue *q)
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 }
 
+void queue_await_chains(struct queue *q, uint16_t n)
+{
+	if (q->descs && !q->broken && q->event_idx)
+		__atomic_store_n(avail_event(q), (uint16_t) (q->next_avail + n - 1),
+				 __ATOMIC_RELAXED);
+}
+
 void queue_disable_kicks(struct queue *q)
 {
 	/* With event indices the old one stands, which is behind: no kick until we ask again. */

@@ -85,9 +85,17 @@ bool queue_wants_interrupt(struct queue *q);
 bool queue_enable_kicks(struct queue *q);
 /* The same, but what is there already is known: only what comes later is asked for. */
 void queue_await_kick(struct queue *q);
+/* With event indices, for who looks by himself from time to time: ask for a kick only when n chains
+ * have come. */
+void queue_await_chains(struct queue *q, uint16_t n);
 /* How many chains wait, as the driver says. */
 uint16_t queue_waiting(const struct queue *q);
 void queue_disable_kicks(struct queue *q);
+/* How many were given back since the driver was last thought of. */
+static inline uint16_t queue_untold(const struct queue *q)
+{
+	return (uint16_t) (q->next_used - q->signalled);
+}
 
 /* Bytes between a chain's parts and memory of ours, from byte `at` of that side on: how many. */
 static inline size_t chain_read(const struct chain *c, size_t at, void *to, size_t n)
