@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <linux/falloc.h>
 #include <linux/fs.h>
+#include <linux/magic.h>
 #include <linux/virtio_blk.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +13,7 @@
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
+#include <sys/vfs.h>
 
 #include "base/auto.h"
 #include "base/num.h"
@@ -30,6 +32,7 @@ struct block {
 	struct virtio_device d;
 	int fd; /* owned */
 	bool read_only, write_through;
+	bool in_memory;	  /* the file is in the host's: to read it waits for no storage */
 	uint64_t bytes;	  /* of the file when it was opened */
 	uint64_t sectors; /* capacity */
 	char id[VIRTIO_BLK_ID_BYTES + 1];
@@ -220,6 +223,7 @@ static uint8_t perform(const struct block *b, struct request *r, bool hand)
 
 	switch (r->type) {
 	case VIRTIO_BLK_T_IN:
+		may_wait = may_wait || b->in_memory;
 		if (!may_wait && b->cannot_ask)
 			return MUST_WAIT;
 		return read_sectors(b, r, !may_wait);
@@ -485,10 +489,14 @@ static const struct virtio_ops block_ops = {
 static int look(struct block *b, struct err *e)
 {
 	int flags = fcntl(b->fd, F_GETFL);
+	struct statfs fs;
 	struct stat st;
 
-	if (flags < 0 || fstat(b->fd, &st) < 0)
+	if (flags < 0 || fstat(b->fd, &st) < 0 || fstatfs(b->fd, &fs) < 0)
 		return err_sys(e, errno, "disk");
+	/* tmpfs cannot be asked whether a read would wait (RWF_NOWAIT), and it does not, but for
+	 * what was swapped out. */
+	b->in_memory = S_ISREG(st.st_mode) && (uint32_t) fs.f_type == TMPFS_MAGIC;
 	if (S_ISREG(st.st_mode))
 		b->bytes = (uint64_t) st.st_size;
 	else if (!S_ISBLK(st.st_mode))

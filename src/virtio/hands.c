@@ -27,10 +27,8 @@ static bool tell(struct hands *h)
 static void ready(struct loop_source *s, uint32_t)
 {
 	struct hands *h = LOOP_OWNER(s, struct hands, source);
-	eventfd_t n;
 
-	(void) eventfd_read(h->event_fd, &n); /* only wakes: the list says what there is */
-	(void) tell(h);
+	(void) tell(h); /* the event only wakes, by its edge: the list says what there is */
 }
 
 int hands_init(struct hands *h, struct loop *l)
@@ -45,7 +43,7 @@ int hands_init(struct hands *h, struct loop *l)
 	(void) pthread_mutex_init(&h->lock, NULL);
 	(void) pthread_cond_init(&h->wanted, NULL);
 	(void) pthread_cond_init(&h->worked, NULL);
-	r = loop_add(l, &h->source, h->event_fd, EPOLLIN, ready);
+	r = loop_add(l, &h->source, h->event_fd, EPOLLIN | EPOLLET, ready);
 	if (r < 0)
 		close_fd(&h->event_fd);
 	return r;

@@ -18,11 +18,13 @@ static struct loop loop;
 static struct guest_queue v;
 static struct virtio_device *disk;
 static struct hands hands, *used_hands; /* of the next disk */
+static bool on_storage;			/* the next disk's file, as far as /tmp is */
 static uint32_t written;		/* what the last request's used entry said */
 
 static int disk_fd(size_t bytes)
 {
-	int fd = memfd_create("disk", MFD_CLOEXEC);
+	int fd = on_storage ? open("/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600)
+			    : memfd_create("disk", MFD_CLOEXEC);
 
 	if (fd < 0 || ftruncate(fd, (off_t) bytes) < 0)
 		abort();
@@ -411,13 +413,29 @@ static void test_hands(void)
 	virtio_reset(disk);
 	CHECK((uint16_t) (v.used[1] - v.last_used) == 30);
 	disk->ops->free(disk);
-	/* All else as without them. */
-	test_read_write();
-	test_limits();
-	test_read_only();
-	test_ranges();
-	test_short_file();
+	/* All else as without them, in memory and not. */
+	for (int i = 0; i < 2; i++) {
+		on_storage = i > 0;
+		test_read_write();
+		test_limits();
+		test_read_only();
+		test_ranges();
+		test_short_file();
+	}
+	on_storage = false;
 	used_hands = NULL;
+}
+
+/* What is in the host's memory needs no hand to be read. */
+static void test_in_memory(void)
+{
+	CHECK(hands_init(&hands, &loop) == 0); /* nobody serves */
+	used_hands = &hands;
+	open_disk(disk_fd(DISK_BYTES), false, FLUSH);
+	CHECK(request(VIRTIO_BLK_T_IN, 0, 0, 4096) == VIRTIO_BLK_S_OK && written == 4097);
+	disk->ops->free(disk);
+	used_hands = NULL;
+	hands_fini(&hands);
 }
 
 /* Another disk in the place of one that a machine had at its snapshot: as large, or it is told. */
@@ -456,6 +474,7 @@ int main(void)
 	test_refusals();
 	test_rates();
 	test_moved();
+	test_in_memory();
 	test_hands();
 	guest_fini(&guest);
 	loop_fini(&loop);
