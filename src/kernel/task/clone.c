@@ -5,6 +5,7 @@
 #include <asm/signal.h>
 #include <linux/sched.h>
 
+#include "kernel/core/heap.h"
 #include "kernel/mm/space.h"
 #include "kernel/mm/uio.h"
 #include "kernel/task/cred.h"
@@ -115,6 +116,21 @@ static void copy_rest(struct task *child, const struct task *t, const struct clo
 		child->clear_child_tid = q->child_tid;
 }
 
+/* What vectors and the like hold, and how they round: fork's child goes on with it. */
+static int copy_fp(struct plat_user *to, struct plat_user *from)
+{
+	uint64_t components;
+	size_t size = plat_fp_size(&components);
+	void *area = size > 0 ? heap_alloc(size) : NULL;
+
+	if (!area)
+		return size > 0 ? -ENOMEM : 0;
+	plat_user_fp(from, area);
+	plat_user_set_fp(to, area);
+	heap_free(area);
+	return 0;
+}
+
 static int copy_user(struct task *child, struct task *t, const struct clone_request *q)
 {
 	struct plat_regs regs;
@@ -126,7 +142,7 @@ static int copy_user(struct task *child, struct task *t, const struct clone_requ
 	if (q->flags & CLONE_SETTLS)
 		regs.fs_base = q->tls;
 	child->user = plat_user_new(child->space->plat, &regs);
-	return child->user ? 0 : -ENOMEM;
+	return child->user ? copy_fp(child->user, t->user) : -ENOMEM;
 }
 
 /* A process' place among others, and what it inherits. */

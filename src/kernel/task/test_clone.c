@@ -198,6 +198,7 @@ static void sleeps(void *arg)
 static void forked(void *arg)
 {
 	CHECK(arg == CODE(77) && peek(DATA + 0x1000) == 1 && sim_sys(PARENT) == 1);
+	CHECK(sim_fp()[0] == 0x77);
 	poke(DATA + 0x1000, 2);
 	CHECK(sim_sys(SLEEP, NSEC_PER_SEC) == -ETIMEDOUT);
 	CHECK(peek(DATA + 0x1000) == 2);
@@ -212,6 +213,7 @@ static void forking(void *arg)
 	(void) arg;
 	CHECK(wait_for(-1, WEXITED, &w) == -ECHILD);
 	poke(DATA + 0x1000, 1);
+	sim_fp()[0] = 0x77;
 	pid = fork_to(forked, CODE(77));
 	CHECK(pid > 1 && wait_for(-1, WEXITED | WNOHANG, &w) == 0);
 	poke(DATA + 0x1000, 3);
@@ -321,7 +323,7 @@ static void next(void *arg)
 	(void) arg;
 	steps[0]++;
 	like(check_fresh);
-	CHECK(peek(DATA + 0x1000) == 0);
+	CHECK(peek(DATA + 0x1000) == 0 && sim_fp()[0] == 0);
 	poke(DATA + 0x1000, 55);
 	CHECK(sim_sys(SLEEP, NSEC_PER_SEC) == -ETIMEDOUT);
 	sim_sys(EXIT_GROUP, 9);

@@ -364,12 +364,13 @@ static int begin(uint64_t ram_frames, struct err *e)
 	uint64_t bytes;
 	int r;
 
-	/* HWCAP2_FSGSBASE, Linux 5.9; the frame of a signal and what is below it. */
+	/* HWCAP2_FSGSBASE, Linux 5.9. */
 	if (!(getauxval(AT_HWCAP2) & 2))
 		return err_set(e, ERR_UNSUPPORTED, ENOSYS,
 			       "the sandbox needs a processor and kernel with FSGSBASE");
-	if (getauxval(AT_MINSIGSTKSZ) + 2048 > CHUNK_SIZE)
-		return err_set(e, ERR_UNSUPPORTED, E2BIG,
+	r = sigframe_begin();
+	if (r < 0)
+		return err_set(e, ERR_UNSUPPORTED, -r,
 			       "this processor's state does not fit a frame of the sandbox");
 	if (__builtin_mul_overflow(ram_frames, PAGE_SIZE, &bytes) || bytes > INT64_MAX)
 		return err_set(e, ERR_INVALID, ERANGE, "the guests' memory is too large");

@@ -76,6 +76,9 @@ struct plat_user {
 	bool dirty;	 /* newer */
 	uint64_t fs, gs; /* the bases that the handler told */
 	struct plat_regs regs;
+	/* The state of floating point that it gets: what the frame has; as a program begins; what
+	 * stands at the area's start. */
+	enum { FP_OWN, FP_FIRST, FP_GIVEN } fp;
 	/* USER_CALL: */
 	unsigned int nr;
 	uint64_t ip;
@@ -97,6 +100,8 @@ struct host {
 		struct ring ring;
 		int64_t result;
 	} source;
+	size_t fp_size;
+	uint64_t fp_components;
 	struct radix tids; /* users, and spaces by their hand; tagged */
 	uint32_t live;	   /* stubs that were not reaped */
 	bool locked, stop;
@@ -141,6 +146,20 @@ static inline uint64_t area_address(const struct area *a)
 {
 	return STUB_AREAS + (uint64_t) a->slot * CHUNK_SIZE;
 }
+
+/* ---- sigframe.c ---- */
+
+struct sigframe;
+/* -ENOSYS, -E2BIG: not this processor's frames. */
+[[nodiscard]] int sigframe_begin(void);
+bool sigframe_fits(const struct plat_user *u, uint64_t frame);
+/* Registers from and to the frame. whole: it is made anew, for a thread that begins. */
+void sigframe_load(struct plat_user *u);
+void sigframe_store(struct plat_user *u, bool whole);
+struct plat_event sigframe_fault(const struct plat_user *u, int signal);
+/* As plat_user_fp() and plat_user_set_fp(). */
+void sigframe_fp(const struct plat_user *u, void *to);
+void sigframe_set_fp(struct plat_user *u, const void *from);
 
 /* ---- user.c ---- */
 

@@ -30,7 +30,7 @@ static const struct space_limits wide = { UINT64_MAX, UINT64_MAX, 8 << 20, UINT6
 
 /* ---- the guests' programs ---- */
 
-enum call { CALL_ADD = 1000, CALL_DONE, CALL_THREAD, CALL_FORK, CALL_REGS, CALL_KICK_ME };
+enum call { CALL_ADD = 1000, CALL_DONE, CALL_THREAD, CALL_FORK, CALL_REGS, CALL_KICK_ME, CALL_FP };
 
 #define GUEST                                                                                      \
 	__attribute__((section("guest"), used, noinline, no_stack_protector,                       \
@@ -127,6 +127,41 @@ GUEST void guest_registers(long arg)
 		     : "rcx", "r11", "rdi", "r14", "memory");
 	asm volatile("mov %%r14, %0" : "=r"(r14));
 	done(bx == 101 && bp == 201 && ax == 55 ? 1 : 0);
+}
+
+/* serve() sees its vectors and changes one, a thread begins with what it has then; afterwards all
+ * is as a program begins. */
+GUEST void guest_vectors(long arg)
+{
+	unsigned long a, b, c;
+	unsigned int mxcsr = 0x1f80 | 0x6000, after = 0;
+
+	asm volatile("ldmxcsr %[mxcsr]\n\t"
+		     "mov $0x1111, %%eax\n\t"
+		     "movq %%rax, %%xmm3\n\t"
+		     "mov %[nr], %%eax\n\t"
+		     "mov $1, %%edi\n\t"
+		     "mov %[arg], %%rsi\n\t"
+		     "syscall\n\t"
+		     "movq %%xmm3, %[a]\n\t"
+		     "mov %[nr], %%eax\n\t"
+		     "mov $2, %%edi\n\t"
+		     "syscall\n\t"
+		     "movq %%xmm3, %[b]\n\t"
+		     "stmxcsr %[after]\n\t"
+		     : [a] "=&r"(a), [b] "=&r"(b), [after] "+m"(after)
+		     : [nr] "i"(CALL_FP), [mxcsr] "m"(mxcsr), [arg] "r"(arg)
+		     : "rax", "rcx", "rdi", "rsi", "r11", "xmm3", "memory");
+	c = after;
+	done(a == 0x2222 && b == 0 && c == 0x1f80);
+}
+
+GUEST void guest_inherits(long arg)
+{
+	unsigned long a;
+
+	asm volatile("movq %%xmm3, %0" : "=r"(a));
+	done(arg + (a == 0x2222));
 }
 
 GUEST void guest_thread(long arg)
@@ -387,6 +422,37 @@ static sysret_t serve_regs(struct guest *g)
 	return 0;
 }
 
+static unsigned char vectors[CHUNK_SIZE];
+
+static sysret_t serve_fp(struct guest *g, uint64_t turn, uint64_t child)
+{
+	uint64_t components, word;
+	size_t size = plat_fp_size(&components);
+	struct plat_regs regs = entry(guest_inherits, 1, 1);
+
+	CHECK(size >= 576 && size < sizeof(vectors) && (components & 3) == 3);
+	if (turn == 2) {
+		plat_user_set_fp(g->user, NULL);
+		return 0;
+	}
+	plat_user_fp(g->user, vectors);
+	/* Intel SDM 1, 10.5.1: XMM3. */
+	memcpy(&word, vectors + 160 + 3 * 16, sizeof(word));
+	CHECK(word == 0x1111);
+	word = 0x2222;
+	memcpy(vectors + 160 + 3 * 16, &word, sizeof(word));
+	/* Components and bits that no processor has are nothing to it. */
+	vectors[512 + 7] = 0xff;
+	plat_user_set_fp(g->user, vectors);
+	regs.ip = child;
+	CHECK(begin(g->child, g->space, &regs));
+	plat_user_set_fp(g->child->user, vectors);
+	memset(vectors, 0, sizeof(vectors));
+	plat_user_fp(g->child->user, vectors);
+	CHECK(memcmp(vectors + 160 + 3 * 16, &word, sizeof(word)) == 0);
+	return 0;
+}
+
 /* False: it is over. */
 static bool serve_call(struct guest *g, const struct plat_event *e)
 {
@@ -419,6 +485,9 @@ static bool serve_call(struct guest *g, const struct plat_event *e)
 	}
 	case CALL_REGS:
 		r = serve_regs(g);
+		break;
+	case CALL_FP:
+		r = serve_fp(g, e->args[0], e->args[1]);
 		break;
 	case CALL_KICK_ME:
 		plat_user_kick(g->user);
@@ -509,6 +578,15 @@ static void registers(void)
 	CHECK(g.last.kind == PLAT_SYSCALL && g.value == 1 && g.regs.r14 == 301);
 	g = run(guest_keeps, 300, NULL);
 	CHECK(g.last.kind == PLAT_SYSCALL && g.value == 0 && g.kicks == 100);
+}
+
+static void vector_state(void)
+{
+	struct guest other = {}, g = run(guest_vectors, address(guest_inherits), &other);
+
+	CHECK(g.last.kind == PLAT_SYSCALL && g.value == 1);
+	await(&other);
+	CHECK(other.last.kind == PLAT_SYSCALL && other.value == 2);
 }
 
 static void threads(void)
@@ -670,6 +748,7 @@ static void body(void *arg)
 	(void) arg;
 	calls();
 	registers();
+	vector_state();
 	threads();
 	forks();
 	kicks();

@@ -17,130 +17,7 @@
 #include "kernel/platform/host/inside.h"
 #include "kernel/platform/host/stub_code.h"
 
-/* What Linux puts on the stack for a handler on x86-64, as far as it is read here: the address to
- * return to, ucontext with its sigcontext, siginfo. */
-struct frame {
-	uint64_t restorer;
-	uint64_t flags, link;
-	uint64_t stack;
-	uint32_t stack_flags, unused;
-	uint64_t stack_size;
-	uint64_t r8, r9, r10, r11, r12, r13, r14, r15, di, si, bp, bx, dx, ax, cx, sp, ip, eflags;
-	uint16_t cs, gs, fs, ss;
-	uint64_t error, trap, mask_low, cr2, state, reserved[8];
-	uint64_t mask;
-	union {
-		struct {
-			int signal, error, code, unused;
-			uint64_t address;
-		} info;
-		struct {
-			uint64_t fs_base, gs_base; /* put there by us: layout.h */
-		};
-		char size[128];
-	};
-};
-_Static_assert(offsetof(struct frame, info) == FRAME_INFO, "arch/x86/include/asm/sigframe.h");
-_Static_assert(offsetof(struct frame, fs_base) == FRAME_FS_BASE, "the assembler's");
-_Static_assert(offsetof(struct frame, gs_base) == FRAME_GS_BASE, "the assembler's");
-
-/* uapi/asm/ucontext.h: the stack segment is in the frame, and is restored as it is. */
-#define FRAME_FLAGS 6u
-#define USER_CS	    0x33
-#define USER_SS	    0x2b
-/* uapi/asm/sigcontext.h and asm/trap_pf.h */
-#define TRAP_PAGE   14
-#define ERROR_WRITE 2u
-#define ERROR_FETCH 16u
-
 static struct heap_cache users = HEAP_CACHE_INIT(struct plat_user);
-
-/* ---- the frame ---- */
-
-static struct frame *frame_ptr_of(const struct plat_user *u)
-{
-	return (struct frame *) (void *) ((char *) chunk_ptr(u->area->chunk) +
-					  (u->frame - area_address(u->area)));
-}
-
-static bool frame_fits(const struct plat_user *u, uint64_t frame)
-{
-	uint64_t low = area_address(u->area);
-
-	return frame >= low && frame <= low + CHUNK_SIZE - sizeof(struct frame) && frame % 8 == 0;
-}
-
-/* Once, from what the guest may change meanwhile. */
-static void regs_load(struct plat_user *u)
-{
-	struct frame f;
-
-	if (u->known)
-		return;
-	memcpy(&f, frame_ptr_of(u), sizeof(f));
-	u->regs = (struct plat_regs){
-		.r15 = f.r15,
-		.r14 = f.r14,
-		.r13 = f.r13,
-		.r12 = f.r12,
-		.bp = f.bp,
-		.bx = f.bx,
-		.r11 = f.r11,
-		.r10 = f.r10,
-		.r9 = f.r9,
-		.r8 = f.r8,
-		.ax = f.ax,
-		.cx = f.cx,
-		.dx = f.dx,
-		.si = f.si,
-		.di = f.di,
-		.orig_ax = UINT64_MAX,
-		.ip = f.ip,
-		.cs = f.cs,
-		.flags = f.eflags,
-		.sp = f.sp,
-		.ss = f.ss,
-		.fs_base = u->fs,
-		.gs_base = u->gs,
-	};
-	u->known = true;
-}
-
-static void regs_store(struct plat_user *u, bool whole)
-{
-	const struct plat_regs *g = &u->regs;
-	struct frame *f = frame_ptr_of(u);
-
-	if (whole) {
-		memset(f, 0, sizeof(*f));
-		f->stack = area_address(u->area);
-		f->stack_size = CHUNK_SIZE;
-	}
-	f->flags |= FRAME_FLAGS;
-	f->r8 = g->r8;
-	f->r9 = g->r9;
-	f->r10 = g->r10;
-	f->r11 = g->r11;
-	f->r12 = g->r12;
-	f->r13 = g->r13;
-	f->r14 = g->r14;
-	f->r15 = g->r15;
-	f->di = g->di;
-	f->si = g->si;
-	f->bp = g->bp;
-	f->bx = g->bx;
-	f->dx = g->dx;
-	f->ax = g->ax;
-	f->cx = g->cx;
-	f->sp = g->sp;
-	f->ip = g->ip;
-	f->eflags = g->flags;
-	f->cs = USER_CS;
-	f->ss = USER_SS;
-	f->mask = 0;
-	f->fs_base = g->fs_base;
-	f->gs_base = g->gs_base;
-}
 
 /* ---- what it does ---- */
 
@@ -173,24 +50,6 @@ static void called(struct plat_user *u, const struct seccomp_notif *n)
 	tell(u, &event);
 }
 
-static struct plat_event fault_of(struct plat_user *u, int signal)
-{
-	struct frame f;
-	struct plat_event event = { .kind = PLAT_TRAP, .signal = signal };
-
-	memcpy(&f, frame_ptr_of(u), sizeof(f));
-	event.code = f.info.code;
-	event.address = f.info.address;
-	if (signal == SIGSEGV && f.trap == TRAP_PAGE) {
-		event.kind = PLAT_FAULT;
-		event.address = f.cr2;
-		event.access = f.error & ERROR_WRITE   ? PLAT_WRITE
-			       : f.error & ERROR_FETCH ? PLAT_EXEC
-						       : PLAT_READ;
-	}
-	return event;
-}
-
 /* Those that have the handler. */
 static bool is_fault(int signal)
 {
@@ -207,23 +66,22 @@ static void upcall(struct plat_user *u, const struct seccomp_notif *n)
 	struct plat_event event;
 
 	u->state = USER_UPCALL;
+	u->fp = FP_OWN;
 	u->frame = n->data.args[1];
 	u->fs = n->data.args[2];
 	u->gs = n->data.args[3];
 	if (u->fetching) {
 		/* The registers may have been set without those of the frame. */
 		if (!u->dirty)
-			regs_load(u);
+			sigframe_load(u);
 	} else {
 		u->known = u->dirty = false;
 		if (u->answered)
-			regs_load(u);
+			sigframe_load(u);
 	}
 	if (u->answered && u->known && !u->dirty) {
-		if (u->regs.ip == u->ip - 2) {
-			u->regs.ip = u->ip;
-			u->dirty = true;
-		}
+		u->dirty = u->regs.ip == u->ip - 2 || u->regs.ax != (uint64_t) u->result;
+		u->regs.ip = u->ip;
 		u->regs.ax = (uint64_t) u->result;
 	}
 	u->answered = false;
@@ -247,7 +105,7 @@ static void upcall(struct plat_user *u, const struct seccomp_notif *n)
 		stub_condemn(u->space);
 		return;
 	}
-	event = fault_of(u, signal);
+	event = sigframe_fault(u, signal);
 	tell(u, &event);
 }
 
@@ -256,7 +114,7 @@ void user_notified(struct plat_user *u, const struct seccomp_notif *n)
 	uint64_t ip = n->data.instruction_pointer;
 	bool inside = ip >= STUB_BASE && ip < STUB_DATA; /* as the filter has it */
 	bool door = ip == stub_address(stub_door_site) && n->data.nr == SYS_exit &&
-		    frame_fits(u, n->data.args[1]);
+		    sigframe_fits(u, n->data.args[1]);
 
 	u->ring = (struct ring){ .id = n->id, .waits = true };
 	if (u->space->dead)
@@ -336,7 +194,8 @@ static void answer_call(struct plat_user *u)
 {
 	u->answered = u->signalled;
 	u->state = USER_RUNNING;
-	host_answer(&u->ring, u->result);
+	/* No result of the host's own calls that are begun again. */
+	host_answer(&u->ring, u->fetching ? 0 : u->result);
 }
 
 void plat_user_free(struct plat_user *u)
@@ -370,7 +229,7 @@ static void resume(struct plat_user *u)
 		return;
 	}
 	if (store)
-		regs_store(u, fresh);
+		sigframe_store(u, fresh);
 	u->state = USER_RUNNING;
 	u->known = u->dirty = false;
 	host_answer(&u->ring, store);
@@ -419,7 +278,7 @@ void plat_user_result(struct plat_user *u, sysret_t result)
 	if (u->state == USER_CALL && !u->known)
 		return;
 	if (u->state == USER_UPCALL)
-		regs_load(u);
+		sigframe_load(u);
 	u->regs.ax = (uint64_t) result;
 	u->dirty = true;
 }
@@ -433,7 +292,7 @@ void plat_user_regs(struct plat_user *u, struct plat_regs *ret_regs)
 		u->regs.orig_ax = u->nr;
 	}
 	if (u->state == USER_UPCALL)
-		regs_load(u);
+		sigframe_load(u);
 	*ret_regs = u->regs;
 }
 
@@ -441,6 +300,37 @@ void plat_user_set_regs(struct plat_user *u, const struct plat_regs *regs)
 {
 	u->regs = *regs;
 	u->known = u->dirty = true;
+}
+
+/* Where it has a frame; false: it is gone. */
+static bool has_frame(struct plat_user *u)
+{
+	if (u->space->dead)
+		return false;
+	return u->state == USER_CALL ? enter_handler(u) : u->state != USER_RUNNING;
+}
+
+size_t plat_fp_size(uint64_t *ret_components)
+{
+	*ret_components = host.fp_components;
+	return host.fp_size;
+}
+
+void plat_user_fp(struct plat_user *u, void *to)
+{
+	memset(to, 0, host.fp_size);
+	if (has_frame(u))
+		sigframe_fp(u, to);
+}
+
+void plat_user_set_fp(struct plat_user *u, const void *from)
+{
+	if (!has_frame(u))
+		return;
+	if (u->state == USER_UPCALL)
+		sigframe_load(u);
+	u->dirty = true;
+	sigframe_set_fp(u, from);
 }
 
 void plat_user_kick(struct plat_user *u)
