@@ -2,8 +2,8 @@
 /*
  * A guest that makes the system calls the bytes say: numbers of those that are served, arguments
  * from open descriptors, its memory, texts, boundary values. Whatever it does, the kernel gives a
- * result or an errno, nothing waits for ever (every wait is interrupted), and when its task is gone
- * nothing is left.
+ * result or an errno, nothing waits for ever (waits are interrupted in the end), and when its task
+ * is gone nothing is left.
  */
 #include <asm/unistd.h>
 
@@ -153,7 +153,6 @@ static void step(struct guest *g, struct input *in)
 		a[n] = argument(g, in);
 	if (!wanted(nr))
 		return;
-	fiber_interrupt(fiber_now());
 	r = guest_call(g, nr, a);
 	/* An errno, or one of the kernel's own. */
 	if (r < 0 && r >= -4095 && r < -516)
@@ -168,7 +167,6 @@ static void body(void *arg)
 	guest_begin(&g);
 	for (int n = 0; in->left > 0 && n < CALLS_MOST; n++)
 		step(&g, in);
-	fiber_undisturbed(fiber_now());
 	guest_end(&g);
 	if (frame_used() > 1)
 		__builtin_trap();

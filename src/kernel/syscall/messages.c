@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Messages of sockets: sendto, recvfrom, sendmsg, recvmsg and several at once. */
+#include <asm/signal.h>
 #include <linux/socket.h>
 
 #include "kernel/core/heap.h"
@@ -7,6 +8,7 @@
 #include "kernel/platform/platform.h"
 #include "kernel/syscall/decode.h"
 #include "kernel/syscall/socketing.h"
+#include "kernel/task/signal.h"
 
 #define SEVERAL_MOST 1024u    /* messages of one call: UIO_MAXIOV */
 #define WAIT_FOR_ONE 0x10000u /* MSG_WAITFORONE */
@@ -24,6 +26,14 @@ struct head_many {
 	struct head head;
 	uint32_t len, pad;
 };
+
+/* A stream that nobody reads any more is a signal, too. */
+static int64_t told(struct task *t, struct file *f, unsigned int flags, int64_t n)
+{
+	if (n == -EPIPE && !(flags & MSG_NOSIGNAL) && socket_breaks(f))
+		signal_task(t, SIGPIPE);
+	return n;
+}
 
 /* ---- without control messages ---- */
 
@@ -46,7 +56,7 @@ sysret_t sys_sendto(struct task *t, const uint64_t *a)
 		m.address = &to;
 	}
 	if (r == 0)
-		r = socket_send(f, &m);
+		r = told(t, f, m.flags, socket_send(f, &m));
 	control_fini(&none);
 	return r;
 }
@@ -120,7 +130,7 @@ static int64_t send_one(struct task *t, struct file *f, const struct head *h, un
 		return r;
 	r = control_in(t, h, &control, &by);
 	if (r == 0)
-		r = socket_send(f, &m);
+		r = told(t, f, flags, socket_send(f, &m));
 	control_fini(&control);
 	uio_fini(&u);
 	return r;

@@ -38,6 +38,12 @@ static int poll_out(struct task *t, uva_t to, const struct poll_one *p, size_t n
 	return r;
 }
 
+/* Without a time it goes on where no handler ran; with one it would wait longer: signal(7). */
+static sysret_t interrupted(nsec_t deadline)
+{
+	return deadline == NSEC_NEVER ? -ERESTARTNOHAND : -EINTR;
+}
+
 sysret_t poll_call(struct task *t, uva_t at, uint64_t count, nsec_t deadline)
 {
 	size_t n = (uint32_t) count;
@@ -57,6 +63,8 @@ sysret_t poll_call(struct task *t, uva_t at, uint64_t count, nsec_t deadline)
 	}
 	if (r >= 0 && poll_out(t, at, p, n) < 0)
 		r = -EFAULT;
+	if (r == -ERESTARTSYS)
+		r = interrupted(deadline);
 	if (p)
 		pollset_free(p, n);
 	heap_free(fds);
@@ -210,6 +218,9 @@ sysret_t select_call(struct task *t, const uint64_t *a, nsec_t deadline)
 		r = select_wait(t, &s, deadline);
 	if (r >= 0 && sets_out(t, &s, at) < 0)
 		r = -EFAULT;
+	/* The rest of the time is written back: it goes on where no handler ran. */
+	if (r == -ERESTARTSYS)
+		r = -ERESTARTNOHAND;
 	heap_free(s.bits);
 	return r;
 }

@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Bytes to and from files: read, write and their kin. */
 #include <asm/fcntl.h>
+#include <asm/signal.h>
 #include <linux/fs.h>
 
+#include "kernel/fs/pipe.h"
+#include "kernel/net/socket.h"
 #include "kernel/syscall/decode.h"
+#include "kernel/task/signal.h"
 
 #define RWF_SERVED (RWF_HIPRI | RWF_DSYNC | RWF_SYNC)
 
@@ -14,9 +18,19 @@ static uint64_t size_limit(const struct task *t)
 	return process_limit(t->process, RLIMIT_FSIZE);
 }
 
+/* What a write that fails so is told by, too: signal(7). */
+static int64_t told(struct task *t, struct file *f, int64_t n)
+{
+	if (n == -EPIPE && (file_is_pipe(f) || socket_breaks(f)))
+		signal_task(t, SIGPIPE);
+	else if (n == -EFBIG && size_limit(t) != RLIM64_INFINITY)
+		signal_task(t, SIGXFSZ);
+	return n;
+}
+
 static int64_t move(struct task *t, struct file *f, struct uio *u, uint64_t *pos, enum direction d)
 {
-	return d == READ ? file_read(f, u, pos) : file_write(f, u, pos, size_limit(t));
+	return d == READ ? file_read(f, u, pos) : told(t, f, file_write(f, u, pos, size_limit(t)));
 }
 
 /* A position of the caller's own: only where the file has one. */

@@ -12,19 +12,33 @@
 #include "kernel/mm/space.h"
 #include "kernel/syscall/syscall.h"
 #include "kernel/task/cred.h"
+#include "kernel/task/signal.h"
 #include "kernel/task/task.h"
 #include "kernel/vfs/file.h"
 
 #define GUEST_AT    ((uint64_t) 0x20000000)
 #define GUEST_PAGES 16
 
+/* A call waits for a second of the sim's clock at most: then it is interrupted. */
+#define GUEST_PATIENCE NSEC_PER_SEC
+
 struct guest {
+	struct ktimer patience;
+	struct fiber *fiber;
 	struct task *task;
 	struct mount_space *mounts;
 	struct cred *cred;
 };
 
 static const struct space_limits guest_limits = { 64 << 20, 64 << 20, 1 << 20, 1 << 20, 400 };
+
+static inline void guest_hurry(struct ktimer *k)
+{
+	struct guest *g = container_of(k, struct guest, patience);
+
+	fiber_interrupt(g->fiber);
+	ktimer_set(k, plat_now(PLAT_MONOTONIC) + GUEST_PATIENCE);
+}
 
 static inline void guest_begin(struct guest *g)
 {
@@ -51,18 +65,27 @@ static inline void guest_begin(struct guest *g)
 	if (task_new_first(&q, &g->task) < 0)
 		plat_panic("guest: out of memory");
 	descriptors_unref(q.files);
+	if (signals_clone(g->task, NULL, 0) < 0)
+		plat_panic("guest: out of memory");
 	task_attach(g->task);
 	g->task->space = space_new(&guest_limits);
 	if (!g->task->space || space_map(g->task->space, &m, &at) < 0)
 		plat_panic("guest: out of memory");
 	g->task->user = plat_user_new(g->task->space->plat, &regs);
+	g->fiber = fiber_now();
+	g->patience = (struct ktimer){ .fire = guest_hurry };
+	ktimer_set(&g->patience, plat_now(PLAT_MONOTONIC) + GUEST_PATIENCE);
 	if (!g->task->user)
 		plat_panic("guest: out of memory");
 }
 
 static inline void guest_end(struct guest *g)
 {
-	fiber_now()->owner = NULL;
+	ktimer_cancel(&g->patience);
+	fiber_undisturbed(g->fiber);
+	g->fiber->owner = NULL;
+	signals_end(g->task);
+	signals_end_process(g->task->process);
 	process_free(g->task->process);
 	mount_space_unref(g->mounts);
 	cred_unref(g->cred);
@@ -70,7 +93,12 @@ static inline void guest_end(struct guest *g)
 
 static inline sysret_t guest_call(struct guest *g, unsigned int nr, const uint64_t args[6])
 {
-	return syscall_do(g->task, nr, args);
+	sysret_t r = syscall_do(g->task, nr, args);
+
+	/* Nobody runs handlers here: what interrupted it is over. */
+	fiber_undisturbed(g->fiber);
+	ktimer_set(&g->patience, plat_now(PLAT_MONOTONIC) + GUEST_PATIENCE);
+	return r;
 }
 
 #define CALL(g, nr, ...) guest_call(g, nr, (const uint64_t[6]){ __VA_ARGS__ })

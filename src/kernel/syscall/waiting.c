@@ -6,7 +6,9 @@
 
 #include "kernel/syscall/decode.h"
 #include "kernel/syscall/usage.h"
+#include "kernel/task/cred.h"
 #include "kernel/task/pidfd.h"
+#include "kernel/task/signal.h"
 #include "kernel/task/wait.h"
 
 #define OTHERS	     ((unsigned int) (WNOHANG | __WNOTHREAD | __WCLONE | __WALL))
@@ -126,4 +128,44 @@ sysret_t sys_pidfd_open(struct task *t, const uint64_t *a)
 		return -EINVAL; /* a thread, no leader */
 	r = pidfd_new(p, flags & PIDFD_NONBLOCK, &f);
 	return r < 0 ? r : fd_new(t, f, true);
+}
+
+sysret_t sys_pidfd_send_signal(struct task *t, const uint64_t *a)
+{
+	auto_file struct file *f = NULL;
+	struct pid *p;
+	int r;
+
+	if ((uint32_t) a[3])
+		return -EINVAL;
+	r = fd_file(t, a[0], &f);
+	if (r < 0)
+		return r;
+	p = pidfd_pid(f);
+	return p ? signal_send_pid(t, p, (int) a[1], uva(a[2])) : -EBADF;
+}
+
+/* Whoever may send it signals as root may have its files: PTRACE_MODE_ATTACH without ptrace. */
+sysret_t sys_pidfd_getfd(struct task *t, const uint64_t *a)
+{
+	auto_file struct file *f = NULL;
+	struct file *got;
+	struct pid *p;
+	struct task *of;
+	int r = (uint32_t) a[2] ? -EINVAL : fd_file(t, a[0], &f);
+
+	if (r < 0)
+		return r;
+	p = pidfd_pid(f);
+	if (!p)
+		return -EBADF;
+	of = p->process ? p->process->leader : NULL;
+	if (!of || !of->files)
+		return -ESRCH;
+	if (of->process != t->process && !cred_can(t->cred, CAP_SYS_PTRACE) &&
+	    (of->cred->uid != t->cred->fsuid || of->cred->euid != t->cred->fsuid ||
+	     of->cred->suid != t->cred->fsuid))
+		return -EPERM;
+	got = descriptors_get(of->files, (uint32_t) a[1]);
+	return got ? fd_new(t, got, true) : -EBADF;
 }

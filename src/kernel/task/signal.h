@@ -24,6 +24,7 @@
 #include "kernel/task/signal_queue.h"
 
 struct group;
+struct pid;
 struct process;
 struct task;
 
@@ -107,6 +108,8 @@ void signals_deliver(struct task *t);
  * taken by nobody; false: it is queued already. t: the thread; NULL: the process. */
 bool signal_send_entry(struct process *p, struct task *t, struct signal_entry *e);
 
+/* pidfd_send_signal(2) behind its descriptor: info: the guest's, or 0. */
+sysret_t signal_send_pid(struct task *t, struct pid *to, int nr, uva_t info);
 /* By the kernel itself: SI_KERNEL. */
 void signal_task(struct task *t, int nr);
 void signal_process(struct process *p, int nr);

@@ -8,7 +8,6 @@
 
 #include "kernel/core/types.h"
 
-struct pid;
 struct task;
 
 sysret_t sys_rt_sigaction(struct task *t, const uint64_t *a);
@@ -25,8 +24,6 @@ sysret_t sys_tkill(struct task *t, const uint64_t *a);
 sysret_t sys_tgkill(struct task *t, const uint64_t *a);
 sysret_t sys_rt_sigqueueinfo(struct task *t, const uint64_t *a);
 sysret_t sys_rt_tgsigqueueinfo(struct task *t, const uint64_t *a);
-/* pidfd_send_signal(2) behind its descriptor: info: the guest's, or 0. */
-sysret_t signal_send_pid(struct task *t, struct pid *to, int nr, uva_t info);
 
 sysret_t sys_restart_syscall(struct task *t, const uint64_t *a);
 sysret_t sys_futex(struct task *t, const uint64_t *a);
