@@ -69,6 +69,12 @@ static void execs(void)
 	CHECK(sim_sys(__NR_execve, name, 8, envp) == -EFAULT);
 	CHECK(sim_sys(__NR_execve, name, pointers(128, 8, 0, 0), envp) == -EFAULT);
 	CHECK(sim_sys(__NR_execve, name, argv, 8) == -EFAULT);
+	CHECK(sim_sys(__NR_open, text(96, "/init"), O_WRONLY, 0) == -ETXTBSY);
+	CHECK(sim_sys(__NR_truncate, text(96, "/init"), 0) == -ETXTBSY);
+	CHECK(sim_sys(__NR_open, name, O_WRONLY, 0) == 0);
+	CHECK(sim_sys(__NR_execve, name, argv, envp) == -ETXTBSY);
+	CHECK(sim_sys(__NR_execve, text(96, "/script"), argv, envp) == -ETXTBSY);
+	CHECK(sim_sys(__NR_close, 0) == 0);
 	CHECK(sim_sys(__NR_execveat, 33, text(96, "called"), argv, envp, 0) == -EBADF);
 	CHECK(sim_sys(__NR_execveat, AT_FDCWD, name, argv, envp, 1) == -EINVAL);
 	CHECK(sim_sys(__NR_execveat, AT_FDCWD, text(96, "/link"), argv, envp, 0x100) == -ELOOP);
@@ -160,6 +166,7 @@ static void forking(void *arg)
 	CHECK_STR(what_was, "/called -x /dev/fd/0 one A=b ");
 	step = 6;
 	CHECK(reap(sim_sys(__NR_fork)) == 7 << 8);
+	step = 0;
 	sim_sys(__NR_exit, 0);
 }
 
@@ -186,6 +193,7 @@ static void body(void *arg)
 	file("/script", "#! /called -x\n");
 	CHECK(names_create(&w, "/link", S_IFLNK | 0777, 0, "/called") == 0);
 	CHECK(run(forking) == 0);
+	CHECK(run(forking) == 0); /* what it was run from may be written to again */
 	mount_space_unref(m);
 	fiber_exit();
 }

@@ -97,11 +97,16 @@ static int load(struct next *n, const struct path *exe, const char *name, struct
 				     .become_arg = n,
 				     .fixed = t->personality & ADDR_NO_RANDOMIZE };
 	struct space_limits limits;
+	struct program p;
+	int r;
 
 	limits_of_space(t, &limits);
 	n->space = space_new(&limits);
 	n->image = n->space ? task_image_new() : NULL;
-	return n->image ? program_load(n->space, &q, &n->image->program) : -ENOMEM;
+	r = n->image ? program_load(n->space, &q, &p) : -ENOMEM;
+	if (r == 0)
+		task_image_set(n->image, &p);
+	return r == 0 && p.exe.dentry->inode->writers > 0 ? -ETXTBSY : r;
 }
 
 static int prepare(struct next *n, const struct path *exe, const char *name,
@@ -110,6 +115,8 @@ static int prepare(struct next *n, const struct path *exe, const char *name,
 	struct plat_regs regs = { .flags = FLAGS_FIRST };
 	int r = program_may(exe, n->task->cred);
 
+	if (r == 0 && exe->dentry->inode->writers > 0)
+		r = -ETXTBSY;
 	if (r == 0)
 		r = load(n, exe, name, arguments, environment);
 	if (r < 0)

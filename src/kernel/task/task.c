@@ -71,17 +71,26 @@ struct task_image *task_image_copy(const struct task_image *from)
 
 	if (!i)
 		return NULL;
-	*i = *from;
-	i->owners = 1;
+	task_image_set(i, &from->program);
 	if (i->program.exe.dentry)
 		path_ref(&i->program.exe);
+	i->dumpable = from->dumpable;
 	return i;
+}
+
+void task_image_set(struct task_image *i, const struct program *p)
+{
+	i->program = *p;
+	if (p->exe.dentry)
+		p->exe.dentry->inode->executed++;
 }
 
 void task_image_unref(struct task_image *i)
 {
 	if (!i || --i->owners > 0)
 		return;
+	if (i->program.exe.dentry)
+		i->program.exe.dentry->inode->executed--;
 	path_unref(&i->program.exe);
 	heap_cache_free(&images, i);
 }

@@ -185,6 +185,8 @@ struct task_first {
 void fs_context_unref(struct fs_context *f);
 [[nodiscard]] struct task_image *task_image_new(void);
 [[nodiscard]] struct task_image *task_image_copy(const struct task_image *from);
+/* Of one that has none yet: takes p's exe, which nobody writes to while it runs. */
+void task_image_set(struct task_image *i, const struct program *p);
 void task_image_unref(struct task_image *i);
 
 /* Takes c. */

@@ -51,7 +51,9 @@ int file_open(const struct path *p, unsigned int flags, const struct cred *who, 
 		f->ops = &regular_ops;
 	else if (inode_is(i, S_IFDIR))
 		f->ops = &directory_ops;
-	if (inode_is(i, S_IFIFO))
+	if (i->executed > 0 && file_can_write(f))
+		r = -ETXTBSY;
+	else if (inode_is(i, S_IFIFO))
 		r = fifo_open(i, f);
 	else if (inode_is(i, S_IFCHR))
 		r = device_open(i, f, flags);

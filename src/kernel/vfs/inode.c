@@ -123,6 +123,8 @@ int inode_change(struct inode *i, const struct cred *who, struct vfs_change *c)
 		return r;
 	if (!i->ops->change)
 		return -EPERM;
+	if (c->what & ATTR_SIZE && i->executed > 0)
+		return -ETXTBSY;
 	if (c->what & ATTR_MODE) {
 		c->mode = (i->mode & S_IFMT) | (c->mode & 07777);
 		if (c->mode & S_ISGID &&

@@ -141,7 +141,8 @@ struct inode {
 	void *own;	    /* of a FIFO: fs/pipe.h's, while it is open */
 	struct sleeplock lock;
 	struct list marks, locks; /* of inotify and of flock/fcntl: their files' */
-	unsigned int writers;	  /* open for writing; negative there: executed (denied) */
+	/* Who has it open for writing, and what programs run it: never both (ETXTBSY). */
+	unsigned int writers, executed;
 };
 
 void inode_init(struct inode *i, struct super *s, const struct inode_ops *ops, uint32_t mode);
