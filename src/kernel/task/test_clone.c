@@ -12,6 +12,7 @@
 #include <linux/wait.h>
 
 #include "kernel/core/heap.h"
+#include "kernel/fs/tty.h"
 #include "kernel/mm/space.h"
 #include "kernel/syscall/syscall.h"
 #include "kernel/task/exit.h"
@@ -590,6 +591,49 @@ static void jobs(void *arg)
 	sim_sys(EXIT, 0);
 }
 
+/* ---- terminals ---- */
+
+static struct tty tty;
+
+static void take_terminal(struct task *t)
+{
+	CHECK(task_setsid(t) == (sysret_t) t->tid);
+	tty_init(&tty);
+	tty.owners = 2;
+	tty.session = tty.foreground = t->pid;
+	pid_ref(t->pid);
+	pid_ref(t->pid);
+	t->process->group->session->tty = &tty;
+}
+
+static void type_interrupt(struct task *t)
+{
+	(void) t;
+	tty_receive(&tty, 3); /* ^C */
+}
+
+static void types(void *arg)
+{
+	(void) arg;
+	like(take_terminal);
+	CHECK(fork_to(sleeps, NULL) > 1);
+	sleeps(NULL);
+}
+
+/* What is typed ends the foreground; the leader's end lets the terminal go. */
+static void at_terminal(void *arg)
+{
+	struct wait_result w;
+	sysret_t pid = fork_to(types, NULL);
+
+	(void) arg;
+	CHECK(sim_sys(SLEEP, 1) == -ETIMEDOUT && tty.session);
+	like(type_interrupt);
+	CHECK(end_of(pid) == SIGINT && !tty.session && !tty.foreground && tty.owners == 1);
+	CHECK(wait_for(-1, WEXITED, &w) > 0 && w.status == SIGINT);
+	sim_sys(EXIT, 0);
+}
+
 /* ---- siblings, pidfds ---- */
 
 static struct file *pidfd;
@@ -730,6 +774,7 @@ static void body(void *arg)
 	CHECK(run(killed_in_vfork) == 0);
 	CHECK(run(orphans) == 0);
 	CHECK(run(jobs) == 0);
+	CHECK(run(at_terminal) == 0);
 	CHECK(run(others) == 0);
 	CHECK(run(without_memory) == 0);
 	mount_space_unref(m);
