@@ -14,22 +14,16 @@ void sched_enter(void)
 	plat_lock();
 }
 
+/* Those that are due by now, and no others: one that sets itself again at once would keep the
+ * carrier here. */
 static void fire_due(void)
 {
-	nsec_t now = 0;
+	struct tree_node *n = tree_first(&sched.timers);
+	nsec_t now = n ? plat_now(PLAT_MONOTONIC) : 0;
 
-	for (;;) {
-		struct tree_node *n = tree_first(&sched.timers);
-		struct ktimer *t;
+	while ((n = tree_first(&sched.timers)) && (nsec_t) n->key <= now) {
+		struct ktimer *t = container_of(n, struct ktimer, node);
 
-		if (!n)
-			return;
-		if ((nsec_t) n->key > now) {
-			now = plat_now(PLAT_MONOTONIC);
-			if ((nsec_t) n->key > now)
-				return;
-		}
-		t = container_of(n, struct ktimer, node);
 		tree_remove(&sched.timers, n);
 		t->fire(t);
 	}

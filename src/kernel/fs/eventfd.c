@@ -127,20 +127,26 @@ static struct heap_cache timerfds = HEAP_CACHE_INIT(struct timerfd);
 static void fire(struct ktimer *k)
 {
 	struct timerfd *t = container_of(k, struct timerfd, timer);
-	nsec_t now = plat_now(PLAT_MONOTONIC);
 
 	t->expired++;
-	if (t->interval > 0) {
-		/* Times that went by while nobody ran are counted, not waited for again. */
-		uint64_t missed = (uint64_t) (max_of(now - t->at, (nsec_t) 0) / t->interval);
-
-		t->expired += missed;
-		t->at += (nsec_t) (missed + 1) * t->interval;
-		ktimer_set(&t->timer, t->at);
-	} else {
+	if (!t->interval)
 		t->at = 0;
-	}
 	(void) waitq_wake(&t->waiters, READABLE, 0);
+}
+
+/* The times after the first are counted when somebody looks: a timer that nobody reads costs
+ * nothing, however short it is. */
+static void catch_up(struct timerfd *t)
+{
+	nsec_t now = plat_now(PLAT_MONOTONIC);
+	uint64_t missed;
+
+	if (!t->expired || !t->interval || ktimer_pending(&t->timer))
+		return;
+	missed = (uint64_t) (max_of(now - t->at, (nsec_t) 0) / t->interval);
+	t->expired += missed;
+	t->at += (nsec_t) (missed + 1) * t->interval;
+	ktimer_set(&t->timer, t->at);
 }
 
 static int64_t timer_read(struct file *f, struct uio *to, uint64_t *pos)
@@ -157,6 +163,7 @@ static int64_t timer_read(struct file *f, struct uio *to, uint64_t *pos)
 	n = waitq_wait(&t->waiters, t->expired > 0, NSEC_NEVER, fiber_interrupted());
 	if (n < 0)
 		return n;
+	catch_up(t);
 	value = t->expired;
 	t->expired = 0;
 	n = uio_out(to, &value, sizeof(value));
@@ -210,11 +217,12 @@ int timerfd_make(int clock, unsigned int flags, const struct cred *who, struct f
 
 int timerfd_get(struct file *f, struct __kernel_itimerspec *ret)
 {
-	const struct timerfd *t = f->own;
+	struct timerfd *t = f->own;
 	nsec_t now = plat_now(PLAT_MONOTONIC);
 
 	if (f->ops != &timer_ops)
 		return -EINVAL;
+	catch_up(t);
 	/* A timer that is due, and not told yet, has a moment left: zero means disarmed. */
 	ret->it_value = clock_spec(t->at ? max_of(t->at - now, (nsec_t) 1) : 0);
 	ret->it_interval = clock_spec(t->interval);

@@ -7,6 +7,7 @@
 
 #include "kernel/core/heap.h"
 #include "kernel/task/task.h"
+#include "kernel/task/timers.h"
 
 static struct heap_cache of_tasks = HEAP_CACHE_INIT(struct task_signals);
 static struct heap_cache of_processes = HEAP_CACHE_INIT(struct process_signals);
@@ -144,6 +145,7 @@ void signals_end_process(struct process *p)
 {
 	if (!p->signals)
 		return;
+	timers_end(p);
 	signal_queue_flush(&p->signals->pending, UINT64_MAX);
 	heap_cache_free(&of_processes, p->signals);
 	p->signals = NULL;
@@ -168,6 +170,7 @@ void signals_exec(struct task *t)
 	handlers_reset(t->handlers);
 	t->signals->stack = (struct signal_stack){ .flags = SS_DISABLE };
 	t->signals->restart.go_on = NULL;
+	timers_exec(t->process);
 }
 
 /* ---- what is pending ---- */
@@ -196,6 +199,12 @@ bool signals_take(struct task *t, uint64_t of, struct signal_info *ret)
 	if (found)
 		signals_recalc(t);
 	return found;
+}
+
+bool signal_deaf(const struct task *t, int nr)
+{
+	return t->signals->blocked & SIGNAL_BIT(nr) ||
+	       t->handlers->actions[nr - 1].handler == HANDLER_IGN;
 }
 
 /* ---- masks ---- */

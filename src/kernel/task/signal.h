@@ -27,6 +27,7 @@ struct group;
 struct pid;
 struct process;
 struct task;
+struct timers;
 
 /* What the guest's struct sigaction is to rt_sigaction(2). */
 struct signal_action {
@@ -72,6 +73,7 @@ struct process_signals {
 	bool stopping, all_stopped;
 	int stop_signal;
 	struct waitq go_on;
+	struct timers *timers; /* timers.h; NULL: none was ever made */
 };
 
 /* ---- lives (task/ calls them) ---- */
@@ -84,11 +86,11 @@ struct process_signals {
 [[nodiscard]] int signals_clone(struct task *t, const struct task *from, uint64_t flags);
 /* The thread ends: what was its own goes, what it would have taken of the process' others take. */
 void signals_end(struct task *t);
-/* No thread is left: what nobody took goes. */
+/* No thread is left: timers and what nobody took go. */
 void signals_end_process(struct process *p);
 /* Before execve can fail no more: handlers of its own. -ENOMEM. */
 [[nodiscard]] int signals_unshare(struct task *t);
-/* Then: functions become SIG_DFL; no alternate stack. */
+/* Then: functions become SIG_DFL; no alternate stack, no POSIX timers. */
 void signals_exec(struct task *t);
 /* What is to be done with signals, stops and ends before t's guest goes on; t runs. May park. Where
  * t is `dying` then, it does not go on. */
@@ -139,6 +141,8 @@ void signals_call_over(struct task *t, bool interrupted);
 /* One of `of` that is pending, blocked or not. False: none. */
 bool signals_take(struct task *t, uint64_t of, struct signal_info *ret);
 uint64_t signals_pending(const struct task *t);
+/* Whether t has it blocked or ignores it: what a terminal asks before it stops a job. */
+bool signal_deaf(const struct task *t, int nr);
 /* t's fiber is interrupted exactly when it has something to take, to stop for or to end for. */
 void signals_recalc(struct task *t);
 

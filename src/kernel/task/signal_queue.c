@@ -60,8 +60,10 @@ static void let_go(struct signal_entry *e, struct signal_info *ret)
 void signal_queue_put(struct signal_queue *q, int nr, struct signal_entry *e)
 {
 	q->set |= SIGNAL_BIT(nr);
-	if (e)
-		list_push(&q->entries, &e->link);
+	if (!e)
+		return;
+	e->queue = q;
+	list_push(&q->entries, &e->link);
 }
 
 bool signal_queue_take(struct signal_queue *q, uint64_t of, struct signal_info *ret)
@@ -113,8 +115,10 @@ void signal_queue_flush(struct signal_queue *q, uint64_t of)
 	}
 }
 
-void signal_queue_cancel(struct signal_queue *q, struct signal_entry *e)
+void signal_entry_cancel(struct signal_entry *e)
 {
+	struct signal_queue *q = e->queue;
+
 	if (list_empty(&e->link))
 		return;
 	list_remove(&e->link);

@@ -50,13 +50,16 @@ struct signal_info {
 };
 _Static_assert(sizeof(struct signal_info) == 128, "the guest's");
 
+struct signal_queue;
+
 struct signal_entry {
 	struct list link; /* in no queue: to itself */
 	struct signal_info info;
 	/* Of who embeds it, a timer: it is out of the queue, and *ret, its info, is about to be
 	 * told if it is not NULL. NULL: it is of the heap. */
 	void (*taken)(struct signal_entry *e, struct signal_info *ret);
-	uint32_t uid; /* who answers for it */
+	uint32_t uid;		    /* who answers for it */
+	struct signal_queue *queue; /* that it is in */
 };
 
 struct signal_queue {
@@ -79,5 +82,5 @@ void signal_queue_put(struct signal_queue *q, int nr, struct signal_entry *e);
 bool signal_queue_take(struct signal_queue *q, uint64_t of, struct signal_info *ret);
 /* What of the set is there goes. */
 void signal_queue_flush(struct signal_queue *q, uint64_t of);
-/* Out of the queue that it is in, if it is in one; it is an embedder's. */
-void signal_queue_cancel(struct signal_queue *q, struct signal_entry *e);
+/* Out of the queue that it is in, if it is in one, and its embedder is not told. */
+void signal_entry_cancel(struct signal_entry *e);
