@@ -99,7 +99,7 @@ def test_exec_sync(pod, sleeper):
 def test_exec_streamed(pod, sleeper, tty):
     url = pod.cri.Exec(container_id=sleeper, tty=tty, stdin=True, stdout=True, stderr=not tty,
                        cmd=["sh", "-c", "read a; echo got $a; tty; echo e >&2; exit 3"])["url"]
-    got = json.loads(pod.world("/usr/bin/python3", cri_.__file__, url, input="typed\n"))
+    got = json.loads(pod.world("/usr/bin/python3", cri_.__file__, "exec", url, input="typed\n"))
     assert "got typed" in got["out"] and ("/dev/pts/" in got["out"]) == tty
     assert tty or got["err"] == "e\n"
     cause = got["status"]["details"]["causes"][0]
@@ -137,6 +137,15 @@ def test_containers_of_a_pod_share_what_pods_share(pod, sleeper):
     finally:
         pod.cri.StopContainer(container_id=other, timeout=0)
         pod.cri.RemoveContainer(container_id=other)
+
+
+def test_a_forwarded_port(cri, pod, sleeper):
+    assert pod.sh(sleeper, "mkdir /w && echo page > /w/index.html && "
+                  "httpd -p 127.0.0.1:80 -h /w")[0] == 0
+    url = cri.PortForward(pod_sandbox_id=pod.id, port=[80])["url"]
+    got = json.loads(pod.world("/usr/bin/python3", cri_.__file__, "port", url,
+                               input="GET / HTTP/1.0\r\n\r\n"))
+    assert got["data"].endswith("\r\n\r\npage\n") and not got["error"], got
 
 
 def test_stop(cri, pod):

@@ -97,6 +97,15 @@ def test_localhost_and_memory_between_them(pod, pair):
                for k in ("net", "ipc", "uts"))
 
 
+def test_a_forwarded_port(pod, pair):
+    """The CRI server connects to localhost in the pod's namespace on the host: nobody is there."""
+    a, _ = pair
+    assert pod.sh(a, "mkdir -p /w && httpd -p 127.0.0.1:88 -h /w")[0] == 0
+    url = pod.cri.PortForward(pod_sandbox_id=pod.id, port=[88])["url"]
+    got = json.loads(pod.world("/usr/bin/python3", cri_.__file__, "port", url, input=""))
+    assert not got["data"] and "refused" in got["error"], got
+
+
 def test_exec(pod, pair):
     import grpc
     assert pod.sh(pair[0], "echo out; echo err >&2; exit 5") == (5, "out\n", "err\n")
@@ -105,7 +114,7 @@ def test_exec(pod, pair):
     assert "no-such" in ex.value.details()
     url = pod.cri.Exec(container_id=pair[1], tty=True, stdin=True, stdout=True,
                        cmd=["sh", "-c", "read a; echo got $a; tty; exit 3"])["url"]
-    got = json.loads(pod.world("/usr/bin/python3", cri_.__file__, url, input="typed\n"))
+    got = json.loads(pod.world("/usr/bin/python3", cri_.__file__, "exec", url, input="typed\n"))
     assert "got typed" in got["out"] and "/dev/pts/" in got["out"]
     assert got["status"]["details"]["causes"][0]["message"] == "3"
 

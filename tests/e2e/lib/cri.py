@@ -72,6 +72,7 @@ CALLS = {  # name: (request, response)
                  {"stdout": (1, "bytes"), "stderr": (2, "bytes"), "exit_code": (3, "int")}),
     "Exec": ({**ID, "cmd": (2, ["text"]), "tty": (3, "int"), "stdin": (4, "int"),
               "stdout": (5, "int"), "stderr": (6, "int")}, {"url": (1, "text")}),
+    "PortForward": ({"pod_sandbox_id": (1, "text"), "port": (2, ["int"])}, {"url": (1, "text")}),
     "ContainerStats": (ID, {"stats": (1, STATS)}),
     "ListContainerStats": ({}, {"stats": (1, [STATS])}),
     "ImageStatus": ({"image": (1, IMAGE)}, {"image": (1, {"id": (1, "text")})}),
@@ -173,7 +174,7 @@ class Cri:
         self.channel.close()
 
 
-# -- a streamed exec
+# -- streams of an exec, or of a forwarded port
 
 def send(sock, payload):
     """One binary frame, masked as a client's has to be."""
@@ -183,21 +184,21 @@ def send(sock, payload):
     sock.sendall(head + mask + bytes(b ^ mask[i % 4] for i, b in enumerate(payload)))
 
 
-def frames(stream):
+def frames(answers):
     while True:
-        head = stream.read(2)
+        head = answers.read(2)
         if len(head) < 2 or head[0] & 0xf == 8:
             return
         size = head[1] & 0x7f
         if size == 126:
-            size = struct.unpack(">H", stream.read(2))[0]
+            size = struct.unpack(">H", answers.read(2))[0]
         elif size == 127:
-            size = struct.unpack(">Q", stream.read(8))[0]
-        yield head[0] & 0xf, stream.read(size)
+            size = struct.unpack(">Q", answers.read(8))[0]
+        yield head[0] & 0xf, answers.read(size)
 
 
-def stream_exec(url):
-    """Standard input goes there; {"out", "err", "status"} comes back on standard output."""
+def stream(url):
+    """What comes on each channel, {0: b"", ...}. Standard input goes to the first one."""
     u = urllib.parse.urlparse(url)
     c = http.client.HTTPConnection(u.hostname, u.port, timeout=60)
     c.putrequest("GET", f"{u.path}?{u.query}")
@@ -206,21 +207,33 @@ def stream_exec(url):
                  "Sec-WebSocket-Protocol": "v4.channel.k8s.io"}.items():
         c.putheader(k, v)
     c.endheaders()
-    stream = c.sock.makefile("rb")
-    line = stream.readline()
+    answers = c.sock.makefile("rb")
+    line = answers.readline()
     assert b" 101 " in line, line
-    while stream.readline() not in (b"\r\n", b""):
+    while answers.readline() not in (b"\r\n", b""):
         pass
-    got = {1: b"", 2: b"", 3: b""}
+    got = {0: b"", 1: b"", 2: b"", 3: b""}
     typed = sys.stdin.buffer.read()
     if typed:
         send(c.sock, b"\0" + typed)
-    for op, payload in frames(stream):
+    for op, payload in frames(answers):
         if op in (1, 2) and payload:
             got[payload[0]] = got.get(payload[0], b"") + payload[1:]
+    return got
+
+
+def stream_exec(url):
+    """{"out", "err", "status"} comes back on standard output."""
+    got = stream(url)
     print(json.dumps({"out": got[1].decode(), "err": got[2].decode(),
                       "status": json.loads(got[3] or b"{}")}))
 
 
+def stream_port(url):
+    """{"data", "error"}, without the port's number."""
+    got = stream(url)
+    print(json.dumps({"data": got[0][2:].decode(), "error": got[1][2:].decode()}))
+
+
 if __name__ == "__main__":
-    stream_exec(sys.argv[1])
+    {"exec": stream_exec, "port": stream_port}[sys.argv[1]](sys.argv[2])
