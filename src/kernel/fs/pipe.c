@@ -336,6 +336,9 @@ int pipe_make(unsigned int flags, const struct cred *who, struct file **ret_read
 	if (r < 0)
 		return r;
 	attach(p, out);
+	/* Opened again, by /proc/PID/fd, it is the same pipe. */
+	out->inode->own = p;
+	p->owners++;
 	*ret_read = in;
 	*ret_write = out;
 	return 0;

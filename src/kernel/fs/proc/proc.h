@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * proc(5): what is there is as Linux 6.12 has it; what is not known is not there. It shows the
+ * sandbox: its memory's limit, its processors, its processes.
+ */
+#pragma once
+
+#include "kernel/core/types.h"
+
+struct super;
+
+/* The caller is its user (super_leave). NULL: no memory. */
+[[nodiscard]] struct super *proc_new(void);

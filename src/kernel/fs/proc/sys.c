@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* /proc/sys: what the kernel does, as numbers. Two names may be written to: the rest is as it is.
+ */
+#include "kernel/fs/pipe.h"
+#include "kernel/fs/proc/tables.h"
+#include "kernel/fs/pty.h"
+#include "kernel/net/unix.h"
+#include "kernel/platform/platform.h"
+#include "kernel/task/cred.h"
+#include "kernel/task/uts.h"
+
+#define TEXT(id, what)                                                                             \
+	static int id(const struct generated_node *n, struct text *to)                             \
+	{                                                                                          \
+		(void) n;                                                                          \
+		text_put(to, "%s\n", (what));                                                      \
+		return 0;                                                                          \
+	}
+#define NUMBER(id, what)                                                                           \
+	static int id(const struct generated_node *n, struct text *to)                             \
+	{                                                                                          \
+		(void) n;                                                                          \
+		text_put(to, "%lu\n", (uint64_t) (what));                                          \
+		return 0;                                                                          \
+	}
+
+/* ---- kernel ---- */
+
+TEXT(ostype, UTS_SYSNAME)
+TEXT(osrelease, UTS_RELEASE)
+TEXT(version, UTS_VERSION)
+TEXT(hostname, uts_hostname())
+TEXT(domainname, uts_domainname())
+NUMBER(pid_max, PID_MOST)
+NUMBER(threads_max, PID_MOST)
+NUMBER(tainted, 0)
+NUMBER(last_capability, CAP_LAST_CAP)
+NUMBER(groups_most, CRED_GROUPS)
+NUMBER(overflow_id, 65534)
+NUMBER(randomize, 2)
+TEXT(core_pattern, "core")
+NUMBER(pty_most, PTS_MOST)
+NUMBER(entropy, 256)
+
+static int set_name(const char *bytes, size_t len, void (*set)(const char *name, size_t len))
+{
+	if (this_task() && !cred_can(this_task()->cred, CAP_SYS_ADMIN))
+		return -EPERM;
+	while (len > 0 && bytes[len - 1] == '\n')
+		len--;
+	if (len > UTS_NAME)
+		return -EINVAL;
+	set(bytes, len);
+	return 0;
+}
+
+static int set_hostname(const struct generated_node *n, const char *bytes, size_t len)
+{
+	(void) n;
+	return set_name(bytes, len, uts_set_hostname);
+}
+
+static int set_domainname(const struct generated_node *n, const char *bytes, size_t len)
+{
+	(void) n;
+	return set_name(bytes, len, uts_set_domainname);
+}
+
+/* Of RFC 4122, version 4. */
+static void uuid_text(const unsigned char random[static 16], struct text *to)
+{
+	for (size_t n = 0; n < 16; n++) {
+		unsigned int byte = random[n];
+
+		byte = n == 6 ? (byte & 0x0f) | 0x40 : n == 8 ? (byte & 0x3f) | 0x80 : byte;
+		text_put(to, n == 4 || n == 6 || n == 8 || n == 10 ? "-%02x" : "%02x", byte);
+	}
+	text_put(to, "\n");
+}
+
+static int uuid(const struct generated_node *n, struct text *to)
+{
+	unsigned char random[16];
+
+	(void) n;
+	plat_random(random, sizeof(random));
+	uuid_text(random, to);
+	return 0;
+}
+
+/* One for as long as the kernel runs. */
+static int boot_id(const struct generated_node *n, struct text *to)
+{
+	static unsigned char id[16];
+	static bool made;
+
+	(void) n;
+	if (!made)
+		plat_random(id, sizeof(id));
+	made = true;
+	uuid_text(id, to);
+	return 0;
+}
+
+static const struct generated_entry random_files[] = {
+	PROC_FILE("boot_id", 0444, boot_id),
+	PROC_FILE("entropy_avail", 0444, entropy),
+	PROC_FILE("poolsize", 0444, entropy),
+	PROC_FILE("uuid", 0444, uuid),
+};
+
+static const struct generated_entry pty_files[] = { PROC_FILE("max", 0444, pty_most) };
+
+static const struct generated_entry kernel_files[] = {
+	PROC_FILE("cap_last_cap", 0444, last_capability),
+	PROC_FILE("core_pattern", 0444, core_pattern),
+	{ .name = "domainname",
+	  .mode = S_IFREG | 0644,
+	  .show = domainname,
+	  .store = set_domainname },
+	{ .name = "hostname", .mode = S_IFREG | 0644, .show = hostname, .store = set_hostname },
+	PROC_FILE("ngroups_max", 0444, groups_most),
+	PROC_FILE("osrelease", 0444, osrelease),
+	PROC_FILE("ostype", 0444, ostype),
+	PROC_FILE("overflowgid", 0444, overflow_id),
+	PROC_FILE("overflowuid", 0444, overflow_id),
+	PROC_FILE("pid_max", 0444, pid_max),
+	PROC_DIR("pty", 0555, pty_files),
+	PROC_DIR("random", 0555, random_files),
+	PROC_FILE("randomize_va_space", 0444, randomize),
+	PROC_FILE("tainted", 0444, tainted),
+	PROC_FILE("threads-max", 0444, threads_max),
+	PROC_FILE("version", 0444, version),
+};
+
+/* ---- vm, fs, net ---- */
+
+NUMBER(overcommit, 0)
+NUMBER(overcommit_ratio, 50)
+NUMBER(mappings_most, 65530)
+NUMBER(lowest_address, plat_user_low())
+NUMBER(swappiness, 0)
+
+static const struct generated_entry vm_files[] = {
+	PROC_FILE("max_map_count", 0444, mappings_most),
+	PROC_FILE("mmap_min_addr", 0444, lowest_address),
+	PROC_FILE("overcommit_memory", 0444, overcommit),
+	PROC_FILE("overcommit_ratio", 0444, overcommit_ratio),
+	PROC_FILE("swappiness", 0444, swappiness),
+};
+
+NUMBER(files_most, INT64_MAX)
+NUMBER(descriptors_most, 1048576)
+NUMBER(pipe_most, PIPE_SIZE_MAX)
+NUMBER(off, 0)
+
+static const struct generated_entry fs_files[] = {
+	PROC_FILE("file-max", 0444, files_most),     PROC_FILE("nr_open", 0444, descriptors_most),
+	PROC_FILE("pipe-max-size", 0444, pipe_most), PROC_FILE("protected_fifos", 0444, off),
+	PROC_FILE("protected_hardlinks", 0444, off), PROC_FILE("protected_regular", 0444, off),
+	PROC_FILE("protected_symlinks", 0444, off),
+};
+
+NUMBER(backlog_most, SOMAXCONN)
+NUMBER(socket_room, SOCKET_ROOM)
+NUMBER(datagrams_most, DATAGRAMS_MOST)
+
+static const struct generated_entry core_files[] = {
+	PROC_FILE("rmem_default", 0444, socket_room), PROC_FILE("rmem_max", 0444, socket_room),
+	PROC_FILE("somaxconn", 0444, backlog_most),   PROC_FILE("wmem_default", 0444, socket_room),
+	PROC_FILE("wmem_max", 0444, socket_room),
+};
+
+static const struct generated_entry unix_files[] = {
+	PROC_FILE("max_dgram_qlen", 0444, datagrams_most),
+};
+
+static const struct generated_entry net_files[] = {
+	PROC_DIR("core", 0555, core_files),
+	PROC_DIR("unix", 0555, unix_files),
+};
+
+static const struct generated_entry sys_files[] = {
+	PROC_DIR("fs", 0555, fs_files),
+	PROC_DIR("kernel", 0555, kernel_files),
+	PROC_DIR("net", 0555, net_files),
+	PROC_DIR("vm", 0555, vm_files),
+};
+
+const struct generated_entry proc_sys = PROC_DIR("sys", 0555, sys_files);
