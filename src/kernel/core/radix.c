@@ -9,7 +9,7 @@
 
 struct radix_node {
 	void *slot[SLOTS];
-	unsigned int used;
+	uint64_t used; /* one bit a slot that is not NULL */
 };
 
 static struct heap_cache nodes = HEAP_CACHE_INIT(struct radix_node);
@@ -17,6 +17,18 @@ static struct heap_cache nodes = HEAP_CACHE_INIT(struct radix_node);
 static unsigned int slot_of(uint64_t index, unsigned int level)
 {
 	return (unsigned int) (index >> (level * BITS)) & (SLOTS - 1);
+}
+
+static void fill_slot(struct radix_node *n, unsigned int s, void *p)
+{
+	n->slot[s] = p;
+	n->used |= (uint64_t) 1 << s;
+}
+
+static void empty_slot(struct radix_node *n, unsigned int s)
+{
+	n->slot[s] = NULL;
+	n->used &= ~((uint64_t) 1 << s);
 }
 
 /* Whether `levels` levels reach index. */
@@ -56,12 +68,11 @@ static void prune(struct radix *r, uint64_t index)
 		if (level + 1 == r->levels) {
 			*r = (struct radix){};
 		} else {
-			way[level + 1]->slot[slot_of(index, level + 1)] = NULL;
-			way[level + 1]->used--;
+			empty_slot(way[level + 1], slot_of(index, level + 1));
 		}
 	}
 	/* One way down alone: fewer levels do. */
-	while (r->levels > 1 && r->root->used == 1 && r->root->slot[0]) {
+	while (r->levels > 1 && r->root->used == 1) {
 		n = r->root;
 		r->root = n->slot[0];
 		r->levels--;
@@ -76,10 +87,8 @@ static int grow(struct radix *r, uint64_t index)
 
 		if (!n)
 			return -ENOMEM;
-		if (r->root) {
-			n->slot[0] = r->root;
-			n->used = 1;
-		}
+		if (r->root)
+			fill_slot(n, 0, r->root);
 		r->root = n;
 		r->levels++;
 	}
@@ -94,19 +103,18 @@ int radix_set(struct radix *r, uint64_t index, void *p)
 		goto undo_nodes;
 	n = r->root;
 	for (unsigned int level = r->levels - 1; level > 0; level--) {
-		void **slot = &n->slot[slot_of(index, level)];
+		unsigned int s = slot_of(index, level);
 
-		if (!*slot) {
-			*slot = heap_cache_alloc(&nodes);
-			if (!*slot)
+		if (!n->slot[s]) {
+			struct radix_node *below = heap_cache_alloc(&nodes);
+
+			if (!below)
 				goto undo_nodes;
-			n->used++;
+			fill_slot(n, s, below);
 		}
-		n = *slot;
+		n = n->slot[s];
 	}
-	if (!n->slot[slot_of(index, 0)])
-		n->used++;
-	n->slot[slot_of(index, 0)] = p;
+	fill_slot(n, slot_of(index, 0), p);
 	return 0;
 undo_nodes:
 	if (r->root)
@@ -123,8 +131,7 @@ void *radix_take(struct radix *r, uint64_t index)
 		return NULL;
 	for (unsigned int level = r->levels - 1; level > 0; level--)
 		n = n->slot[slot_of(index, level)];
-	n->slot[slot_of(index, 0)] = NULL;
-	n->used--;
+	empty_slot(n, slot_of(index, 0));
 	if (!n->used)
 		prune(r, index);
 	return p;
@@ -132,18 +139,18 @@ void *radix_take(struct radix *r, uint64_t index)
 
 static void *next_below(const struct radix_node *n, unsigned int level, uint64_t *index)
 {
-	uint64_t step = (uint64_t) 1 << (level * BITS);
+	uint64_t step = (uint64_t) 1 << (level * BITS), below = step - 1 + (SLOTS - 1) * step;
+	unsigned int first = slot_of(*index, level);
 
-	for (unsigned int s = slot_of(*index, level); s < SLOTS; s++) {
-		uint64_t next = (*index & ~(step - 1)) + step; /* the first below the next slot */
+	for (uint64_t left = n->used >> first << first; left; left &= left - 1) {
+		unsigned int s = (unsigned int) __builtin_ctzll(left);
+		void *p;
 
-		if (n->slot[s]) {
-			void *p = level ? next_below(n->slot[s], level - 1, index) : n->slot[s];
-
-			if (p)
-				return p;
-		}
-		*index = next;
+		if (s != first)
+			*index = (*index & ~below) | s * step;
+		p = level ? next_below(n->slot[s], level - 1, index) : n->slot[s];
+		if (p)
+			return p;
 	}
 	return NULL;
 }
