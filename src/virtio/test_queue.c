@@ -201,6 +201,15 @@ static void test_notifications(void)
 	CHECK(v.used[0] == 0);
 	(void) guest_request(&v, guest_gpa(&guest, 0), 1, 0, 0);
 	CHECK(queue_enable_kicks(&queue));
+	/* For the fourth from here on; and what the driver was not told of is counted. */
+	CHECK(queue_untold(&queue) == 0 && queue_pop(&queue, &chain) == 1);
+	queue_push(&queue, chain.head, 0);
+	queue_await_chains(&queue, 4);
+	CHECK(v.used[2 + 4 * 8] == (uint16_t) (v.next_avail + 3));
+	push_one();
+	CHECK(queue_untold(&queue) == 2);
+	(void) queue_wants_interrupt(&queue);
+	CHECK(queue_untold(&queue) == 0);
 }
 
 /* A table of n descriptors of one byte each, and one descriptor that says where it is. */
