@@ -188,35 +188,43 @@ static int64_t master_read(struct file *f, struct uio *to, uint64_t *pos)
 	return n;
 }
 
+/* A part that there is room for; with `typing`, so that nobody else takes the room. */
+static int64_t type_some(struct tty *t, struct file *f, struct uio *from)
+{
+	unsigned char bytes[256];
+	size_t most;
+	int64_t n;
+	int r = 0;
+
+	if (tty_room(t) == 0) {
+		if (f->flags & O_NONBLOCK)
+			return -EAGAIN;
+		r = waitq_wait(&t->waiters, tty_room(t) > 0, NSEC_NEVER, fiber_interrupted());
+	}
+	if (r < 0)
+		return r;
+	most = min_of((size_t) tty_room(t), sizeof(bytes));
+	n = uio_in(from, bytes, (size_t) min_of(from->left, (uint64_t) most));
+	for (int64_t k = 0; k < n; k++)
+		tty_receive(t, bytes[k]);
+	return n;
+}
+
 static int64_t master_write(struct file *f, struct uio *from, uint64_t *pos)
 {
 	struct tty *t = f->own;
-	int64_t done = 0;
+	int64_t done = 0, n = 0;
 
 	(void) pos;
+	sleeplock_take(&t->typing);
 	while (from->left > 0) {
-		unsigned char bytes[256];
-		size_t most;
-		int64_t n;
-		int r = 0;
-
-		if (tty_room(t) == 0) {
-			if (f->flags & O_NONBLOCK)
-				return done ? done : -EAGAIN;
-			r = waitq_wait(&t->waiters, tty_room(t) > 0, NSEC_NEVER,
-				       fiber_interrupted());
-		}
-		if (r < 0)
-			return done ? done : r;
-		most = min_of((size_t) tty_room(t), sizeof(bytes));
-		n = uio_in(from, bytes, (size_t) min_of(from->left, (uint64_t) most));
+		n = type_some(t, f, from);
 		if (n < 0)
-			return done ? done : n;
-		for (int64_t k = 0; k < n; k++)
-			tty_receive(t, bytes[k]);
+			break;
 		done += n;
 	}
-	return done;
+	sleeplock_give(&t->typing);
+	return done ? done : n;
 }
 
 static unsigned int master_poll(struct file *f, struct waiter *w)

@@ -13,6 +13,7 @@
 #include "kernel/mm/space.h"
 #include "kernel/platform/sim/test_run.h"
 #include "kernel/task/cred.h"
+#include "kernel/task/signal.h"
 #include "kernel/task/task.h"
 #include "kernel/vfs/names.h"
 
@@ -363,29 +364,21 @@ static void hangups(void)
 
 /* ---- sessions ---- */
 
-static struct {
-	uint32_t group, process;
-	int signal, hups;
-} told;
-static bool deaf;
-
-static void to_group(struct group *g, int signal)
+/* Whether a process was sent this, which is taken back: all of them have handlers for all. */
+static bool told(struct task *t, int nr)
 {
-	told.group = g->pid->nr;
-	told.signal = signal;
+	struct signal_queue *q = &t->process->signals->pending;
+	bool was = q->set & SIGNAL_BIT(nr);
+
+	signal_queue_flush(q, UINT64_MAX);
+	fiber_undisturbed(fiber_now());
+	return was;
 }
 
-static void to_process(struct process *p, int signal)
+static void ignore(struct task *t, bool on)
 {
-	told.process = p->pid;
-	told.hups += signal == SIGHUP;
-}
-
-static bool is_deaf(struct task *t, int signal)
-{
-	(void) t;
-	(void) signal;
-	return deaf;
+	for (size_t n = 0; n < SIGNALS; n++)
+		t->handlers->actions[n].handler = on ? 1 : 0x1000;
 }
 
 static struct task *child(struct process *parent)
@@ -398,18 +391,21 @@ static struct task *child(struct process *parent)
 	group_enter(p, parent->group);
 	list_push(&parent->children, &p->in_parent);
 	t->cred = cred_ref(&root_cred);
+	CHECK(signals_clone(t, NULL, 0) == 0);
+	ignore(t, false);
 	return t;
 }
 
 static void gone(struct task *t)
 {
 	list_remove(&t->process->in_parent);
+	signals_end(t);
+	signals_end_process(t->process);
 	process_free(t->process);
 }
 
 static void sessions(void)
 {
-	static const struct tty_signals signals = { to_group, to_process, is_deaf };
 	struct task_first q = { .cred = &root_cred, .root = &top, .comm = "init" };
 	struct task *init, *shell, *job;
 	struct winsize size = { 24, 80, 0, 0 };
@@ -417,9 +413,8 @@ static void sessions(void)
 	struct file *f;
 	int32_t n = 0;
 
-	tty_use_signals(&signals);
 	q.files = descriptors_new();
-	CHECK(task_new_first(&q, &init) == 0);
+	CHECK(task_new_first(&q, &init) == 0 && signals_clone(init, NULL, 0) == 0);
 	descriptors_unref(q.files);
 	shell = child(init->process);
 	CHECK(task_setsid(shell) > 0);
@@ -433,7 +428,7 @@ static void sessions(void)
 	CHECK(process_tty(shell->process) == tty && process_tty(job->process) == tty);
 	CHECK(control_number(slave, TIOCGPGRP, &n) == 0 && n == (int32_t) shell->tid);
 	CHECK(control_number(slave, TIOCGSID, &n) == 0 && n == (int32_t) shell->tid);
-	CHECK(put(master, "\3") == 1 && told.group == shell->tid && told.signal == SIGINT);
+	CHECK(put(master, "\3") == 1 && told(shell, SIGINT));
 	f = open_file("tty", O_RDWR);
 	CHECK(put(f, "hi") == 2 && reads(master, "^Chi"));
 	file_unref(f);
@@ -441,29 +436,26 @@ static void sessions(void)
 	n = (int32_t) job->tid;
 	CHECK(control_number(slave, TIOCSPGRP, &n) == 0);
 	CHECK(copy_out(guest, uva(BASE), &size, sizeof(size)) == 0);
-	CHECK(control(master, TIOCSWINSZ, BASE) == 0 && told.group == job->tid &&
-	      told.signal == SIGWINCH);
-	told.signal = 0;
-	CHECK(control(master, TIOCSWINSZ, BASE) == 0 && told.signal == 0);
-	CHECK(put(master, "x\n\32") == 3 && told.signal == SIGTSTP && told.group == job->tid);
+	CHECK(control(master, TIOCSWINSZ, BASE) == 0 && told(job, SIGWINCH));
+	CHECK(control(master, TIOCSWINSZ, BASE) == 0 && !told(job, SIGWINCH));
+	CHECK(put(master, "x\n\32") == 3 && told(job, SIGTSTP));
 	/* The shell's group is orphaned: no signal would be of use. */
 	n = (int32_t) shell->tid;
 	CHECK(put(master, "x\n") == 2 && get(slave, 9) == -EIO);
 	CHECK(control_number(slave, TIOCSPGRP, &n) == -ENOTTY);
-	deaf = true;
+	ignore(shell, true);
 	CHECK(control_number(slave, TIOCSPGRP, &n) == 0);
-	deaf = false;
+	ignore(shell, false);
 	task_attach(job);
-	CHECK(get(slave, 9) == -ERESTARTSYS && told.signal == SIGTTIN && told.group == job->tid);
+	CHECK(get(slave, 9) == -ERESTARTSYS && told(job, SIGTTIN));
 	CHECK(put(slave, "a") == 1);
 	tty->termios.c_lflag |= TOSTOP;
-	CHECK(put(slave, "a") == -ERESTARTSYS && told.signal == SIGTTOU);
-	told.signal = 0;
-	CHECK(control_number(slave, TIOCSPGRP, &n) == -ERESTARTSYS && told.signal == SIGTTOU);
-	deaf = true;
+	CHECK(put(slave, "a") == -ERESTARTSYS && told(job, SIGTTOU));
+	CHECK(control_number(slave, TIOCSPGRP, &n) == -ERESTARTSYS && told(job, SIGTTOU));
+	ignore(job, true);
 	CHECK(get(slave, 9) == -EIO && put(slave, "a") == 1);
 	CHECK(control_number(slave, TIOCSPGRP, &n) == 0);
-	deaf = false;
+	ignore(job, false);
 	task_attach(shell);
 	CHECK(reads(slave, "x\n"));
 	n = 1;
@@ -479,7 +471,7 @@ static void sessions(void)
 	      control_number(master, TIOCGPGRP, &n) == 0 && n == (int32_t) shell->tid);
 	task_attach(shell);
 	file_unref(master);
-	CHECK(told.process == shell->tid && told.hups == 1 && !process_tty(shell->process));
+	CHECK(told(shell, SIGHUP) && !process_tty(shell->process));
 	file_unref(slave);
 	/* The first terminal that a leader opens is its own; a child gives it up for itself. */
 	int32_t unlock = 0;
@@ -492,18 +484,18 @@ static void sessions(void)
 	CHECK(control(slave, TIOCNOTTY, 0) == 0 && !process_tty(job->process) &&
 	      process_tty(shell->process));
 	task_attach(shell);
-	told.signal = 0;
-	CHECK(control(slave, TIOCNOTTY, 0) == 0 && told.signal == SIGCONT);
+	CHECK(control(slave, TIOCNOTTY, 0) == 0 && told(shell, SIGCONT));
 	CHECK(!shell->process->group->session->tty && !file_tty(slave)->session);
 	CHECK(control(slave, TIOCSCTTY, 0) == 0);
 	tty_leader_leaves(shell->process->group->session, true);
-	CHECK(told.signal == SIGHUP && !file_tty(slave)->session);
+	CHECK(told(shell, SIGHUP) && !file_tty(slave)->session);
 	close_pair();
 	fiber_now()->owner = NULL;
 	gone(job);
 	gone(shell);
+	signals_end(init);
+	signals_end_process(init->process);
 	process_free(init->process);
-	tty_use_signals(NULL);
 }
 
 static void settings(void)

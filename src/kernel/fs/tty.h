@@ -37,7 +37,8 @@ struct tty {
 	uint32_t head, canon, tail;
 	uint32_t line_column; /* of the terminal, where the edited line began */
 	bool literal, erasing;
-	struct sleeplock reading, writing;
+	struct sleeplock reading, writing; /* a program's */
+	struct sleeplock typing;	   /* the master's writes */
 
 	/* What goes. */
 	unsigned char out[TTY_OUT];
@@ -98,15 +99,6 @@ unsigned int tty_poll(struct file *f, struct waiter *w);
 sysret_t tty_ioctl(struct tty *t, bool master, unsigned int request, uint64_t arg, struct space *s);
 
 /* ---- tty_job.c: sessions and signals ---- */
-
-/* What terminals need of signals; nobody is signalled before it is told. */
-struct tty_signals {
-	void (*to_group)(struct group *g, int signal);
-	void (*to_process)(struct process *p, int signal);
-	/* Whether the running task has it blocked or ignored. */
-	bool (*deaf)(struct task *t, int signal);
-};
-void tty_use_signals(const struct tty_signals *s);
 
 /* 0, or what a process in the background gets: -EIO, or -ERESTARTSYS with SIGTTIN or SIGTTOU. */
 int tty_check(struct tty *t, int signal);

@@ -8,14 +8,8 @@
 
 #include "kernel/fs/tty.h"
 #include "kernel/task/cred.h"
+#include "kernel/task/signal.h"
 #include "kernel/task/task.h"
-
-static const struct tty_signals *signals;
-
-void tty_use_signals(const struct tty_signals *s)
-{
-	signals = s;
-}
 
 static struct session *session_of(const struct tty *t)
 {
@@ -24,18 +18,18 @@ static struct session *session_of(const struct tty *t)
 
 void tty_signal_foreground(struct tty *t, int signal)
 {
-	if (signals && t->foreground && t->foreground->group)
-		signals->to_group(t->foreground->group, signal);
+	if (t->foreground && t->foreground->group)
+		signal_group(t->foreground->group, signal);
 }
 
 void tty_signal_leader(struct tty *t)
 {
 	const struct session *s = session_of(t);
 
-	if (!signals || !s || !s->leader)
+	if (!s || !s->leader)
 		return;
-	signals->to_process(s->leader, SIGHUP);
-	signals->to_process(s->leader, SIGCONT);
+	signal_process(s->leader, SIGHUP);
+	signal_process(s->leader, SIGCONT);
 }
 
 int tty_check(struct tty *t, int signal)
@@ -45,11 +39,11 @@ int tty_check(struct tty *t, int signal)
 
 	if (!p || process_tty(p) != t || !t->foreground || p->group->pid == t->foreground)
 		return 0;
-	if (!signals || signals->deaf(self, signal))
+	if (signal_deaf(self, signal))
 		return signal == SIGTTIN ? -EIO : 0;
 	if (group_orphaned(p->group, NULL))
 		return -EIO;
-	signals->to_group(p->group, signal);
+	signal_group(p->group, signal);
 	return -ERESTARTSYS;
 }
 

@@ -65,6 +65,7 @@ void tty_init(struct tty *t)
 	waitq_init(&t->waiters);
 	sleeplock_init(&t->reading);
 	sleeplock_init(&t->writing);
+	sleeplock_init(&t->typing);
 }
 
 /* ---- output ---- */

@@ -3,7 +3,6 @@
 
 #include <asm/signal.h>
 
-#include "kernel/fs/tty.h"
 #include "kernel/mm/space.h"
 #include "kernel/syscall/syscall.h"
 #include "kernel/task/exit.h"
@@ -101,22 +100,9 @@ static void serve(void *task)
 	}
 }
 
-/* ---- what terminals say to those they control ---- */
-
-static bool deaf(struct task *t, int nr)
-{
-	return t->signals->blocked >> (nr - 1) & 1 ||
-	       t->handlers->actions[nr - 1].handler == (uint64_t) (uintptr_t) SIG_IGN;
-}
-
-static const struct tty_signals terminals = { signal_group, signal_process, deaf };
-
 int task_start(struct task *t)
 {
-	int r;
-
-	tty_use_signals(&terminals);
-	r = sched_spawn(serve, t, &t->fiber);
+	int r = sched_spawn(serve, t, &t->fiber);
 
 	if (r == 0) {
 		t->fiber->owner = t;
