@@ -186,14 +186,14 @@ uint64_t plat_user_high(void)
 
 /* ---- chunks ---- */
 
-uint32_t chunk_alloc(void)
+uint32_t chunk_alloc(bool zeroed)
 {
 	uint32_t c;
 
 	if (host.chunks_free_n > 0) {
 		c = host.chunks_free[--host.chunks_free_n];
-		if (fallocate(host.chunks_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-			      (off_t) c * CHUNK_SIZE, CHUNK_SIZE) < 0)
+		if (zeroed && fallocate(host.chunks_fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+					(off_t) c * CHUNK_SIZE, CHUNK_SIZE) < 0)
 			plat_panic("host: a chunk cannot be cleared");
 		return c;
 	}

@@ -37,6 +37,7 @@ struct plat_space {
 	uint32_t left;	/* of them not done */
 	bool dead;	/* killed, or ended by itself: nothing of it is to be waited for */
 	bool reaped, freed;
+	uint32_t active;   /* users that may run: without one, orders wait for it */
 	uint32_t serial;   /* of its threads */
 	struct list users; /* also those that are about to end */
 	struct list areas; /* free ones */
@@ -47,6 +48,7 @@ struct plat_space {
 struct area {
 	struct list link;
 	uint32_t chunk, slot;
+	bool mapped;
 };
 
 enum user_state {
@@ -69,6 +71,7 @@ struct plat_user {
 	bool ready;	/* the event is there */
 	bool kicked;	/* plat_user_kick() */
 	bool signalled; /* a signal is on its way that ends in the handler */
+	bool parked;	/* USER_ENDING, and its call is not answered: the stub will end */
 	bool fetching;	/* the handler is waited for, and no event */
 	/* USER_UPCALL, USER_NEW: */
 	uint64_t frame;	 /* where, in the area */
@@ -116,7 +119,7 @@ bool host_receive(int pidfd);
 void host_answer(struct ring *r, int64_t value);
 /* Lets it do what it asked the host for: its end. */
 void host_let_end(struct ring *r);
-uint32_t chunk_alloc(void); /* zeroed; 0: there are no more */
+uint32_t chunk_alloc(bool zeroed); /* 0: there are no more */
 void chunk_free(uint32_t chunk);
 static inline void *chunk_ptr(uint32_t chunk)
 {

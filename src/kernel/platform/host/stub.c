@@ -62,7 +62,11 @@ struct plat_space *plat_space_new(void)
 	s->pidfd = -EBADF;
 	list_init(&s->users);
 	list_init(&s->areas);
-	s->chunk = chunk_alloc();
+	s->chunk = chunk_alloc(false);
+	if (s->chunk) {
+		s->orders = chunk_ptr(s->chunk);
+		s->orders->go_hand = s->orders->go_thread = 0;
+	}
 	s->pid = s->chunk ? source_stub(s->chunk) : -ENOMEM;
 	if (s->pid < 0) {
 		if (s->chunk)
@@ -71,7 +75,6 @@ struct plat_space *plat_space_new(void)
 		return NULL;
 	}
 	host.live++;
-	s->orders = chunk_ptr(s->chunk);
 	r = make_known(s);
 	if (r == 0) {
 		__atomic_store_n(&s->orders->go_hand, 1, __ATOMIC_RELEASE);
@@ -171,34 +174,44 @@ static uint32_t give(struct plat_space *s)
 	return s->result < 0 ? s->left : 0;
 }
 
-int plat_space_commit(struct plat_space *s)
+/* The first of those left failed: what was there must not stay; it comes back page by page. */
+static int recover(struct plat_space *s, uint32_t left)
+{
+	struct order *failed = &s->orders->list[0];
+
+	memmove(failed, failed + s->queued - left, left * sizeof(*failed));
+	s->queued = left;
+	if (failed->nr == SYS_mmap) {
+		failed->nr = SYS_munmap;
+		return -ENOMEM;
+	}
+	if (failed->nr == SYS_mprotect) {
+		failed->nr = SYS_munmap;
+	} else {
+		plat_log("host: a stub has no memory to take mappings away: it ends");
+		stub_condemn(s);
+	}
+	return 0;
+}
+
+static int flush(struct plat_space *s)
 {
 	int r = 0;
 
 	while (s->queued > 0) {
 		uint32_t left = give(s);
-		struct order *failed;
 
-		if (left == 0) {
+		if (left == 0)
 			s->queued = 0;
-			break;
-		}
-		memmove(s->orders->list, s->orders->list + s->queued - left,
-			left * sizeof(struct order));
-		s->queued = left;
-		failed = &s->orders->list[0];
-		/* What was there must not stay; it comes back page by page. */
-		if (failed->nr == SYS_mmap) {
+		else if (recover(s, left) < 0)
 			r = -ENOMEM;
-			failed->nr = SYS_munmap;
-		} else if (failed->nr == SYS_mprotect) {
-			failed->nr = SYS_munmap;
-		} else {
-			plat_log("host: a stub has no memory to take mappings away: it ends");
-			stub_condemn(s);
-		}
 	}
 	return r;
+}
+
+int plat_space_commit(struct plat_space *s)
+{
+	return s->active > 0 ? flush(s) : 0;
 }
 
 /* The guest's, or the kernel is at fault. */
@@ -215,7 +228,7 @@ static void check(uint64_t at, uint64_t pages)
 /* Room for one more; those that are there are carried out if there is none. */
 static int queue(struct plat_space *s, const struct order *o)
 {
-	int r = s->queued == ORDERS_MAX ? plat_space_commit(s) : 0;
+	int r = s->queued == ORDERS_MAX ? flush(s) : 0;
 
 	s->orders->list[s->queued++] = *o;
 	return r;
@@ -293,7 +306,7 @@ struct area *stub_area(struct plat_space *s)
 	if (!a)
 		return NULL;
 	list_init(&a->link);
-	a->chunk = chunk_alloc();
+	a->chunk = chunk_alloc(true);
 	if (!a->chunk) {
 		heap_cache_free(&areas, a);
 		return NULL;
@@ -304,21 +317,32 @@ struct area *stub_area(struct plat_space *s)
 
 int stub_thread(struct plat_space *s, struct area *a, uint64_t frame)
 {
-	if (s->queued > ORDERS_MAX - 2)
-		(void) plat_space_commit(s);
-	/* Once more where it is mapped already: what is the guest's to write is what it was. */
-	(void) queue(s,
-		     &(struct order){ .nr = SYS_mmap,
-				      .args = { area_address(a), CHUNK_SIZE, PLAT_READ | PLAT_WRITE,
-						STUB_MAP_FLAGS, (uint64_t) host.chunks_fd,
-						(uint64_t) a->chunk * CHUNK_SIZE } });
-	if (plat_space_commit(s) < 0)
-		return -ENOMEM;
-	(void) queue(s,
-		     &(struct order){ .nr = SYS_clone,
-				      .args = { STUB_THREAD_FLAGS, frame, 0, 0, 0, ++s->serial } });
-	(void) give(s);
+	uint32_t own = a->mapped ? 1 : 2, left;
+
+	if (s->queued > ORDERS_MAX - own)
+		(void) flush(s);
+	for (;;) {
+		if (!a->mapped)
+			(void) queue(s, &(struct order){
+						.nr = SYS_mmap,
+						.args = { area_address(a), CHUNK_SIZE,
+							  PLAT_READ | PLAT_WRITE, STUB_MAP_FLAGS,
+							  (uint64_t) host.chunks_fd,
+							  (uint64_t) a->chunk * CHUNK_SIZE } });
+		(void) queue(s, &(struct order){ .nr = SYS_clone,
+						 .args = { STUB_THREAD_FLAGS, frame, 0, 0, 0,
+							   s->serial + 1 } });
+		left = give(s);
+		if (left <= own)
+			break;
+		/* A mapping from before: that first. */
+		s->queued -= own;
+		(void) recover(s, left - own);
+		(void) flush(s);
+	}
 	s->queued = 0;
+	s->serial++;
+	a->mapped = a->mapped || left < 2;
 	return s->dead ? -EAGAIN : (int) s->result;
 }
 

@@ -598,6 +598,31 @@ static void threads(void)
 	CHECK(other.value == 1 && other.last.kind == PLAT_SYSCALL);
 }
 
+/* A context that is given back in the middle of a call, and others after it in the same space. */
+static void follows(void)
+{
+	struct space *s = fresh();
+	struct plat_regs regs = entry(guest_moved, 5, 0);
+
+	for (int n = 0; n < 3; n++) {
+		struct plat_user *u = plat_user_new(s->plat, &regs), *v;
+		struct plat_event e;
+
+		CHECK(u);
+		do
+			plat_user_run(u, &e);
+		while (e.kind == PLAT_FAULT && space_fault(s, e.address, e.access) == FAULT_DONE);
+		CHECK(e.kind == PLAT_SYSCALL && e.nr == CALL_DONE && e.args[0] == 5);
+		v = plat_user_new(s->plat, &regs);
+		CHECK(v);
+		plat_user_free(u);
+		plat_user_run(v, &e);
+		CHECK(e.kind == PLAT_SYSCALL && e.args[0] == 5);
+		plat_user_free(v);
+	}
+	space_unref(s);
+}
+
 static void forks(void)
 {
 	struct guest child = {}, g = run(guest_forks, 9, &child);
@@ -750,6 +775,7 @@ static void body(void *arg)
 	registers();
 	vector_state();
 	threads();
+	follows();
 	forks();
 	kicks();
 	traps();

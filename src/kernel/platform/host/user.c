@@ -141,43 +141,10 @@ static void unlink_user(struct plat_user *u)
 {
 	if (u->tid > 0 && radix_get(&host.tids, (uint64_t) u->tid) == u)
 		(void) radix_take(&host.tids, (uint64_t) u->tid);
+	u->space->active -= !u->parked;
 	list_remove(&u->link);
 	list_push(&u->space->areas, &u->area->link);
 	heap_cache_free(&users, u);
-}
-
-struct plat_user *plat_user_new(struct plat_space *s, const struct plat_regs *regs)
-{
-	struct plat_user *u = s->dead ? NULL : heap_cache_alloc(&users);
-
-	if (!u)
-		return NULL;
-	u->space = s;
-	list_init(&u->link);
-	u->area = stub_area(s);
-	if (!u->area) {
-		heap_cache_free(&users, u);
-		return NULL;
-	}
-	list_push(&s->users, &u->link);
-	u->frame = area_address(u->area) + CHUNK_SIZE - 1024;
-	u->tid = stub_thread(s, u->area, u->frame);
-	if (u->tid > 0 && radix_set(&host.tids, (uint64_t) u->tid, u) < 0)
-		u->tid = -ENOMEM;
-	/* A thread that is not known is sent away when it rings. */
-	stub_thread_go(s);
-	while (u->tid > 0 && !u->ring.waits && !s->dead)
-		s->dead = !host_receive(s->pidfd);
-	if (u->tid <= 0 || s->dead || !u->ready) {
-		if (u->ring.waits && !s->dead)
-			host_let_end(&u->ring);
-		unlink_user(u);
-		return NULL;
-	}
-	u->ready = false;
-	u->regs = *regs;
-	u->known = u->dirty = true;
-	return u;
 }
 
 static void signal_it(struct plat_user *u)
@@ -198,6 +165,67 @@ static void answer_call(struct plat_user *u)
 	host_answer(&u->ring, u->fetching ? 0 : u->result);
 }
 
+/* Its call is answered with its end, which comes in the handler. */
+static void end_call(struct plat_user *u)
+{
+	signal_it(u);
+	if (u->state == USER_CALL)
+		answer_call(u);
+	u->state = USER_ENDING;
+}
+
+/* Those that waited for the stub's end, which is not to come yet. */
+static void unpark(struct plat_space *s)
+{
+	list_each(l, &s->users)
+	{
+		struct plat_user *u = list_entry(l, struct plat_user, link);
+
+		if (!u->parked)
+			continue;
+		u->parked = false;
+		s->active++;
+		u->state = USER_CALL;
+		end_call(u);
+	}
+}
+
+struct plat_user *plat_user_new(struct plat_space *s, const struct plat_regs *regs)
+{
+	struct plat_user *u = s->dead ? NULL : heap_cache_alloc(&users);
+
+	if (!u)
+		return NULL;
+	unpark(s);
+	u->space = s;
+	list_init(&u->link);
+	u->area = stub_area(s);
+	if (!u->area) {
+		heap_cache_free(&users, u);
+		return NULL;
+	}
+	list_push(&s->users, &u->link);
+	s->active++;
+	u->frame = area_address(u->area) + CHUNK_SIZE - 1024;
+	u->tid = stub_thread(s, u->area, u->frame);
+	if (u->tid > 0 && radix_set(&host.tids, (uint64_t) u->tid, u) < 0)
+		u->tid = -ENOMEM;
+	/* A thread that is not known is sent away when it rings. */
+	stub_thread_go(s);
+	while (u->tid > 0 && !u->ring.waits && !s->dead)
+		s->dead = !host_receive(s->pidfd);
+	if (u->tid <= 0 || s->dead || !u->ready) {
+		if (u->ring.waits && !s->dead)
+			host_let_end(&u->ring);
+		unlink_user(u);
+		return NULL;
+	}
+	u->ready = false;
+	u->regs = *regs;
+	u->known = u->dirty = true;
+	return u;
+}
+
 void plat_user_free(struct plat_user *u)
 {
 	if (!u)
@@ -213,11 +241,14 @@ void plat_user_free(struct plat_user *u)
 		unlink_user(u);
 		return;
 	}
-	/* It ends in the handler. */
-	signal_it(u);
-	if (u->state == USER_CALL)
-		answer_call(u);
-	u->state = USER_ENDING;
+	/* The last one: most often its stub ends now, too. */
+	if (u->state == USER_CALL && u->space->active == 1) {
+		u->parked = true;
+		u->space->active--;
+		u->state = USER_ENDING;
+		return;
+	}
+	end_call(u);
 }
 
 static void resume(struct plat_user *u)
