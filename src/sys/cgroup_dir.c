@@ -29,19 +29,19 @@ static void nap(nsec_t ns)
 
 /*
  * A v1 cpuset without cpus or mems takes no process. New ones are born empty: they inherit here
- * what the directory above has.
+ * what the directory above has. `empty`: it surely is.
  */
-static int cpuset_inherit(int parent_fd, int dir_fd, bool fresh)
+static int cpuset_inherit(int parent_fd, int dir_fd, bool empty)
 {
 	static const char *const files[] = { "cpuset.cpus", "cpuset.mems" };
 	char mine[4096], above[4096];
 
 	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
-		int r = fresh ? 0 : cgroup_read(dir_fd, files[i], mine, sizeof(mine));
+		int r = empty ? 0 : cgroup_read(dir_fd, files[i], mine, sizeof(mine));
 
 		if (r < 0)
 			return r;
-		if (!fresh && str_trim(str_of(mine)).n > 0)
+		if (!empty && str_trim(str_of(mine)).n > 0)
 			continue;
 		r = cgroup_read(parent_fd, files[i], above, sizeof(above));
 		if (r < 0)
@@ -130,7 +130,13 @@ int cgroup_make(const struct cgroup_hierarchy *h, const char *path, unsigned wan
 		if (r == 0 && fd < 0)
 			r = -errno;
 		if (r == 0 && !h->unified && (h->controllers & CGROUP_CPUSET))
-			r = cpuset_inherit(above, fd, fresh);
+			r = cpuset_inherit(above, fd, fresh && above == h->root_fd);
+		/*
+		 * A write into a cpuset has the kernel walk through all that are beside it, their
+		 * tasks too: a parent of our own bears its children with what they need.
+		 */
+		if (r == 0 && fresh && rest.p && !h->unified && (h->controllers & CGROUP_CPUSET))
+			(void) cgroup_write(fd, "cgroup.clone_children", "1");
 		if (above != h->root_fd)
 			(void) close(above);
 		if (r < 0) {

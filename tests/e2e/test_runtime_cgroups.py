@@ -252,6 +252,17 @@ def test_cpuset(runtime, limited):
     assert "Cpus_allowed_list:\t0\n" in runtime("exec", id, "cat", "/proc/self/status").out
 
 
+@cgroupfs_alone
+def test_cpusets_below_parents_that_were_made_for_them(run):
+    """Each has all that the hierarchy has, however the runtime comes to it."""
+    def allowed(path):
+        out = run(["/bin/grep", "_allowed_list", "/proc/self/status"], with_resources({}, path))
+        assert cgroups.there(path.split("/")[1]) == []
+        return out
+
+    assert allowed(f"/{TOP}/one/two/three") == allowed(f"/{TOP}-beside") != ""
+
+
 def test_pids(runtime, limited):
     id = limited({"pids": {"limit": 5}})
     assert value(id, "pids", "pids.max") == "5"
