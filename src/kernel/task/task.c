@@ -232,6 +232,14 @@ void task_set_cred(struct task *t, const struct cred *c)
 {
 	const struct cred *old = t->cred;
 
+	/* Who was somebody else may know what the new one must not: no core, no look from outside,
+	 * and no signal that the old one asked for. */
+	if (old && (old->euid != c->euid || old->egid != c->egid || old->fsuid != c->fsuid ||
+		    old->fsgid != c->fsgid || c->permitted & ~old->permitted)) {
+		if (t->image)
+			t->image->dumpable = 0;
+		t->pdeath_signal = 0;
+	}
 	t->cred = c;
 	cred_unref(old);
 	/* CAP_IPC_LOCK has come or gone. */

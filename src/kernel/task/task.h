@@ -189,7 +189,8 @@ void fs_context_unref(struct fs_context *f);
 void task_image_set(struct task_image *i, const struct program *p);
 void task_image_unref(struct task_image *i);
 
-/* Takes c. */
+/* Takes c. With another effective or file system id, or capabilities more: not dumpable, and no
+ * PR_SET_PDEATHSIG (prctl(2)). */
 void task_set_cred(struct task *t, const struct cred *c);
 /* At most 15 bytes of it. */
 void task_set_comm(struct task *t, const char *comm);
