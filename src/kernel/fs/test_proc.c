@@ -452,7 +452,7 @@ static void begin(void)
 	CHECK(walk(&w, "bin", 0, &p) == 0);
 	path_unref(&init->fs->cwd);
 	init->fs->cwd = p;
-	init->process->limits[RLIMIT_NOFILE] = (struct rlimit64){ 1024, 4096 };
+	init->process->limits[RLIMIT_NOFILE] = (struct task_limit){ 1024, 4096 };
 	other = child(init->process);
 }
 

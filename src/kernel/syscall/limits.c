@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Limits and what was used: rlimits, rusage, times. */
 #include "kernel/task/limit.h"
-
 #include <linux/resource.h>
 
 #include "kernel/platform/platform.h"
@@ -13,7 +12,7 @@
 
 sysret_t sys_prlimit64(struct task *t, const uint64_t *a)
 {
-	struct rlimit64 new, old;
+	struct task_limit new, old;
 	sysret_t r = a[2] ? copy_in(t->space, &new, uva(a[2]), sizeof(new)) : 0;
 
 	if (r == 0)
@@ -25,7 +24,7 @@ sysret_t sys_prlimit64(struct task *t, const uint64_t *a)
 
 sysret_t sys_getrlimit(struct task *t, const uint64_t *a)
 {
-	struct rlimit64 old;
+	struct task_limit old;
 	sysret_t r = task_prlimit(t, 0, (uint32_t) a[0], NULL, &old);
 
 	return r < 0 ? r : copy_out(t->space, uva(a[1]), &old, sizeof(old));
@@ -33,7 +32,7 @@ sysret_t sys_getrlimit(struct task *t, const uint64_t *a)
 
 sysret_t sys_setrlimit(struct task *t, const uint64_t *a)
 {
-	struct rlimit64 new;
+	struct task_limit new;
 	int r = copy_in(t->space, &new, uva(a[1]), sizeof(new));
 
 	return r < 0 ? r : task_prlimit(t, 0, (uint32_t) a[0], &new, NULL);

@@ -23,7 +23,7 @@ static int64_t told(struct task *t, struct file *f, int64_t n)
 {
 	if (n == -EPIPE && (file_is_pipe(f) || socket_breaks(f)))
 		signal_task(t, SIGPIPE);
-	else if (n == -EFBIG && size_limit(t) != RLIM64_INFINITY)
+	else if (n == -EFBIG && size_limit(t) != TASK_UNLIMITED)
 		signal_task(t, SIGXFSZ);
 	return n;
 }

@@ -75,8 +75,8 @@ static void flags_and_descriptors(void)
 {
 	struct open_how how = { .flags = O_RDONLY | 1u << 30 };
 	uint64_t h = guest_put(&g, 8 * PAGE_SIZE, &how, sizeof(how));
-	struct rlimit64 *nofile = &g.task->process->limits[RLIMIT_NOFILE];
-	uint64_t was = nofile->rlim_cur;
+	struct task_limit *nofile = &g.task->process->limits[RLIMIT_NOFILE];
+	uint64_t was = nofile->soft;
 
 	CHECK(CALL(&g, __NR_openat2, CWD, at_text("/f"), h, sizeof(how)) == -EINVAL);
 	CHECK(CALL(&g, __NR_openat2, CWD, at_text("/f"), h, 8) == -EINVAL);
@@ -112,9 +112,9 @@ static void flags_and_descriptors(void)
 	CHECK(CALL(&g, __NR_close_range, 5, 4, 0) == -EINVAL);
 	CHECK(CALL(&g, __NR_close_range, 4, UINT32_MAX, 4) == 0);
 	CHECK(CALL(&g, __NR_fcntl, 10, F_GETFD) == FD_CLOEXEC);
-	nofile->rlim_cur = 3;
+	nofile->soft = 3;
 	CHECK(open_at("/f", 0) == -EMFILE && CALL(&g, __NR_dup, 0) == -EMFILE);
-	nofile->rlim_cur = was;
+	nofile->soft = was;
 	CHECK(CALL(&g, __NR_close_range, 0, UINT32_MAX, 0) == 0 && CALL(&g, __NR_dup, 0) == -EBADF);
 	/* O_PATH: a place, not a file. */
 	CHECK(open_at("/f", O_PATH) == 0 && CALL(&g, __NR_read, 0, BUF, 1) == -EBADF);

@@ -15,7 +15,7 @@ void limits_of_space(const struct task *t, struct space_limits *ret)
 	*ret = (struct space_limits){ .size = process_limit(p, RLIMIT_AS),
 				      .data = process_limit(p, RLIMIT_DATA),
 				      .stack = process_limit(p, RLIMIT_STACK),
-				      .locked = locks ? RLIM64_INFINITY
+				      .locked = locks ? TASK_UNLIMITED
 						      : process_limit(p, RLIMIT_MEMLOCK),
 				      .mappings = MAPPINGS };
 }
@@ -39,12 +39,12 @@ static void tell_spaces(struct process *p)
 	}
 }
 
-sysret_t task_prlimit(struct task *t, int32_t pid, unsigned int what, const struct rlimit64 *new,
-		      struct rlimit64 *ret_old)
+sysret_t task_prlimit(struct task *t, int32_t pid, unsigned int what, const struct task_limit *new,
+		      struct task_limit *ret_old)
 {
 	struct pid *id = pid == 0 ? t->pid : pid_find(pid);
 	struct task *of = id ? id->task : NULL;
-	struct rlimit64 *old;
+	struct task_limit *old;
 
 	if (what >= RLIM_NLIMITS)
 		return -EINVAL;
@@ -53,11 +53,11 @@ sysret_t task_prlimit(struct task *t, int32_t pid, unsigned int what, const stru
 	if (of->process != t->process && !may(t->cred, of->cred))
 		return -EPERM;
 	old = &of->process->limits[what];
-	if (new &&new->rlim_cur > new->rlim_max)
+	if (new &&new->soft > new->hard)
 		return -EINVAL;
-	if (new &&what == RLIMIT_NOFILE &&new->rlim_max > NR_OPEN)
+	if (new &&what == RLIMIT_NOFILE &&new->hard > NR_OPEN)
 		return -EPERM;
-	if (new &&new->rlim_max > old->rlim_max && !cred_can(t->cred, CAP_SYS_RESOURCE))
+	if (new &&new->hard > old->hard && !cred_can(t->cred, CAP_SYS_RESOURCE))
 		return -EPERM;
 	if (ret_old)
 		*ret_old = *old;

@@ -9,8 +9,8 @@
 #include "kernel/task/task.h"
 
 /* pid 0: the caller's own. new, ret_old: or NULL. -EINVAL, -ESRCH, -EPERM. */
-sysret_t task_prlimit(struct task *t, int32_t pid, unsigned int what, const struct rlimit64 *new,
-		      struct rlimit64 *ret_old);
+sysret_t task_prlimit(struct task *t, int32_t pid, unsigned int what, const struct task_limit *new,
+		      struct task_limit *ret_old);
 /* Those that mm enforces for t; one with CAP_IPC_LOCK locks without a bound. */
 struct space_limits;
 void limits_of_space(const struct task *t, struct space_limits *ret);

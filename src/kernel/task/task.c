@@ -188,16 +188,16 @@ void process_free(struct process *p)
 static void first_limits(struct process *p)
 {
 	for (size_t n = 0; n < RLIM_NLIMITS; n++)
-		p->limits[n] = (struct rlimit64){ RLIM64_INFINITY, RLIM64_INFINITY };
-	p->limits[RLIMIT_STACK].rlim_cur = 8 << 20;
-	p->limits[RLIMIT_CORE].rlim_cur = 0;
-	p->limits[RLIMIT_NOFILE] = (struct rlimit64){ 1024, 1 << 20 };
-	p->limits[RLIMIT_MEMLOCK] = (struct rlimit64){ 8 << 20, 8 << 20 };
-	p->limits[RLIMIT_NPROC] = (struct rlimit64){ PID_MOST, PID_MOST };
-	p->limits[RLIMIT_SIGPENDING] = (struct rlimit64){ PID_MOST, PID_MOST };
-	p->limits[RLIMIT_MSGQUEUE] = (struct rlimit64){ 819200, 819200 };
-	p->limits[RLIMIT_NICE] = (struct rlimit64){ 0, 0 };
-	p->limits[RLIMIT_RTPRIO] = (struct rlimit64){ 0, 0 };
+		p->limits[n] = (struct task_limit){ TASK_UNLIMITED, TASK_UNLIMITED };
+	p->limits[RLIMIT_STACK].soft = 8 << 20;
+	p->limits[RLIMIT_CORE].soft = 0;
+	p->limits[RLIMIT_NOFILE] = (struct task_limit){ 1024, 1 << 20 };
+	p->limits[RLIMIT_MEMLOCK] = (struct task_limit){ 8 << 20, 8 << 20 };
+	p->limits[RLIMIT_NPROC] = (struct task_limit){ PID_MOST, PID_MOST };
+	p->limits[RLIMIT_SIGPENDING] = (struct task_limit){ PID_MOST, PID_MOST };
+	p->limits[RLIMIT_MSGQUEUE] = (struct task_limit){ 819200, 819200 };
+	p->limits[RLIMIT_NICE] = (struct task_limit){ 0, 0 };
+	p->limits[RLIMIT_RTPRIO] = (struct task_limit){ 0, 0 };
 }
 
 int task_new_first(const struct task_first *q, struct task **ret)

@@ -19,13 +19,19 @@
  */
 #pragma once
 
-#include <linux/resource.h>
+#include <asm/resource.h>
 
 #include "kernel/core/sched.h"
 #include "kernel/platform/platform.h"
 #include "kernel/task/pid.h"
 #include "kernel/task/program.h"
 #include "kernel/vfs/dentry.h"
+
+/* rlimit64 of linux/resource.h, which has times in it that a C library's headers have as well. */
+struct task_limit {
+	uint64_t soft, hard;
+};
+#define TASK_UNLIMITED UINT64_MAX
 
 struct cred;
 struct descriptors;
@@ -151,10 +157,10 @@ struct process {
 
 	/* ---- shared by all threads ---- */
 	struct process_signals *signals;
-	struct rlimit64 limits[RLIM_NLIMITS]; /* limit.h */
-	struct task_usage dead;		      /* of threads that ended */
-	struct task_usage children_usage;     /* of children that were waited for */
-	struct waitq child_changed;	      /* woken as a child ends, stops, goes on */
+	struct task_limit limits[RLIM_NLIMITS]; /* limit.h */
+	struct task_usage dead;			/* of threads that ended */
+	struct task_usage children_usage;	/* of children that were waited for */
+	struct waitq child_changed;		/* woken as a child ends, stops, goes on */
 	int oom_score_adj;
 	nsec_t started; /* PLAT_MONOTONIC */
 };
@@ -212,10 +218,10 @@ static inline struct tty *process_tty(const struct process *p)
 
 /* pid 1, or NULL before and after it. */
 struct process *process_init(void);
-/* The limit of one's own: RLIM64_INFINITY is UINT64_MAX. */
+/* The limit of one's own: TASK_UNLIMITED is UINT64_MAX. */
 static inline uint64_t process_limit(const struct process *p, unsigned int what)
 {
-	return p->limits[what].rlim_cur;
+	return p->limits[what].soft;
 }
 
 static inline struct task *task_of_list(struct list *l)

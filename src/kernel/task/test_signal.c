@@ -719,7 +719,7 @@ static void threads(struct task *init)
 	let_run();
 	CHECK(!p->signals->stopping);
 	/* The memory of its queue is bounded. */
-	p->limits[RLIMIT_SIGPENDING].rlim_cur = 2;
+	p->limits[RLIMIT_SIGPENDING].soft = 2;
 	t->signals->blocked = UINT64_MAX;
 	i = (struct signal_info){ .nr = 40, .code = SI_QUEUE };
 	CHECK(signal_send_process(p, &i, true) == 0 && signal_send_process(p, &i, true) == 0 &&

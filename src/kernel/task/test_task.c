@@ -112,9 +112,9 @@ static void groups_and_sessions(void)
 	process_free(init->process);
 }
 
-static struct rlimit64 limit(struct task *t, unsigned int what)
+static struct task_limit limit(struct task *t, unsigned int what)
 {
-	struct rlimit64 l = { 1, 2 };
+	struct task_limit l = { 1, 2 };
 
 	CHECK(task_prlimit(t, 0, what, NULL, &l) == 0);
 	return l;
@@ -124,28 +124,28 @@ static struct rlimit64 limit(struct task *t, unsigned int what)
 static void limits(void)
 {
 	struct cred user = { .uid = 7, .euid = 7, .suid = 7, .fsuid = 7 };
-	struct rlimit64 l = { 5, 4 }, old;
+	struct task_limit l = { 5, 4 }, old;
 	struct task *init, *t;
 
 	CHECK(first(&init) == 0);
 	t = child(init->process);
 	t->cred = &user;
 	memcpy(t->process->limits, init->process->limits, sizeof(t->process->limits));
-	CHECK(limit(t, RLIMIT_NOFILE).rlim_cur == 1024);
+	CHECK(limit(t, RLIMIT_NOFILE).soft == 1024);
 	CHECK(task_prlimit(t, 0, RLIM_NLIMITS, NULL, &old) == -EINVAL);
 	CHECK(task_prlimit(t, 0, RLIMIT_CORE, &l, NULL) == -EINVAL);
 	CHECK(task_prlimit(t, 99, RLIMIT_CORE, NULL, &old) == -ESRCH);
 	CHECK(task_prlimit(t, 1, RLIMIT_CORE, NULL, &old) == -EPERM);
-	l.rlim_max = 5;
+	l.hard = 5;
 	CHECK(task_prlimit(init, (int32_t) t->tid, RLIMIT_STACK, &l, &old) == 0 &&
-	      old.rlim_cur == 8 << 20 && limit(t, RLIMIT_STACK).rlim_max == 5);
-	l.rlim_max = 6;
+	      old.soft == 8 << 20 && limit(t, RLIMIT_STACK).hard == 5);
+	l.hard = 6;
 	CHECK(task_prlimit(t, 0, RLIMIT_STACK, &l, NULL) == -EPERM);
 	CHECK(task_prlimit(init, (int32_t) t->tid, RLIMIT_STACK, &l, NULL) == 0);
-	l.rlim_max = 2 << 20;
+	l.hard = 2 << 20;
 	CHECK(task_prlimit(init, 0, RLIMIT_NOFILE, &l, NULL) == -EPERM);
 	CHECK(!limit_nproc_passed(t, 1));
-	l = (struct rlimit64){ 1, 1 };
+	l = (struct task_limit){ 1, 1 };
 	CHECK(task_prlimit(t, 0, RLIMIT_NPROC, &l, NULL) == 0);
 	CHECK(!limit_nproc_passed(t, 0) && limit_nproc_passed(t, 1));
 	user.effective = CRED_ALL;

@@ -183,7 +183,7 @@ int proc_status(const struct generated_node *n, struct text *to)
 
 static void limit(struct text *to, uint64_t n)
 {
-	if (n == RLIM64_INFINITY)
+	if (n == TASK_UNLIMITED)
 		text_put(to, "%-20s ", "unlimited");
 	else
 		text_put(to, "%-20lu ", n);
@@ -218,8 +218,8 @@ int proc_limits(const struct generated_node *n, struct text *to)
 	text_put(to, "%-25s %-20s %-20s %-10s\n", "Limit", "Soft Limit", "Hard Limit", "Units");
 	for (size_t k = 0; k < RLIM_NLIMITS; k++) {
 		text_put(to, "%-25s ", names[k].name);
-		limit(to, t->process->limits[k].rlim_cur);
-		limit(to, t->process->limits[k].rlim_max);
+		limit(to, t->process->limits[k].soft);
+		limit(to, t->process->limits[k].hard);
 		text_put(to, "%-10s\n", names[k].unit);
 	}
 	return 0;
