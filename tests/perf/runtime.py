@@ -201,6 +201,7 @@ def growth(b):
         "list": [*argv, "list"],
         # What the kernel itself takes longer for, beside so many cgroups and namespaces.
         f"run of {BAR}": lambda: [*b.runtimes[BAR], "run", "--bundle", plain, next(ids)],
+        "start of an empty program": [str(b.p.rootfs / "idle")],
     }
     try:
         alone = b.launch.in_turns(subjects, b.args.runs)
