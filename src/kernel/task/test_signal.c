@@ -529,6 +529,62 @@ static void program_overflow(void *arg)
 	got[9] = 4;
 }
 
+/* Whatever a program writes over its frame is its own loss. */
+static uint64_t seed;
+
+static uint64_t dice(void)
+{
+	seed = seed * 6364136223846793005u + 1442695040888963407u;
+	return seed >> 29;
+}
+
+static void scribble(int nr, uint64_t info, uint64_t context)
+{
+	static const uint64_t bounds[] = {
+		0,    1,   UINT64_MAX, UINT64_MAX - 7, (uint64_t) 1 << 47,
+		DATA, ALT, STACK,      STACK + 0x1ffc0
+	};
+	uint64_t fp = 0, some;
+
+	(void) nr;
+	(void) info;
+	CHECK(sim_read(context + 40 + 23 * 8, &fp, 8));
+	for (uint64_t n = dice() % 24; n > 0; n--) {
+		some = dice() % 2 ? bounds[dice() % countof(bounds)] : dice() << 30 ^ dice();
+		if (dice() % 2)
+			CHECK(sim_write(context + dice() % 38 * 8, &some, 8));
+		else
+			CHECK(sim_write(fp + (dice() % 2 ? 464 + dice() % 16 * 8 : dice() % 72 * 8),
+					&some, 8));
+	}
+}
+
+static void program_scribbles(void *arg)
+{
+	(void) arg;
+	CHECK(on(SIGUSR1, scribble, SA_SIGINFO | (dice() % 2 ? SA_ONSTACK : 0), 0) == 0);
+	for (int n = 0; n < 4; n++)
+		(void) sim_sys(__NR_kill, me, SIGUSR1);
+	(void) sim_sys(__NR_tkill, me, SIGKILL);
+}
+
+static void scribbles(struct task *init)
+{
+	for (uint64_t n = 0; n < 200; n++) {
+		struct task *t = child(init, &user_cred, program_scribbles);
+		struct process *p = t->process;
+
+		seed = n;
+		me = p->pid;
+		let_run();
+		signal_process(p, SIGKILL);
+		let_run();
+		CHECK(t->state == TASK_ENDED &&
+		      (p->exit_status == SIGSEGV || p->exit_status == SIGKILL));
+		reap(p);
+	}
+}
+
 static int faults;
 
 static void on_fault(int nr, uint64_t info, uint64_t context)
@@ -827,6 +883,7 @@ static void all(void *arg)
 	CHECK(got[9] == 3);
 	runs(init, program_faults, SIGSEGV);
 	CHECK(got[9] == 5);
+	scribbles(init);
 	rights(init);
 	threads(init);
 	lives(init);
