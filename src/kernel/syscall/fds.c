@@ -8,6 +8,7 @@
 
 #include "kernel/fs/pipe.h"
 #include "kernel/syscall/decode.h"
+#include "kernel/syscall/locks.h"
 #include "kernel/task/cred.h"
 
 static uint64_t fd_limit(const struct task *t)
@@ -128,6 +129,15 @@ sysret_t sys_fcntl(struct task *t, const uint64_t *a)
 		return f->flags;
 	case F_SETFL:
 		return set_flags(t, f, (unsigned int) a[2]);
+	case F_GETLK:
+	case F_OFD_GETLK:
+		return lock_get_call(t, f, uva(a[2]), command == F_OFD_GETLK);
+	case F_SETLK:
+	case F_SETLKW:
+		return lock_set_call(t, a[0], f, uva(a[2]), false, command == F_SETLKW);
+	case F_OFD_SETLK:
+	case F_OFD_SETLKW:
+		return lock_set_call(t, a[0], f, uva(a[2]), true, command == F_OFD_SETLKW);
 	case F_GETPIPE_SZ:
 		return file_is_pipe(f) ? (sysret_t) pipe_size(f) : -EBADF;
 	case F_SETPIPE_SZ:

@@ -247,6 +247,66 @@ static void transfers(void)
 	CHECK(CALL(&g, __NR_close_range, 0, 100, 0) == 0);
 }
 
+static int16_t lock_type(uint64_t at)
+{
+	int16_t type;
+
+	guest_get(&g, at - GUEST_AT, &type, sizeof(type));
+	return type;
+}
+
+static uint64_t range(int16_t type, int64_t start, int64_t len)
+{
+	const struct {
+		int16_t type, whence;
+		int32_t pad;
+		int64_t start, len, pid;
+	} r = { .type = type, .start = start, .len = len };
+
+	return guest_put(&g, 10 * PAGE_SIZE, &r, sizeof(r));
+}
+
+static void locks(void)
+{
+	/* The same file twice: the locks of open files are of two owners. */
+	CHECK(open_at("/s", O_RDWR | O_CREAT) == 0 && open_at("/s", O_RDWR) == 1);
+	CHECK(open_at("/s", O_RDONLY) == 2);
+	CHECK(CALL(&g, __NR_fcntl, 0, F_OFD_SETLK, range(F_WRLCK, 10, 10)) == 0);
+	CHECK(CALL(&g, __NR_fcntl, 1, F_OFD_SETLK, range(F_RDLCK, 19, 1)) == -EAGAIN);
+	CHECK(CALL(&g, __NR_fcntl, 1, F_OFD_SETLK, range(F_RDLCK, 20, 0)) == 0);
+	CHECK(CALL(&g, __NR_fcntl, 1, F_OFD_SETLK, range(F_RDLCK, 10, -10)) == 0);
+	CHECK(CALL(&g, __NR_fcntl, 1, F_OFD_SETLKW, range(F_RDLCK, 10, 1)) == -ERESTARTSYS);
+	/* A hole in it. */
+	CHECK(CALL(&g, __NR_fcntl, 0, F_OFD_SETLK, range(F_UNLCK, 12, 2)) == 0);
+	CHECK(CALL(&g, __NR_fcntl, 1, F_OFD_SETLK, range(F_WRLCK, 12, 2)) == 0);
+	CHECK(CALL(&g, __NR_fcntl, 1, F_OFD_SETLK, range(F_WRLCK, 11, 1)) == -EAGAIN);
+	CHECK(CALL(&g, __NR_fcntl, 1, F_OFD_GETLK, range(F_WRLCK, 14, 100)) == 0);
+	CHECK(lock_type(GUEST_AT + 10 * PAGE_SIZE) == F_WRLCK);
+	/* POSIX's are of the process, and go with any close. */
+	CHECK(CALL(&g, __NR_fcntl, 0, F_SETLK, range(F_WRLCK, 15, 1)) == -EAGAIN);
+	CHECK(CALL(&g, __NR_fcntl, 0, F_OFD_SETLK, range(F_UNLCK, 0, 0)) == 0);
+	CHECK(CALL(&g, __NR_fcntl, 0, F_SETLK, range(F_WRLCK, 15, 1)) == 0);
+	CHECK(CALL(&g, __NR_fcntl, 1, F_SETLK, range(F_RDLCK, 15, 1)) == 0);
+	CHECK(CALL(&g, __NR_fcntl, 1, F_GETLK, range(F_WRLCK, 15, 1)) == 0);
+	CHECK(lock_type(GUEST_AT + 10 * PAGE_SIZE) == F_UNLCK);
+	CHECK(CALL(&g, __NR_fcntl, 0, F_OFD_SETLK, range(F_WRLCK, 15, 1)) == -EAGAIN);
+	CHECK(CALL(&g, __NR_close, 2) == 0);
+	CHECK(CALL(&g, __NR_fcntl, 0, F_OFD_SETLK, range(F_WRLCK, 15, 1)) == 0);
+	CHECK(open_at("/s", O_RDONLY) == 2);
+	CHECK(CALL(&g, __NR_fcntl, 2, F_SETLK, range(F_WRLCK, 500, 1)) == -EBADF);
+	CHECK(CALL(&g, __NR_fcntl, 0, F_SETLK, range(9, 0, 1)) == -EINVAL);
+	CHECK(CALL(&g, __NR_fcntl, 0, F_SETLK, range(F_WRLCK, -1, 1)) == -EINVAL);
+	CHECK(CALL(&g, __NR_fcntl, 0, F_SETLK, 5) == -EFAULT);
+	/* flock knows only its own. */
+	CHECK(CALL(&g, __NR_flock, 0, LOCK_EX) == 0 && CALL(&g, __NR_flock, 0, 3) == -EINVAL);
+	CHECK(CALL(&g, __NR_flock, 1, LOCK_SH | LOCK_NB) == -EAGAIN);
+	CHECK(CALL(&g, __NR_flock, 0, LOCK_SH) == 0);
+	CHECK(CALL(&g, __NR_flock, 1, LOCK_SH | LOCK_NB) == 0);
+	CHECK(CALL(&g, __NR_flock, 1, LOCK_EX) == -ERESTARTSYS);
+	CHECK(CALL(&g, __NR_close, 0) == 0 && CALL(&g, __NR_flock, 1, LOCK_EX | LOCK_NB) == 0);
+	CHECK(CALL(&g, __NR_close_range, 0, 100, 0) == 0);
+}
+
 static bool finished;
 
 static void body(void *arg)
@@ -258,6 +318,7 @@ static void body(void *arg)
 	names();
 	attributes();
 	transfers();
+	locks();
 	as_user();
 	guest_end(&g);
 	CHECK(frame_used() <= 1);

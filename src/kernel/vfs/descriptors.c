@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "kernel/core/heap.h"
 #include "kernel/vfs/file.h"
+#include "kernel/vfs/lock.h"
 
 static struct heap_cache tables = HEAP_CACHE_INIT(struct descriptors);
 
@@ -55,6 +56,9 @@ void descriptors_ref(struct descriptors *d)
 
 static void let_go(struct descriptors *d, struct file *f)
 {
+	/* POSIX: any close of a file takes its locks away. */
+	if (!list_empty(&f->inode->locks))
+		lock_drop(f->inode, d);
 	if (f->ops && f->ops->flush)
 		f->ops->flush(f, d);
 	file_unref(f);

@@ -11,6 +11,7 @@
 #include "kernel/mm/frame.h"
 #include "kernel/platform/platform.h"
 #include "kernel/task/cred.h"
+#include "kernel/vfs/lock.h"
 
 static struct heap_cache files = HEAP_CACHE_INIT(struct file);
 
@@ -107,6 +108,8 @@ void file_unref(struct file *f)
 	if (!f || --f->owners > 0)
 		return;
 	epoll_forget(f);
+	if (!list_empty(&f->inode->locks))
+		lock_drop(f->inode, f);
 	if (f->ops) {
 		if (file_can_write(f))
 			f->inode->writers--;
