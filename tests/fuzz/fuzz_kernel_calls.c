@@ -9,9 +9,15 @@
 
 #include "fuzz.h"
 #include "kernel/core/sched.h"
+#include "kernel/fs/devices.h"
+#include "kernel/fs/proc/proc.h"
+#include "kernel/fs/pty.h"
+#include "kernel/fs/sysfs.h"
+#include "kernel/fs/tty.h"
 #include "kernel/mm/frame.h"
 #include "kernel/platform/sim/sim.h"
 #include "kernel/syscall/test_guest.h"
+#include "kernel/vfs/names.h"
 
 #define FRAMES	   1024
 #define CALLS_MOST 400
@@ -69,9 +75,33 @@ static uint64_t place(struct input *in)
 
 static uint64_t text(struct guest *g, struct input *in)
 {
-	static const char *const texts[] = { "/a", "/a/b", "/b",   "/b/c",    "c",	  "..",
-					     "",   "/l",   "/l/a", "user.x",  "/s",	  "/p",
-					     "/",  ".",	   "a/",   "/a/../b", "trusted.y" };
+	static const char *const texts[] = { "/a",
+					     "/a/b",
+					     "/b",
+					     "/b/c",
+					     "c",
+					     "..",
+					     "",
+					     "/l",
+					     "/l/a",
+					     "user.x",
+					     "/s",
+					     "/p",
+					     "/",
+					     ".",
+					     "a/",
+					     "/a/../b",
+					     "trusted.y",
+					     "/dev/ptmx",
+					     "/dev/pts/0",
+					     "/dev/tty",
+					     "/dev/zero",
+					     "/proc/self/fd/3",
+					     "/proc/self/maps",
+					     "/proc/self/status",
+					     "/proc/self/cwd/a",
+					     "/proc/self/fd",
+					     "/sys/devices/system/cpu" };
 	uint64_t at = place(in);
 	const char *one = texts[byte(in) % countof(texts)];
 
@@ -159,14 +189,46 @@ static void step(struct guest *g, struct input *in)
 		__builtin_trap();
 }
 
+static void mount_on(struct guest *g, const char *name, struct super *s)
+{
+	struct path top = { g->mounts->root, g->mounts->root->root }, p;
+	struct walk w = { .root = &top, .start = &top, .who = g->cred };
+
+	if (!s)
+		__builtin_trap();
+	(void) !names_create(&w, name, S_IFDIR | 0755, 0, NULL); /* or it is there */
+	if (walk(&w, name, 0, &p) < 0 || mount_add(&p, s->root, 0, s->ops->type, NULL) < 0)
+		__builtin_trap();
+	path_unref(&p);
+	super_leave(s);
+}
+
+/* What a container has beside its root. */
+static void mount_all(struct guest *g)
+{
+	struct path top = { g->mounts->root, g->mounts->root->root }, dev;
+	struct walk w = { .root = &top, .start = &top, .who = g->cred };
+
+	mount_on(g, "/proc", proc_new());
+	mount_on(g, "/sys", sysfs_new());
+	(void) !names_create(&w, "/dev", S_IFDIR | 0755, 0, NULL);
+	if (walk(&w, "/dev", 0, &dev) < 0 || devices_fill(&dev, g->cred) < 0)
+		__builtin_trap();
+	path_unref(&dev);
+	mount_on(g, "/dev/pts", devpts_new(&(struct devpts_options){ 0620, 5, 0666 }));
+}
+
 static void body(void *arg)
 {
 	struct input *in = arg;
 	struct guest g;
 
 	guest_begin(&g);
+	mount_all(&g);
 	for (int n = 0; in->left > 0 && n < CALLS_MOST; n++)
 		step(&g, in);
+	if (g.task->process->group)
+		tty_leader_leaves(g.task->process->group->session, true);
 	guest_end(&g);
 	if (frame_used() > 1)
 		__builtin_trap();
