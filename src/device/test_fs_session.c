@@ -339,8 +339,6 @@ static void test_listing(void)
 	CHECK(list(1, FUSE_READDIRPLUS, 4096, &nodes) == 5 && nodes == 3);
 }
 
-/* More files than descriptors: those that were closed are found again, but only if they are they.
- */
 /* A file of two names is one, with one descriptor; a name given to another file is that one. */
 static void test_two_names(void)
 {
@@ -367,6 +365,8 @@ static void test_two_names(void)
 	CHECK(open_fds() == before);
 }
 
+/* More files than descriptors: those that were closed are found again, but only if they are they.
+ */
 static void test_eviction(void)
 {
 	uint64_t nodes[200], dir, deep;
