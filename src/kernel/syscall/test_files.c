@@ -239,10 +239,18 @@ static void transfers(void)
 	CHECK(CALL(&g, __NR_copy_file_range, 0, 0, 1, 0, 4, 0) == 4);
 	CHECK(CALL(&g, __NR_copy_file_range, 0, 0, 1, 0, 4, 1) == -EINVAL);
 	CHECK(CALL(&g, __NR_copy_file_range, 0, 0, 0, 0, 4, 0) == -EINVAL); /* they overlap */
+	CHECK(CALL(&g, __NR_fallocate, 0, 0, 0, 0) == -EINVAL);
+	CHECK(CALL(&g, __NR_fallocate, 0, 2, 0, 5) == -EOPNOTSUPP);
+	CHECK(CALL(&g, __NR_fallocate, 0, 0, 1, INT64_MAX) == -EFBIG);
+	CHECK(CALL(&g, __NR_fallocate, 0, 1, 0, 9000) == 0 && word_of_stat("/s", 48) == 6);
+	CHECK(CALL(&g, __NR_fallocate, 0, 0, 4000, 5000) == 0 && word_of_stat("/s", 48) == 9000);
+	CHECK(word_of_stat("/s", 64) == 24); /* blocks of 512 bytes */
+	CHECK(CALL(&g, __NR_fallocate, 0, 0, 0, 1 << 30) == -ENOSPC);
+	CHECK(word_of_stat("/s", 48) == 9000);
 	CHECK(CALL(&g, __NR_pread64, 1, BUF, 20, 0) == 9);
 	CHECK_STR(got(9), "bcdefabcd");
 	CHECK(CALL(&g, __NR_pipe2, BUF, O_NONBLOCK) == 0);
-	CHECK(CALL(&g, __NR_sendfile, 3, 0, at, 100) == 0 &&
+	CHECK(CALL(&g, __NR_sendfile, 3, 0, at, 100) == 100 &&
 	      CALL(&g, __NR_sendfile, 1, 2, 0, 5) == -EINVAL);
 	CHECK(CALL(&g, __NR_close_range, 0, 100, 0) == 0);
 }
