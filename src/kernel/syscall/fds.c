@@ -138,6 +138,8 @@ sysret_t sys_fcntl(struct task *t, const uint64_t *a)
 	case F_OFD_SETLK:
 	case F_OFD_SETLKW:
 		return lock_set_call(t, a[0], f, uva(a[2]), true, command == F_OFD_SETLKW);
+	case F_GETLEASE: /* as a kernel without leases, which takes none (F_SETLEASE) */
+		return F_UNLCK;
 	case F_GETPIPE_SZ:
 		return file_is_pipe(f) ? (sysret_t) pipe_size(f) : -EBADF;
 	case F_SETPIPE_SZ:

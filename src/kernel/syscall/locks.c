@@ -121,7 +121,10 @@ sysret_t lock_set_call(struct task *t, uint64_t fd, struct file *f, uva_t arg, b
 sysret_t sys_flock(struct task *t, const uint64_t *a)
 {
 	unsigned int op = (unsigned int) a[1];
-	struct lock_request q = { .kind = LOCK_WHOLE, .type = F_UNLCK, .last = LOCK_END };
+	struct lock_request q = { .kind = LOCK_WHOLE,
+				  .type = F_UNLCK,
+				  .last = LOCK_END,
+				  .pid = (int32_t) t->process->pid };
 	auto_file struct file *f = NULL;
 	int r = fd_file(t, a[0], &f);
 

@@ -297,6 +297,7 @@ static void locks(void)
 	CHECK(CALL(&g, __NR_fcntl, 1, F_SETLK, range(F_RDLCK, 15, 1)) == 0);
 	CHECK(CALL(&g, __NR_fcntl, 1, F_GETLK, range(F_WRLCK, 15, 1)) == 0);
 	CHECK(lock_type(GUEST_AT + 10 * PAGE_SIZE) == F_UNLCK);
+	CHECK(open_at("/s", O_PATH) == 3 && CALL(&g, __NR_close, 3) == 0);
 	CHECK(CALL(&g, __NR_fcntl, 0, F_OFD_SETLK, range(F_WRLCK, 15, 1)) == -EAGAIN);
 	CHECK(CALL(&g, __NR_close, 2) == 0);
 	CHECK(CALL(&g, __NR_fcntl, 0, F_OFD_SETLK, range(F_WRLCK, 15, 1)) == 0);
@@ -305,6 +306,9 @@ static void locks(void)
 	CHECK(CALL(&g, __NR_fcntl, 0, F_SETLK, range(9, 0, 1)) == -EINVAL);
 	CHECK(CALL(&g, __NR_fcntl, 0, F_SETLK, range(F_WRLCK, -1, 1)) == -EINVAL);
 	CHECK(CALL(&g, __NR_fcntl, 0, F_SETLK, 5) == -EFAULT);
+	CHECK(CALL(&g, __NR_fcntl, 0, F_SETLEASE, F_RDLCK) == -EINVAL &&
+	      CALL(&g, __NR_fcntl, 0, F_GETLEASE, 0) == F_UNLCK &&
+	      CALL(&g, __NR_fcntl, 0, F_NOTIFY, 1) == -EINVAL);
 	/* flock knows only its own. */
 	CHECK(CALL(&g, __NR_flock, 0, LOCK_EX) == 0 && CALL(&g, __NR_flock, 0, 3) == -EINVAL);
 	CHECK(CALL(&g, __NR_flock, 1, LOCK_SH | LOCK_NB) == -EAGAIN);

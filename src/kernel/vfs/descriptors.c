@@ -56,8 +56,8 @@ void descriptors_ref(struct descriptors *d)
 
 static void let_go(struct descriptors *d, struct file *f)
 {
-	/* POSIX: any close of a file takes its locks away. */
-	if (!list_empty(&f->inode->locks))
+	/* POSIX: any close of a file takes its locks away. What is O_PATH is none. */
+	if (f->ops && !list_empty(&f->inode->locks))
 		lock_drop(f->inode, d);
 	if (f->ops && f->ops->flush)
 		f->ops->flush(f, d);

@@ -4,16 +4,19 @@
 #include <asm/fcntl.h>
 
 #include "kernel/core/heap.h"
+#include "kernel/fs/text.h"
 #include "kernel/vfs/inode.h"
 
 #define CHAIN_MOST 10 /* how far a circle of waiting owners is looked for */
 
 struct lock {
 	struct list link; /* in inode.locks */
+	struct list all;  /* in all_held() */
+	struct inode *inode;
 	struct lock_request as;
 };
 
-/* Who waits, and for what: for circles. On the waiter's stack. */
+/* Who waits, and for what: for circles, and to be shown. On the waiter's stack. */
 struct waiting {
 	struct list link;
 	struct inode *inode;
@@ -24,6 +27,15 @@ static struct heap_cache locks = HEAP_CACHE_INIT(struct lock);
 
 /* All that wait, of all files; one queue, as there are few. */
 static struct list *all_waiting(void)
+{
+	static struct list all;
+
+	if (!all.next)
+		list_init(&all);
+	return &all;
+}
+
+static struct list *all_held(void)
 {
 	static struct list all;
 
@@ -48,6 +60,8 @@ static bool overlap(const struct lock_request *a, const struct lock_request *b)
 
 bool lock_in_the_way(const struct inode *i, const struct lock_request *q, struct lock_request *ret)
 {
+	bool any = false;
+
 	list_each(l, &i->locks)
 	{
 		const struct lock *k = list_entry(l, struct lock, link);
@@ -55,10 +69,11 @@ bool lock_in_the_way(const struct inode *i, const struct lock_request *q, struct
 		if (k->as.kind != q->kind || k->as.owner == q->owner || !overlap(&k->as, q) ||
 		    (k->as.type == F_RDLCK && q->type == F_RDLCK))
 			continue;
-		*ret = k->as;
-		return true;
+		if (!any || k->as.first < ret->first)
+			*ret = k->as;
+		any = true;
 	}
-	return false;
+	return any;
 }
 
 /* Whether who is in the way waits, over others, for q's owner. */
@@ -87,7 +102,30 @@ static bool circle(const struct lock_request *q, const void *blocker)
 static void lock_free(struct lock *k)
 {
 	list_remove(&k->link);
+	list_remove(&k->all);
 	heap_cache_free(&locks, k);
+}
+
+/* Before another of its inode, or their head. */
+static void hang(struct list *at, struct inode *i, struct lock *k)
+{
+	k->inode = i;
+	list_push(at, &k->link);
+	list_push(all_held(), &k->all);
+}
+
+/* Whether one of the owner's would be cut in two. */
+static bool splits(const struct inode *i, const struct lock_request *q)
+{
+	list_each(l, &i->locks)
+	{
+		const struct lock *k = list_entry(l, struct lock, link);
+
+		if (k->as.kind == q->kind && k->as.owner == q->owner && k->as.first < q->first &&
+		    k->as.last > q->last)
+			return true;
+	}
+	return false;
 }
 
 /* The range is nobody's of this owner. *spare: for one that is cut in two; NULL when it was used.
@@ -103,7 +141,7 @@ static void carve(struct inode *i, const struct lock_request *q, struct lock **s
 		if (k->as.first < q->first && k->as.last > q->last) {
 			(*spare)->as = k->as;
 			(*spare)->as.first = q->last + 1;
-			list_push(&k->link, &(*spare)->link);
+			hang(&k->link, i, *spare);
 			*spare = NULL;
 			k->as.last = q->first - 1;
 			return; /* no other one of the owner's is there */
@@ -132,53 +170,59 @@ static void put(struct inode *i, struct lock *k)
 		k->as.last = max_of(k->as.last, o->as.last);
 		lock_free(o);
 	}
-	list_push(&i->locks, &k->link);
+	hang(&i->locks, i, k);
 }
 
 static int wait_for_it(struct inode *i, const struct lock_request *q)
 {
 	struct waiting w = { .inode = i, .wanted = q };
 	struct lock_request other;
+	struct waiter waiter;
 	int r = 0;
 
+	waiter_init(&waiter);
 	list_push(all_waiting(), &w.link);
+	waitq_add(freed(), &waiter);
+	/* Each time somebody else may be in the way, and close a circle. flock(2) and locks of open
+	 * files know none. */
 	while (r == 0 && lock_in_the_way(i, q, &other)) {
-		/* flock(2) knows no circles. */
-		if (q->kind == LOCK_RANGE && q->pid >= 0 && circle(q, other.owner)) {
+		if (q->kind == LOCK_RANGE && q->pid >= 0 && circle(q, other.owner))
 			r = -EDEADLK;
-			break;
-		}
-		r = waitq_wait(freed(), !lock_in_the_way(i, q, &other), NSEC_NEVER,
-			       fiber_interrupted());
+		if (r == 0)
+			r = fiber_interrupted();
+		if (r == 0)
+			fiber_park();
 	}
+	waitq_remove(&waiter);
 	list_remove(&w.link);
 	return r;
 }
 
 int lock_set(struct inode *i, const struct lock_request *q, bool wait)
 {
+	struct lock *made = NULL, *spare = NULL;
+	bool unlock = q->type == F_UNLCK;
 	struct lock_request other;
-	struct lock *made, *spare;
 	int r = 0;
 
-	if (q->type != F_UNLCK && lock_in_the_way(i, q, &other))
+	if (!unlock && lock_in_the_way(i, q, &other))
 		r = wait ? wait_for_it(i, q) : -EAGAIN;
 	if (r < 0)
 		return r;
-	made = heap_cache_alloc(&locks);
-	spare = made ? heap_cache_alloc(&locks) : NULL;
-	if (!spare) {
+	if (!unlock)
+		made = heap_cache_alloc(&locks);
+	if (splits(i, q))
+		spare = heap_cache_alloc(&locks);
+	if ((!unlock && !made) || (splits(i, q) && !spare)) {
 		heap_cache_free(&locks, made);
+		heap_cache_free(&locks, spare);
 		return -ENOLCK;
 	}
 	carve(i, q, &spare);
-	if (q->type == F_UNLCK) {
-		heap_cache_free(&locks, made);
-	} else {
+	if (made) {
 		made->as = *q;
 		put(i, made);
 	}
-	heap_cache_free(&locks, spare);
 	/* A lock that became one of readers lets others in, too. */
 	(void) waitq_wake(freed(), 0, 0);
 	return 0;
@@ -199,4 +243,66 @@ void lock_drop(struct inode *i, const void *owner)
 	}
 	if (any)
 		(void) waitq_wake(freed(), 0, 0);
+}
+
+/* ---- shown ---- */
+
+static void show(struct text *to, const struct inode *i, const struct lock_request *q)
+{
+	const char *kind = q->kind == LOCK_WHOLE ? "FLOCK " : q->pid < 0 ? "OFDLCK" : "POSIX ";
+	uint64_t dev = i->super->dev;
+
+	text_put(to, "%s ADVISORY  %s %d %02x:%02x:%lu ", kind,
+		 q->type == F_RDLCK ? "READ " : "WRITE", q->pid, (unsigned int) (dev >> 8 & 0xfff),
+		 (unsigned int) (dev & 0xff), i->ino);
+	if (q->last == LOCK_END)
+		text_put(to, "%lu EOF\n", q->first);
+	else
+		text_put(to, "%lu %lu\n", q->first, q->last);
+}
+
+static bool is_same(const struct lock_request *a, const struct lock_request *b)
+{
+	return a->kind == b->kind && a->owner == b->owner && a->type == b->type &&
+	       a->first == b->first && a->last == b->last;
+}
+
+void lock_table(struct text *to)
+{
+	unsigned int number = 0;
+
+	list_each(l, all_held())
+	{
+		const struct lock *k = list_entry(l, struct lock, all);
+
+		text_put(to, "%u: ", ++number);
+		show(to, k->inode, &k->as);
+		list_each(v, all_waiting())
+		{
+			const struct waiting *w = list_entry(v, struct waiting, link);
+			struct lock_request by;
+
+			/* Below the first that it waits for. */
+			if (w->inode != k->inode || !lock_in_the_way(w->inode, w->wanted, &by) ||
+			    !is_same(&by, &k->as))
+				continue;
+			text_put(to, "%u: -> ", number);
+			show(to, w->inode, w->wanted);
+		}
+	}
+}
+
+void lock_lines(const struct inode *i, const void *owner, const void *other, struct text *to)
+{
+	unsigned int number = 0;
+
+	list_each(l, &i->locks)
+	{
+		const struct lock *k = list_entry(l, struct lock, link);
+
+		if (k->as.owner != owner && k->as.owner != other)
+			continue;
+		text_put(to, "lock:\t%u: ", ++number);
+		show(to, i, &k->as);
+	}
 }

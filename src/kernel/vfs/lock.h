@@ -9,6 +9,7 @@
 #include "kernel/core/types.h"
 
 struct inode;
+struct text;
 
 #define LOCK_END ((uint64_t) INT64_MAX) /* the last byte of one without an end */
 
@@ -19,7 +20,7 @@ struct lock_request {
 	const void *owner;
 	int type;	      /* F_RDLCK, F_WRLCK, F_UNLCK */
 	uint64_t first, last; /* bytes, both in it */
-	int32_t pid;	      /* as F_GETLK tells it; -1: an open file's */
+	int32_t pid;	      /* as F_GETLK and /proc/locks tell it; -1: an open file's range */
 };
 
 /*
@@ -28,7 +29,11 @@ struct lock_request {
  * park.
  */
 [[nodiscard]] int lock_set(struct inode *i, const struct lock_request *q, bool wait);
-/* Who is in the way of q, as its owner asked for it; false: nobody. */
+/* Who is first in the way of q, as its owner asked for it; false: nobody. */
 bool lock_in_the_way(const struct inode *i, const struct lock_request *q, struct lock_request *ret);
 /* All of an owner's. */
 void lock_drop(struct inode *i, const void *owner);
+/* /proc/locks: all that are held, in the order of their making, each with who waits for it. */
+void lock_table(struct text *to);
+/* The lines of /proc/PID/fdinfo: what two owners, the open file and its table, have of a file. */
+void lock_lines(const struct inode *i, const void *owner, const void *other, struct text *to);

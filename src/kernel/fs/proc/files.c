@@ -5,6 +5,7 @@
 #include "kernel/fs/memfs.h"
 #include "kernel/fs/proc/tables.h"
 #include "kernel/task/cred.h"
+#include "kernel/vfs/lock.h"
 
 int proc_may(const struct task *t)
 {
@@ -197,6 +198,7 @@ static int fdinfo(const struct generated_node *n, struct text *to)
 	text_put(to, "pos:\t%lu\nflags:\t0%o\nmnt_id:\t%u\nino:\t%lu\n", f->pos,
 		 f->flags | (descriptors_cloexec(t->files, n->number) == 1 ? O_CLOEXEC : 0u),
 		 f->path.mount ? f->path.mount->id : 0, f->inode->ino);
+	lock_lines(f->inode, f, t->files, to);
 	file_unref(f);
 	return 0;
 }

@@ -5,6 +5,7 @@
 #include "kernel/platform/platform.h"
 #include "kernel/task/uts.h"
 #include "kernel/task/wait.h"
+#include "kernel/vfs/lock.h"
 
 #define KIB(frames) ((frames) << (PAGE_SHIFT - 10))
 
@@ -161,6 +162,13 @@ static int cmdline(const struct generated_node *n, struct text *to)
 	return 0;
 }
 
+static int locks(const struct generated_node *n, struct text *to)
+{
+	(void) n;
+	lock_table(to);
+	return 0;
+}
+
 static const struct generated_entry entries[] = {
 	PROC_FILE("cgroups", 0444, cgroups),
 	PROC_FILE("cmdline", 0444, cmdline),
@@ -168,6 +176,7 @@ static const struct generated_entry entries[] = {
 	PROC_FILE("devices", 0444, devices),
 	PROC_FILE("filesystems", 0444, filesystems),
 	PROC_FILE("loadavg", 0444, loadavg),
+	PROC_FILE("locks", 0444, locks),
 	PROC_FILE("meminfo", 0444, meminfo),
 	PROC_FILE("stat", 0444, stat),
 	PROC_FILE("swaps", 0444, swaps),
