@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Room in files before it is written to: fallocate(2). */
 #include <linux/falloc.h>
+#include <linux/inotify.h>
 
 #include "kernel/mm/frame.h"
 #include "kernel/syscall/decode.h"
+#include "kernel/vfs/notify.h"
 
 /* Each page of [at, end) has its memory; i->lock is held. */
 static int make_pages(struct inode *i, uint64_t at, uint64_t end)
@@ -67,5 +69,8 @@ sysret_t sys_fallocate(struct task *t, const uint64_t *a)
 		return -EFBIG;
 	if (!mode && (uint64_t) end > process_limit(t->process, RLIMIT_FSIZE))
 		return -EFBIG;
-	return allocate(f->inode, a[2], (uint64_t) end, mode);
+	r = allocate(f->inode, a[2], (uint64_t) end, mode);
+	if (r == 0)
+		notify_file(f, IN_MODIFY);
+	return r;
 }

@@ -7,6 +7,7 @@
 #include "kernel/platform/platform.h"
 #include "kernel/syscall/decode.h"
 #include "kernel/task/cred.h"
+#include "kernel/vfs/notify.h"
 
 #define CWD	     ((uint64_t) AT_FDCWD)
 #define TIME_IS_NOW  ((1L << 30) - 1L)
@@ -16,7 +17,11 @@ static sysret_t change(struct task *t, const struct target *g, struct vfs_change
 {
 	int r = target_writable(g);
 
-	return r < 0 ? r : inode_change(g->inode, t->cred, c);
+	if (r == 0)
+		r = inode_change(g->inode, t->cred, c);
+	if (r == 0)
+		notify_change(g->path.dentry, c->what);
+	return r;
 }
 
 /* ---- mode ---- */
@@ -140,7 +145,11 @@ static sysret_t set_times(struct task *t, const struct target *g, const struct m
 		c.access = now;
 	if (m->now[1])
 		c.modify = now;
-	return r < 0 ? r : inode_change(g->inode, t->cred, &c);
+	if (r == 0)
+		r = inode_change(g->inode, t->cred, &c);
+	if (r == 0)
+		notify_change(g->path.dentry, c.what);
+	return r;
 }
 
 static sysret_t times_at(struct task *t, uint64_t dirfd, uva_t text, unsigned int flags,
@@ -219,13 +228,17 @@ sysret_t sys_utime(struct task *t, const uint64_t *a)
 
 /* ---- size ---- */
 
-static sysret_t resize(struct task *t, struct inode *i, uint64_t size)
+static sysret_t resize(struct task *t, const struct dentry *d, uint64_t size)
 {
 	struct vfs_change c = { .what = ATTR_SIZE, .size = size };
+	int r;
 
-	if (size > i->pager.size && size > process_limit(t->process, RLIMIT_FSIZE))
+	if (size > d->inode->pager.size && size > process_limit(t->process, RLIMIT_FSIZE))
 		return -EFBIG;
-	return inode_change(i, t->cred, &c);
+	r = inode_change(d->inode, t->cred, &c);
+	if (r == 0)
+		notify_change(d, c.what);
+	return r;
 }
 
 sysret_t sys_truncate(struct task *t, const uint64_t *a)
@@ -244,7 +257,7 @@ sysret_t sys_truncate(struct task *t, const uint64_t *a)
 		r = inode_may(g.inode, t->cred, MAY_WRITE);
 	if (r == 0 && (int) g.inode->writers < 0)
 		r = -ETXTBSY;
-	return r < 0 ? r : resize(t, g.inode, a[1]);
+	return r < 0 ? r : resize(t, g.path.dentry, a[1]);
 }
 
 sysret_t sys_ftruncate(struct task *t, const uint64_t *a)
@@ -259,5 +272,5 @@ sysret_t sys_ftruncate(struct task *t, const uint64_t *a)
 		return r;
 	if (!inode_is(f->inode, S_IFREG) || !file_can_write(f))
 		return -EINVAL;
-	return resize(t, f->inode, a[1]);
+	return resize(t, f->path.dentry, a[1]);
 }

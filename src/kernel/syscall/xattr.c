@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Extended attributes: xattr(7). */
 #include <linux/fcntl.h>
+#include <linux/inotify.h>
 #include <linux/limits.h>
 #include <linux/xattr.h>
 
 #include "kernel/core/heap.h"
 #include "kernel/syscall/decode.h"
 #include "kernel/task/cred.h"
+#include "kernel/vfs/notify.h"
 
 #define CWD ((uint64_t) AT_FDCWD)
 
@@ -101,6 +103,8 @@ static sysret_t set(struct task *t, const struct target *g, const uint64_t *a)
 		r = g->inode->ops->xattr_set ? g->inode->ops->xattr_set(g->inode, name, value,
 									(size_t) a[3], (int) flags)
 					     : -EOPNOTSUPP;
+	if (r == 0)
+		notify_dentry(g->path.dentry, IN_ATTRIB);
 	heap_free(value);
 	return r;
 }
@@ -112,10 +116,12 @@ static sysret_t take(struct task *t, const struct target *g, const uint64_t *a)
 
 	if (r == 0)
 		r = may(t, g, name, true);
-	if (r < 0)
-		return r;
-	return g->inode->ops->xattr_set ? g->inode->ops->xattr_set(g->inode, name, NULL, 0, 0)
-					: -EOPNOTSUPP;
+	if (r == 0)
+		r = g->inode->ops->xattr_set ? g->inode->ops->xattr_set(g->inode, name, NULL, 0, 0)
+					     : -EOPNOTSUPP;
+	if (r == 0)
+		notify_dentry(g->path.dentry, IN_ATTRIB);
+	return r;
 }
 
 /* Those of trusted.* are seen by who may read them. */

@@ -2,6 +2,7 @@
 #include "kernel/vfs/dentry.h"
 
 #include "kernel/core/heap.h"
+#include "kernel/vfs/notify.h"
 
 static struct heap_cache dentries = HEAP_CACHE_INIT(struct dentry);
 
@@ -134,6 +135,8 @@ void dentry_unref(struct dentry *d)
 
 		if (tree_has(&d->by_name))
 			tree_remove(&parent->children, &d->by_name);
+		if (d->inode->links == 0)
+			notify_gone(d->inode);
 		inode_unref(d->inode);
 		heap_free(d->name);
 		heap_cache_free(&dentries, d);

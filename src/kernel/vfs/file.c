@@ -3,6 +3,7 @@
 
 #include <asm/fcntl.h>
 #include <linux/fs.h>
+#include <linux/inotify.h>
 
 #include "kernel/core/heap.h"
 #include "kernel/fs/devices.h"
@@ -12,6 +13,7 @@
 #include "kernel/platform/platform.h"
 #include "kernel/task/cred.h"
 #include "kernel/vfs/lock.h"
+#include "kernel/vfs/notify.h"
 
 static struct heap_cache files = HEAP_CACHE_INIT(struct file);
 
@@ -69,6 +71,7 @@ int file_open(const struct path *p, unsigned int flags, const struct cred *who, 
 	}
 	if (file_can_write(f))
 		i->writers++;
+	notify_file(f, IN_OPEN);
 	*ret = f;
 	return 0;
 }
@@ -107,6 +110,8 @@ void file_unref(struct file *f)
 {
 	if (!f || --f->owners > 0)
 		return;
+	if (f->ops)
+		notify_file(f, file_can_write(f) ? IN_CLOSE_WRITE : IN_CLOSE_NOWRITE);
 	epoll_forget(f);
 	if (!list_empty(&f->inode->locks))
 		lock_drop(f->inode, f);
@@ -138,6 +143,14 @@ bool file_can_write(const struct file *f)
 	return !(f->flags & O_PATH) && (mode == O_WRONLY || mode == O_RDWR);
 }
 
+/* What was read or written is told. */
+static int64_t moved(const struct file *f, int64_t n, uint32_t event)
+{
+	if (n > 0)
+		notify_file(f, event);
+	return n;
+}
+
 int64_t file_read(struct file *f, struct uio *to, uint64_t *pos)
 {
 	int64_t n;
@@ -147,11 +160,11 @@ int64_t file_read(struct file *f, struct uio *to, uint64_t *pos)
 	if (!f->ops->read)
 		return inode_is(f->inode, S_IFDIR) ? -EISDIR : -EINVAL;
 	if (pos)
-		return f->ops->read(f, to, pos);
+		return moved(f, f->ops->read(f, to, pos), IN_ACCESS);
 	sleeplock_take(&f->pos_lock);
 	n = f->ops->read(f, to, &f->pos);
 	sleeplock_give(&f->pos_lock);
-	return n;
+	return moved(f, n, IN_ACCESS);
 }
 
 /* What RLIMIT_FSIZE leaves of a write at `at`. */
@@ -201,7 +214,7 @@ int64_t file_write(struct file *f, struct uio *from, uint64_t *pos, uint64_t lim
 		sleeplock_give(&f->inode->lock);
 	if (!pos)
 		sleeplock_give(&f->pos_lock);
-	return n;
+	return moved(f, n, IN_MODIFY);
 }
 
 int64_t file_seek(struct file *f, int64_t offset, int whence)
@@ -428,6 +441,7 @@ int64_t file_entries(struct file *f, uva_t to, size_t room, struct space *s)
 	if (!e.full)
 		r = f->inode->ops->iterate(f->inode, e.next, &e.sink);
 	sleeplock_give(&f->inode->lock);
+	notify_file(f, IN_ACCESS);
 	if (r == 0 && e.used == 0 && e.full)
 		r = -EINVAL;
 	if (r == 0 && copy_out(s, to, e.to, e.used) < 0)

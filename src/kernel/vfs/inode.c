@@ -4,6 +4,7 @@
 #include "kernel/platform/platform.h"
 #include "kernel/task/cred.h"
 #include "kernel/vfs/dentry.h"
+#include "kernel/vfs/notify.h"
 
 void inode_init(struct inode *i, struct super *s, const struct inode_ops *ops, uint32_t mode)
 {
@@ -50,6 +51,7 @@ void super_leave(struct super *s)
 {
 	if (--s->users > 0)
 		return;
+	notify_unmounted(s);
 	s->ops->shutdown(s);
 	super_unref(s);
 }

@@ -4,10 +4,12 @@
 #include <asm/fcntl.h>
 #include <linux/fcntl.h>
 #include <linux/fs.h>
+#include <linux/inotify.h>
 
 #include "kernel/core/heap.h"
 #include "kernel/platform/platform.h"
 #include "kernel/task/cred.h"
+#include "kernel/vfs/notify.h"
 
 static bool readonly(const struct path *p)
 {
@@ -67,6 +69,7 @@ static int create_in(const struct path *dir, const char *name, size_t len, uint3
 		return -ENOMEM;
 	}
 	touch(i);
+	notify_entry(&(struct notify_place){ i, name, len }, IN_CREATE, made);
 	return 0;
 }
 
@@ -125,6 +128,8 @@ static int open_path(const struct path *p, unsigned int flags, const struct cred
 		r = inode_change(i, who, &c);
 		if (r < 0)
 			file_unref(*ret);
+		else
+			notify_change(p->dentry, c.what);
 	}
 	return r;
 }
@@ -309,6 +314,8 @@ int names_link(const struct path *what, const struct walk *w, const char *text)
 			inode_ref(i);
 			d = dentry_add(dir.dentry, l.name, l.len, i);
 			touch(at);
+			notify_inode(i, IN_ATTRIB);
+			notify_entry(&(struct notify_place){ at, l.name, l.len }, IN_CREATE, i);
 		}
 		sleeplock_give(&at->lock);
 	}
@@ -326,7 +333,7 @@ int names_remove(const struct walk *w, const char *text, unsigned int flags)
 	struct dentry *d = NULL;
 	struct walk_last l;
 	struct path dir;
-	struct inode *at;
+	struct inode *at, *gone = NULL;
 	int r = walk_parent(w, text, &dir, &l);
 
 	if (r < 0)
@@ -358,11 +365,19 @@ int names_remove(const struct walk *w, const char *text, unsigned int flags)
 			d->inode->times.change = plat_now(PLAT_REALTIME);
 			dentry_remove(d);
 			touch(at);
+			gone = d->inode;
+			inode_ref(gone);
 		}
 		sleeplock_give(&at->lock);
 	}
+	if (gone && !directory)
+		notify_inode(gone, IN_ATTRIB);
+	/* What has no name and no user any more is told by that, before the directory is. */
 	if (d)
 		dentry_unref(d);
+	if (gone)
+		notify_entry(&(struct notify_place){ at, l.name, l.len }, IN_DELETE, gone);
+	inode_unref(gone);
 	path_unref(&dir);
 	return r;
 }
@@ -409,6 +424,20 @@ static int may_rename(const struct renaming *n, const struct cred *who, unsigned
 	return r;
 }
 
+static void tell_renamed(const struct renaming *n, unsigned int flags)
+{
+	struct notify_place old = { n->from.dentry->inode, n->old.name, n->old.len },
+			    new = { n->to.dentry->inode, n->new.name, n->new.len };
+	struct inode *over = n->over ? n->over->inode : NULL;
+
+	if (!(flags & RENAME_EXCHANGE)) {
+		notify_move(&old, &new, n->what->inode, over);
+		return;
+	}
+	notify_move(&old, &new, n->what->inode, NULL);
+	notify_move(&new, &old, over, NULL);
+}
+
 static int do_rename(struct renaming *n, unsigned int flags)
 {
 	struct inode *from = n->from.dentry->inode, *to = n->to.dentry->inode;
@@ -437,6 +466,7 @@ static int do_rename(struct renaming *n, unsigned int flags)
 	touch(from);
 	touch(to);
 	n->what->inode->times.change = plat_now(PLAT_REALTIME);
+	tell_renamed(n, flags);
 	return r;
 }
 

@@ -2,6 +2,7 @@
 #include <asm/fcntl.h>
 
 #include "kernel/core/heap.h"
+#include "kernel/fs/inotify.h"
 #include "kernel/fs/memfs.h"
 #include "kernel/fs/proc/tables.h"
 #include "kernel/task/cred.h"
@@ -199,6 +200,7 @@ static int fdinfo(const struct generated_node *n, struct text *to)
 		 f->flags | (descriptors_cloexec(t->files, n->number) == 1 ? O_CLOEXEC : 0u),
 		 f->path.mount ? f->path.mount->id : 0, f->inode->ino);
 	lock_lines(f->inode, f, t->files, to);
+	inotify_lines(f, to);
 	file_unref(f);
 	return 0;
 }

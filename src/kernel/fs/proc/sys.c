@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* /proc/sys: what the kernel does, as numbers. Two names may be written to: the rest is as it is.
  */
+#include "kernel/fs/inotify.h"
 #include "kernel/fs/pipe.h"
 #include "kernel/fs/proc/tables.h"
 #include "kernel/fs/pty.h"
@@ -154,11 +155,21 @@ NUMBER(descriptors_most, 1048576)
 NUMBER(pipe_most, PIPE_SIZE_MAX)
 NUMBER(off, 0)
 
+NUMBER(inotify_queue, INOTIFY_QUEUE_MOST)
+NUMBER(inotify_instances, INOTIFY_INSTANCES_MOST)
+NUMBER(inotify_watches, INOTIFY_WATCHES_MOST)
+
+static const struct generated_entry inotify_files[] = {
+	PROC_FILE("max_queued_events", 0444, inotify_queue),
+	PROC_FILE("max_user_instances", 0444, inotify_instances),
+	PROC_FILE("max_user_watches", 0444, inotify_watches),
+};
+
 static const struct generated_entry fs_files[] = {
-	PROC_FILE("file-max", 0444, files_most),     PROC_FILE("nr_open", 0444, descriptors_most),
-	PROC_FILE("pipe-max-size", 0444, pipe_most), PROC_FILE("protected_fifos", 0444, off),
-	PROC_FILE("protected_hardlinks", 0444, off), PROC_FILE("protected_regular", 0444, off),
-	PROC_FILE("protected_symlinks", 0444, off),
+	PROC_DIR("inotify", 0555, inotify_files),     PROC_FILE("file-max", 0444, files_most),
+	PROC_FILE("nr_open", 0444, descriptors_most), PROC_FILE("pipe-max-size", 0444, pipe_most),
+	PROC_FILE("protected_fifos", 0444, off),      PROC_FILE("protected_hardlinks", 0444, off),
+	PROC_FILE("protected_regular", 0444, off),    PROC_FILE("protected_symlinks", 0444, off),
 };
 
 NUMBER(backlog_most, SOMAXCONN)
