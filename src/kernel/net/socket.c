@@ -8,11 +8,12 @@
 #include "kernel/core/heap.h"
 #include "kernel/fs/anon.h"
 #include "kernel/net/control.h"
+#include "kernel/net/inet.h"
 #include "kernel/net/options.h"
 #include "kernel/net/unix.h"
 #include "kernel/platform/platform.h"
 
-static const struct socket_family *const families[] = { &unix_family };
+static const struct socket_family *const families[] = { &unix_family, &inet_family, &inet6_family };
 
 void socket_init(struct socket *s, const struct socket_ops *ops, int domain, int type, int protocol)
 {

@@ -5,6 +5,7 @@
 #include "kernel/fs/pipe.h"
 #include "kernel/fs/proc/tables.h"
 #include "kernel/fs/pty.h"
+#include "kernel/net/inet.h"
 #include "kernel/net/unix.h"
 #include "kernel/platform/platform.h"
 #include "kernel/task/cred.h"
@@ -186,8 +187,23 @@ static const struct generated_entry unix_files[] = {
 	PROC_FILE("max_dgram_qlen", 0444, datagrams_most),
 };
 
+NUMBER(port_free, INET_PORT_FREE)
+
+static int port_range(const struct generated_node *n, struct text *to)
+{
+	(void) n;
+	text_put(to, "%d\t%d\n", INET_PORT_FIRST, INET_PORT_LAST);
+	return 0;
+}
+
+static const struct generated_entry ipv4_files[] = {
+	PROC_FILE("ip_local_port_range", 0444, port_range),
+	PROC_FILE("ip_unprivileged_port_start", 0444, port_free),
+};
+
 static const struct generated_entry net_files[] = {
 	PROC_DIR("core", 0555, core_files),
+	PROC_DIR("ipv4", 0555, ipv4_files),
 	PROC_DIR("unix", 0555, unix_files),
 };
 
