@@ -4,61 +4,61 @@
 
 #include "kernel/platform/platform.h"
 #include "kernel/syscall/decode.h"
+#include "kernel/task/cpu_clock.h"
 
 #define COARSE ((nsec_t) 4000000) /* how fine the clocks are that say so: a jiffy of 250 Hz */
 
-/* Processor time of this thread or all of its process; -EINVAL for others'. */
-static int clock_now(const struct task *t, int clock, nsec_t *ret)
+static int clock_now(struct task *t, int clock, nsec_t *ret_now, nsec_t *ret_grain)
 {
-	const struct process *p = t->process;
+	struct cpu_clock cpu;
+	int r;
 
+	*ret_grain = 1;
 	switch (clock) {
-	case CLOCK_REALTIME:
 	case CLOCK_REALTIME_COARSE:
+		*ret_grain = COARSE;
+		[[fallthrough]];
+	case CLOCK_REALTIME:
 	case CLOCK_REALTIME_ALARM:
 	case CLOCK_TAI: /* no leap seconds are known: the two are the same, as on Linux then */
-		*ret = plat_now(PLAT_REALTIME);
+		*ret_now = plat_now(PLAT_REALTIME);
 		return 0;
+	case CLOCK_MONOTONIC_COARSE:
+		*ret_grain = COARSE;
+		[[fallthrough]];
 	case CLOCK_MONOTONIC:
 	case CLOCK_MONOTONIC_RAW:
-	case CLOCK_MONOTONIC_COARSE:
 	case CLOCK_BOOTTIME:
 	case CLOCK_BOOTTIME_ALARM:
-		*ret = plat_now(PLAT_MONOTONIC);
-		return 0;
-	case CLOCK_THREAD_CPUTIME_ID:
-		*ret = t->usage.user + t->usage.system;
-		return 0;
-	case CLOCK_PROCESS_CPUTIME_ID:
-		*ret = p->dead.user + p->dead.system;
-		list_each(l, &p->threads)
-		{
-			const struct task *one = task_of_list(l);
-
-			*ret += one->usage.user + one->usage.system;
-		}
+		*ret_now = plat_now(PLAT_MONOTONIC);
 		return 0;
 	default:
-		return -EINVAL;
+		if (clock >= 0 && clock != CLOCK_THREAD_CPUTIME_ID &&
+		    clock != CLOCK_PROCESS_CPUTIME_ID)
+			return -EINVAL;
+		r = cpu_clock_find(t, clock, true, &cpu);
+		if (r < 0)
+			return r;
+		*ret_now = cpu_clock_now(&cpu);
+		*ret_grain = cpu.grain;
+		return 0;
 	}
 }
 
 sysret_t sys_clock_gettime(struct task *t, const uint64_t *a)
 {
-	nsec_t now;
-	int r = clock_now(t, (int) a[0], &now);
+	nsec_t now, grain;
+	int r = clock_now(t, (int) a[0], &now, &grain);
 
 	return r < 0 ? r : time_out(t, uva(a[1]), now);
 }
 
 sysret_t sys_clock_getres(struct task *t, const uint64_t *a)
 {
-	int clock = (int) a[0];
-	bool coarse = clock == CLOCK_REALTIME_COARSE || clock == CLOCK_MONOTONIC_COARSE;
-	nsec_t now;
-	int r = clock_now(t, clock, &now);
+	nsec_t now, grain;
+	int r = clock_now(t, (int) a[0], &now, &grain);
 
-	return r < 0 || !a[1] ? r : time_out(t, uva(a[1]), coarse ? COARSE : 1);
+	return r < 0 || !a[1] ? r : time_out(t, uva(a[1]), grain);
 }
 
 sysret_t sys_gettimeofday(struct task *t, const uint64_t *a)

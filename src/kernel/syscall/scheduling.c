@@ -18,9 +18,7 @@ static int task_of(struct task *t, uint64_t pid, struct task **ret)
 	*ret = t;
 	if (nr == 0)
 		return 0;
-	if (nr < 0)
-		return -EINVAL;
-	p = pid_find(nr);
+	p = nr > 0 ? pid_find(nr) : NULL;
 	if (!p || !p->task)
 		return -ESRCH;
 	*ret = p->task;
@@ -132,7 +130,7 @@ sysret_t sys_sched_setscheduler(struct task *t, const uint64_t *a)
 sysret_t sys_sched_getscheduler(struct task *t, const uint64_t *a)
 {
 	struct task *other;
-	int r = task_of(t, a[0], &other);
+	int r = (int) a[0] < 0 ? -EINVAL : task_of(t, a[0], &other);
 
 	return r < 0 ? r : (sysret_t) other->policy;
 }
@@ -189,7 +187,7 @@ sysret_t sys_sched_rr_get_interval(struct task *t, const uint64_t *a)
 {
 	static const nsec_t round_robin = 100000000, fair = 4000000;
 	struct task *other;
-	int r = task_of(t, a[0], &other);
+	int r = (int) a[0] < 0 ? -EINVAL : task_of(t, a[0], &other);
 
 	if (r < 0)
 		return r;

@@ -180,13 +180,26 @@ static void times_and_limits(void)
 	CHECK(CALL(&g, __NR_clock_gettime, 1, 0) == -EFAULT &&
 	      CALL(&g, __NR_clock_getres, 1, 0) == 0);
 	CHECK(CALL(&g, __NR_clock_settime, 0, BUF) == -EPERM);
+	/* Those of processor time, by number: ~nr << 3, 4: of a thread, then which time. */
+	CHECK(CALL(&g, __NR_clock_gettime, (uint32_t) -6, BUF) == 0 &&
+	      CALL(&g, __NR_clock_gettime, (uint32_t) -2, BUF) == 0 &&
+	      CALL(&g, __NR_clock_gettime, (uint32_t) -5, BUF) == -EINVAL);
+	CHECK(CALL(&g, __NR_clock_gettime, ~1u << 3 | 2, BUF) == 0 &&
+	      CALL(&g, __NR_clock_gettime, ~1u << 3 | 4 | 2, BUF) == 0 &&
+	      CALL(&g, __NR_clock_gettime, ~4711u << 3 | 2, BUF) == -EINVAL &&
+	      CALL(&g, __NR_clock_getres, ~4711u << 3 | 4 | 2, BUF) == -EINVAL);
+	CHECK(CALL(&g, __NR_clock_getres, ~1u << 3 | 1, BUF) == 0);
+	guest_get(&g, BUF - GUEST_AT, ts, sizeof(ts));
+	CHECK(ts[0] == 0 && ts[1] == 4000000);
 	CHECK(CALL(&g, __NR_prlimit64, 0, 99, 0, BUF) == -EINVAL);
 	CHECK(CALL(&g, __NR_getpriority, 0, 0) == 20 && CALL(&g, __NR_setpriority, 0, 0, 5) == 0);
 	CHECK(CALL(&g, __NR_getpriority, 0, 0) == 15 &&
 	      CALL(&g, __NR_getpriority, 3, 0) == -EINVAL);
 	CHECK(CALL(&g, __NR_sched_getaffinity, 0, 4, BUF) == -EINVAL);
 	CHECK(CALL(&g, __NR_sched_getaffinity, 0, 128, BUF) == 8);
-	CHECK(CALL(&g, __NR_sched_getaffinity, 4711, 8, BUF) == -ESRCH);
+	CHECK(CALL(&g, __NR_sched_getaffinity, 4711, 8, BUF) == -ESRCH &&
+	      CALL(&g, __NR_sched_getaffinity, UINT64_MAX, 8, BUF) == -ESRCH &&
+	      CALL(&g, __NR_sched_getscheduler, UINT64_MAX) == -EINVAL);
 	CHECK(CALL(&g, __NR_prctl, 15, guest_text(&g, 0, "a name that is long")) == 0);
 	CHECK_STR(g.task->comm, "a name that is ");
 	CHECK(CALL(&g, __NR_prctl, 4711) == -EINVAL && CALL(&g, __NR_prctl, 38, 1, 1) == -EINVAL);

@@ -8,6 +8,7 @@
 #include "kernel/core/clock.h"
 #include "kernel/core/heap.h"
 #include "kernel/mm/uio.h"
+#include "kernel/task/cpu_clock.h"
 #include "kernel/task/pid.h"
 #include "kernel/task/signal.h"
 #include "kernel/task/task.h"
@@ -55,20 +56,19 @@ static struct timer *find(const struct task *t, uint64_t id)
 
 /* ---- POSIX timers ---- */
 
-static int clock_of(int clock, enum timer_clock *ret)
+/* *ret_thread: borrowed, whose time TIMER_THREAD is. */
+static int clock_of(struct task *t, int clock, enum timer_clock *ret, struct task **ret_thread)
 {
+	struct cpu_clock cpu;
+	int r;
+
+	*ret_thread = NULL;
 	switch (clock) {
 	case CLOCK_REALTIME:
 	case CLOCK_MONOTONIC:
 	case CLOCK_BOOTTIME:
 	case CLOCK_TAI:
 		*ret = TIMER_WALL;
-		return 0;
-	case CLOCK_PROCESS_CPUTIME_ID:
-		*ret = TIMER_PROCESS;
-		return 0;
-	case CLOCK_THREAD_CPUTIME_ID:
-		*ret = TIMER_THREAD;
 		return 0;
 	case CLOCK_MONOTONIC_RAW:
 	case CLOCK_REALTIME_COARSE:
@@ -77,8 +77,16 @@ static int clock_of(int clock, enum timer_clock *ret)
 	case CLOCK_BOOTTIME_ALARM:
 		return -EOPNOTSUPP;
 	default:
-		return -EINVAL;
+		break;
 	}
+	if (clock >= 0 && clock != CLOCK_PROCESS_CPUTIME_ID && clock != CLOCK_THREAD_CPUTIME_ID)
+		return -EINVAL;
+	r = cpu_clock_find(t, clock, false, &cpu);
+	if (r < 0 || cpu.process != t->process || (cpu.task && cpu.user))
+		return -EINVAL;
+	*ret_thread = cpu.task;
+	*ret = cpu.task ? TIMER_THREAD : cpu.user ? TIMER_PROCESS_USER : TIMER_PROCESS;
+	return 0;
 }
 
 /* Who is told what. */
@@ -116,16 +124,18 @@ sysret_t sys_timer_create(struct task *t, const uint64_t *a)
 {
 	struct guest_event e = { .nr = SIGALRM, .notify = SIGEV_SIGNAL };
 	enum timer_clock clock;
+	struct task *thread;
 	struct timers *s;
 	struct timer *one;
 	uint64_t id;
 	int32_t told;
-	int r = clock_of((int) a[0], &clock);
+	int r;
 
-	if (r < 0)
-		return r;
 	if (a[1] && copy_in(t->space, &e, uva(a[1]), sizeof(e)) < 0)
 		return -EFAULT;
+	r = clock_of(t, (int) a[0], &clock, &thread);
+	if (r < 0)
+		return r;
 	s = timers_of(t->process, true);
 	if (!s || s->count >= process_limit(t->process, RLIMIT_SIGPENDING) ||
 	    !radix_gap(&s->posix, 0, INT32_MAX, &id))
@@ -138,9 +148,9 @@ sysret_t sys_timer_create(struct task *t, const uint64_t *a)
 	timer_init(one, t->process, clock);
 	one->realtime = a[0] == CLOCK_REALTIME || a[0] == CLOCK_TAI;
 	r = notice(t, one, &e);
-	if (clock == TIMER_THREAD) {
-		pid_ref(t->pid);
-		one->measured = t->pid;
+	if (thread) {
+		pid_ref(thread->pid);
+		one->measured = thread->pid;
 	}
 	one->entry.info.timer.id = (int32_t) id;
 	if (r == 0 && radix_set(&s->posix, id, one) < 0)
