@@ -66,6 +66,11 @@ void plat_space_free(struct plat_space *s);
 uint64_t plat_user_low(void);
 uint64_t plat_user_high(void);
 /*
+ * Where every space has the platform's vDSO (vdso(7)), above plat_user_high(): its clocks are
+ * plat_now()'s. No frame of the RAM holds it, so the kernel reads nothing of it. 0: there is none.
+ */
+uint64_t plat_vdso(void);
+/*
  * Changes are queued and seen by the guest when it runs next, at the latest; those of another
  * thread of the same space after plat_space_commit(). Page-aligned, whole frames in a row. -ENOMEM.
  */

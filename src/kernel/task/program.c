@@ -11,6 +11,7 @@
 #include "kernel/mm/uio.h"
 #include "kernel/platform/platform.h"
 #include "kernel/task/cred.h"
+#include "kernel/task/signal_frame.h"
 
 #define HEADERS_MOST	 128 /* program headers; 64 KiB are Linux's limit, no linker makes so many */
 #define INTERPRETER_MOST PATH_ROOM		/* PT_INTERP's text */
@@ -356,7 +357,7 @@ static int make_stack(struct space *s, const struct program_request *q, const ch
 	const struct cred *who = q->walk->who;
 	bool secure = false;
 	struct stack k = { .space = s, .sp = end };
-	size_t slots = 1 + args->count + 1 + env->count + 1 + 2 * 20, n = 0;
+	size_t slots = 1 + args->count + 1 + env->count + 1 + 2 * 22, n = 0;
 	unsigned char random[16];
 	uint64_t *table, executed, platform, randomness;
 	struct space_mapping map = { .at = k.sp - STACK_FIRST,
@@ -391,6 +392,9 @@ static int make_stack(struct space *s, const struct program_request *q, const ch
 	n += pointers(table + n, args, ret->arguments_start);
 	n += pointers(table + n, env, ret->environment_start);
 #define AUX(type, value) (table[n++] = (type), table[n++] = (value))
+	if (plat_vdso())
+		AUX(AT_SYSINFO_EHDR, plat_vdso());
+	AUX(AT_MINSIGSTKSZ, signal_frame_most());
 	AUX(AT_HWCAP, q->hardware);
 	AUX(AT_PAGESZ, PAGE_SIZE);
 	AUX(AT_CLKTCK, CLOCK_TICKS);

@@ -24,3 +24,5 @@ struct task;
  * then.
  */
 void signal_frame_pop(struct task *t);
+/* Bytes of the stack that one takes at most, as AT_MINSIGSTKSZ has it (getauxval(3)). */
+uint64_t signal_frame_most(void);

@@ -195,6 +195,18 @@ static void restore(struct plat_regs *r, const struct context *c)
 	r->orig_ax = UINT64_MAX;
 }
 
+uint64_t signal_frame_most(void)
+{
+	uint64_t components;
+	size_t fp_size = plat_fp_size(&components);
+	/* What place() aligns away, 63 and 23, and the byte below that it wants. */
+	uint64_t most = sizeof(struct frame) + 24;
+
+	if (fp_size)
+		most += fp_size + sizeof(uint32_t) + 63;
+	return (most + 15) & ~(uint64_t) 15;
+}
+
 /* Where the frame begins, and the area above it. */
 static int place(const struct task *t, bool alternate, uint64_t sp, size_t fp_size,
 		 uint64_t *ret_fp, uint64_t *ret_frame)

@@ -159,6 +159,7 @@ static void alone(void)
 	CHECK(aux(s, &p, AT_ENTRY) == 0x401010 && aux(s, &p, AT_BASE) == 0 &&
 	      aux(s, &p, AT_HWCAP) == 0x1234);
 	CHECK(aux(s, &p, AT_PAGESZ) == 4096 && aux(s, &p, AT_SECURE) == 0);
+	CHECK(aux(s, &p, AT_MINSIGSTKSZ) > 1024 && aux(s, &p, AT_SYSINFO_EHDR) == 0xbad);
 	CHECK_STR(text(s, aux(s, &p, AT_EXECFN)), "/alone");
 	CHECK_STR(text(s, aux(s, &p, AT_PLATFORM)), "x86_64");
 	CHECK(word(s, aux(s, &p, AT_RANDOM)) != 0);

@@ -184,6 +184,11 @@ uint64_t plat_user_high(void)
 	return STUB_BASE - 0x10000;
 }
 
+uint64_t plat_vdso(void)
+{
+	return host.vdso ? STUB_VDSO : 0;
+}
+
 /* ---- chunks ---- */
 
 uint32_t chunk_alloc(bool zeroed)

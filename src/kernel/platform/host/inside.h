@@ -108,6 +108,7 @@ struct host {
 	struct radix tids; /* users, and spaces by their hand; tagged */
 	uint32_t live;	   /* stubs that were not reaped */
 	bool locked, stop;
+	bool vdso; /* stubs have one */
 	struct carrier carrier;
 };
 extern struct host host;
@@ -133,6 +134,24 @@ void host_futex_wake(uint32_t *word);
 void source_rang(const struct seccomp_notif *n);
 /* A new stub whose orders are in this chunk: its pid, or -errno. */
 int source_stub(uint32_t chunk);
+
+/* ---- vdso.c ---- */
+
+#define VDSO_PIECES 4
+
+/* In the source alone: what was moved, the vDSO itself first. */
+struct vdso {
+	char *room; /* while stubs' place for it is not free yet */
+	unsigned int pieces;
+	struct {
+		size_t skip, bytes; /* in the room */
+	} piece[VDSO_PIECES];
+};
+
+/* From where the host has put it, `own`, to elsewhere below STUB_BASE; pieces 0: there is none. */
+void vdso_lift(struct vdso *v, char *own);
+/* On to STUB_VDSO; false: nothing stands there. */
+bool vdso_place(const struct vdso *v);
 
 /* ---- stub.c ---- */
 

@@ -8,6 +8,7 @@
  *
  *   code      read and executed: the same page in all stubs
  *   data      read: the filter that a guest's thread puts on itself
+ *   vdso      read, executed: the host's own (vdso.c); what it calls is the guest's call
  *   orders    read; the kernel writes: what the stub's own thread has to do
  *   areas     read and written: one per thread of the guest, the stack of its signal handler
  *
@@ -18,9 +19,14 @@
 
 #define STUB_BASE   0x7ffff0000000
 #define STUB_DATA   0x7ffff0001000
-#define STUB_ORDERS 0x7ffff0002000
+#define STUB_ORDERS 0x7ffff0040000
 #define STUB_AREAS  0x7ffff0100000
 #define STUB_END    0x7ffffffff000
+
+/* The vDSO, which its data stands below; and all the room for both. */
+#define STUB_VDSO      0x7ffff0020000
+#define STUB_VDSO_LOW  0x7ffff0010000
+#define STUB_VDSO_HIGH 0x7ffff0030000
 
 #define CHUNK_SIZE 0x4000 /* of orders, or of an area */
 

@@ -11,6 +11,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -36,7 +37,9 @@ struct action {
 #define ACTION_RESTORER 0x04000000
 
 struct plan {
-	volatile int32_t *word; /* shared: the listener + 1, or -errno */
+	/* Shared: the listener + 1, or -errno; whether stubs have a vDSO. */
+	volatile int32_t *word;
+	char *vdso; /* this process' own, or NULL */
 	struct sock_filter code[STUB_FILTER_MAX];
 	struct sock_filter guest[STUB_FILTER_MAX];
 	struct sock_fprog program, guest_program;
@@ -47,21 +50,24 @@ static int lay_out(const struct plan *p)
 {
 	size_t bytes = (size_t) (stub_end - stub_begin);
 	struct sock_fprog program = p->guest_program;
+	struct vdso vdso;
 	char *at;
 
+	vdso_lift(&vdso, p->vdso);
 	if (munmap((void *) STUB_BASE, STUB_END - STUB_BASE) < 0)
 		return -errno;
-	at = mmap((void *) STUB_BASE, STUB_ORDERS - STUB_BASE, PROT_READ | PROT_WRITE,
+	at = mmap((void *) STUB_BASE, STUB_DATA + PAGE_SIZE - STUB_BASE, PROT_READ | PROT_WRITE,
 		  MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
 	if (at == MAP_FAILED)
 		return -errno;
+	p->word[1] = vdso_place(&vdso);
 	memcpy(at, stub_begin, bytes);
 	at += STUB_DATA - STUB_BASE;
 	program.filter = (struct sock_filter *) (STUB_DATA + sizeof(program));
 	memcpy(at, &program, sizeof(program));
 	memcpy(at + sizeof(program), p->guest, program.len * sizeof(p->guest[0]));
 	if (mprotect((void *) STUB_BASE, STUB_DATA - STUB_BASE, PROT_READ | PROT_EXEC) < 0 ||
-	    mprotect((void *) STUB_DATA, STUB_ORDERS - STUB_DATA, PROT_READ) < 0)
+	    mprotect((void *) STUB_DATA, PAGE_SIZE, PROT_READ) < 0)
 		return -errno;
 	return 0;
 }
@@ -173,7 +179,9 @@ static char *stack_new(void)
 
 int source_begin(struct err *e)
 {
-	struct plan plan = { .word = chunk_ptr(0) }, *p;
+	struct plan plan = { .word = chunk_ptr(0),
+			     .vdso = (char *) getauxval(AT_SYSINFO_EHDR) },
+		    *p;
 	char *stack = stack_new();
 	int r;
 
@@ -192,6 +200,7 @@ int source_begin(struct err *e)
 	(void) munmap(stack, STACK);
 	if (r < 0)
 		return r;
+	host.vdso = plan.word[1];
 	host.source.pidfd = pidfd_of(host.source.pid);
 	if (host.source.pidfd < 0)
 		return err_sys(e, -host.source.pidfd, "watch the source of stubs");

@@ -5,10 +5,13 @@
  */
 #include "kernel/platform/host/host.h"
 
+#include <elf.h>
 #include <errno.h>
 #include <signal.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/test.h"
@@ -104,6 +107,16 @@ GUEST void guest_keeps(long arg)
 		bad += a != x || b != x || k != x || heap[n * 512] != (long) x;
 	}
 	done((long) bad);
+}
+
+/* arg: clock_gettime(2) in its vDSO. */
+GUEST void guest_tells_time(long arg)
+{
+	struct timespec t = {};
+
+	if (((long (*)(long, struct timespec *)) arg)(CLOCK_MONOTONIC, &t) != 0)
+		done(0);
+	done(t.tv_sec * NSEC_PER_SEC + t.tv_nsec);
 }
 
 GUEST void guest_registers(long arg)
@@ -571,6 +584,53 @@ static void calls(void)
 	CHECK(g.last.kind == PLAT_SYSCALL && g.value == 0);
 }
 
+/* From where a vDSO begins to its clock_gettime(2), by its table of symbols, which the one of their
+ * names follows; 0: there is none. */
+static uint64_t clock_offset(const char *vdso)
+{
+	const Elf64_Ehdr *head = (const void *) vdso;
+	const Elf64_Phdr *part = (const void *) (vdso + head->e_phoff);
+	const Elf64_Dyn *dynamic = NULL;
+	const Elf64_Sym *symbols = NULL;
+	const char *names = NULL;
+
+	for (int n = 0; n < head->e_phnum; n++) {
+		if (part[n].p_type == PT_DYNAMIC)
+			dynamic = (const void *) (vdso + part[n].p_offset);
+	}
+	for (; dynamic && dynamic->d_tag != DT_NULL; dynamic++) {
+		/* The library for programs may have made addresses of them. */
+		uint64_t at = dynamic->d_un.d_ptr;
+		const char *what = at < (uintptr_t) vdso ? vdso + at : (const char *) at;
+
+		if (dynamic->d_tag == DT_SYMTAB)
+			symbols = (const void *) what;
+		else if (dynamic->d_tag == DT_STRTAB)
+			names = what;
+	}
+	for (; symbols && names && (const char *) symbols < names; symbols++) {
+		if (strcmp(names + symbols->st_name, "__vdso_clock_gettime") == 0)
+			return symbols->st_value;
+	}
+	return 0;
+}
+
+/* Where the host's clock is one that programs can read, no call tells of it. */
+static void clocks(void)
+{
+	const char *own = (const char *) getauxval(AT_SYSINFO_EHDR);
+	nsec_t before = plat_now(PLAT_MONOTONIC);
+	struct guest g;
+
+	CHECK(!own == !plat_vdso());
+	if (!own || !clock_offset(own))
+		return;
+	g = run(guest_tells_time, plat_vdso() + clock_offset(own), NULL);
+	CHECK(g.last.kind == PLAT_SYSCALL && g.calls > 0);
+	if (g.calls == 1)
+		CHECK(g.value >= before && g.value <= plat_now(PLAT_MONOTONIC));
+}
+
 static void registers(void)
 {
 	struct guest g = run(guest_registers, 0, NULL);
@@ -694,6 +754,8 @@ static void hostile(void)
 	CHECK(g.last.kind == PLAT_FAULT && g.last.address == STUB_BASE);
 	g = run(guest_writes, STUB_DATA, NULL);
 	CHECK(g.last.kind == PLAT_FAULT && g.last.address == STUB_DATA);
+	g = run(guest_writes, STUB_VDSO, NULL);
+	CHECK(g.last.kind == PLAT_FAULT && g.last.address == STUB_VDSO);
 	g = run(guest_writes, STUB_ORDERS + 64, NULL);
 	CHECK(g.last.kind == PLAT_FAULT && g.last.address == STUB_ORDERS + 64);
 	/* Its areas are, for what that is worth. */
@@ -772,6 +834,7 @@ static void body(void *arg)
 {
 	(void) arg;
 	calls();
+	clocks();
 	registers();
 	vector_state();
 	threads();

@@ -262,6 +262,11 @@ uint64_t plat_user_high(void)
 	return USER_HIGH;
 }
 
+uint64_t plat_vdso(void)
+{
+	return 0;
+}
+
 static struct piece *piece_at(struct plat_space *s, uint64_t at)
 {
 	for (size_t n = 0; n < s->used; n++) {
