@@ -163,9 +163,9 @@ static void posix_timers(void)
 	/* The same clock as a libc asks for it; one's own thread; and the process by its number. */
 	c = create(-6, SIGEV_SIGNAL, 43, 0, 0);
 	CHECK(c >= 0 && set(c, 0, 20 * MS, 0) == 0 && left(c) == left(b) + 20 * MS);
-	c = create((int) (~me->tid << 3 | 4 | 2), SIGEV_SIGNAL, 43, 0, 0);
+	c = create((int) (~(uint32_t) me->tid << 3 | 4 | 2), SIGEV_SIGNAL, 43, 0, 0);
 	CHECK(c >= 0 && set(c, 0, 20 * MS, 0) == 0 && left(c) == 20 * MS);
-	CHECK(create((int) (~me->process->id << 3 | 1), SIGEV_SIGNAL, 43, 0, 0) >= 0);
+	CHECK(create((int) (~me->process->pid << 3 | 1), SIGEV_SIGNAL, 43, 0, 0) >= 0);
 	CHECK(create((int) (~4711u << 3 | 2), SIGEV_SIGNAL, 43, 0, 0) == -EINVAL &&
 	      create(-5, SIGEV_SIGNAL, 43, 0, 0) == -EINVAL);
 	timers_exec(me->process);
