@@ -10,7 +10,7 @@
 /* Below the complement of the number: of a thread or process, and which time (Linux:
  * include/linux/posix-timers.h). */
 #define OF_THREAD   4u
-#define WHICH(bits) ((bits) & 3u)
+#define WHICH(bits) ((bits) &3u)
 #define WHICH_PROF  0u
 #define WHICH_USER  1u
 #define WHICH_SCHED 2u

@@ -179,8 +179,7 @@ static char *stack_new(void)
 
 int source_begin(struct err *e)
 {
-	struct plan plan = { .word = chunk_ptr(0),
-			     .vdso = (char *) getauxval(AT_SYSINFO_EHDR) },
+	struct plan plan = { .word = chunk_ptr(0), .vdso = (char *) getauxval(AT_SYSINFO_EHDR) },
 		    *p;
 	char *stack = stack_new();
 	int r;
