@@ -29,6 +29,10 @@ struct pager_ops {
 	 * more. NULL: it stays anyway. */
 	void (*hold)(struct pager *p);
 	void (*release)(struct pager *p);
+	/* A mapping of it has come (or a part of one, by itself now), or is gone. NULL: nobody
+	 * counts them. */
+	void (*attached)(struct pager *p);
+	void (*detached)(struct pager *p);
 };
 
 struct pager {

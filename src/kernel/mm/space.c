@@ -94,6 +94,8 @@ struct vma *vma_new(struct space *s, const struct vma *like, uint64_t from, uint
 	if (v->pager) {
 		pager_ref(v->pager);
 		list_push(&v->pager->mappings, &v->of_pager);
+		if (v->pager->ops->attached)
+			v->pager->ops->attached(v->pager);
 	}
 	count(s, v, 1);
 	return v;
@@ -108,6 +110,8 @@ void vma_free(struct vma *v)
 	tree_remove(&v->space->vmas, &v->node);
 	list_remove(&v->of_pager);
 	heap_cache_free(&vmas, v);
+	if (p && p->ops->detached)
+		p->ops->detached(p);
 	if (p)
 		pager_unref(p);
 	if (name)

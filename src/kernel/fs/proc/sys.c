@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* /proc/sys: what the kernel does, as numbers. Two names may be written to: the rest is as it is.
- */
+/* /proc/sys: what the kernel does, as numbers. Names and the limits of System V IPC
+ * may be written to: the rest is as it is. */
 #include "kernel/fs/inotify.h"
 #include "kernel/fs/pipe.h"
 #include "kernel/fs/proc/tables.h"
@@ -113,6 +113,12 @@ static const struct generated_entry random_files[] = {
 
 static const struct generated_entry pty_files[] = { PROC_FILE("max", 0444, pty_most) };
 
+#define IPC_LIMIT(n)                                                                               \
+	{                                                                                          \
+		.name = (n), .mode = S_IFREG | 0644, .show = proc_ipc_limit,                       \
+		.store = proc_ipc_set_limit                                                        \
+	}
+
 static const struct generated_entry kernel_files[] = {
 	PROC_FILE("cap_last_cap", 0444, last_capability),
 	PROC_FILE("core_pattern", 0444, core_pattern),
@@ -130,6 +136,9 @@ static const struct generated_entry kernel_files[] = {
 	PROC_DIR("pty", 0555, pty_files),
 	PROC_DIR("random", 0555, random_files),
 	PROC_FILE("randomize_va_space", 0444, randomize),
+	IPC_LIMIT("shmall"),
+	IPC_LIMIT("shmmax"),
+	IPC_LIMIT("shmmni"),
 	PROC_FILE("tainted", 0444, tainted),
 	PROC_FILE("threads-max", 0444, threads_max),
 	PROC_FILE("version", 0444, version),

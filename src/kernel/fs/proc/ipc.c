@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* /proc/sysvipc, and the limits of System V IPC in /proc/sys/kernel, which may be written to. */
+#include "kernel/fs/proc/tables.h"
+#include "kernel/ipc/ids.h"
+#include "kernel/ipc/shm.h"
+#include "kernel/task/cred.h"
+
+static int show_shm(const struct generated_node *n, struct text *to)
+{
+	(void) n;
+	shm_table(to);
+	return 0;
+}
+
+static const struct generated_entry sysvipc_files[] = {
+	PROC_FILE("shm", 0444, show_shm),
+};
+
+const struct generated_entry proc_sysvipc = PROC_DIR("sysvipc", 0555, sysvipc_files);
+
+/* ---- limits ---- */
+
+#define NUMBERS_MOST 4
+
+struct limits {
+	const char *name;
+	uint64_t *values[NUMBERS_MOST];
+	uint64_t most; /* that a value can be */
+};
+
+static bool limits_of(const struct generated_node *n, struct limits *ret)
+{
+	struct shm_limits *shm = shm_limits();
+	const struct limits all[] = {
+		{ "shmall", { &shm->all }, UINT64_MAX },
+		{ "shmmax", { &shm->max }, UINT64_MAX },
+		{ "shmmni", { &shm->ids }, IPC_IDS_MOST },
+	};
+
+	for (size_t k = 0; k < countof(all); k++) {
+		size_t len = strlen(all[k].name);
+
+		if (strlen(n->entry->name) == len && memcmp(n->entry->name, all[k].name, len) == 0) {
+			*ret = all[k];
+			return true;
+		}
+	}
+	return false;
+}
+
+int proc_ipc_limit(const struct generated_node *n, struct text *to)
+{
+	struct limits l;
+
+	if (!limits_of(n, &l))
+		return -EINVAL;
+	for (size_t k = 0; k < NUMBERS_MOST && l.values[k]; k++)
+		text_put(to, k ? "\t%lu" : "%lu", *l.values[k]);
+	text_put(to, "\n");
+	return 0;
+}
+
+static bool blank(char c)
+{
+	return c == ' ' || c == '\t' || c == '\n';
+}
+
+/* The next number; false: there is none, or it is too large. */
+static bool number(const char **at, const char *end, uint64_t most, uint64_t *ret)
+{
+	const char *p = *at;
+	uint64_t v = 0;
+
+	while (p < end && blank(*p))
+		p++;
+	if (p == end || *p < '0' || *p > '9')
+		return false;
+	for (; p < end && *p >= '0' && *p <= '9'; p++) {
+		if (__builtin_mul_overflow(v, (uint64_t) 10, &v) ||
+		    __builtin_add_overflow(v, (uint64_t) (*p - '0'), &v))
+			return false;
+	}
+	if (v > most || (p < end && !blank(*p)))
+		return false;
+	*at = p;
+	*ret = v;
+	return true;
+}
+
+/* As many as are written, from the first on; all of them or none. */
+int proc_ipc_set_limit(const struct generated_node *n, const char *bytes, size_t len)
+{
+	const char *at = bytes, *end = bytes + len;
+	uint64_t values[NUMBERS_MOST];
+	struct limits l;
+	size_t count = 0;
+
+	if (!limits_of(n, &l))
+		return -EINVAL;
+	if (this_task() && this_task()->cred->euid != 0)
+		return -EPERM;
+	while (end > bytes && blank(end[-1]))
+		end--;
+	for (; at < end && count < NUMBERS_MOST && l.values[count]; count++) {
+		if (!number(&at, end, l.most, &values[count]))
+			return -EINVAL;
+	}
+	if (count == 0 || at < end)
+		return -EINVAL;
+	for (size_t k = 0; k < count; k++)
+		*l.values[k] = values[k];
+	return 0;
+}
