@@ -9,6 +9,7 @@
 #include <linux/mman.h>
 
 #include "kernel/fs/memfs.h"
+#include "kernel/ipc/sem.h"
 #include "kernel/ipc/shm.h"
 #include "kernel/mm/space.h"
 #include "kernel/syscall/syscall.h"
@@ -89,6 +90,7 @@ static inline void guest_end(struct guest *g)
 	signals_end_process(g->task->process);
 	process_free(g->task->process);
 	shm_end();
+	sem_end();
 	mount_space_unref(g->mounts);
 	cred_unref(g->cred);
 }

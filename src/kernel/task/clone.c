@@ -6,6 +6,7 @@
 #include <linux/sched.h>
 
 #include "kernel/core/heap.h"
+#include "kernel/ipc/sem.h"
 #include "kernel/mm/space.h"
 #include "kernel/mm/uio.h"
 #include "kernel/task/cred.h"
@@ -85,7 +86,7 @@ static int copy_space(struct task *child, const struct task *t, uint64_t flags)
 	return child->space ? 0 : -ENOMEM;
 }
 
-static int copy_files(struct task *child, const struct task *t, uint64_t flags)
+static int copy_files(struct task *child, struct task *t, uint64_t flags)
 {
 	if (flags & CLONE_FILES) {
 		child->files = t->files;
@@ -98,6 +99,11 @@ static int copy_files(struct task *child, const struct task *t, uint64_t flags)
 		child->fs->owners++;
 	} else {
 		child->fs = fs_context_copy(t->fs);
+	}
+	if (flags & CLONE_SYSVSEM) {
+		child->undos = sem_undos_share(t);
+		if (!child->undos)
+			return -ENOMEM;
 	}
 	return child->files && child->fs ? 0 : -ENOMEM;
 }

@@ -2,6 +2,7 @@
 #include "kernel/task/task.h"
 
 #include "kernel/core/heap.h"
+#include "kernel/ipc/sem.h"
 #include "kernel/mm/space.h"
 #include "kernel/task/cred.h"
 #include "kernel/task/limit.h"
@@ -132,6 +133,7 @@ void task_release_parts(struct task *t)
 	t->space = NULL;
 	task_image_unref(t->image);
 	t->image = NULL;
+	sem_undos_leave(t);
 	descriptors_unref(t->files);
 	t->files = NULL;
 	fs_context_unref(t->fs);

@@ -35,6 +35,7 @@ struct task_limit {
 
 struct cred;
 struct descriptors;
+struct sem_undos;
 struct space;
 /* Of signal.h. */
 struct task_signals;	/* blocked, pending, the alternate stack, what sigsuspend puts back ... */
@@ -103,6 +104,7 @@ struct task {
 	const struct cred *cred;
 	struct signal_handlers *handlers;
 	struct task_signals *signals; /* its own */
+	struct sem_undos *undos;      /* ipc/sem.h: CLONE_SYSVSEM; NULL: none yet */
 
 	/* ---- addresses of the guest, 0: none ---- */
 	uva_t clear_child_tid; /* set_tid_address, CLONE_CHILD_CLEARTID */

@@ -2,6 +2,7 @@
 /* /proc/sysvipc, and the limits of System V IPC in /proc/sys/kernel, which may be written to. */
 #include "kernel/fs/proc/tables.h"
 #include "kernel/ipc/ids.h"
+#include "kernel/ipc/sem.h"
 #include "kernel/ipc/shm.h"
 #include "kernel/task/cred.h"
 
@@ -12,7 +13,15 @@ static int show_shm(const struct generated_node *n, struct text *to)
 	return 0;
 }
 
+static int show_sem(const struct generated_node *n, struct text *to)
+{
+	(void) n;
+	sem_table(to);
+	return 0;
+}
+
 static const struct generated_entry sysvipc_files[] = {
+	PROC_FILE("sem", 0444, show_sem),
 	PROC_FILE("shm", 0444, show_shm),
 };
 
@@ -24,17 +33,24 @@ const struct generated_entry proc_sysvipc = PROC_DIR("sysvipc", 0555, sysvipc_fi
 
 struct limits {
 	const char *name;
-	uint64_t *values[NUMBERS_MOST];
-	uint64_t most; /* that a value can be */
+	struct {
+		uint64_t *value, most; /* that it can be */
+	} of[NUMBERS_MOST];
 };
 
 static bool limits_of(const struct generated_node *n, struct limits *ret)
 {
 	struct shm_limits *shm = shm_limits();
+	struct sem_limits *sem = sem_limits();
 	const struct limits all[] = {
-		{ "shmall", { &shm->all }, UINT64_MAX },
-		{ "shmmax", { &shm->max }, UINT64_MAX },
-		{ "shmmni", { &shm->ids }, IPC_IDS_MOST },
+		{ "sem",
+		  { { &sem->per_set, SEM_PER_SET_MOST },
+		    { &sem->all, INT32_MAX },
+		    { &sem->operations, SEM_OPERATIONS_MOST },
+		    { &sem->sets, IPC_IDS_MOST } } },
+		{ "shmall", { { &shm->all, UINT64_MAX } } },
+		{ "shmmax", { { &shm->max, UINT64_MAX } } },
+		{ "shmmni", { { &shm->ids, IPC_IDS_MOST } } },
 	};
 
 	for (size_t k = 0; k < countof(all); k++) {
@@ -54,8 +70,8 @@ int proc_ipc_limit(const struct generated_node *n, struct text *to)
 
 	if (!limits_of(n, &l))
 		return -EINVAL;
-	for (size_t k = 0; k < NUMBERS_MOST && l.values[k]; k++)
-		text_put(to, k ? "\t%lu" : "%lu", *l.values[k]);
+	for (size_t k = 0; k < NUMBERS_MOST && l.of[k].value; k++)
+		text_put(to, k ? "\t%lu" : "%lu", *l.of[k].value);
 	text_put(to, "\n");
 	return 0;
 }
@@ -101,13 +117,13 @@ int proc_ipc_set_limit(const struct generated_node *n, const char *bytes, size_t
 		return -EPERM;
 	while (end > bytes && blank(end[-1]))
 		end--;
-	for (; at < end && count < NUMBERS_MOST && l.values[count]; count++) {
-		if (!number(&at, end, l.most, &values[count]))
+	for (; at < end && count < NUMBERS_MOST && l.of[count].value; count++) {
+		if (!number(&at, end, l.of[count].most, &values[count]))
 			return -EINVAL;
 	}
 	if (count == 0 || at < end)
 		return -EINVAL;
 	for (size_t k = 0; k < count; k++)
-		*l.values[k] = values[k];
+		*l.of[k].value = values[k];
 	return 0;
 }

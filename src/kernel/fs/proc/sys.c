@@ -136,6 +136,7 @@ static const struct generated_entry kernel_files[] = {
 	PROC_DIR("pty", 0555, pty_files),
 	PROC_DIR("random", 0555, random_files),
 	PROC_FILE("randomize_va_space", 0444, randomize),
+	IPC_LIMIT("sem"),
 	IPC_LIMIT("shmall"),
 	IPC_LIMIT("shmmax"),
 	IPC_LIMIT("shmmni"),
