@@ -9,6 +9,7 @@
 #include <linux/mman.h>
 
 #include "kernel/fs/memfs.h"
+#include "kernel/ipc/msg.h"
 #include "kernel/ipc/sem.h"
 #include "kernel/ipc/shm.h"
 #include "kernel/mm/space.h"
@@ -91,6 +92,7 @@ static inline void guest_end(struct guest *g)
 	process_free(g->task->process);
 	shm_end();
 	sem_end();
+	msg_end();
 	mount_space_unref(g->mounts);
 	cred_unref(g->cred);
 }

@@ -2,6 +2,7 @@
 /* /proc/sysvipc, and the limits of System V IPC in /proc/sys/kernel, which may be written to. */
 #include "kernel/fs/proc/tables.h"
 #include "kernel/ipc/ids.h"
+#include "kernel/ipc/msg.h"
 #include "kernel/ipc/sem.h"
 #include "kernel/ipc/shm.h"
 #include "kernel/task/cred.h"
@@ -13,6 +14,13 @@ static int show_shm(const struct generated_node *n, struct text *to)
 	return 0;
 }
 
+static int show_msg(const struct generated_node *n, struct text *to)
+{
+	(void) n;
+	msg_table(to);
+	return 0;
+}
+
 static int show_sem(const struct generated_node *n, struct text *to)
 {
 	(void) n;
@@ -21,6 +29,7 @@ static int show_sem(const struct generated_node *n, struct text *to)
 }
 
 static const struct generated_entry sysvipc_files[] = {
+	PROC_FILE("msg", 0444, show_msg),
 	PROC_FILE("sem", 0444, show_sem),
 	PROC_FILE("shm", 0444, show_shm),
 };
@@ -42,7 +51,11 @@ static bool limits_of(const struct generated_node *n, struct limits *ret)
 {
 	struct shm_limits *shm = shm_limits();
 	struct sem_limits *sem = sem_limits();
+	struct msg_limits *msg = msg_limits();
 	const struct limits all[] = {
+		{ "msgmax", { { &msg->message, MSG_MESSAGE_MOST } } },
+		{ "msgmnb", { { &msg->queue, INT32_MAX } } },
+		{ "msgmni", { { &msg->ids, IPC_IDS_MOST } } },
 		{ "sem",
 		  { { &sem->per_set, SEM_PER_SET_MOST },
 		    { &sem->all, INT32_MAX },
