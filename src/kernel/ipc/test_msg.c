@@ -212,7 +212,7 @@ static void rights(void)
 	msg_table(&t);
 	text_add(&t, "", 1);
 	CHECK(!t.failed && strstr(t.bytes, "ctime\n      4660 ") &&
-	      strstr(t.bytes, "  644            3          1     1     0 "));
+	      strstr(t.bytes, " 644           3          1     1     0 "));
 	text_fini(&t);
 	msg_limits()->ids = 1;
 	CHECK(get(IPC_PRIVATE, 0) == -ENOSPC);
@@ -220,7 +220,8 @@ static void rights(void)
 	g.cred->euid = 1000;
 	g.cred->fsgid = 1000;
 	g.cred->effective = 0;
-	CHECK(send(id, 1, "x", 0) == -EACCES && gives(id, 0, 0, "abc") && get(0x1234, 2) == -EACCES);
+	CHECK(send(id, 1, "x", 0) == -EACCES && gives(id, 0, 0, "abc") &&
+	      get(0x1234, 2) == -EACCES);
 	(void) guest_put(&g, BUF - GUEST_AT, &ds, sizeof(ds));
 	CHECK(control(id, IPC_SET, BUF) == -EPERM && control(id, IPC_RMID, 0) == -EPERM);
 	g.cred->euid = 0;

@@ -9,6 +9,7 @@
 #include <linux/mman.h>
 
 #include "kernel/fs/memfs.h"
+#include "kernel/fs/mqueue.h"
 #include "kernel/ipc/msg.h"
 #include "kernel/ipc/sem.h"
 #include "kernel/ipc/shm.h"
@@ -93,6 +94,7 @@ static inline void guest_end(struct guest *g)
 	shm_end();
 	sem_end();
 	msg_end();
+	mqueue_end();
 	mount_space_unref(g->mounts);
 	cred_unref(g->cred);
 }

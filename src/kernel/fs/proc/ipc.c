@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* /proc/sysvipc, and the limits of System V IPC in /proc/sys/kernel, which may be written to. */
+/* /proc/sysvipc, and the limits of IPC in /proc/sys, which may be written to. */
+#include "kernel/fs/mqueue.h"
 #include "kernel/fs/proc/tables.h"
 #include "kernel/ipc/ids.h"
 #include "kernel/ipc/msg.h"
@@ -52,7 +53,13 @@ static bool limits_of(const struct generated_node *n, struct limits *ret)
 	struct shm_limits *shm = shm_limits();
 	struct sem_limits *sem = sem_limits();
 	struct msg_limits *msg = msg_limits();
+	struct mqueue_limits *mq = mqueue_limits();
 	const struct limits all[] = {
+		{ "msg_default", { { &mq->messages_default, MQUEUE_MESSAGES_MOST } } },
+		{ "msg_max", { { &mq->messages, MQUEUE_MESSAGES_MOST } } },
+		{ "msgsize_default", { { &mq->size_default, MQUEUE_SIZE_MOST } } },
+		{ "msgsize_max", { { &mq->size, MQUEUE_SIZE_MOST } } },
+		{ "queues_max", { { &mq->queues, INT32_MAX } } },
 		{ "msgmax", { { &msg->message, MSG_MESSAGE_MOST } } },
 		{ "msgmnb", { { &msg->queue, INT32_MAX } } },
 		{ "msgmni", { { &msg->ids, IPC_IDS_MOST } } },
@@ -69,7 +76,8 @@ static bool limits_of(const struct generated_node *n, struct limits *ret)
 	for (size_t k = 0; k < countof(all); k++) {
 		size_t len = strlen(all[k].name);
 
-		if (strlen(n->entry->name) == len && memcmp(n->entry->name, all[k].name, len) == 0) {
+		if (strlen(n->entry->name) == len &&
+		    memcmp(n->entry->name, all[k].name, len) == 0) {
 			*ret = all[k];
 			return true;
 		}

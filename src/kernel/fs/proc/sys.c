@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* /proc/sys: what the kernel does, as numbers. Names and the limits of System V IPC
+/* /proc/sys: what the kernel does, as numbers. Names and the limits of IPC
  * may be written to: the rest is as it is. */
 #include "kernel/fs/inotify.h"
 #include "kernel/fs/pipe.h"
@@ -179,11 +179,17 @@ static const struct generated_entry inotify_files[] = {
 	PROC_FILE("max_user_watches", 0444, inotify_watches),
 };
 
+static const struct generated_entry mqueue_files[] = {
+	IPC_LIMIT("msg_default"), IPC_LIMIT("msg_max"),	   IPC_LIMIT("msgsize_default"),
+	IPC_LIMIT("msgsize_max"), IPC_LIMIT("queues_max"),
+};
+
 static const struct generated_entry fs_files[] = {
-	PROC_DIR("inotify", 0555, inotify_files),     PROC_FILE("file-max", 0444, files_most),
-	PROC_FILE("nr_open", 0444, descriptors_most), PROC_FILE("pipe-max-size", 0444, pipe_most),
-	PROC_FILE("protected_fifos", 0444, off),      PROC_FILE("protected_hardlinks", 0444, off),
-	PROC_FILE("protected_regular", 0444, off),    PROC_FILE("protected_symlinks", 0444, off),
+	PROC_DIR("mqueue", 0555, mqueue_files),	     PROC_DIR("inotify", 0555, inotify_files),
+	PROC_FILE("file-max", 0444, files_most),     PROC_FILE("nr_open", 0444, descriptors_most),
+	PROC_FILE("pipe-max-size", 0444, pipe_most), PROC_FILE("protected_fifos", 0444, off),
+	PROC_FILE("protected_hardlinks", 0444, off), PROC_FILE("protected_regular", 0444, off),
+	PROC_FILE("protected_symlinks", 0444, off),
 };
 
 NUMBER(backlog_most, SOMAXCONN)

@@ -125,6 +125,7 @@ static int filesystems(const struct generated_node *n, struct text *to)
 {
 	(void) n;
 	text_put(to, "nodev\tsysfs\nnodev\ttmpfs\nnodev\tproc\nnodev\tcgroup2\nnodev\tdevpts\n"
+		     "nodev\tmqueue\n"
 		     "nodev\toverlay\n\terofs\n");
 	return 0;
 }
