@@ -111,25 +111,92 @@ static enum space_fault fresh(struct space *s, const struct vma *v, uint64_t at,
 	return fault_of(r);
 }
 
+/* Not one's own yet, and there: others look at it, or nobody does any more. */
+static bool to_copy(const struct space *s, uint64_t at, bool shared)
+{
+	const void *e = radix_get(&s->pages, at >> PAGE_SHIFT);
+
+	return e && !page_writable(e) && frame_shared(page_frame(e)) == shared;
+}
+
+/*
+ * From `at` on: who writes to one page after the other gets copies in longer and longer runs, as
+ * many as there are pages of its own just before, a window at most. A power of two of them.
+ */
+static unsigned int copy_order(const struct space *s, const struct vma *v, uint64_t at)
+{
+	uint64_t before = 0, after = 1;
+	unsigned int order = 0;
+
+	while (before < AROUND && at - vma_start(v) > before * PAGE_SIZE) {
+		const void *e = radix_get(&s->pages, (at >> PAGE_SHIFT) - before - 1);
+
+		if (!e || !page_writable(e))
+			break;
+		before++;
+	}
+	while (after < before && v->end - at > after * PAGE_SIZE &&
+	       to_copy(s, at + after * PAGE_SIZE, true))
+		after++;
+	while ((uint64_t) 2 << order <= after)
+		order++;
+	return order;
+}
+
+/* *ret_to: up to where they are one's own now. */
+static int copy(struct space *s, const struct vma *v, uint64_t at, uint64_t *ret_to)
+{
+	unsigned int order = copy_order(s, v, at);
+	uint64_t first = order > 0 ? frame_alloc(order) : FRAME_NONE;
+	int r = 0;
+
+	if (first == FRAME_NONE) {
+		order = 0;
+		first = frame_alloc(0);
+	}
+	if (first == FRAME_NONE)
+		return -ENOMEM;
+	*ret_to = at + (PAGE_SIZE << order);
+	for (uint64_t n = 0; n < (uint64_t) 1 << order; n++) {
+		uint64_t page = at + n * PAGE_SIZE;
+		const void *e = radix_get(&s->pages, page >> PAGE_SHIFT);
+
+		if (r < 0) {
+			frame_unref(first + n);
+			continue;
+		}
+		memcpy(frame_ptr(first + n), frame_ptr(page_frame(e)), PAGE_SIZE);
+		r = enter(s, page, first + n, true);
+	}
+	return r;
+}
+
+/* Those in [from, to) that nobody else has any more. Their entries are there: it cannot fail. */
+static void take_back(struct space *s, uint64_t from, uint64_t to)
+{
+	for (uint64_t at = from; at < to; at += PAGE_SIZE) {
+		uint64_t index = at >> PAGE_SHIFT;
+
+		if (to_copy(s, at, false))
+			(void) radix_set(&s->pages, index,
+					 page_entry(page_frame(radix_get(&s->pages, index)), true));
+	}
+}
+
 /* A page that is there, and written to, and not one's own: a copy; alone on it: made writable. */
 static enum space_fault own(struct space *s, const struct vma *v, uint64_t at)
 {
-	uint64_t from = page_down(at);
-	void *e = radix_get(&s->pages, from >> PAGE_SHIFT);
-	uint64_t old = page_frame(e), frame = old;
-	int r;
+	uint64_t from = page_down(at), to = from + PAGE_SIZE;
+	int r = 0;
 
-	if (frame_shared(old)) {
-		frame = frame_alloc(0);
-		if (frame == FRAME_NONE)
-			return FAULT_MEMORY;
-		memcpy(frame_ptr(frame), frame_ptr(old), PAGE_SIZE);
+	if (to_copy(s, from, true)) {
+		r = copy(s, v, from, &to);
 	} else {
-		frame_ref(frame); /* enter() gives one back */
+		window(v, at, &from, &to);
+		take_back(s, from, to);
 	}
-	r = enter(s, from, frame, true);
 	if (r == 0)
-		r = show(s, v, from, from + PAGE_SIZE);
+		r = show(s, v, from, to);
 	return fault_of(r);
 }
 

@@ -89,6 +89,12 @@ static void anonymous(void)
 	space_unref(s);
 }
 
+/* The n-th page, without a fault. */
+static bool writable(const struct space *s, uint64_t n)
+{
+	return space_frame(s, BASE + PAGES(n), PLAT_WRITE) != FRAME_NONE;
+}
+
 static void copies(void)
 {
 	struct space *s = space_new(&wide), *child;
@@ -110,6 +116,18 @@ static void copies(void)
 	/* Alone again: written to in place. */
 	used = frame_used();
 	CHECK(poke(child, BASE + PAGES(9), 1) && frame_used() == used);
+	/* With what is around it. */
+	CHECK(writable(child, 8) && writable(child, 15) && !writable(child, 7 + 16));
+	/* One after the other: in runs of 1, 1, 2, 4 ... */
+	s = space_fork(child);
+	for (uint64_t n = 16; n < 19; n++)
+		CHECK(poke(s, BASE + PAGES(n), (unsigned char) n));
+	CHECK(frame_used() == used + 4 && writable(s, 19) && !writable(s, 20));
+	CHECK(poke(s, BASE + PAGES(20), 77) && writable(s, 23) && !writable(s, 24));
+	CHECK(peek(s, BASE + PAGES(22)) == 22 && peek(child, BASE + PAGES(20)) == 20);
+	CHECK(frame_used() == used + 8);
+	space_unref(s);
+	CHECK(frame_used() == used);
 	CHECK(space_advise(child, BASE, PAGES(64), MADV_DONTNEED) == 0 && peek(child, BASE) == 0);
 	CHECK(space_advise(child, BASE, PAGES(64), MADV_WIPEONFORK) == 0);
 	CHECK(poke(child, BASE, 7));
