@@ -253,7 +253,7 @@ static void show(struct text *to, const struct inode *i, const struct lock_reque
 	uint64_t dev = i->super->dev;
 
 	text_put(to, "%s ADVISORY  %s %d %02x:%02x:%lu ", kind,
-		 q->type == F_RDLCK ? "READ " : "WRITE", q->pid, (unsigned int) (dev >> 8 & 0xfff),
+		 q->type == F_RDLCK ? "READ" : "WRITE", q->pid, (unsigned int) (dev >> 8 & 0xfff),
 		 (unsigned int) (dev & 0xff), i->ino);
 	if (q->last == LOCK_END)
 		text_put(to, "%lu EOF\n", q->first);
