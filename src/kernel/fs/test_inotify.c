@@ -142,6 +142,11 @@ static void files(void)
 	CHECK_STR(events(), NOTHING);
 	close_it(fd);
 	CHECK_STR(events(), "1 CLOSE_WRITE f;2 CLOSE_WRITE;");
+	/* A program, which this is none. */
+	CHECK(CALL(&g, __NR_chmod, at_text("/f"), 0700) == 0);
+	CHECK(CALL(&g, __NR_execve, at_text("/f"), 0, 0) == -ENOEXEC);
+	CHECK_STR(events(), "1 ATTRIB f;2 ATTRIB;1 OPEN f;2 OPEN;1 ACCESS f;2 ACCESS;"
+			    "1 CLOSE_NOWRITE f;2 CLOSE_NOWRITE;");
 	/* The last name of what nobody uses, and of what somebody does. */
 	CHECK(CALL(&g, __NR_unlink, at_text("/f")) == 0);
 	CHECK_STR(events(), "2 ATTRIB;2 DELETE_SELF;2 IGNORED;1 DELETE f;");

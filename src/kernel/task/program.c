@@ -12,6 +12,7 @@
 #include "kernel/platform/platform.h"
 #include "kernel/task/cred.h"
 #include "kernel/task/signal_frame.h"
+#include "kernel/vfs/notify.h"
 
 #define HEADERS_MOST	 128 /* program headers; 64 KiB are Linux's limit, no linker makes so many */
 #define INTERPRETER_MOST PATH_ROOM		/* PT_INTERP's text */
@@ -304,8 +305,10 @@ static int load_interpreter(struct space *s, const struct program_request *q, co
 	if (r < 0)
 		return r;
 	r = program_may(file, q->walk->who);
-	if (r == 0)
+	if (r == 0) {
 		r = read_image(m, file);
+		notify_program(file->dentry);
+	}
 	if (r == 0)
 		r = extent(m);
 	if (r == 0)
@@ -513,6 +516,7 @@ int program_load(struct space *s, const struct program_request *q, struct progra
 	name_of(ret->comm, name);
 	for (int scripts = 0; r == 0; scripts++) {
 		n = pager_read(&ret->exe.dentry->inode->pager, 0, line, sizeof(line));
+		notify_program(ret->exe.dentry);
 		if (n < 0)
 			r = (int) n;
 		else if (n < 2 || line[0] != '#' || line[1] != '!')

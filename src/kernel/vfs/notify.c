@@ -45,6 +45,13 @@ void notify_file(const struct file *f, uint32_t event)
 		tell(f->path.dentry, event, f->path.dentry->removed);
 }
 
+void notify_program(const struct dentry *d)
+{
+	notify_dentry(d, IN_OPEN);
+	notify_dentry(d, IN_ACCESS);
+	notify_dentry(d, IN_CLOSE_NOWRITE);
+}
+
 void notify_change(const struct dentry *d, unsigned int what)
 {
 	unsigned int times = what & (ATTR_ATIME | ATTR_MTIME);

@@ -26,6 +26,8 @@ void notify_inode(struct inode *i, uint32_t event);
 void notify_dentry(const struct dentry *d, uint32_t event);
 /* By an open file. */
 void notify_file(const struct file *f, uint32_t event);
+/* Opened, read and closed as a program is, which has no open file here. */
+void notify_program(const struct dentry *d);
 /* What setattr changed: `what` is of enum vfs_attr. */
 void notify_change(const struct dentry *d, unsigned int what);
 
