@@ -272,6 +272,7 @@ static void super_release(struct super *s)
 }
 
 static const struct super_ops super_ops = {
+	.unwritable = true,
 	.type = "erofs",
 	.statfs = statfs,
 	.shutdown = shutdown,

@@ -443,6 +443,7 @@ static const struct super_ops super_ops = {
 	.statfs = statfs,
 	.shutdown = shutdown,
 	.release = super_release,
+	.reconfigure = memfs_reconfigure,
 };
 
 static const struct super_ops over_ops = {

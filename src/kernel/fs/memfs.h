@@ -20,3 +20,5 @@ struct memfs_options {
 
 /* The caller is its user (super_leave). NULL: no memory. Parks only where `below` does. */
 [[nodiscard]] struct super *memfs_new(const struct memfs_options *o);
+/* A mount's options into *o: what they do not name stays. -EINVAL. */
+[[nodiscard]] int memfs_parse(const char *text, struct memfs_options *o);

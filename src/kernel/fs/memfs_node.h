@@ -60,6 +60,11 @@ struct mem_entry *mem_find(struct mem_inode *dir, const char *name, size_t len);
 [[nodiscard]] int mem_put(struct mem_inode *dir, const char *name, size_t len, struct mem_inode *m,
 			  struct mem_entry *like);
 
+/* ---- memfs_options.c ---- */
+
+/* Of super_ops: other limits. -EINVAL: more than that is in use. */
+int memfs_reconfigure(struct super *super, const char *options);
+
 /* ---- memfs_below.c: both may park ---- */
 
 /* The name below, and an entry for it from then on; owned by the caller. dir's lock is held. */

@@ -9,12 +9,15 @@
 #include "kernel/syscall/decode.h"
 #include "kernel/task/cred.h"
 
-#define ST_VALID    0x20 /* of statfs' f_flags: they mean something */
-#define ST_READONLY 1
-#define ST_NOSUID   2
-#define ST_NODEV    4
-#define ST_NOEXEC   8
-#define ST_NOATIME  0x400
+#define ST_VALID       0x20 /* of statfs' f_flags: they mean something */
+#define ST_READONLY    1
+#define ST_NOSUID      2
+#define ST_NODEV       4
+#define ST_NOEXEC      8
+#define ST_NOATIME     0x400
+#define ST_NODIRATIME  0x800
+#define ST_RELATIME    0x1000
+#define ST_NOSYMFOLLOW 0x2000
 
 static int refresh(struct inode *i)
 {
@@ -170,7 +173,9 @@ static sysret_t statfs_out(struct task *t, const struct target *g, uva_t to)
 		      { MNT_NOSUID, ST_NOSUID },
 		      { MNT_NODEV, ST_NODEV },
 		      { MNT_NOEXEC, ST_NOEXEC },
-		      { MNT_NOATIME, ST_NOATIME } };
+		      { MNT_NOATIME, ST_NOATIME },
+		      { MNT_NODIRATIME, ST_NODIRATIME },
+		      { MNT_NOSYMFOLLOW, ST_NOSYMFOLLOW } };
 	struct vfs_statfs v = {};
 	struct statfs s = {};
 
@@ -187,6 +192,8 @@ static sysret_t statfs_out(struct task *t, const struct target *g, uva_t to)
 	s.f_flags = ST_VALID;
 	for (size_t n = 0; g->path.mount && n < countof(flags); n++)
 		s.f_flags |= g->path.mount->flags & flags[n].mount ? flags[n].st : 0;
+	if (g->path.mount && !(g->path.mount->flags & MNT_NOATIME))
+		s.f_flags |= ST_RELATIME;
 	if (g->inode->super->readonly)
 		s.f_flags |= ST_READONLY;
 	return copy_out(t->space, to, &s, sizeof(s));

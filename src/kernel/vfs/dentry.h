@@ -50,8 +50,12 @@ enum mount_flags {
 	MNT_NOSUID = 2,
 	MNT_NODEV = 4,
 	MNT_NOEXEC = 8,
-	MNT_NOATIME = 16
+	MNT_NOATIME = 16,
+	MNT_NODIRATIME = 32,
+	MNT_NOSYMFOLLOW = 64
 };
+
+#define MOUNTS_MOST 4096 /* of one mount space: they are looked through one by one */
 
 struct mount_space;
 
@@ -63,14 +67,17 @@ struct mount {
 	struct mount_space *space;
 	struct list in_space;
 	unsigned int flags, owners, id;
-	const char *source; /* as mountinfo shows it; of the heap */
+	unsigned int writers; /* files and directories open for writing through it */
+	const char *source;   /* as mountinfo shows it; of the heap */
+	struct mount *copy;   /* while its tree is bound elsewhere */
 };
 
 /* What a mount namespace is: all its mounts, the root first. */
 struct mount_space {
 	unsigned int owners;
-	struct list mounts;
+	struct list mounts; /* what stands on another one behind it */
 	struct mount *root;
+	unsigned int count;
 };
 
 struct path {
@@ -89,12 +96,23 @@ static inline bool path_same(const struct path *a, const struct path *b)
 [[nodiscard]] struct mount_space *mount_space_new(struct super *root, unsigned int flags,
 						  const char *source);
 void mount_space_unref(struct mount_space *s);
-/* `root` of its super, on a path. -ENOMEM, -ENOENT (the point was removed), -ENOTDIR. */
+/* `root` of its super, on a path. -ENOMEM, -ENOENT (the point was removed), -ENOTDIR, -ENOSPC (too
+ * many). */
 [[nodiscard]] int mount_add(const struct path *on, struct dentry *root, unsigned int flags,
 			    const char *source, struct mount **ret);
 /* -EBUSY: something is mounted on it or uses it; with `detach` it goes as soon as nobody does.
  * -EINVAL: a root. */
 [[nodiscard]] int mount_remove(struct mount *m, bool detach);
+/* What is at `from`, on another path, too, with the flags of its mount; recursive: with what stands
+ * below it. -EINVAL: of another mount space, or of none; mount_add()'s. */
+[[nodiscard]] int mount_bind(const struct path *from, const struct path *on, bool recursive);
+/* With what stands on it. -EINVAL: a root, another mount space, a directory on what is none or the
+ * other way round; -ELOOP: on itself, -ENOENT. */
+[[nodiscard]] int mount_move(struct mount *m, const struct path *on);
+/* Other flags (enum mount_flags). -EBUSY: files are open for writing, and shall not be. */
+[[nodiscard]] int mount_change(struct mount *m, unsigned int flags);
+/* The same of the whole file system. -EBUSY, -EROFS: it is never written to. */
+[[nodiscard]] int mount_change_super(struct mount *m, bool readonly);
 /* The topmost that stands on p, instead of p. */
 void mount_enter(struct path *p);
 /* From the root of a mount to what it stands on; false: nothing is above. */

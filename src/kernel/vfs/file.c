@@ -33,6 +33,12 @@ static struct file *file_new(struct inode *i, unsigned int flags)
 	return f;
 }
 
+/* Its mount does not become read-only while it is open: nodes and pipes are no part of that. */
+static bool keeps_writable(const struct file *f)
+{
+	return f->path.mount && (inode_is(f->inode, S_IFREG) || inode_is(f->inode, S_IFDIR));
+}
+
 int file_open(const struct path *p, unsigned int flags, const struct cred *who, struct file **ret)
 {
 	struct inode *i = p->dentry->inode;
@@ -69,8 +75,11 @@ int file_open(const struct path *p, unsigned int flags, const struct cred *who, 
 		file_unref(f);
 		return r;
 	}
-	if (file_can_write(f))
+	if (file_can_write(f)) {
 		i->writers++;
+		if (keeps_writable(f))
+			f->path.mount->writers++;
+	}
 	notify_file(f, IN_OPEN);
 	*ret = f;
 	return 0;
@@ -116,8 +125,11 @@ void file_unref(struct file *f)
 	if (!list_empty(&f->inode->locks))
 		lock_drop(f->inode, f);
 	if (f->ops) {
-		if (file_can_write(f))
+		if (file_can_write(f)) {
 			f->inode->writers--;
+			if (keeps_writable(f))
+				f->path.mount->writers--;
+		}
 		if (f->ops->release)
 			f->ops->release(f);
 	}

@@ -48,6 +48,9 @@ struct super_ops {
 	void (*shutdown)(struct super *s);
 	/* The last inode is gone, too: frees what embeds s. */
 	void (*release)(struct super *s);
+	/* What a mount's options change of it: -EINVAL. NULL: it has none. */
+	int (*reconfigure)(struct super *s, const char *options);
+	bool unwritable; /* its files cannot be written to: it stays read-only */
 };
 
 struct super {

@@ -74,6 +74,7 @@ struct mount_space *mount_space_new(struct super *root, unsigned int flags, cons
 	m->space = s;
 	list_init(&s->mounts);
 	list_push(&s->mounts, &m->in_space);
+	s->count = 1;
 	return s;
 }
 
@@ -84,6 +85,7 @@ static void take_off(struct mount *m)
 	struct dentry *point = m->point;
 
 	list_remove(&m->in_space);
+	m->space->count--;
 	m->space = NULL;
 	m->parent = NULL;
 	m->point = NULL;
@@ -121,16 +123,19 @@ int mount_add(const struct path *on, struct dentry *root, unsigned int flags, co
 		path_unref(&at);
 		return -ENOTDIR;
 	}
-	m = mount_new(root, flags, source);
+	m = at.mount->space->count < MOUNTS_MOST ? mount_new(root, flags, source) : NULL;
 	if (!m) {
+		int r = at.mount->space->count < MOUNTS_MOST ? -ENOMEM : -ENOSPC;
+
 		path_unref(&at);
-		return -ENOMEM;
+		return r;
 	}
 	m->parent = at.mount; /* owned now */
 	m->point = at.dentry;
 	m->point->mounts++;
 	m->space = at.mount->space;
 	list_push(&m->space->mounts, &m->in_space);
+	m->space->count++;
 	if (ret)
 		*ret = m;
 	return 0;
@@ -184,6 +189,129 @@ int mount_remove(struct mount *m, bool detach)
 		take_off(last);
 	}
 	take_off(m);
+	return 0;
+}
+
+/* ---- bind, move, remount ---- */
+
+/* m stands on top, or on what does. */
+static bool stands_within(const struct mount *m, const struct mount *top)
+{
+	while (m && m != top)
+		m = m->parent;
+	return m != NULL;
+}
+
+/* Of the first `count` mounts those that stand within what was bound, each on the copy of what it
+ * stands on; those that come are behind them. */
+static int bind_below(const struct path *from, unsigned int count)
+{
+	struct mount_space *s = from->mount->space;
+	struct list *l = s->mounts.next;
+	int r = 0;
+
+	for (; r == 0 && count > 0; count--, l = l->next) {
+		struct mount *m = list_entry(l, struct mount, in_space);
+		struct mount *parent = m->parent ? m->parent->copy : NULL;
+		struct path on = { parent, m->point };
+
+		if (!parent || m->copy ||
+		    (m->parent == from->mount && !dentry_below(m->point, from->dentry)))
+			continue;
+		r = mount_add(&on, m->root, m->flags, m->source, &m->copy);
+	}
+	list_each(e, &s->mounts) list_entry(e, struct mount, in_space)->copy = NULL;
+	return r;
+}
+
+int mount_bind(const struct path *from, const struct path *on, bool recursive)
+{
+	unsigned int count;
+	struct mount *top;
+	int r;
+
+	if (!from->mount->space || from->mount->space != on->mount->space)
+		return -EINVAL;
+	count = from->mount->space->count;
+	r = mount_add(on, from->dentry, from->mount->flags, from->mount->source, &top);
+	if (r < 0 || !recursive)
+		return r;
+	from->mount->copy = top;
+	r = bind_below(from, count);
+	if (r < 0)
+		(void) mount_remove(top, true); /* it is no root */
+	return r;
+}
+
+/* Behind what it stands on now, with all that stands on it. */
+static void to_the_end(struct mount *m)
+{
+	struct list *l = m->space->mounts.next, *next;
+
+	for (unsigned int n = m->space->count; n > 0; n--, l = next) {
+		next = l->next;
+		if (!stands_within(list_entry(l, struct mount, in_space), m))
+			continue;
+		list_remove(l);
+		list_push(&m->space->mounts, l);
+	}
+}
+
+int mount_move(struct mount *m, const struct path *on)
+{
+	struct mount *parent = m->parent;
+	struct dentry *point = m->point;
+	struct path at = *on;
+	int r = 0;
+
+	path_ref(&at);
+	mount_enter(&at);
+	if (!parent || !m->space || at.mount->space != m->space)
+		r = -EINVAL;
+	else if (at.dentry->removed)
+		r = -ENOENT;
+	else if (inode_is(at.dentry->inode, S_IFDIR) != inode_is(m->root->inode, S_IFDIR))
+		r = -EINVAL;
+	else if (stands_within(at.mount, m))
+		r = -ELOOP;
+	if (r < 0) {
+		path_unref(&at);
+		return r;
+	}
+	m->parent = at.mount; /* owned now */
+	m->point = at.dentry;
+	m->point->mounts++;
+	point->mounts--;
+	to_the_end(m);
+	dentry_unref(point);
+	mount_unref(parent);
+	return 0;
+}
+
+int mount_change(struct mount *m, unsigned int flags)
+{
+	if (flags & ~m->flags & MNT_READONLY && m->writers > 0)
+		return -EBUSY;
+	m->flags = flags;
+	return 0;
+}
+
+int mount_change_super(struct mount *m, bool readonly)
+{
+	struct super *s = m->super;
+
+	if (!readonly && s->readonly && s->ops->unwritable)
+		return -EROFS;
+	if (readonly && !s->readonly && m->space) {
+		list_each(l, &m->space->mounts)
+		{
+			const struct mount *other = list_entry(l, struct mount, in_space);
+
+			if (other->super == s && other->writers > 0)
+				return -EBUSY;
+		}
+	}
+	s->readonly = readonly;
 	return 0;
 }
 

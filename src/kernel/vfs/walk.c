@@ -125,6 +125,8 @@ static int follow(struct way *y, struct path *dir)
 
 	if (y->w->resolve & RESOLVE_NO_SYMLINKS || ++y->links > LINKS_MOST)
 		r = -ELOOP;
+	else if (y->at.mount->flags & MNT_NOSYMFOLLOW)
+		r = -ELOOP;
 	else if (magic && y->w->resolve & RESOLVE_NO_MAGICLINKS)
 		r = -ELOOP;
 	else if (magic && y->w->resolve & (RESOLVE_BENEATH | RESOLVE_IN_ROOT))

@@ -17,6 +17,10 @@ static void flags(const struct mount *m, struct text *to)
 			text_put(to, "%s", names[n].text);
 	}
 	text_put(to, "%s", m->flags & MNT_NOATIME ? ",noatime" : ",relatime");
+	if (m->flags & MNT_NODIRATIME)
+		text_put(to, ",nodiratime");
+	if (m->flags & MNT_NOSYMFOLLOW)
+		text_put(to, ",nosymfollow");
 }
 
 /* Where a mount stands, from the root of t; false: not below it. */
