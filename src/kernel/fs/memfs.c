@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <linux/fcntl.h>
 #include <linux/fs.h>
 #include <linux/magic.h>
 
@@ -8,6 +9,7 @@
 #include "kernel/platform/platform.h"
 #include "kernel/task/cred.h"
 #include "kernel/vfs/dentry.h"
+#include "kernel/vfs/seal.h"
 
 #define ENTRY_SIZE 20 /* as Linux's tmpfs counts a directory's size */
 #define INO_OVER                                                                                   \
@@ -17,6 +19,7 @@ static struct heap_cache inodes = HEAP_CACHE_INIT(struct mem_inode);
 static struct heap_cache supers = HEAP_CACHE_INIT(struct mem_super);
 
 static const struct inode_ops ops;
+static const struct super_ops super_ops;
 
 /* ---- contents ---- */
 
@@ -48,7 +51,13 @@ static void unmapped(struct pager *p)
 	inode_unref(container_of(p, struct inode, pager));
 }
 
+static int may_punch(struct pager *p)
+{
+	return seal_punch(container_of(p, struct inode, pager));
+}
+
 static const struct pager_ops pages = {
+	.may_punch = may_punch,
 	.fill = fill,
 	.sparse = true,
 	.dropped = dropped,
@@ -76,6 +85,8 @@ struct mem_inode *mem_make(struct mem_super *s, uint32_t mode, bool counted)
 	m->merged = m->own_xattrs = true;
 	if (inode_is(&m->inode, S_IFDIR))
 		m->inode.links = 2;
+	if (inode_is(&m->inode, S_IFREG) && s->super.ops == &super_ops)
+		m->inode.seals = SEALS_KEPT | F_SEAL_SEAL;
 	if (counted)
 		s->inodes++;
 	return m;
@@ -232,12 +243,27 @@ static int link(struct inode *dir, const char *name, size_t len, struct inode *t
 	int r = mem_merge(mem_of(dir));
 
 	if (r == 0)
-		r = target->links == 0 ? -ENOENT : put(mem_of(dir), name, len, mem_of(target));
+		r = target->links == 0 && !target->linkable
+			    ? -ENOENT
+			    : put(mem_of(dir), name, len, mem_of(target));
 	if (r == 0) {
 		target->links++;
+		target->linkable = false;
 		target->times.change = plat_now(PLAT_REALTIME);
 	}
 	return r;
+}
+
+static int nameless(struct inode *dir, uint32_t mode, const struct cred *who, struct inode **ret)
+{
+	struct mem_inode *m = mem_make(mem_super_of(dir), mode, true);
+
+	if (!m)
+		return -ENOSPC;
+	inode_inherit(&m->inode, dir, who);
+	m->inode.links = 0;
+	*ret = &m->inode;
+	return 0;
 }
 
 static int unlink(struct inode *dir, const char *name, size_t len, struct inode *target)
@@ -362,6 +388,7 @@ static const struct inode_ops ops = {
 	.lookup = lookup,
 	.create = create,
 	.link = link,
+	.nameless = nameless,
 	.unlink = unlink,
 	.rename = rename,
 	.iterate = iterate,

@@ -197,6 +197,40 @@ int pager_punch(struct pager *p, uint64_t first, uint64_t last)
 	return r;
 }
 
+uint64_t pager_seek(const struct pager *p, uint64_t index, bool hole)
+{
+	uint64_t end = (p->size >> PAGE_SHIFT) + ((p->size & (PAGE_SIZE - 1)) != 0);
+
+	if (!p->ops->sparse)
+		return hole ? max_of(index, end) : index;
+	while (index < end) {
+		void *e = radix_get(&p->pages, index);
+		bool is_hole = e ? e == HOLE : !is_below(p, index);
+
+		if (is_hole == hole)
+			return index;
+		/* Behind what is below only pages of its own are none. */
+		if (!e && is_hole && !radix_next(&p->pages, &index))
+			return end;
+		if (e || !is_hole)
+			index++;
+	}
+	return max_of(index, end);
+}
+
+bool pager_ready(struct pager *p, uint64_t index)
+{
+	void *e = inside(p, index) ? radix_get(&p->pages, index) : HOLE;
+	uint64_t frame;
+
+	if (e == HOLE || (!e && p->ops->sparse && !is_below(p, index)))
+		return true;
+	if (!pager_cached(p, index, &frame))
+		return false;
+	frame_unref(frame);
+	return true;
+}
+
 void pager_resize(struct pager *p, uint64_t size)
 {
 	uint64_t old = p->size, end, within = size & (PAGE_SIZE - 1);

@@ -33,6 +33,8 @@ struct pager_ops {
 	 * counts them. */
 	void (*attached)(struct pager *p);
 	void (*detached)(struct pager *p);
+	/* Whether a mapping may make a hole in it: 0, -EPERM. NULL: it may. */
+	int (*may_punch)(struct pager *p);
 };
 
 struct pager {
@@ -75,6 +77,12 @@ void pager_resize(struct pager *p, uint64_t size);
 void pager_drop(struct pager *p, uint64_t first, uint64_t last);
 /* A hole: they go, and are zeros. -ENOMEM: some of what shows through from below is left. */
 [[nodiscard]] int pager_punch(struct pager *p, uint64_t first, uint64_t last);
+
+/* The first page of at least `index` that is a hole, or (hole false) that is none; what is behind
+ * the last page is a hole. Pages of one that is not sparse are none. */
+uint64_t pager_seek(const struct pager *p, uint64_t index, bool hole);
+/* Whether a read of it does not park. */
+bool pager_ready(struct pager *p, uint64_t index);
 
 /* To and from the kernel's memory, as far as `size` reaches: how many bytes. -ENOMEM, -EIO, -ENOSPC
  * when none. */

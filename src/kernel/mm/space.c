@@ -627,6 +627,8 @@ static int advise(struct space *s, struct vma *v, uint64_t from, uint64_t to, in
 			return -EINVAL;
 		if (v->flags & VMA_READONLY)
 			return -EACCES;
+		if (v->pager->ops->may_punch && v->pager->ops->may_punch(v->pager) < 0)
+			return -EPERM;
 		return pager_punch(v->pager, vma_index(v, from), vma_index(v, to));
 	default:
 		return 0;

@@ -163,6 +163,19 @@ void uio_fini(struct uio *u)
 	u->left = 0;
 }
 
+void uio_shorten(struct uio *u, uint64_t n)
+{
+	if (u->left <= n)
+		return;
+	u->left = 0;
+	for (size_t k = u->at; k < u->count; k++) {
+		struct uio_piece *p = &u->pieces[k];
+
+		p->len = min_of(p->len, n - u->left);
+		u->left += p->len;
+	}
+}
+
 static int64_t step(struct uio *u, void *to, const void *from, size_t n)
 {
 	size_t done = 0;

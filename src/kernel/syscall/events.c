@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Files that are made from nothing: pipes, eventfds, timerfds, memfds. */
 #include <asm/fcntl.h>
+#include <linux/fcntl.h>
 #include <linux/memfd.h>
 #include <linux/time.h>
 #include <linux/timerfd.h>
@@ -10,6 +11,7 @@
 #include "kernel/fs/shm.h"
 #include "kernel/syscall/decode.h"
 #include "kernel/task/cred.h"
+#include "kernel/vfs/seal.h"
 
 #define SEMAPHORE 1u /* EFD_SEMAPHORE */
 
@@ -123,20 +125,27 @@ sysret_t sys_timerfd_gettime(struct task *t, const uint64_t *a)
 
 #define MEMFD_NAME   249 /* NAME_MAX without "memfd:" */
 #define MEMFD_SERVED ((unsigned int) (MFD_CLOEXEC | MFD_ALLOW_SEALING))
+#define MEMFD_NOEXEC 8u	 /* MFD_NOEXEC_SEAL of Linux 6.3 */
 #define MEMFD_EXEC   16u /* MFD_EXEC */
 
 sysret_t sys_memfd_create(struct task *t, const uint64_t *a)
 {
 	static const char before[] = "/memfd:", after[] = " (deleted)";
 	char shown[sizeof(before) + MEMFD_NAME + sizeof(after)];
-	unsigned int flags = (unsigned int) a[1];
+	unsigned int flags = (unsigned int) a[1], seals = F_SEAL_SEAL;
+	uint32_t mode = flags & MEMFD_NOEXEC ? 0666 : 0777;
 	char *name = shown + sizeof(before) - 1;
 	struct file *f;
 	int64_t n;
 
-	/* Seals are not there: MFD_NOEXEC_SEAL could not be kept. Nor are huge pages. */
-	if (flags & ~(MEMFD_SERVED | MEMFD_EXEC))
+	/* There are no huge pages. */
+	if (flags & ~(MEMFD_SERVED | MEMFD_NOEXEC | MEMFD_EXEC) ||
+	    (flags & MEMFD_NOEXEC && flags & MEMFD_EXEC))
 		return -EINVAL;
+	if (flags & MEMFD_NOEXEC)
+		seals = SEAL_EXEC;
+	else if (flags & MFD_ALLOW_SEALING)
+		seals = 0;
 	memcpy(shown, before, sizeof(before) - 1);
 	n = copy_text(t->space, name, uva(a[0]), MEMFD_NAME + 1);
 	if (n == -ENAMETOOLONG)
@@ -144,6 +153,6 @@ sysret_t sys_memfd_create(struct task *t, const uint64_t *a)
 	if (n < 0)
 		return n;
 	memcpy(name + n, after, sizeof(after));
-	n = shm_file(shown, 0777, t->cred, &f);
+	n = shm_file(shown, mode, seals, t->cred, &f);
 	return n < 0 ? n : fd_new(t, f, flags & MFD_CLOEXEC);
 }

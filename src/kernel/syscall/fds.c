@@ -10,6 +10,7 @@
 #include "kernel/syscall/decode.h"
 #include "kernel/syscall/locks.h"
 #include "kernel/task/cred.h"
+#include "kernel/vfs/seal.h"
 
 static uint64_t fd_limit(const struct task *t)
 {
@@ -140,6 +141,10 @@ sysret_t sys_fcntl(struct task *t, const uint64_t *a)
 		return lock_set_call(t, a[0], f, uva(a[2]), true, command == F_OFD_SETLKW);
 	case F_GETLEASE: /* as a kernel without leases, which takes none (F_SETLEASE) */
 		return F_UNLCK;
+	case F_ADD_SEALS:
+		return seal_add(f, (unsigned int) a[2]);
+	case F_GET_SEALS:
+		return seal_get(f);
 	case F_GETPIPE_SZ:
 		return file_is_pipe(f) ? (sysret_t) pipe_size(f) : -EBADF;
 	case F_SETPIPE_SZ:

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Address spaces: mmap and its kin. */
+#include <linux/fcntl.h>
 #include <linux/mman.h>
 
 #include "kernel/core/heap.h"
@@ -8,6 +9,7 @@
 #include "kernel/mm/space.h"
 #include "kernel/syscall/decode.h"
 #include "kernel/task/cred.h"
+#include "kernel/vfs/seal.h"
 
 #define PROT_ANY ((unsigned int) (PROT_READ | PROT_WRITE | PROT_EXEC))
 /* What MAP_SHARED_VALIDATE knows: the flags of old. */
@@ -37,7 +39,9 @@ static int map_file(struct file *f, struct space_mapping *m)
 		return -ENODEV;
 	if (m->flags & VMA_GROWSDOWN)
 		return -EINVAL;
-	if (shared && !file_can_write(f))
+	if (shared && seal_readonly(f->inode) && m->prot & PROT_WRITE)
+		return -EPERM;
+	if (shared && (!file_can_write(f) || seal_readonly(f->inode)))
 		m->flags |= VMA_READONLY;
 	m->name = f->path.dentry;
 	return f->ops->mmap(f, &m->pager);
@@ -49,7 +53,7 @@ static int file_of(struct task *t, const uint64_t *a, unsigned int flags, struct
 		return fd_file(t, a[4], ret);
 	/* Shared memory without a name: a file that nobody else can open. */
 	if ((flags & MAP_TYPE) != MAP_PRIVATE)
-		return shm_file("/dev/zero (deleted)", 0600, t->cred, ret);
+		return shm_file("/dev/zero (deleted)", 0600, F_SEAL_SEAL, t->cred, ret);
 	return 0;
 }
 

@@ -97,6 +97,21 @@ sysret_t sys_symlinkat(struct task *t, const uint64_t *a)
 
 /* ---- link ---- */
 
+/* Else whoever is given a descriptor could give its file a name: linkat(2), since Linux 6.10. */
+static bool may_link_descriptor(struct task *t, uint64_t fd)
+{
+	struct file *f;
+	bool own;
+
+	if (cred_can(t->cred, CAP_DAC_READ_SEARCH))
+		return true;
+	if (fd_any(t, fd, &f) < 0)
+		return false;
+	own = f->who == t->cred;
+	file_unref(f);
+	return own;
+}
+
 static sysret_t link_at(struct task *t, uint64_t old_fd, uva_t old, uint64_t new_fd, uva_t new,
 			unsigned int flags)
 {
@@ -106,8 +121,7 @@ static sysret_t link_at(struct task *t, uint64_t old_fd, uva_t old, uint64_t new
 
 	if (flags & ~(unsigned int) (AT_SYMLINK_FOLLOW | AT_EMPTY_PATH))
 		return -EINVAL;
-	/* Else whoever is given a descriptor could give its file a name. */
-	if (flags & AT_EMPTY_PATH && !cred_can(t->cred, CAP_DAC_READ_SEARCH))
+	if (flags & AT_EMPTY_PATH && !may_link_descriptor(t, old_fd))
 		return -ENOENT;
 	r = target_find(&g, t, old_fd, old, flags, false);
 	if (r == 0)

@@ -33,7 +33,6 @@ static int check(const struct open_how *how)
 	if (flags & __O_TMPFILE) {
 		if ((flags & O_TMPFILE) != O_TMPFILE || (flags & O_ACCMODE) == O_RDONLY)
 			return -EINVAL;
-		return -EOPNOTSUPP; /* as of file systems that cannot */
 	}
 	if (flags & O_PATH && flags & ~(uint64_t) WITH_PATH)
 		return -EINVAL;
@@ -46,8 +45,9 @@ static int check(const struct open_how *how)
 static sysret_t open_at(struct task *t, uint64_t dirfd, uva_t text, const struct open_how *how)
 {
 	auto_at struct at at;
-	struct file *f;
+	int (*open)(const struct walk *, const char *, unsigned int, uint32_t, struct file **);
 	unsigned int flags = (unsigned int) how->flags;
+	struct file *f;
 	int r = check(how);
 
 	at.root = at.start = (struct path){};
@@ -57,9 +57,10 @@ static sysret_t open_at(struct task *t, uint64_t dirfd, uva_t text, const struct
 	if (r < 0)
 		return r;
 	at.walk.resolve = how->resolve;
-	if (flags & O_EXCL && !(flags & O_CREAT))
+	if (flags & O_EXCL && !(flags & (O_CREAT | __O_TMPFILE)))
 		flags &= ~(unsigned int) O_EXCL; /* undefined but for block devices: open(2) */
-	r = names_open(&at.walk, at.text, flags, (uint32_t) how->mode & ~t->fs->umask, &f);
+	open = flags & __O_TMPFILE ? names_open_nameless : names_open;
+	r = open(&at.walk, at.text, flags, (uint32_t) how->mode & ~t->fs->umask, &f);
 	return r < 0 ? r : fd_new(t, f, flags & O_CLOEXEC);
 }
 

@@ -9,7 +9,10 @@
 #include "kernel/syscall/decode.h"
 #include "kernel/task/signal.h"
 
-#define RWF_SERVED (RWF_HIPRI | RWF_DSYNC | RWF_SYNC)
+#define RWF_NO_APPEND 0x20u /* RWF_NOAPPEND of Linux 6.9 */
+#define RWF_SERVED                                                                                 \
+	((unsigned int) (RWF_HIPRI | RWF_DSYNC | RWF_SYNC | RWF_NOWAIT | RWF_APPEND) |             \
+	 RWF_NO_APPEND)
 
 enum direction { READ, WRITE };
 
@@ -71,6 +74,33 @@ static int64_t synced(struct file *f, int64_t n, unsigned int flags)
 	return r < 0 ? r : n;
 }
 
+/* What preadv2's and pwritev2's flags ask for, that a file may not have. */
+static int check_flags(const struct file *f, unsigned int flags)
+{
+	if (flags & ~RWF_SERVED)
+		return -EOPNOTSUPP;
+	if (flags & RWF_APPEND && flags & RWF_NO_APPEND)
+		return -EINVAL;
+	return flags & RWF_NOWAIT && f->ops != file_regular_ops() ? -EOPNOTSUPP : 0;
+}
+
+/* By them, where they are of any moment. */
+static int64_t move_so(struct task *t, struct file *f, struct uio *u, uint64_t *pos,
+		       enum direction d, unsigned int flags)
+{
+	bool append = (f->flags & O_APPEND && !(flags & RWF_NO_APPEND)) || flags & RWF_APPEND;
+
+	if (flags & RWF_NOWAIT) {
+		int r = file_ready(f, u, pos ? *pos : f->pos, d == WRITE);
+
+		if (r < 0)
+			return r;
+	}
+	if (d == READ)
+		return file_read(f, u, pos);
+	return told(t, f, file_write_so(f, u, pos, size_limit(t), append));
+}
+
 static sysret_t pieces(struct task *t, const uint64_t *a, enum direction d, bool at,
 		       unsigned int flags)
 {
@@ -82,13 +112,13 @@ static sysret_t pieces(struct task *t, const uint64_t *a, enum direction d, bool
 	n = fd_file(t, a[0], &f);
 	if (n == 0 && at)
 		n = positioned(f, (int64_t) pos);
-	if (n == 0 && flags & ~(unsigned int) RWF_SERVED)
-		n = -EOPNOTSUPP;
+	if (n == 0)
+		n = check_flags(f, flags);
 	if (n == 0)
 		n = uio_from(&u, t->space, uva(a[1]), a[2]);
 	if (n < 0)
 		return n;
-	n = move(t, f, &u, at ? &pos : NULL, d);
+	n = move_so(t, f, &u, at ? &pos : NULL, d, flags);
 	uio_fini(&u);
 	return d == WRITE ? synced(f, n, flags) : n;
 }

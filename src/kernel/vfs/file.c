@@ -14,6 +14,7 @@
 #include "kernel/task/cred.h"
 #include "kernel/vfs/lock.h"
 #include "kernel/vfs/notify.h"
+#include "kernel/vfs/seal.h"
 
 static struct heap_cache files = HEAP_CACHE_INIT(struct file);
 
@@ -186,21 +187,16 @@ static int within_limit(struct uio *from, uint64_t at, uint64_t limit)
 		return 0;
 	if (at >= limit)
 		return -EFBIG;
-	if (from->left > limit - at) {
-		uint64_t keep = limit - at;
-
-		from->left = 0;
-		for (size_t n = from->at; n < from->count; n++) {
-			struct uio_piece *p = &from->pieces[n];
-
-			p->len = min_of(p->len, keep - from->left);
-			from->left += p->len;
-		}
-	}
+	uio_shorten(from, limit - at);
 	return 0;
 }
 
 int64_t file_write(struct file *f, struct uio *from, uint64_t *pos, uint64_t limit)
+{
+	return file_write_so(f, from, pos, limit, f->flags & O_APPEND);
+}
+
+int64_t file_write_so(struct file *f, struct uio *from, uint64_t *pos, uint64_t limit, bool append)
 {
 	bool regular = inode_is(f->inode, S_IFREG);
 	int64_t n = 0;
@@ -216,7 +212,7 @@ int64_t file_write(struct file *f, struct uio *from, uint64_t *pos, uint64_t lim
 
 		sleeplock_take(&f->inode->lock);
 		/* Linux: O_APPEND also moves pwrite(2) to the end. */
-		if (f->flags & O_APPEND)
+		if (append)
 			*at = f->inode->pager.size;
 		n = within_limit(from, *at, limit);
 	}
@@ -227,6 +223,32 @@ int64_t file_write(struct file *f, struct uio *from, uint64_t *pos, uint64_t lim
 	if (!pos)
 		sleeplock_give(&f->pos_lock);
 	return moved(f, n, IN_MODIFY);
+}
+
+/* How many bytes from `at` on are there, so that reading them does not park; at most n. */
+static uint64_t bytes_ready(struct pager *p, uint64_t at, uint64_t n)
+{
+	uint64_t end = min_of(p->size, at + n), from = at;
+
+	while (at < end && pager_ready(p, at >> PAGE_SHIFT))
+		at = (at | (PAGE_SIZE - 1)) + 1;
+	return min_of(at, end) - from;
+}
+
+int file_ready(struct file *f, struct uio *u, uint64_t at, bool write)
+{
+	struct inode *i = f->inode;
+	uint64_t most;
+
+	if (f->pos_lock.holder || (write && i->lock.holder))
+		return -EAGAIN;
+	if (u->left == 0 || at >= i->pager.size)
+		return 0;
+	most = bytes_ready(&i->pager, at, u->left);
+	if (most == 0)
+		return -EAGAIN;
+	uio_shorten(u, most);
+	return 0;
 }
 
 int64_t file_seek(struct file *f, int64_t offset, int whence)
@@ -288,8 +310,11 @@ static int64_t write_page(struct file *f, struct uio *from, uint64_t pos)
 	struct inode *i = f->inode;
 	uint64_t within = pos & (PAGE_SIZE - 1), part = min_of(PAGE_SIZE - within, from->left);
 	uint64_t old = i->pager.size, frame;
-	int64_t n = lengthen(i, pos + part);
+	int64_t n = seal_write(i, pos + part);
 
+	if (n < 0)
+		return n;
+	n = lengthen(i, pos + part);
 	if (n == 0)
 		n = pager_page(&i->pager, pos >> PAGE_SHIFT, true, &frame);
 	if (n == 0) {
@@ -306,8 +331,7 @@ static int64_t write_page(struct file *f, struct uio *from, uint64_t pos)
 	return n;
 }
 
-/* What a write changes besides the bytes: times, and bits that lend rights. */
-static void written(struct file *f)
+void file_written(struct file *f)
 {
 	struct vfs_change c = { .what = ATTR_MTIME, .modify = plat_now(PLAT_REALTIME) };
 
@@ -335,8 +359,19 @@ static int64_t regular_write(struct file *f, struct uio *from, uint64_t *pos)
 		*pos += (uint64_t) n;
 	}
 	if (done)
-		written(f);
+		file_written(f);
 	return done ? done : n;
+}
+
+/* The next byte at `at` or behind it that is in a hole, or in none: by pages. */
+static int64_t seek_contents(const struct pager *p, uint64_t at, bool hole)
+{
+	uint64_t first = at >> PAGE_SHIFT, index = pager_seek(p, first, hole);
+
+	if (index == first)
+		return (int64_t) at;
+	at = min_of(index << PAGE_SHIFT, p->size); /* the end is where the last hole begins */
+	return at < p->size || hole ? (int64_t) at : -ENXIO;
 }
 
 static int64_t regular_seek(struct file *f, int64_t offset, int whence)
@@ -355,11 +390,11 @@ static int64_t regular_seek(struct file *f, int64_t offset, int whence)
 		if (__builtin_add_overflow(size, offset, &at))
 			return -EOVERFLOW;
 		break;
-	case SEEK_DATA: /* no file has holes to tell of: lseek(2) allows that */
+	case SEEK_DATA:
 	case SEEK_HOLE:
 		if (offset < 0 || offset >= size)
 			return -ENXIO;
-		return whence == SEEK_DATA ? offset : size;
+		return seek_contents(&f->inode->pager, (uint64_t) offset, whence == SEEK_HOLE);
 	default:
 		return -EINVAL;
 	}

@@ -62,10 +62,19 @@ void file_unref(struct file *f);
 bool file_can_read(const struct file *f);
 bool file_can_write(const struct file *f);
 
+/* What a write changes of a regular file besides its bytes: times, and bits that lend rights. Its
+ * lock is held. */
+void file_written(struct file *f);
+
 /* The system calls' own rules: access mode, positions, O_APPEND, limits. pos NULL: the file's. */
 [[nodiscard]] int64_t file_read(struct file *f, struct uio *to, uint64_t *pos);
 /* limit: RLIMIT_FSIZE; -EFBIG at it. */
 [[nodiscard]] int64_t file_write(struct file *f, struct uio *from, uint64_t *pos, uint64_t limit);
+/* At the end, or (append false) at the position, whatever O_APPEND says. */
+[[nodiscard]] int64_t file_write_so(struct file *f, struct uio *from, uint64_t *pos, uint64_t limit,
+				    bool append);
+/* Of a regular file: only what is done at `at` without waiting is left of u. -EAGAIN: nothing. */
+[[nodiscard]] int file_ready(struct file *f, struct uio *u, uint64_t at, bool write);
 [[nodiscard]] int64_t file_seek(struct file *f, int64_t offset, int whence);
 /* getdents64's entries into the guest's memory: bytes, 0 at the end. -ENOTDIR, -EINVAL (no room).
  */

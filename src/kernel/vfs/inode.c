@@ -5,6 +5,7 @@
 #include "kernel/task/cred.h"
 #include "kernel/vfs/dentry.h"
 #include "kernel/vfs/notify.h"
+#include "kernel/vfs/seal.h"
 
 void inode_init(struct inode *i, struct super *s, const struct inode_ops *ops, uint32_t mode)
 {
@@ -140,7 +141,9 @@ int inode_change(struct inode *i, const struct cred *who, struct vfs_change *c)
 			c->what |= ATTR_MODE;
 	}
 	sleeplock_take(&i->lock);
-	r = i->ops->change(i, c);
+	r = seal_change(i, c);
+	if (r == 0)
+		r = i->ops->change(i, c);
 	sleeplock_give(&i->lock);
 	return r;
 }

@@ -104,6 +104,10 @@ struct inode_ops {
 	int (*create)(struct inode *dir, const char *name, size_t len, uint32_t mode, uint64_t rdev,
 		      const char *target, const struct cred *who, struct inode **ret);
 	int (*link)(struct inode *dir, const char *name, size_t len, struct inode *target);
+	/* A regular file of the directory's file system without a name, as create. NULL:
+	 * -EOPNOTSUPP. */
+	int (*nameless)(struct inode *dir, uint32_t mode, const struct cred *who,
+			struct inode **ret);
 	/* Of both kinds: a directory is empty or the result is -ENOTEMPTY. */
 	int (*unlink)(struct inode *dir, const char *name, size_t len, struct inode *target);
 	/* over: what has the new name, or NULL. flags: RENAME_EXCHANGE, RENAME_WHITEOUT or 0. */
@@ -146,6 +150,8 @@ struct inode {
 	struct list marks, locks; /* of inotify and of flock/fcntl: their files' */
 	/* Who has it open for writing, and what programs run it: never both (ETXTBSY). */
 	unsigned int writers, executed;
+	unsigned int seals; /* vfs/seal.h; 0: it knows none */
+	bool linkable;	    /* it never had a name, and may get one: O_TMPFILE */
 };
 
 void inode_init(struct inode *i, struct super *s, const struct inode_ops *ops, uint32_t mode);

@@ -238,6 +238,50 @@ int names_open(const struct walk *w, const char *text, unsigned int flags, uint3
 	return r;
 }
 
+/* It stands in the directory it was opened in, under no name. */
+static int open_nameless(const struct path *dir, struct inode *i, unsigned int flags,
+			 const struct cred *who, struct file **ret)
+{
+	char name[24], *at = name + sizeof(name);
+	struct path p = { .mount = dir->mount };
+	size_t len;
+	int r;
+
+	for (uint64_t n = i->ino; n || at == name + sizeof(name); n /= 10)
+		*--at = (char) ('0' + n % 10);
+	*--at = '#';
+	len = (size_t) (name + sizeof(name) - at);
+	p.dentry = dentry_add(dir->dentry, at, len, i);
+	if (!p.dentry)
+		return -ENOMEM;
+	dentry_remove(p.dentry);
+	r = file_open(&p, flags, who, ret);
+	dentry_unref(p.dentry);
+	return r;
+}
+
+int names_open_nameless(const struct walk *w, const char *text, unsigned int flags, uint32_t mode,
+			struct file **ret)
+{
+	struct inode *i, *at;
+	struct path dir;
+	int r = walk(w, text, WALK_FOLLOW | WALK_DIRECTORY, &dir);
+
+	if (r < 0)
+		return r;
+	at = dir.dentry->inode;
+	r = may_add(&dir, w->who);
+	if (r == 0)
+		r = at->ops->nameless ? at->ops->nameless(at, S_IFREG | (mode & 07777), w->who, &i)
+				      : -EOPNOTSUPP;
+	if (r == 0) {
+		i->linkable = !(flags & O_EXCL);
+		r = open_nameless(&dir, i, flags, w->who, ret);
+	}
+	path_unref(&dir);
+	return r;
+}
+
 /* ---- names that come ---- */
 
 int names_create(const struct walk *w, const char *text, uint32_t mode, uint64_t rdev,
@@ -447,6 +491,9 @@ static int do_rename(struct renaming *n, unsigned int flags)
 		return 0; /* two names of one file: rename(2) does nothing */
 	if (!from->ops->rename)
 		return -EPERM;
+	/* No file system leaves whiteouts behind: as overlayfs answers. */
+	if (flags & RENAME_WHITEOUT)
+		return -EINVAL;
 	r = from->ops->rename(from, n->old.name, n->old.len, n->what->inode, to, n->new.name,
 			      n->new.len, n->over ? n->over->inode : NULL, flags);
 	if (r < 0)
@@ -477,8 +524,8 @@ int names_rename(const struct walk *wf, const char *old, const struct walk *wt, 
 	struct inode *a, *b;
 	int r;
 
-	if (flags & ~(unsigned int) (RENAME_NOREPLACE | RENAME_EXCHANGE) ||
-	    (flags & RENAME_NOREPLACE && flags & RENAME_EXCHANGE))
+	if (flags & ~(unsigned int) (RENAME_NOREPLACE | RENAME_EXCHANGE | RENAME_WHITEOUT) ||
+	    (flags & (RENAME_NOREPLACE | RENAME_WHITEOUT) && flags & RENAME_EXCHANGE))
 		return -EINVAL;
 	r = walk_parent(wf, old, &n.from, &n.old);
 	if (r < 0)
