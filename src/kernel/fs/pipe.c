@@ -7,40 +7,12 @@
 #include <linux/poll.h>
 
 #include "kernel/core/heap.h"
-#include "kernel/core/sched.h"
 #include "kernel/fs/anon.h"
+#include "kernel/fs/pipe_ring.h"
 #include "kernel/platform/platform.h"
 #include "kernel/vfs/file.h"
 
-#define READABLE (POLLIN | POLLRDNORM)
-#define WRITABLE (POLLOUT | POLLWRNORM)
-
-/* A page of what was written. A whole packet where `packet`. */
-struct slot {
-	char *page;
-	uint32_t off, len;
-	bool packet;
-};
-
-struct pipe {
-	unsigned int owners; /* files, and the FIFO's inode */
-	struct slot *ring;
-	size_t slots, head, used; /* slots in use: used from head on */
-	unsigned int readers, writers;
-	uint64_t read_opens,
-		write_opens; /* ever: who waits for the other side sees one that came and went */
-	struct waitq waiters;
-	/* Held while bytes are fetched from or brought to a guest, which may park: what stands in
-	 * the ring meanwhile is not another's to take away, nor the ring to be replaced. */
-	struct sleeplock reading, writing;
-};
-
 static struct heap_cache pipes = HEAP_CACHE_INIT(struct pipe);
-
-static struct slot *slot_at(const struct pipe *p, size_t n)
-{
-	return &p->ring[(p->head + n) % p->slots];
-}
 
 static struct pipe *pipe_new(void)
 {
@@ -60,9 +32,9 @@ static struct pipe *pipe_new(void)
 	return p;
 }
 
-static void drop_first(struct pipe *p)
+void pipe_drop_first(struct pipe *p)
 {
-	struct slot *s = slot_at(p, 0);
+	struct slot *s = pipe_slot(p, 0);
 
 	heap_free(s->page);
 	*s = (struct slot){};
@@ -75,7 +47,7 @@ static void pipe_unref(struct pipe *p)
 	if (--p->owners > 0)
 		return;
 	while (p->used > 0)
-		drop_first(p);
+		pipe_drop_first(p);
 	heap_free(p->ring);
 	heap_cache_free(&pipes, p);
 }
@@ -96,10 +68,10 @@ static int64_t take(struct pipe *p, struct uio *to)
 	int64_t done = 0;
 
 	while (p->used > 0 && to->left > 0) {
-		const struct slot first = *slot_at(p, 0);
+		const struct slot first = *pipe_slot(p, 0);
 		size_t part = (size_t) min_of((uint64_t) first.len, to->left);
 		int64_t n = uio_out(to, first.page + first.off, part);
-		struct slot *s = slot_at(p, 0);
+		struct slot *s = pipe_slot(p, 0);
 
 		if (n < 0)
 			return done ? done : n;
@@ -107,7 +79,7 @@ static int64_t take(struct pipe *p, struct uio *to)
 		s->len -= (uint32_t) n;
 		done += n;
 		if (s->len == 0 || s->packet)
-			drop_first(p);
+			pipe_drop_first(p);
 		if (first.packet || n < (int64_t) part)
 			break;
 	}
@@ -150,7 +122,7 @@ static bool has_room(const struct pipe *p, size_t n)
 	size_t free_bytes = (p->slots - p->used) << PAGE_SHIFT;
 
 	if (p->used > 0) {
-		const struct slot *last = slot_at(p, p->used - 1);
+		const struct slot *last = pipe_slot(p, p->used - 1);
 
 		if (!last->packet)
 			free_bytes += PAGE_SIZE - last->off - last->len;
@@ -161,17 +133,16 @@ static bool has_room(const struct pipe *p, size_t n)
 /* How much fits in one piece: a page, or what is left of the last one. */
 static size_t piece_room(const struct pipe *p)
 {
-	const struct slot *last = p->used > 0 ? slot_at(p, p->used - 1) : NULL;
+	const struct slot *last = p->used > 0 ? pipe_slot(p, p->used - 1) : NULL;
 
 	if (p->used < p->slots)
 		return PAGE_SIZE;
 	return last && !last->packet ? PAGE_SIZE - last->off - last->len : 0;
 }
 
-/* Bytes that came; `page`, if it is not NULL, holds them and is taken. There is room. */
-static void append(struct pipe *p, char *page, const char *bytes, size_t n, bool packet)
+void pipe_append(struct pipe *p, char *page, const char *bytes, size_t n, bool packet)
 {
-	struct slot *last = p->used > 0 ? slot_at(p, p->used - 1) : NULL;
+	struct slot *last = p->used > 0 ? pipe_slot(p, p->used - 1) : NULL;
 
 	if (last && !last->packet && !packet && PAGE_SIZE - last->off - last->len >= n) {
 		memcpy(last->page + last->off + last->len, bytes, n);
@@ -181,8 +152,8 @@ static void append(struct pipe *p, char *page, const char *bytes, size_t n, bool
 	}
 	if (p->used == p->slots)
 		plat_panic("pipe: more than there is room for");
-	*slot_at(p,
-		 p->used++) = (struct slot){ .page = page, .len = (uint32_t) n, .packet = packet };
+	*pipe_slot(p, p->used++) =
+		(struct slot){ .page = page, .len = (uint32_t) n, .packet = packet };
 }
 
 /* As much as there is room for; all of it where it is to be whole. 0: no room. With `writing`. */
@@ -207,7 +178,7 @@ static int64_t put(const struct file *f, struct pipe *p, struct uio *from)
 			heap_free(page);
 			return done ? done : n;
 		}
-		append(p, page, page, (size_t) n, packet);
+		pipe_append(p, page, page, (size_t) n, packet);
 		done += n;
 		if (n < (int64_t) part)
 			break;
@@ -273,7 +244,7 @@ static sysret_t pipe_ioctl(struct file *f, unsigned int request, uint64_t arg, s
 	if (request != FIONREAD)
 		return -ENOTTY;
 	for (size_t n = 0; n < p->used; n++)
-		bytes += (int32_t) slot_at(p, n)->len;
+		bytes += (int32_t) pipe_slot(p, n)->len;
 	return copy_out(s, uva(arg), &bytes, sizeof(bytes));
 }
 
@@ -403,7 +374,7 @@ static int replace_ring(struct pipe *p, size_t slots)
 	if (!ring)
 		return p->used > slots ? -EBUSY : -ENOMEM;
 	for (size_t n = 0; n < p->used; n++)
-		ring[n] = *slot_at(p, n);
+		ring[n] = *pipe_slot(p, n);
 	heap_free(p->ring);
 	p->ring = ring;
 	p->slots = slots;
