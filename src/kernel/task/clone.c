@@ -11,6 +11,7 @@
 #include "kernel/mm/uio.h"
 #include "kernel/task/cred.h"
 #include "kernel/task/limit.h"
+#include "kernel/task/limit_cpu.h"
 #include "kernel/task/pidfd.h"
 #include "kernel/task/serve.h"
 #include "kernel/task/signal.h"
@@ -197,6 +198,8 @@ static int fill(struct task *child, struct task *t, const struct clone_request *
 		r = copy_user(child, t, q);
 	if (r == 0)
 		r = signals_clone(child, t, q->flags);
+	if (r == 0)
+		limit_cpu_watch(child->process);
 	return r;
 }
 

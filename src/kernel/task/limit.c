@@ -3,6 +3,7 @@
 
 #include "kernel/mm/space.h"
 #include "kernel/task/cred.h"
+#include "kernel/task/limit_cpu.h"
 
 #define MAPPINGS 65530	 /* vm.max_map_count */
 #define NR_OPEN	 1048576 /* fs.nr_open: above it RLIMIT_NOFILE never is */
@@ -64,6 +65,8 @@ sysret_t task_prlimit(struct task *t, int32_t pid, unsigned int what, const stru
 	if (new) {
 		*old = *new;
 		tell_spaces(of->process);
+		if (what == RLIMIT_CPU)
+			limit_cpu_watch(of->process);
 	}
 	return 0;
 }

@@ -7,6 +7,7 @@
 #include <linux/mman.h>
 
 #include "kernel/core/heap.h"
+#include "kernel/mm/frame.h"
 #include "kernel/mm/space.h"
 #include "kernel/mm/uio.h"
 #include "kernel/platform/platform.h"
@@ -193,6 +194,21 @@ static unsigned int prot_of(const struct elf64_phdr *p)
 	       (p->p_flags & PF_X ? PROT_EXEC : 0u);
 }
 
+/* The pages of [at, at + n) can be written to, or why not; otherwise: for other reasons than that
+ * there is no memory. */
+static int pages_had(struct space *s, uint64_t at, size_t n, int otherwise)
+{
+	for (uint64_t page = page_down(at); page < at + n; page += PAGE_SIZE) {
+		enum space_fault f = space_frame(s, page, PLAT_WRITE) == FRAME_NONE
+					     ? space_fault(s, page, PLAT_WRITE)
+					     : FAULT_DONE;
+
+		if (f != FAULT_DONE)
+			return f == FAULT_MEMORY ? -ENOMEM : otherwise;
+	}
+	return 0;
+}
+
 static int map_fixed(struct space *s, uint64_t at, uint64_t len, unsigned int prot, struct pager *p,
 		     uint64_t offset, struct dentry *name)
 {
@@ -223,8 +239,13 @@ static int map_part(struct space *s, const struct image *m, const struct elf64_p
 		r = map_fixed(s, at, page_up(file_end) - at, prot_of(p), &i->pager,
 			      page_down(p->p_offset), m->file->dentry);
 	if (r == 0 && p->p_filesz > 0 && p->p_memsz > p->p_filesz && p->p_flags & PF_W &&
-	    file_end & (PAGE_SIZE - 1))
-		r = zero_out(s, uva(file_end), (size_t) (page_up(file_end) - file_end));
+	    file_end & (PAGE_SIZE - 1)) {
+		size_t rest = (size_t) (page_up(file_end) - file_end);
+
+		r = pages_had(s, file_end, rest, -ENOEXEC);
+		if (r == 0)
+			r = zero_out(s, uva(file_end), rest);
+	}
 	if (p->p_filesz == 0)
 		file_end = at;
 	if (r == 0 && page_up(end) > page_up(file_end))
@@ -333,8 +354,10 @@ static uint64_t push(struct stack *k, const void *bytes, size_t n)
 	if (k->failed)
 		return 0;
 	k->sp -= n;
-	if (copy_out(k->space, uva(k->sp), bytes, n) < 0)
-		k->failed = -E2BIG; /* beyond what the stack may grow to */
+	/* Or it is beyond what the stack may grow to. */
+	k->failed = pages_had(k->space, k->sp, n, -E2BIG);
+	if (!k->failed && copy_out(k->space, uva(k->sp), bytes, n) < 0)
+		k->failed = -E2BIG;
 	return k->sp;
 }
 
@@ -360,7 +383,7 @@ static int make_stack(struct space *s, const struct program_request *q, const ch
 	const struct cred *who = q->walk->who;
 	bool secure = false;
 	struct stack k = { .space = s, .sp = end };
-	size_t slots = 1 + args->count + 1 + env->count + 1 + 2 * 22, n = 0;
+	size_t slots = 1 + args->count + 1 + env->count + 1 + PROGRAM_AUXILIARY, n = 0, vector;
 	unsigned char random[16];
 	uint64_t *table, executed, platform, randomness;
 	struct space_mapping map = { .at = k.sp - STACK_FIRST,
@@ -394,6 +417,7 @@ static int make_stack(struct space *s, const struct program_request *q, const ch
 	table[n++] = args->count;
 	n += pointers(table + n, args, ret->arguments_start);
 	n += pointers(table + n, env, ret->environment_start);
+	vector = n;
 #define AUX(type, value) (table[n++] = (type), table[n++] = (value))
 	if (plat_vdso())
 		AUX(AT_SYSINFO_EHDR, plat_vdso());
@@ -419,6 +443,8 @@ static int make_stack(struct space *s, const struct program_request *q, const ch
 	AUX(AT_PLATFORM, platform);
 	AUX(AT_NULL, 0);
 #undef AUX
+	ret->auxiliary_count = n - vector;
+	memcpy(ret->auxiliary, table + vector, (n - vector) * sizeof(*table));
 	/* argc stands at a multiple of 16: AMD64 ABI 3.4.1. */
 	if (n % 2)
 		k.sp -= sizeof(*table);

@@ -16,6 +16,8 @@ struct space;
 #define PROGRAM_SCRIPTS 4
 #define PROGRAM_LINE	256 /* of "#!", as BINPRM_BUF_SIZE */
 
+#define PROGRAM_AUXILIARY 44
+
 /* Texts one behind the other, each with its end. */
 struct words {
 	char *bytes; /* of the heap */
@@ -53,6 +55,8 @@ struct program {
 	uint64_t entry, stack; /* the first registers: ip and sp */
 	uint64_t code_start, code_end, data_start, data_end, brk_start;
 	uint64_t stack_start, arguments_start, arguments_end, environment_start, environment_end;
+	uint64_t auxiliary[PROGRAM_AUXILIARY]; /* pairs, to AT_NULL's */
+	size_t auxiliary_count;		       /* of numbers */
 };
 
 /*

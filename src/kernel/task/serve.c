@@ -6,8 +6,16 @@
 #include "kernel/mm/space.h"
 #include "kernel/syscall/syscall.h"
 #include "kernel/task/exit.h"
+#include "kernel/task/oom.h"
 #include "kernel/task/signal.h"
 #include "kernel/task/task.h"
+
+static struct waitq came_in = { LIST_INIT(came_in.waiters) };
+
+struct waitq *task_came_in(void)
+{
+	return &came_in;
+}
 
 /* What signals ask for, before the guest goes on. */
 static void settle(struct task *t)
@@ -57,7 +65,10 @@ static void serve_fault(struct task *t, const struct plat_event *e)
 		t->usage.major_faults++;
 	else
 		t->usage.minor_faults++;
-	signal_page_fault(t, r, e->address, e->access);
+	if (r == FAULT_MEMORY)
+		oom_kill(t);
+	else
+		signal_page_fault(t, r, e->address, e->access);
 }
 
 /* Until its guest needs something. The time is the guest's for which the fiber had no carrier. */
@@ -68,6 +79,10 @@ static void run(struct task *t, struct plat_event *e)
 	t->in_user = true;
 	plat_user_run(t->user, e);
 	t->in_user = false;
+	if (t->comes_in) {
+		t->comes_in = false;
+		(void) waitq_wake(&came_in, 0, 0);
+	}
 	if (t->fiber->left != left)
 		t->usage.user += t->fiber->since - t->fiber->left;
 }

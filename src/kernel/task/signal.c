@@ -6,6 +6,7 @@
 #include <linux/signal.h>
 
 #include "kernel/core/heap.h"
+#include "kernel/task/limit_cpu.h"
 #include "kernel/task/task.h"
 #include "kernel/task/timers.h"
 
@@ -143,6 +144,7 @@ void signals_end(struct task *t)
 
 void signals_end_process(struct process *p)
 {
+	limit_cpu_end(p);
 	if (!p->signals)
 		return;
 	timers_end(p);

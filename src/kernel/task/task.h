@@ -52,8 +52,9 @@ struct fs_context {
 /* What execve knows of the program in a space: counted, shared as the space is. */
 struct task_image {
 	unsigned int owners;
-	struct program program; /* exe is owned; addresses are those of prctl(PR_SET_MM) */
-	unsigned int dumpable;	/* PR_GET_DUMPABLE: 0, 1, 2 */
+	struct program program;	  /* exe is owned; addresses are those of prctl(PR_SET_MM) */
+	unsigned int dumpable;	  /* PR_GET_DUMPABLE: 0, 1, 2 */
+	unsigned int membarriers; /* MEMBARRIER_CMD_* that were registered for */
 };
 
 /* For getrusage, wait4, times and /proc. Times in ns. */
@@ -81,7 +82,8 @@ struct task {
 	/* ---- what runs ---- */
 	struct fiber *fiber; /* NULL: it has ended */
 	struct plat_user *user;
-	bool in_user; /* plat_user_run() runs: to be kicked */
+	bool in_user;  /* plat_user_run() runs: to be kicked */
+	bool comes_in; /* somebody waits for that: task_came_in() (serve.h) */
 	/* It has to end (exit_group, execve of another thread, a fatal signal): interruptible waits
 	 * fail, and task_serve() ends it before the guest goes on. Set by process_kill() and
 	 * execve alone, never taken back. */
@@ -164,7 +166,8 @@ struct process {
 	struct task_usage children_usage;	/* of children that were waited for */
 	struct waitq child_changed;		/* woken as a child ends, stops, goes on */
 	int oom_score_adj;
-	nsec_t started; /* PLAT_MONOTONIC */
+	struct ktimer cpu_limit; /* limit_cpu.h */
+	nsec_t started;		 /* PLAT_MONOTONIC */
 };
 
 /* The task whose fiber runs; NULL on carriers and fibers of the kernel's own. */

@@ -9,6 +9,7 @@
 #include "kernel/mm/uio.h"
 #include "kernel/platform/sim/test_run.h"
 #include "kernel/task/cred.h"
+#include "kernel/task/limit.h"
 #include "kernel/task/signal.h"
 #include "kernel/task/signal_calls.h"
 #include "kernel/task/task.h"
@@ -276,6 +277,39 @@ static void no_memory(void)
 	}
 }
 
+static void limit(uint64_t soft, uint64_t hard)
+{
+	struct task_limit new = { soft, hard };
+
+	CHECK(task_prlimit(me, 0, RLIMIT_CPU, &new, NULL) == 0);
+}
+
+/* By what is accounted of the process, as above. */
+static void limit_of_processor_time(void)
+{
+	struct task_usage *dead = &me->process->dead;
+	struct signal_info i;
+
+	timers_end(me->process);
+	dead->user = dead->system = 0;
+	limit(2, 5);
+	pass(3 * NSEC_PER_SEC);
+	CHECK(!came(SIGXCPU, &i));
+	dead->system = 2 * NSEC_PER_SEC;
+	pass(3 * NSEC_PER_SEC);
+	CHECK(came(SIGXCPU, &i) && i.code == SI_KERNEL && !came(SIGXCPU, &i));
+	/* Again a second later, as Linux has it. */
+	CHECK(process_limit(me->process, RLIMIT_CPU) == 3);
+	limit(TASK_UNLIMITED, TASK_UNLIMITED);
+	dead->user = 3 * NSEC_PER_SEC;
+	pass(4 * NSEC_PER_SEC);
+	CHECK(!came(SIGXCPU, &i));
+	limit(5, 5);
+	pass(6 * NSEC_PER_SEC);
+	CHECK(came(SIGKILL, &i) && !came(SIGXCPU, &i));
+	fiber_undisturbed(fiber_now());
+}
+
 static void all(void *arg)
 {
 	static const struct space_limits wide = { UINT64_MAX, UINT64_MAX, 8 << 20, UINT64_MAX,
@@ -304,6 +338,7 @@ static void all(void *arg)
 	interval_timers();
 	sleeps();
 	no_memory();
+	limit_of_processor_time();
 	signals_end(me);
 	signals_end_process(me->process);
 	me->fiber->owner = NULL;

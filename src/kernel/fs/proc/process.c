@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "kernel/fs/proc/tables.h"
 #include "kernel/task/cred.h"
+#include "kernel/task/oom.h"
 #include "kernel/vfs/names.h"
 
 static int comm(const struct generated_node *n, struct text *to)
@@ -30,6 +31,17 @@ static int set_comm(const struct generated_node *n, const char *bytes, size_t le
 	return 0;
 }
 
+static int auxiliary(const struct generated_node *n, struct text *to)
+{
+	const struct task *t = proc_task(n);
+	int r = t ? proc_may(t) : -ESRCH;
+
+	if (r == 0 && t->space && t->image)
+		text_add(to, (const char *) t->image->program.auxiliary,
+			 t->image->program.auxiliary_count * sizeof(uint64_t));
+	return r;
+}
+
 static int cgroup(const struct generated_node *n, struct text *to)
 {
 	(void) n;
@@ -43,7 +55,7 @@ static int score(const struct generated_node *n, struct text *to)
 
 	if (!t)
 		return -ESRCH;
-	text_put(to, "%d\n", max_of(666 + t->process->oom_score_adj * 2 / 3, 0));
+	text_put(to, "%d\n", max_of((1000 + oom_badness(t->process)) * 2 / 3, 0));
 	return 0;
 }
 
@@ -152,7 +164,8 @@ static void list_threads(const struct generated_node *dir, uint64_t at, struct g
 /* ---- the tables ---- */
 
 #define OF_EACH                                                                                    \
-	PROC_FILE("cgroup", 0444, cgroup), PROC_FILE("cmdline", 0444, proc_cmdline),               \
+	PROC_FILE("auxv", 0400, auxiliary), PROC_FILE("cgroup", 0444, cgroup),                     \
+		PROC_FILE("cmdline", 0444, proc_cmdline),                                          \
 		{ .name = "comm", .mode = S_IFREG | 0644, .show = comm, .store = set_comm },       \
 		{ .name = "cwd",                                                                   \
 		  .mode = S_IFLNK | 0777,                                                          \
