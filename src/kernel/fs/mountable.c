@@ -3,6 +3,7 @@
 
 #include "kernel/fs/memfs.h"
 #include "kernel/fs/mount_options.h"
+#include "kernel/fs/mqueue.h"
 #include "kernel/fs/proc/proc.h"
 #include "kernel/fs/pty.h"
 #include "kernel/fs/sysfs.h"
@@ -93,12 +94,19 @@ static int make_cgroup(const char *options, const struct cred *who, struct super
 	return without_options(cgroupfs_new, options, ret);
 }
 
+/* The queues of the only IPC namespace: each mount shows the same. */
+static int make_mqueue(const char *options, const struct cred *who, struct super **ret)
+{
+	(void) who;
+	return without_options(mqueue_super, options, ret);
+}
+
 static const struct {
 	const char *type;
 	int (*make)(const char *options, const struct cred *who, struct super **ret);
 } types[] = {
 	{ "tmpfs", make_tmpfs },   { "proc", make_proc },      { "sysfs", make_sysfs },
-	{ "devpts", make_devpts }, { "cgroup2", make_cgroup },
+	{ "devpts", make_devpts }, { "cgroup2", make_cgroup }, { "mqueue", make_mqueue },
 };
 
 int mountable_new(const char *type, const char *options, const struct cred *who, struct super **ret)

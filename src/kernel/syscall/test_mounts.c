@@ -109,6 +109,8 @@ static void kinds(void)
 			   AT_SYMLINK_NOFOLLOW) == 0);
 		CHECK(umount("/m", 0) == 0);
 	}
+	CHECK(mount("none", "/m", "mqueue", 0, NULL) == 0 && told("/m").f_type == 0x19800202);
+	CHECK(umount("/m", 0) == 0 && mount("none", "/m", "mqueue", 0, "x") == -EINVAL);
 	CHECK(mount("none", "/m", "devpts", 0, "newinstance,mode=620,ptmxmode=666,gid=5") == 0);
 	CHECK(umount("/m", 0) == 0);
 }
