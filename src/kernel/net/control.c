@@ -49,6 +49,19 @@ void control_fini(struct control *c)
 	rights_free(r);
 }
 
+void control_add(struct control *c, int level, int type, const void *bytes, size_t len)
+{
+	struct control_note *n = &c->note[c->notes];
+
+	if (c->notes == CONTROL_NOTES || len > sizeof(n->bytes))
+		return;
+	n->level = level;
+	n->type = type;
+	n->len = (uint32_t) len;
+	memcpy(n->bytes, bytes, len);
+	c->notes++;
+}
+
 static int add_files(struct control *c, const char *data, size_t bytes, const struct descriptors *d)
 {
 	size_t more = bytes / sizeof(int32_t), had = c->rights ? c->rights->count : 0;
@@ -97,8 +110,10 @@ static int parse_one(struct control *c, const struct head *h, const char *data,
 {
 	size_t bytes = (size_t) (h->len - sizeof(*h));
 
-	if (h->level != SOL_SOCKET)
-		return 0; /* Linux leaves the other levels to the protocol, and AF_UNIX has none */
+	if (h->level != SOL_SOCKET) {
+		control_add(c, h->level, h->type, data, bytes); /* AF_UNIX looks at none */
+		return 0;
+	}
 	switch (h->type) {
 	case SCM_RIGHTS:
 		return add_files(c, data, bytes, d);
@@ -141,9 +156,10 @@ int control_parse(struct control *c, const void *bytes, size_t len, const struct
 }
 
 /* One message of `bytes` data at to[used]; what is used after it. The head says what there is. */
-static size_t put(char *to, size_t room, size_t used, int type, const void *data, size_t bytes)
+static size_t put(char *to, size_t room, size_t used, int level, int type, const void *data,
+		  size_t bytes)
 {
-	struct head h = { sizeof(h) + bytes, SOL_SOCKET, type };
+	struct head h = { sizeof(h) + bytes, level, type };
 	size_t end = used + (size_t) h.len, whole = used + (size_t) aligned(h.len);
 
 	memcpy(to + used, &h, sizeof(h));
@@ -174,7 +190,7 @@ static size_t put_files(struct rights *r, char *to, size_t room, size_t used, st
 	}
 	if (n < r->count)
 		*flags |= MSG_CTRUNC;
-	return n ? put(to, room, used, SCM_RIGHTS, fds, n * sizeof(fds[0])) : used;
+	return n ? put(to, room, used, SOL_SOCKET, SCM_RIGHTS, fds, n * sizeof(fds[0])) : used;
 }
 
 size_t control_write(struct control *c, void *to, size_t room, struct descriptors *d,
@@ -184,12 +200,21 @@ size_t control_write(struct control *c, void *to, size_t room, struct descriptor
 
 	if (c->has_cred) {
 		if (room >= sizeof(struct head) + sizeof(c->cred))
-			used = put(to, room, 0, SCM_CREDENTIALS, &c->cred, sizeof(c->cred));
+			used = put(to, room, 0, SOL_SOCKET, SCM_CREDENTIALS, &c->cred,
+				   sizeof(c->cred));
 		else
 			*ret_flags |= MSG_CTRUNC;
 	}
 	if (c->rights)
 		used = put_files(c->rights, to, room, used, d, limit, cloexec, ret_flags);
+	for (unsigned int n = 0; n < c->notes; n++) {
+		const struct control_note *note = &c->note[n];
+
+		if (room - used >= sizeof(struct head) + note->len)
+			used = put(to, room, used, note->level, note->type, note->bytes, note->len);
+		else
+			*ret_flags |= MSG_CTRUNC;
+	}
 	control_fini(c);
 	return used;
 }

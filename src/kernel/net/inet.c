@@ -2,30 +2,43 @@
 #include "kernel/net/inet.h"
 
 #include <asm/socket.h>
+#include <linux/in.h>
 #include <linux/poll.h>
 
 #include "kernel/core/heap.h"
 #include "kernel/net/inet_sock.h"
+#include "kernel/task/cred.h"
+
+#define READABLE   (POLLIN | POLLRDNORM)
+#define WRITABLE   (POLLOUT | POLLWRNORM)
+
+/* net.ipv4.tcp_wmem and tcp_rmem before a connection. */
+#define STREAM_SEND_ROOM    16384
+#define STREAM_RECEIVE_ROOM 131072
 
 static struct heap_cache socks = HEAP_CACHE_INIT(struct inet_sock);
 
 static const struct socket_ops ops;
 
-static struct inet_sock *sock_new(int domain, int type)
+struct inet_sock *inet_sock_new(int domain, int type)
 {
 	struct inet_sock *u = heap_cache_alloc(&socks);
 
 	if (!u)
 		return NULL;
-	socket_init(&u->socket, &ops, domain, type, type == SOCK_STREAM ? INET_TCP : INET_UDP);
+	socket_init(&u->socket, &ops, domain, type,
+		    type == SOCK_STREAM ? IPPROTO_TCP : IPPROTO_UDP);
+	if (type == SOCK_STREAM) {
+		u->socket.send_room = STREAM_SEND_ROOM;
+		u->socket.receive_room = STREAM_RECEIVE_ROOM;
+	}
 	u->owners = 1;
-	/* The wildcard of its family. */
-	if (domain == AF_INET)
-		u->local.ip[10] = u->local.ip[11] = 0xff;
+	u->state = INET_CLOSED;
+	u->local.ip = u->remote.ip = inet_ip_none(domain);
 	list_init(&u->inbox);
 	list_init(&u->backlog);
-	list_init(&u->callers);
-	list_init(&u->in_list);
+	list_init(&u->arriving);
+	list_init(&u->in_backlog);
 	sleeplock_init(&u->reading);
 	inet_options_init(u);
 	return u;
@@ -36,407 +49,214 @@ static int make(int domain, int type, int protocol, struct socket **ret)
 	struct inet_sock *u;
 
 	if (type != SOCK_STREAM && type != SOCK_DGRAM)
-		return -ESOCKTNOSUPPORT;
-	if (protocol != 0 && protocol != (type == SOCK_STREAM ? INET_TCP : INET_UDP))
+		return -ESOCKTNOSUPPORT; /* SOCK_RAW, too: there are no packets */
+	if (protocol != 0 && protocol != (type == SOCK_STREAM ? IPPROTO_TCP : IPPROTO_UDP))
 		return -EPROTONOSUPPORT;
-	u = sock_new(domain, type);
+	u = inet_sock_new(domain, type);
 	if (!u)
 		return -ENOMEM;
 	*ret = &u->socket;
 	return 0;
 }
 
-static int make_4(int type, int protocol, struct socket **ret)
+static int make4(int type, int protocol, struct socket **ret)
 {
 	return make(AF_INET, type, protocol, ret);
 }
 
-static int make_6(int type, int protocol, struct socket **ret)
+static int make6(int type, int protocol, struct socket **ret)
 {
 	return make(AF_INET6, type, protocol, ret);
 }
 
-const struct socket_family inet_family = { .domain = AF_INET, .make = make_4 };
-const struct socket_family inet6_family = { .domain = AF_INET6, .make = make_6 };
+const struct socket_family inet_family = { .domain = AF_INET, .make = make4 };
+const struct socket_family inet6_family = { .domain = AF_INET6, .make = make6 };
 
-static void sock_unref(struct inet_sock *u)
+void inet_unref(struct inet_sock *u)
 {
 	if (u && --u->owners == 0)
 		heap_cache_free(&socks, u);
 }
 
-static void join(struct inet_sock *a, struct inet_sock *b)
+void inet_retire(struct inet_sock *u)
 {
-	a->peer = b;
-	b->peer = a;
-	a->owners++;
-	b->owners++;
-}
+	const struct socket *s = &u->socket;
 
-/* ---- the end ---- */
-
-static void wake(struct inet_sock *u)
-{
-	(void) waitq_wake(&u->socket.waiters, 0, 0);
-}
-
-/* It hears that the other side is gone; reset: with bytes that were never read. */
-static void hang_up(struct inet_sock *u, bool reset)
-{
-	u->closed |= reset ? INET_NEITHER : INET_NO_READ;
-	if (reset)
-		u->socket.error = ECONNRESET;
-	wake(u);
-}
-
-static void leave_peer(struct inet_sock *u, bool reset)
-{
-	struct inet_sock *peer = u->peer;
-
-	if (!peer)
-		return;
-	u->peer = NULL;
-	if (!peer->dead)
-		hang_up(peer, reset);
-	sock_unref(peer);
-}
-
-/* What was never joined, or is no more. */
-static void refuse(struct inet_sock *u)
-{
-	u->state = INET_NEW;
-	u->socket.error = ECONNREFUSED;
-	inet_unbind(u);
-	wake(u);
-}
-
-static void retire(struct inet_sock *u, bool reset);
-
-/* It listens no more: who is in the backlog is cut off, who waits for room is refused. */
-static void stop_listening(struct inet_sock *u)
-{
-	struct list *l;
-
-	while ((l = list_pop(&u->backlog)))
-		retire(list_entry(l, struct inet_sock, in_list), true);
-	while ((l = list_pop(&u->callers)))
-		refuse(list_entry(l, struct inet_sock, in_list));
-	u->backlog_used = 0;
-	u->socket.listening = false;
-	u->state = INET_NEW;
-}
-
-/* What its file, or its place in a backlog, held. */
-static void retire(struct inet_sock *u, bool reset)
-{
 	u->dead = true;
-	u->closed = INET_NEITHER;
+	if (inet_is_stream(u)) {
+		/* What it never read is lost, and so is all with SO_LINGER of no time. */
+		inet_disconnect(u, u->waiting > 0 || (s->linger_on && s->linger_seconds == 0));
+		inet_stream_discard(u);
+	} else {
+		inet_datagram_discard(u);
+	}
 	inet_port_give(u);
-	list_remove(&u->in_list);
-	stop_listening(u);
-	leave_peer(u, reset || !list_empty(&u->inbox));
-	inet_pieces_free(u);
-	sock_unref(u);
+	inet_unref(u);
 }
 
 static void release(struct socket *s)
 {
-	/* socket(7): to linger for no time is to cut off. */
-	retire(inet_of(s), s->linger_on && s->linger_seconds == 0);
+	inet_retire(inet_of(s));
 }
 
-/* ---- connections ---- */
+/* ---- names ---- */
 
-static int inet_listen(struct socket *s, const struct sock_actor *by, int backlog)
+static bool may_have_port(const struct sock_actor *by, uint16_t port)
+{
+	return port == 0 || port >= INET_PORT_FREE || cred_can(by->walk.who, CAP_NET_BIND_SERVICE);
+}
+
+static bool may_have_ip(const struct inet_sock *u, const struct inet_ip *ip)
+{
+	return inet_ip_any(ip) || inet_ip_local(ip) || u->option[OPT_FREEBIND] ||
+	       u->option[OPT_FREEBIND6];
+}
+
+static int inet_bind(struct socket *s, const struct sock_actor *by, const struct sock_address *a)
 {
 	struct inet_sock *u = inet_of(s);
-	struct inet_place here = u->local;
-
-	(void) by;
-	if (!inet_is_stream(u))
-		return -EOPNOTSUPP;
-	if (u->state != INET_NEW && u->state != INET_LISTENING)
-		return -EINVAL;
-	if (!tree_has(&u->by_port)) {
-		/* listen(2) without bind(2): any port, at the wildcard. */
-		int r = inet_choose(u, &here);
-
-		memcpy(u->local.ip, here.ip, sizeof(here.ip));
-		if (r < 0)
-			return -EADDRINUSE;
-	}
-	if (u->state == INET_NEW && inet_listened(u))
-		return -EADDRINUSE;
-	u->state = INET_LISTENING;
-	u->closed = 0;
-	s->listening = true;
-	u->backlog_most = (unsigned int) backlog;
-	return 0;
-}
-
-static bool backlog_full(const struct inet_sock *u)
-{
-	return u->backlog_used > u->backlog_most;
-}
-
-/* What an accepted one has from who listened. */
-static void inherit(struct inet_sock *u, const struct inet_sock *from)
-{
-	struct socket *s = &u->socket;
-	const struct socket *o = &from->socket;
-
-	s->flags = o->flags;
-	s->send_room = o->send_room;
-	s->receive_room = o->receive_room;
-	s->low_water = o->low_water;
-	s->priority = o->priority;
-	s->linger_on = o->linger_on;
-	s->linger_seconds = o->linger_seconds;
-	s->send_timeout = o->send_timeout;
-	s->receive_timeout = o->receive_timeout;
-	u->reuse_port = from->reuse_port;
-	u->v6_only = from->v6_only;
-	u->uid = from->uid;
-	memcpy(u->options, from->options, sizeof(u->options));
-}
-
-/* u is connected, and stands in the listener's backlog by its other end. */
-static int establish(struct inet_sock *u, struct inet_sock *to)
-{
-	struct inet_sock *there = sock_new(to->socket.domain, SOCK_STREAM);
-
-	if (!there)
-		return -ENOMEM;
-	inherit(there, to);
-	there->local = u->remote;
-	there->remote = u->local;
-	there->state = u->state = INET_CONNECTED;
-	inet_port_take(there);
-	join(u, there);
-	list_push(&to->backlog, &there->in_list);
-	to->backlog_used++;
-	(void) waitq_wake(&to->socket.waiters, INET_READABLE, 0);
-	wake(u);
-	return 0;
-}
-
-/* There is room in the backlog. */
-static void admit_callers(struct inet_sock *u)
-{
-	while (!list_empty(&u->callers) && !backlog_full(u)) {
-		struct inet_sock *first = list_entry(u->callers.next, struct inet_sock, in_list);
-
-		list_remove(&first->in_list);
-		if (establish(first, u) < 0) {
-			refuse(first);
-			break;
-		}
-	}
-}
-
-/* Sets out: connected, waiting to be, or refused. */
-static int call(struct inet_sock *u, const struct sock_address *a)
-{
-	struct inet_sock *to;
-	int r = inet_parse(u, a, &u->remote);
-
-	if (r == 0)
-		r = inet_destination(u, &u->remote);
-	if (r == 0)
-		r = inet_choose(u, &u->remote);
-	if (r < 0)
-		return r;
-	to = inet_find(SOCK_STREAM, &u->remote, &u->local);
-	if (!to) {
-		refuse(u);
-		return 0;
-	}
-	if (!backlog_full(to) && list_empty(&to->callers))
-		return establish(u, to);
-	u->state = INET_CALLING;
-	list_push(&to->callers, &u->in_list);
-	return 0;
-}
-
-/* How a call went: 0, or its error, which is told by that. */
-static int outcome(struct inet_sock *u)
-{
-	int r = socket_take_error(&u->socket);
-
-	if (r == 0 && u->state == INET_NEW)
-		r = -ECONNABORTED;
-	if (r == 0)
-		u->unannounced = false;
-	return r;
-}
-
-static int connect_stream(struct inet_sock *u, const struct sock_address *a, bool nonblocking)
-{
-	nsec_t timeout = u->socket.send_timeout;
+	struct sock_address given = *a;
+	struct inet_address at;
 	int r;
 
-	if (u->state == INET_LISTENING || (u->state == INET_CONNECTED && !u->unannounced))
-		return -EISCONN;
-	if (u->state == INET_CONNECTED)
-		return outcome(u);
-	if (u->state == INET_CALLING && nonblocking)
-		return -EALREADY;
-	if (u->state == INET_NEW) {
-		r = socket_take_error(&u->socket); /* of a call before */
-		if (r == 0)
-			r = call(u, a);
-		if (r < 0)
-			return r;
-		if (nonblocking) {
-			u->unannounced = true;
-			return -EINPROGRESS;
-		}
-	}
-	r = waitq_wait(&u->socket.waiters, u->state != INET_CALLING, socket_deadline(timeout),
-		       fiber_interrupted());
-	if (r == -ETIMEDOUT)
-		r = -EINPROGRESS;
-	if (r < 0) {
-		u->unannounced = true;
-		return socket_wait_result(r, timeout);
-	}
-	return outcome(u);
-}
-
-/* Linux: a connection is cut off, and the socket is as new but for where it is bound. */
-static int disconnect(struct inet_sock *u)
-{
-	list_remove(&u->in_list);
-	stop_listening(u);
-	leave_peer(u, true);
-	sleeplock_take(&u->reading); /* who reads holds a piece */
-	inet_pieces_free(u);
-	sleeplock_give(&u->reading);
-	u->closed = 0;
-	u->socket.error = 0;
-	u->unannounced = false;
-	u->remote = (struct inet_place){};
-	inet_unbind(u);
-	wake(u);
-	return 0;
-}
-
-static int inet_connect(struct socket *s, const struct sock_actor *by, const struct sock_address *a,
-			bool nonblocking)
-{
-	struct inet_sock *u = inet_of(s);
-
-	(void) by;
-	if (!inet_is_stream(u))
-		return inet_connect_datagram(u, a);
-	return a->family == AF_UNSPEC ? disconnect(u) : connect_stream(u, a, nonblocking);
-}
-
-static int inet_accept(struct socket *s, bool nonblocking, struct socket **ret)
-{
-	struct inet_sock *u = inet_of(s), *made;
-	int r = 0;
-
-	if (!inet_is_stream(u))
-		return -EOPNOTSUPP;
-	if (u->state != INET_LISTENING)
-		return -EINVAL;
-	if (list_empty(&u->backlog)) {
-		if (nonblocking)
-			return -EAGAIN;
-		r = waitq_wait(&s->waiters, !list_empty(&u->backlog) || u->state != INET_LISTENING,
-			       socket_deadline(s->receive_timeout), fiber_interrupted());
-	}
+	/* ip(7): Linux takes AF_UNSPEC for AF_INET where no address is named. */
+	if (s->domain == AF_INET && given.family == AF_UNSPEC)
+		given.family = AF_INET;
+	r = inet_parse(u, &given, false, &at);
+	if (r == 0 && a->family == AF_UNSPEC && !inet_ip_any(&at.ip))
+		r = -EAFNOSUPPORT;
 	if (r < 0)
-		return socket_wait_result(r, s->receive_timeout);
-	if (list_empty(&u->backlog))
-		return -EINVAL; /* it was shut down */
-	made = list_entry(list_pop(&u->backlog), struct inet_sock, in_list);
-	u->backlog_used--;
-	admit_callers(u);
-	*ret = &made->socket;
+		return r;
+	if (s->domain == AF_INET6 && u->option[OPT_V6ONLY] && inet_ip_is4(&at.ip))
+		return -EINVAL;
+	if (!may_have_ip(u, &at.ip))
+		return -EADDRNOTAVAIL;
+	if (!may_have_port(by, at.port))
+		return -EACCES;
+	if (u->state != INET_CLOSED || u->local.port)
+		return -EINVAL;
+	u->uid = by->walk.who->euid;
+	r = inet_port_take(u, &at);
+	if (r < 0)
+		return r == -EADDRNOTAVAIL ? -EADDRINUSE : r;
+	u->ip_bound = !inet_ip_any(&at.ip);
+	u->port_bound = at.port != 0;
 	return 0;
 }
 
-static int inet_shutdown(struct socket *s, int how)
+int inet_autobind(struct inet_sock *u)
 {
-	static const unsigned int of[] = { INET_NO_READ, INET_NO_WRITE, INET_NEITHER };
-	struct inet_sock *u = inet_of(s);
+	struct inet_address a = { .ip = u->local.ip };
 
-	if (u->state == INET_LISTENING && of[how] & INET_NO_READ) {
-		stop_listening(u);
-		wake(u);
-		return 0;
-	}
-	if (u->state != INET_CONNECTED)
-		return -ENOTCONN;
-	u->closed |= of[how];
-	if (u->peer && !u->peer->dead && of[how] & INET_NO_WRITE)
-		hang_up(u->peer, false);
-	wake(u);
-	return 0;
+	return u->local.port ? 0 : inet_port_take(u, &a);
 }
-
-/* ---- asked ---- */
 
 static int inet_name(struct socket *s, bool of_peer, struct sock_address *ret)
 {
 	struct inet_sock *u = inet_of(s);
 
-	if (of_peer && u->state != INET_CONNECTED)
+	if (of_peer && (u->state == INET_CLOSED || u->state == INET_SYN_SENT ||
+			u->state == INET_LISTEN))
 		return -ENOTCONN;
-	inet_address(u, of_peer ? &u->remote : &u->local, ret);
+	inet_tell(s->domain, of_peer ? &u->remote : &u->local, ret);
 	return 0;
 }
 
-static unsigned int inet_poll(struct socket *s, struct waiter *w)
+/* ---- by type ---- */
+
+static int inet_connect(struct socket *s, const struct sock_actor *by,
+			const struct sock_address *a, bool nonblocking)
 {
 	struct inet_sock *u = inet_of(s);
-	bool stream = inet_is_stream(u);
-	unsigned int ready = 0;
 
-	if (w)
-		waitq_add(&s->waiters, w);
-	ready |= s->error ? POLLERR : 0u;
-	if (u->state == INET_LISTENING)
-		return ready | (list_empty(&u->backlog) ? 0u : INET_READABLE);
-	/* As Linux: one that was never joined hangs. */
-	if (u->closed == INET_NEITHER || (stream && u->state == INET_NEW))
-		ready |= POLLHUP;
-	if (u->closed & INET_NO_READ || (s->error && stream && u->state == INET_NEW))
-		ready |= POLLRDHUP | INET_READABLE;
-	ready |= !list_empty(&u->inbox) ? INET_READABLE : 0u;
-	ready |= inet_writable(u) ? INET_WRITABLE : 0u;
-	return ready;
-}
-
-static int64_t queued(struct socket *s, bool sent)
-{
-	struct inet_sock *u = inet_of(s);
-	const struct inet_piece *first;
-
-	if (u->state == INET_LISTENING)
-		return -EINVAL;
-	if (sent || list_empty(&u->inbox))
-		return 0; /* what was sent has arrived */
-	if (inet_is_stream(u))
-		return (int64_t) u->waiting;
-	first = list_entry(u->inbox.next, struct inet_piece, link);
-	return (int64_t) first->len;
+	(void) by;
+	return inet_is_stream(u) ? inet_stream_connect(u, a, nonblocking)
+				 : inet_datagram_connect(u, a);
 }
 
 static int64_t inet_send(struct socket *s, struct sock_message *m)
 {
 	struct inet_sock *u = inet_of(s);
 
-	return inet_is_stream(u) ? inet_send_stream(u, m) : inet_send_datagram(u, m);
+	if (m->flags & MSG_OOB)
+		return -EOPNOTSUPP;
+	return inet_is_stream(u) ? inet_stream_send(u, m) : inet_datagram_send(u, m);
 }
 
 static int64_t inet_receive(struct socket *s, struct sock_message *m)
 {
 	struct inet_sock *u = inet_of(s);
 
-	return inet_is_stream(u) ? inet_receive_stream(u, m) : inet_receive_datagram(u, m);
+	if (m->flags & MSG_ERRQUEUE)
+		return -EAGAIN;
+	if (m->flags & MSG_OOB)
+		return inet_is_stream(u) ? -EINVAL : -EOPNOTSUPP; /* none came */
+	return inet_is_stream(u) ? inet_stream_receive(u, m) : inet_datagram_receive(u, m);
+}
+
+static int inet_shutdown(struct socket *s, int how)
+{
+	static const unsigned int of[] = { NO_INPUT, NO_OUTPUT, NO_MORE };
+	struct inet_sock *u = inet_of(s);
+
+	if (inet_is_stream(u))
+		return inet_stream_shutdown(u, how);
+	u->closed |= of[how]; /* of one that is not connected, too */
+	(void) waitq_wake(&s->waiters, 0, 0);
+	return u->state == INET_ESTABLISHED ? 0 : -ENOTCONN;
+}
+
+/* ---- asked ---- */
+
+static unsigned int poll_stream(struct inet_sock *u)
+{
+	unsigned int ready = 0;
+
+	if (u->state == INET_LISTEN)
+		return list_empty(&u->backlog) ? 0 : READABLE;
+	/* Of one that is connected to nobody, too: poll(2) of Linux says so. */
+	if (u->closed == NO_MORE || u->state == INET_CLOSED)
+		ready |= POLLHUP;
+	if (u->closed & NO_INPUT)
+		ready |= READABLE | POLLRDHUP;
+	if (u->state == INET_SYN_SENT)
+		return ready;
+	if (u->waiting && u->waiting >= u->socket.low_water)
+		ready |= READABLE;
+	if (u->closed & NO_OUTPUT || inet_stream_writable(u))
+		ready |= WRITABLE;
+	else
+		u->peer->room_wanted = true;
+	return ready;
+}
+
+static unsigned int inet_poll(struct socket *s, struct waiter *w)
+{
+	struct inet_sock *u = inet_of(s);
+	unsigned int ready;
+
+	if (w)
+		waitq_add(&s->waiters, w);
+	if (inet_is_stream(u)) {
+		ready = poll_stream(u);
+	} else {
+		ready = WRITABLE | POLLWRBAND;
+		ready |= u->closed & NO_INPUT ? READABLE | POLLRDHUP : 0u;
+		ready |= u->closed == NO_MORE ? POLLHUP : 0u;
+		ready |= list_empty(&u->inbox) ? 0u : READABLE;
+	}
+	return ready | (s->error ? POLLERR : 0u);
+}
+
+static int64_t queued(struct socket *s, bool sent)
+{
+	struct inet_sock *u = inet_of(s);
+
+	if (u->state == INET_LISTEN)
+		return -EINVAL;
+	if (!inet_is_stream(u))
+		return sent ? 0 : (int64_t) inet_datagram_next(u);
+	return (int64_t) (sent ? inet_stream_unsent(u) : u->waiting);
 }
 
 static const struct socket_ops ops = {

@@ -1,17 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * ip(7), ipv6(7), tcp(7), udp(7) over the loopback of one sandbox. There is no stack: what one
- * socket sends stands in the other's inbox, as with net/unix.h; nothing is lost but datagrams that
- * find no room. Addresses are 127.0.0.0/8, ::1 and the wildcards; every other one is ENETUNREACH,
- * or EADDRNOTAVAIL to bind(2). Urgent data is EOPNOTSUPP, raw sockets are ESOCKTNOSUPPORT.
+ * AF_INET and AF_INET6: streams (TCP) and datagrams (UDP) between sockets of one sandbox, over its
+ * loopback, without a stack: what one writes stands in the other's queue. ip(7), ipv6(7), tcp(7),
+ * udp(7); errors and events come as Linux 6.1 gives them over its own loopback.
+ *
+ * The addresses of the sandbox are 127.0.0.0/8 and ::1; anything else is -ENETUNREACH to reach and
+ * -EADDRNOTAVAIL to bind. There is no TIME_WAIT: a port is free when its last socket is closed.
+ * Nothing is lost but what a datagram's receiver has no room for. A connection that finds a full
+ * backlog waits for room in it, without Linux's end after two minutes. Urgent data (MSG_OOB) is
+ * -EOPNOTSUPP to send; the error queue (MSG_ERRQUEUE) is always empty.
  */
 #pragma once
 
 #include "kernel/net/socket.h"
 
 /* net.ipv4.ip_local_port_range, ip_unprivileged_port_start. */
-#define INET_PORT_FIRST 32768
-#define INET_PORT_LAST	60999
+#define INET_PORT_FIRST 32768u
+#define INET_PORT_LAST	60999u
 #define INET_PORT_FREE	1024
 
 extern const struct socket_family inet_family, inet6_family;

@@ -1,64 +1,104 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What net/inet.c and net/inet_*.c share. */
+/* What the files net/inet*.c share. */
 #pragma once
 
+#include "kernel/net/control.h"
 #include "kernel/net/inet.h"
 
-#define INET_TCP 6
-#define INET_UDP 17
-
-#define INET_READABLE (POLLIN | POLLRDNORM)
-#define INET_WRITABLE (POLLOUT | POLLWRNORM)
-
-enum { INET_NO_READ = 1, INET_NO_WRITE = 2, INET_NEITHER = 3 };
-
-/* IPv4 as ::ffff:a.b.c.d; the port as a number. */
-struct inet_place {
-	unsigned char ip[16];
-	uint16_t port;
+/* Addresses of both families are of 16 bytes: those of AF_INET stand as ::ffff:a.b.c.d, which is
+ * how a socket of AF_INET6 sees them, too. */
+struct inet_ip {
+	unsigned char b[16];
 };
 
+struct inet_address {
+	struct inet_ip ip;
+	uint16_t port; /* of the machine's order */
+};
+
+/* As tcp_info tells them. Of datagrams: CLOSED, and ESTABLISHED where one is connected. */
 enum inet_state {
-	INET_NEW,
-	INET_LISTENING,
-	INET_CALLING,	/* waits for room in a backlog */
-	INET_CONNECTED, /* of a datagram socket: it has a remote place */
+	INET_ESTABLISHED = 1,
+	INET_SYN_SENT = 2, /* waits for room in a backlog */
+	INET_SYN_RECV = 3, /* the other end of that */
+	INET_FIN_WAIT = 5, /* its own half is closed */
+	INET_CLOSED = 7,
+	INET_CLOSE_WAIT = 8, /* the peer's half is closed */
+	INET_LISTEN = 10,
 };
 
-/* Options of a family's own that are kept: inet_option.c. */
-#define INET_OPTIONS 16
+/* What connect(2) has said. */
+enum inet_phase { INET_UNCONNECTED, INET_CONNECTING, INET_CONNECTED };
+
+enum { NO_INPUT = 1, NO_OUTPUT = 2, NO_MORE = 3 };
+
+/* Options whose value is one number: inet_options.c has the table, in this order. */
+enum inet_option {
+	OPT_NODELAY,
+	OPT_CORK,
+	OPT_KEEPIDLE,
+	OPT_KEEPINTVL,
+	OPT_KEEPCNT,
+	OPT_SYNCNT,
+	OPT_LINGER2,
+	OPT_DEFER_ACCEPT,
+	OPT_WINDOW_CLAMP,
+	OPT_QUICKACK,
+	OPT_USER_TIMEOUT,
+	OPT_FASTOPEN,
+	OPT_NOTSENT_LOWAT,
+	OPT_TOS,
+	OPT_TTL,
+	OPT_PKTINFO,
+	OPT_MTU_DISCOVER,
+	OPT_RECVERR,
+	OPT_RECVTTL,
+	OPT_RECVTOS,
+	OPT_FREEBIND,
+	OPT_NO_PORT,
+	OPT_MULTICAST_TTL,
+	OPT_MULTICAST_LOOP,
+	OPT_HOPS6,
+	OPT_MULTICAST_HOPS6,
+	OPT_MULTICAST_LOOP6,
+	OPT_MTU_DISCOVER6,
+	OPT_RECVERR6,
+	OPT_V6ONLY,
+	OPT_PKTINFO6,
+	OPT_RECVHOPLIMIT6,
+	OPT_DONTFRAG6,
+	OPT_RECVTCLASS6,
+	OPT_TCLASS6,
+	OPT_FREEBIND6,
+	INET_OPTIONS
+};
 
 struct inet_sock {
 	struct socket socket;
-	unsigned int owners; /* its file or its place in a backlog; the peer */
-	bool dead;
-	unsigned int closed; /* INET_NO_* */
-	enum inet_state state;
-	bool picked;	  /* its port was not asked for */
-	bool unannounced; /* it calls or is connected, and who called does not know how it went */
-	bool v6_only, reuse_port;
-	uint32_t uid; /* who bound it */
-	struct inet_place local, remote;
-	struct tree_node by_port;
+	unsigned int owners; /* its file or its place in a backlog; its peer; waits */
+	bool dead;	     /* it has neither file nor place */
+	bool ip_bound, port_bound; /* by bind(2): they outlast a connection */
+	uint32_t uid;		   /* who bound it: SO_REUSEPORT is among one user's */
+	struct inet_address local, remote;
+	struct tree_node by_port, by_listener; /* inet_port.c */
+	int32_t option[INET_OPTIONS];
 
-	struct inet_sock *peer; /* of a stream; owned */
-	struct list inbox;	/* of pieces */
-	size_t waiting;		/* bytes in it */
-	size_t charged;		/* with the pieces themselves */
+	enum inet_state state;
+	enum inet_phase phase;
+	unsigned int closed;	/* NO_*: polled, and what reads and writes go by */
+	bool fin;		/* the peer sends no more */
+	struct inet_sock *peer; /* owned; of a stream */
+
+	struct list inbox;	/* of segments or datagrams */
+	size_t waiting, held;	/* bytes in it, and with all that they cost */
+	bool room_wanted;	/* its peer found too little room here */
+	uint64_t sent, received; /* bytes, ever */
 	struct sleeplock reading;
 
-	struct list backlog; /* connected ones that are to be accepted */
-	struct list callers; /* those that found no room in it */
-	struct list in_list; /* in one of the two of another */
+	/* A listener's: ends of connections that are to be accepted, and that wait for a place. */
+	struct list backlog, arriving;
+	struct list in_backlog;
 	unsigned int backlog_used, backlog_most;
-	int32_t options[INET_OPTIONS];
-};
-
-struct inet_piece {
-	struct list link;
-	struct inet_place from; /* of a datagram */
-	size_t at, len, cost;
-	char bytes[];
 };
 
 static inline struct inet_sock *inet_of(struct socket *s)
@@ -71,50 +111,84 @@ static inline bool inet_is_stream(const struct inet_sock *u)
 	return u->socket.type == SOCK_STREAM;
 }
 
-/* ---- inet_place.c: addresses and ports ---- */
+void inet_unref(struct inet_sock *u);
 
-/* What the guest wrote, for a socket of u's family. -EINVAL, -EAFNOSUPPORT. */
-int inet_parse(const struct inet_sock *u, const struct sock_address *a, struct inet_place *ret);
-/* As the guest reads it. */
-void inet_address(const struct inet_sock *u, const struct inet_place *p, struct sock_address *ret);
-/* Where to: a wildcard is the loopback's own. -ENETUNREACH. */
-int inet_destination(const struct inet_sock *u, struct inet_place *p);
-int inet_bind(struct socket *s, const struct sock_actor *by, const struct sock_address *a);
-/* A port of its own, and the address that goes with this destination. -EADDRNOTAVAIL,
- * -ENETUNREACH. */
-int inet_choose(struct inet_sock *u, const struct inet_place *to);
-/* Has the port of u->local from then on. */
-void inet_port_take(struct inet_sock *u);
+/* ---- inet_address.c ---- */
+
+bool inet_ip_equal(const struct inet_ip *a, const struct inet_ip *b);
+bool inet_ip_is4(const struct inet_ip *ip);
+/* 0.0.0.0 or ::. */
+bool inet_ip_any(const struct inet_ip *ip);
+/* Of this sandbox. */
+bool inet_ip_local(const struct inet_ip *ip);
+/* No address, of the family. */
+struct inet_ip inet_ip_none(int domain);
+/* Whether a socket of that local address gets what is sent to `to`. */
+bool inet_ip_covers(const struct inet_sock *u, const struct inet_ip *to);
+/* What the guest gave, for a socket of u's family. either: AF_INET at a socket of AF_INET6, too.
+ * -EINVAL: too short; -EAFNOSUPPORT. */
+int inet_parse(const struct inet_sock *u, const struct sock_address *a, bool either,
+	       struct inet_address *ret);
+/* As a socket of that family tells it. */
+void inet_tell(int domain, const struct inet_address *from, struct sock_address *ret);
+/* Where a send to *to really goes (no address is this host), and from where. -ENETUNREACH, -EINVAL.
+ */
+int inet_route(const struct inet_sock *u, struct inet_ip *to, struct inet_ip *ret_from);
+
+/* ---- inet_port.c ---- */
+
+/* At that address; port 0: one of the ephemeral ones. -EADDRINUSE, -EADDRNOTAVAIL (all taken). */
+int inet_port_take(struct inet_sock *u, const struct inet_address *at);
+/* u has the port of its listener, with others. */
+void inet_port_share(struct inet_sock *u, const struct inet_address *at);
 void inet_port_give(struct inet_sock *u);
-/* One that was picked is given back, and the address is its family's wildcard again. */
-void inet_unbind(struct inet_sock *u);
-/* Whether another listens where u is bound. */
-bool inet_listened(const struct inet_sock *u);
-/* Who listens there, or gets its datagrams; borrowed. NULL: nobody. */
-struct inet_sock *inet_find(int type, const struct inet_place *to, const struct inet_place *from);
+/* Found by inet_find_listener from then on. -EADDRINUSE. */
+int inet_port_listen(struct inet_sock *u);
+void inet_port_deafen(struct inet_sock *u);
+/* Whether another connection has u's local address and that remote one. */
+bool inet_connected_twice(const struct inet_sock *u, const struct inet_address *remote);
+/* Borrowed; NULL: none. Of several with SO_REUSEPORT, who sends decides which. */
+struct inet_sock *inet_find_listener(const struct inet_address *to,
+				     const struct inet_address *from);
+struct inet_sock *inet_find_receiver(const struct inet_address *to,
+				     const struct inet_address *from);
 
-/* ---- inet_stream.c ---- */
+/* ---- inet_join.c: a stream's connections ---- */
 
-int64_t inet_send_stream(struct inet_sock *u, struct sock_message *m);
-int64_t inet_receive_stream(struct inet_sock *u, struct sock_message *m);
-bool inet_writable(const struct inet_sock *u);
-void inet_pieces_free(struct inet_sock *u);
-/* With n bytes of the guest's; -ENOMEM, -EFAULT. May park. */
-int inet_piece_new(struct uio *from, size_t n, struct inet_piece **ret);
-void inet_piece_put(struct inet_sock *to, struct inet_piece *p);
-/* Out of its inbox, and away. */
-void inet_piece_drop(struct inet_sock *u, struct inet_piece *p);
-/* Until there is something to read, with `reading`, which is given back meanwhile. 1: nothing comes
- * any more; 0: look again. */
-int inet_wait(struct inet_sock *u, const struct sock_message *m, nsec_t deadline);
+int inet_listen(struct socket *s, const struct sock_actor *by, int backlog);
+int inet_stream_connect(struct inet_sock *u, const struct sock_address *a, bool nonblocking);
+int inet_accept(struct socket *s, bool nonblocking, struct socket **ret);
+int inet_stream_shutdown(struct inet_sock *u, int how);
+/* Its connection or its backlog ends; it is as new, but for what it is bound to. */
+void inet_disconnect(struct inet_sock *u, bool reset);
+/* What comes from a peer that is gone: ECONNRESET or what Linux says in that state. */
+void inet_reset(struct inet_sock *u);
 
-/* ---- inet_datagram.c ---- */
+/* ---- inet.c ---- */
 
-int inet_connect_datagram(struct inet_sock *u, const struct sock_address *a);
-int64_t inet_send_datagram(struct inet_sock *u, struct sock_message *m);
-int64_t inet_receive_datagram(struct inet_sock *u, struct sock_message *m);
+/* Of the domain and type; one owner. NULL: no memory. */
+struct inet_sock *inet_sock_new(int domain, int type);
+/* Its file, or its place in a backlog, is gone. */
+void inet_retire(struct inet_sock *u);
+/* An ephemeral port, where it has none. -EADDRNOTAVAIL. */
+int inet_autobind(struct inet_sock *u);
 
-/* ---- inet_option.c ---- */
+/* ---- inet_stream.c, inet_datagram.c ---- */
+
+int64_t inet_stream_send(struct inet_sock *u, struct sock_message *m);
+int64_t inet_stream_receive(struct inet_sock *u, struct sock_message *m);
+/* Whether its peer has room enough to be told of. */
+bool inet_stream_writable(const struct inet_sock *u);
+/* What is beyond the peer's own room: bytes. */
+size_t inet_stream_unsent(const struct inet_sock *u);
+int inet_datagram_connect(struct inet_sock *u, const struct sock_address *a);
+int64_t inet_datagram_send(struct inet_sock *u, struct sock_message *m);
+int64_t inet_datagram_receive(struct inet_sock *u, struct sock_message *m);
+size_t inet_datagram_next(const struct inet_sock *u);
+void inet_stream_discard(struct inet_sock *u);
+void inet_datagram_discard(struct inet_sock *u);
+
+/* ---- inet_options.c ---- */
 
 void inet_options_init(struct inet_sock *u);
 int inet_get(struct socket *s, int level, int name, void *to, size_t *len);

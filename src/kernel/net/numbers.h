@@ -8,9 +8,11 @@
 #define AF_UNIX	  1
 #define AF_INET	  2
 #define AF_INET6  10
+#define AF_NETLINK 16
 
 #define SOCK_STREAM    1
 #define SOCK_DGRAM     2
+#define SOCK_RAW       3
 #define SOCK_SEQPACKET 5
 #define SOCK_CLOEXEC   02000000
 #define SOCK_NONBLOCK  04000
@@ -22,7 +24,10 @@
 #define MSG_DONTWAIT	 0x40
 #define MSG_EOR		 0x80
 #define MSG_WAITALL	 0x100
+#define MSG_ERRQUEUE	 0x2000
 #define MSG_NOSIGNAL	 0x4000
+#define MSG_MORE	 0x8000
+#define MSG_FASTOPEN	 0x20000000
 #define MSG_CMSG_CLOEXEC 0x40000000
 
 #define SHUT_RD	  0

@@ -9,11 +9,18 @@
 #include "kernel/fs/anon.h"
 #include "kernel/net/control.h"
 #include "kernel/net/inet.h"
+#include "kernel/net/interface.h"
+#include "kernel/net/netlink.h"
 #include "kernel/net/options.h"
 #include "kernel/net/unix.h"
 #include "kernel/platform/platform.h"
 
-static const struct socket_family *const families[] = { &unix_family, &inet_family, &inet6_family };
+static const struct socket_family *const families[] = {
+	&unix_family,
+	&inet_family,
+	&inet6_family,
+	&netlink_family,
+};
 
 void socket_init(struct socket *s, const struct socket_ops *ops, int domain, int type, int protocol)
 {
@@ -89,6 +96,8 @@ static sysret_t sock_ioctl(struct file *f, unsigned int request, uint64_t arg, s
 	int32_t bytes;
 
 	if (request != FIONREAD && request != TIOCOUTQ)
+		return interface_ioctl(s->domain, request, uva(arg), space);
+	if (!s->ops->queued)
 		return -ENOTTY;
 	n = s->ops->queued(s, request == TIOCOUTQ);
 	if (n < 0)

@@ -67,7 +67,7 @@ struct socket_ops {
 	int (*set)(struct socket *s, const struct sock_actor *by, int level, int name,
 		   const void *value, size_t len);
 	unsigned int (*poll)(struct socket *s, struct waiter *w);
-	/* Bytes that can be read, or that were sent and are not read yet. */
+	/* Bytes that can be read, or that were sent and are not read yet. NULL: -ENOTTY. */
 	int64_t (*queued)(struct socket *s, bool sent);
 	/* It has its file: SCM_RIGHTS' cycles are found by it. NULL: nothing to do. */
 	void (*has_file)(struct socket *s, struct file *f);

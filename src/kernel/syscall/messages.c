@@ -144,7 +144,7 @@ static int control_out(struct task *t, struct head *h, struct control *c, unsign
 	char *bytes;
 	int r;
 
-	if (!c->rights && !c->has_cred) {
+	if (!c->rights && !c->has_cred && !c->notes) {
 		h->control_len = 0;
 		return 0;
 	}
