@@ -155,8 +155,8 @@ static int inet_name(struct socket *s, bool of_peer, struct sock_address *ret)
 {
 	struct inet_sock *u = inet_of(s);
 
-	if (of_peer && (u->state == INET_CLOSED || u->state == INET_SYN_SENT ||
-			u->state == INET_LISTEN))
+	if (of_peer &&
+	    (u->state == INET_CLOSED || u->state == INET_SYN_SENT || u->state == INET_LISTEN))
 		return -ENOTCONN;
 	inet_tell(s->domain, of_peer ? &u->remote : &u->local, ret);
 	return 0;
@@ -164,8 +164,8 @@ static int inet_name(struct socket *s, bool of_peer, struct sock_address *ret)
 
 /* ---- by type ---- */
 
-static int inet_connect(struct socket *s, const struct sock_actor *by,
-			const struct sock_address *a, bool nonblocking)
+static int inet_connect(struct socket *s, const struct sock_actor *by, const struct sock_address *a,
+			bool nonblocking)
 {
 	struct inet_sock *u = inet_of(s);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Datagrams. A receiver without room loses them, and its sender is not told, as udp(7) has it; where
- * nobody is, who is connected (or asked for IP_RECVERR) is told with its next call.
+ * Datagrams. A receiver without room loses them, and its sender is not told, as udp(7) has it;
+ * where nobody is, who is connected (or asked for IP_RECVERR) is told with its next call.
  */
 #include <linux/in.h>
 #include <linux/in6.h>
@@ -183,8 +183,8 @@ static void deliver(struct inet_sock *u, const struct inet_address *at, struct d
 		return;
 	}
 	heap_free(d);
-	if (to || (u->state != INET_ESTABLISHED && !u->option[OPT_RECVERR] &&
-		   !u->option[OPT_RECVERR6]))
+	if (to ||
+	    (u->state != INET_ESTABLISHED && !u->option[OPT_RECVERR] && !u->option[OPT_RECVERR6]))
 		return;
 	u->socket.error = ECONNREFUSED;
 	(void) waitq_wake(&u->socket.waiters, 0, 0);
@@ -193,8 +193,8 @@ static void deliver(struct inet_sock *u, const struct inet_address *at, struct d
 int64_t inet_datagram_send(struct inet_sock *u, struct sock_message *m)
 {
 	int64_t len = (int64_t) min_of(m->data->left, (uint64_t) INT32_MAX);
+	struct datagram *d = NULL;
 	struct inet_address to;
-	struct datagram *d;
 	int r;
 
 	if (m->flags & MSG_MORE)

@@ -204,8 +204,8 @@ static int set_other(int level, int name, const void *value, size_t len)
 	switch (level) {
 	case LEVEL_TCP:
 		if (name == TCP_CONGESTION)
-			return len >= sizeof(congestion) - 1 &&
-					       memcmp(value, congestion, sizeof(congestion) - 1) == 0
+			return len >= sizeof(congestion) - 1 && memcmp(value, congestion,
+								       sizeof(congestion) - 1) == 0
 				       ? 0
 				       : -ENOENT;
 		return name == TCP_ULP ? -ENOENT : -ENOPROTOOPT;

@@ -166,8 +166,7 @@ static struct inet_sock *find(struct tree *t, const struct inet_address *to,
 	unsigned int best = 0, equal = 0, wanted;
 	struct inet_sock *last = NULL;
 
-#define SOCK_AT(n)                                                                                 \
-	(t == &listeners ? container_of((n), struct inet_sock, by_listener) : at_node(n))
+#define SOCK_AT(n) (t == &listeners ? container_of((n), struct inet_sock, by_listener) : at_node(n))
 	each_at(n, t, to->port)
 	{
 		unsigned int s = score(SOCK_AT(n), to, from);
@@ -191,14 +190,12 @@ static struct inet_sock *find(struct tree *t, const struct inet_address *to,
 	return last;
 }
 
-struct inet_sock *inet_find_listener(const struct inet_address *to,
-				     const struct inet_address *from)
+struct inet_sock *inet_find_listener(const struct inet_address *to, const struct inet_address *from)
 {
 	return find(&listeners, to, from);
 }
 
-struct inet_sock *inet_find_receiver(const struct inet_address *to,
-				     const struct inet_address *from)
+struct inet_sock *inet_find_receiver(const struct inet_address *to, const struct inet_address *from)
 {
 	return find(&datagrams, to, from);
 }

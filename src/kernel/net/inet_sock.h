@@ -75,8 +75,8 @@ enum inet_option {
 
 struct inet_sock {
 	struct socket socket;
-	unsigned int owners; /* its file or its place in a backlog; its peer; waits */
-	bool dead;	     /* it has neither file nor place */
+	unsigned int owners;	   /* its file or its place in a backlog; its peer; waits */
+	bool dead;		   /* it has neither file nor place */
 	bool ip_bound, port_bound; /* by bind(2): they outlast a connection */
 	uint32_t uid;		   /* who bound it: SO_REUSEPORT is among one user's */
 	struct inet_address local, remote;
@@ -89,9 +89,9 @@ struct inet_sock {
 	bool fin;		/* the peer sends no more */
 	struct inet_sock *peer; /* owned; of a stream */
 
-	struct list inbox;	/* of segments or datagrams */
-	size_t waiting, held;	/* bytes in it, and with all that they cost */
-	bool room_wanted;	/* its peer found too little room here */
+	struct list inbox;	 /* of segments or datagrams */
+	size_t waiting, held;	 /* bytes in it, and with all that they cost */
+	bool room_wanted;	 /* its peer found too little room here */
 	uint64_t sent, received; /* bytes, ever */
 	struct sleeplock reading;
 

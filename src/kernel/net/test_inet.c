@@ -65,7 +65,8 @@ static void binding(void)
 	CHECK(bind_to(x, v4(LO4, 0)) == 0 && socket_listen(y, &root, 1) == 0);
 	a = name_of(x, false);
 	shorter = name_of(y, false);
-	CHECK(port_of(&a) >= 32768 && port_of(&shorter) >= 32768 && port_of(&a) != port_of(&shorter));
+	CHECK(port_of(&a) >= 32768 && port_of(&shorter) >= 32768 &&
+	      port_of(&a) != port_of(&shorter));
 	file_unref(x);
 	file_unref(y);
 	x = new_socket(AF_INET, SOCK_STREAM);
@@ -73,7 +74,8 @@ static void binding(void)
 	CHECK(socket_bind(x, &root, &unspec) == 0);
 	file_unref(x);
 	x = new_socket(AF_INET, SOCK_STREAM);
-	CHECK(set_option(x, IPPROTO_IP, IP_FREEBIND, 1) == 0 && bind_to(x, v4(0x0a000001, 80)) == 0);
+	CHECK(set_option(x, IPPROTO_IP, IP_FREEBIND, 1) == 0 &&
+	      bind_to(x, v4(0x0a000001, 80)) == 0);
 	file_unref(x);
 }
 
@@ -250,13 +252,15 @@ static void streams(void)
 	struct file *p[2];
 
 	pair_of(p);
-	CHECK(put(p[0], "ab") == 2 && put(p[0], "cde") == 3 && ready(p[1]) == (IN_READY | OUT_READY));
+	CHECK(put(p[0], "ab") == 2 && put(p[0], "cde") == 3 &&
+	      ready(p[1]) == (IN_READY | OUT_READY));
 	CHECK(count(p[1], FIONREAD) == 5 && count(p[0], TIOCOUTQ) == 0);
 	CHECK(get(p[1], 4, MSG_PEEK) == 4 && is("abcd") && get(p[1], 3, 0) == 3 && is("abc"));
 	CHECK(get(p[1], 9, MSG_PEEK | MSG_WAITALL) == 2 && get(p[1], 1, MSG_TRUNC) == 1);
 	CHECK(get(p[1], 9, 0) == 1 && is("e") && !(ready(p[1]) & POLLIN));
 	CHECK(get(p[1], 9, 0) == -EAGAIN && get(p[1], 0, 0) == -EAGAIN && put(p[0], "") == 0);
-	CHECK(send_to(p[0], "x", 1, MSG_OOB, NULL) == -EOPNOTSUPP && get(p[0], 1, MSG_OOB) == -EINVAL);
+	CHECK(send_to(p[0], "x", 1, MSG_OOB, NULL) == -EOPNOTSUPP &&
+	      get(p[0], 1, MSG_OOB) == -EINVAL);
 	CHECK(get(p[0], 1, MSG_ERRQUEUE) == -EAGAIN);
 	CHECK(send_to(p[0], "x", 1, 0, &a) == 1 && get(p[1], 9, 0) == 1);
 	CHECK(set_option(p[1], SOL_SOCKET, SO_RCVLOWAT, 3) == 0 && put(p[0], "12") == 2);
@@ -269,7 +273,8 @@ static void streams(void)
 	CHECK(put(p[0], "q") == -EPIPE && ready(p[0]) == OUT_READY && get(p[1], 9, 0) == 2);
 	CHECK(get(p[1], 9, 0) == 0 && ready(p[1]) == (IN_READY | OUT_READY | POLLRDHUP));
 	CHECK(put(p[1], "yy") == 2 && get(p[0], 9, 0) == 2);
-	CHECK(socket_shutdown(p[1], SHUT_WR) == 0 && ready(p[1]) & POLLHUP && ready(p[0]) & POLLHUP);
+	CHECK(socket_shutdown(p[1], SHUT_WR) == 0 && ready(p[1]) & POLLHUP &&
+	      ready(p[0]) & POLLHUP);
 	CHECK(get(p[0], 9, 0) == 0 && socket_name(p[0], true, &a) == -ENOTCONN);
 	CHECK(socket_shutdown(p[0], SHUT_RDWR) == -ENOTCONN);
 	close_pair(p);
@@ -382,7 +387,7 @@ static void waits(void)
 	static unsigned int none, wait_all = MSG_WAITALL, look_all = MSG_WAITALL | MSG_PEEK;
 	static uint64_t much = 3500000;
 	struct __kernel_old_timeval t = { 0, 5000 };
-	struct file *l, *c, *s, *w;
+	struct file *l, *c, *s = NULL, *w;
 	int64_t n, all = 0;
 	struct fiber *f;
 

@@ -115,7 +115,7 @@ static inline struct file *new_socket(int domain, int type)
 [[maybe_unused]] static struct control sent, got;
 
 static inline int64_t send_to(struct file *f, const char *text, uint64_t n, unsigned int flags,
-		       const struct sock_address *to)
+			      const struct sock_address *to)
 {
 	struct sock_address a = to ? *to : (struct sock_address){};
 	struct uio u;

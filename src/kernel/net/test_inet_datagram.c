@@ -16,18 +16,22 @@ static void datagrams(void)
 	CHECK(socket_accept(x, &root, 0, NULL, &z) == -EOPNOTSUPP);
 	CHECK(send_to(x, "abc", 3, 0, &a) == 3 && get(y, 9, 0) == 3 && is("abc"));
 	b = name_of(x, false);
-	CHECK(port_of(&b) >= 32768 && port_of(&got_from) == port_of(&b) && got_from.bytes[4] == 127);
+	CHECK(port_of(&b) >= 32768 && port_of(&got_from) == port_of(&b) &&
+	      got_from.bytes[4] == 127);
 	CHECK(send_to(y, "re", 2, 0, &got_from) == 2 && get(x, 9, 0) == 2 && is("re"));
 	b = v4(0x0a000001, 5);
-	CHECK(send_to(x, "a", 1, 0, &b) == -ENETUNREACH && send_to(x, "a", 1, MSG_OOB, &a) == -EOPNOTSUPP);
+	CHECK(send_to(x, "a", 1, 0, &b) == -ENETUNREACH &&
+	      send_to(x, "a", 1, MSG_OOB, &a) == -EOPNOTSUPP);
 	b = v4(LO4, 0);
-	CHECK(send_to(x, "a", 1, 0, &b) == -EINVAL && send_to(x, "a", 1, MSG_MORE, &a) == -EOPNOTSUPP);
+	CHECK(send_to(x, "a", 1, 0, &b) == -EINVAL &&
+	      send_to(x, "a", 1, MSG_MORE, &a) == -EOPNOTSUPP);
 	CHECK(send_to(x, NULL, 65507, 0, &a) == 65507 && get(y, 70000, 0) == 65507);
 	CHECK(send_to(x, NULL, 65508, 0, &a) == -EMSGSIZE);
 	/* Nobody is there: only who is connected, or asked, is told. */
 	CHECK(send_to(x, "a", 1, 0, &nobody) == 1 && ready(x) == (OUT_READY | POLLWRBAND));
 	CHECK(set_option(x, IPPROTO_IP, IP_RECVERR, 1) == 0);
-	CHECK(send_to(x, "a", 1, 0, &nobody) == 1 && ready(x) & POLLERR && get(x, 1, 0) == -ECONNREFUSED);
+	CHECK(send_to(x, "a", 1, 0, &nobody) == 1 && ready(x) & POLLERR &&
+	      get(x, 1, 0) == -ECONNREFUSED);
 	CHECK(set_option(x, IPPROTO_IP, IP_RECVERR, 0) == 0);
 	CHECK(join(x, nobody) == 0 && put(x, "a") == 1 && put(x, "a") == -ECONNREFUSED);
 	CHECK(put(x, "a") == 1 && get_option(x, SOL_SOCKET, SO_ERROR) == ECONNREFUSED);
@@ -44,7 +48,8 @@ static void datagrams(void)
 	CHECK(put(x, "a") == -EDESTADDRREQ && socket_shutdown(x, SHUT_RDWR) == -ENOTCONN);
 	/* Between families. */
 	b = v4(LO4, 53);
-	CHECK(send_to(z, "six", 3, 0, &b) == 3 && get(y, 9, 0) == 3 && is("six") && got_from.len == 16);
+	CHECK(send_to(z, "six", 3, 0, &b) == 3 && get(y, 9, 0) == 3 && is("six") &&
+	      got_from.len == 16);
 	b = v6(1, 53);
 	CHECK(join(z, b) == 0 && put(z, "x") == 1 && put(z, "x") == -ECONNREFUSED);
 	CHECK(join(z, mapped(LO4, 53)) == 0 && put(z, "x") == 1 && get(y, 9, 0) == 1);
@@ -67,7 +72,8 @@ static void datagrams(void)
 static void datagram_waits(void)
 {
 	static unsigned int none;
-	struct file *x = waiting_socket(AF_INET6, SOCK_DGRAM), *y = new_socket(AF_INET6, SOCK_DGRAM);
+	struct file *x = waiting_socket(AF_INET6, SOCK_DGRAM),
+		    *y = new_socket(AF_INET6, SOCK_DGRAM);
 	struct sock_address a = v6(1, 600);
 	struct fiber *f;
 
@@ -128,7 +134,8 @@ static void notes(void)
 
 	CHECK(bind_to(y, v6(0, 620)) == 0);
 	CHECK(set_option(y, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1) == 0);
-	CHECK(set_option(y, IPPROTO_IP, IP_RECVTTL, 1) == 0 && set_option(x, IPPROTO_IP, IP_TTL, 9) == 0);
+	CHECK(set_option(y, IPPROTO_IP, IP_RECVTTL, 1) == 0 &&
+	      set_option(x, IPPROTO_IP, IP_TTL, 9) == 0);
 	/* From an address of the sender's choice, to one of several. */
 	memcpy(c[0].bytes, &info, sizeof(info));
 	CHECK(control_parse(&sent, c, (size_t) c[0].len, NULL, &root) == 0 && sent.notes == 1);
@@ -137,7 +144,8 @@ static void notes(void)
 	CHECK(got_from.bytes[8 + 15] == 9 && got.notes == 2);
 	memset(c, 0, sizeof(c));
 	CHECK(control_write(&got, c, sizeof(c), NULL, 0, false, &flags) == 40 + 24 && !flags);
-	CHECK(c[0].len == 16 + sizeof(info6) && c[0].level == IPPROTO_IPV6 && c[0].type == IPV6_PKTINFO);
+	CHECK(c[0].len == 16 + sizeof(info6) && c[0].level == IPPROTO_IPV6 &&
+	      c[0].type == IPV6_PKTINFO);
 	memcpy(&info6, c[0].bytes, sizeof(info6));
 	CHECK(info6.ipi6_ifindex == 1 && info6.ipi6_addr.s6_addr[12] == 127 &&
 	      info6.ipi6_addr.s6_addr[15] == 3);

@@ -84,7 +84,8 @@ static void names(void)
 	memcpy(&a, b.bytes, sizeof(a));
 	CHECK(a.nl_pid != 100 && a.nl_pid != 0);
 	z = route_socket();
-	CHECK(socket_bind(z, &root, &b) == -EADDRINUSE && socket_connect(z, &root, &b) == -ECONNREFUSED);
+	CHECK(socket_bind(z, &root, &b) == -EADDRINUSE &&
+	      socket_connect(z, &root, &b) == -ECONNREFUSED);
 	CHECK(send_to(z, "a", 1, 0, &b) == -ECONNREFUSED && socket_connect(z, &root, &to) == 0);
 	CHECK(socket_set(z, &root, 270, NETLINK_ADD_MEMBERSHIP, &group, sizeof(group)) == 0);
 	group = 99;
@@ -116,7 +117,8 @@ static void dumps(void)
 	CHECK(heard[32] == 7 && heard[34] == IFLA_IFNAME && memcmp(heard + 36, "lo", 3) == 0);
 	CHECK(ask(f, RTM_GETADDR, NLM_F_DUMP, AF_UNSPEC) == 32 && hear(f) > 100);
 	memcpy(&address, heard + sizeof(struct nlmsghdr), sizeof(address));
-	CHECK(address.ifa_family == AF_INET && address.ifa_prefixlen == 8 && address.ifa_index == 1);
+	CHECK(address.ifa_family == AF_INET && address.ifa_prefixlen == 8 &&
+	      address.ifa_index == 1);
 	CHECK(message(0).nlmsg_type == RTM_NEWADDR && message(1).nlmsg_type == RTM_NEWADDR &&
 	      message(2).nlmsg_type == NLMSG_DONE);
 	CHECK(ask(f, RTM_GETADDR, NLM_F_DUMP, AF_INET6) == 32 && hear(f) > 50);
@@ -137,13 +139,16 @@ static void others(void)
 			 .name = "lo" };
 	struct file *f = route_socket();
 
-	CHECK(send_to(f, (const char *) &a, sizeof(a), 0, NULL) == (int64_t) sizeof(a) && hear(f) > 100);
+	CHECK(send_to(f, (const char *) &a, sizeof(a), 0, NULL) == (int64_t) sizeof(a) &&
+	      hear(f) > 100);
 	CHECK(message(0).nlmsg_type == RTM_NEWLINK && message(0).nlmsg_flags == 0);
 	strcpy(a.name, "no");
-	CHECK(send_to(f, (const char *) &a, sizeof(a), 0, NULL) == (int64_t) sizeof(a) && hear(f) == 36);
+	CHECK(send_to(f, (const char *) &a, sizeof(a), 0, NULL) == (int64_t) sizeof(a) &&
+	      hear(f) == 36);
 	CHECK(error_heard() == -ENODEV);
 	a.a.rta_len = 99;
-	CHECK(send_to(f, (const char *) &a, sizeof(a), 0, NULL) == (int64_t) sizeof(a) && hear(f) == 36);
+	CHECK(send_to(f, (const char *) &a, sizeof(a), 0, NULL) == (int64_t) sizeof(a) &&
+	      hear(f) == 36);
 	CHECK(error_heard() == -ENODEV);
 	CHECK(ask(f, RTM_NEWLINK, NLM_F_ACK, 0) == 32 && hear(f) == 36 && error_heard() == -EPERM);
 	CHECK(ask(f, RTM_GETRULE, NLM_F_DUMP, 0) == 32 && hear(f) == 36);
@@ -153,10 +158,13 @@ static void others(void)
 	CHECK(ask(f, NLMSG_NOOP, 0, 0) == 32 && hear(f) == -EAGAIN);
 	CHECK(send_to(f, "short", 5, 0, NULL) == 5 && hear(f) == -EAGAIN);
 	a.h.nlmsg_len = 4000;
-	CHECK(send_to(f, (const char *) &a, sizeof(a), 0, NULL) == (int64_t) sizeof(a) && hear(f) == -EAGAIN);
+	CHECK(send_to(f, (const char *) &a, sizeof(a), 0, NULL) == (int64_t) sizeof(a) &&
+	      hear(f) == -EAGAIN);
 	a.h.nlmsg_len = 3;
-	CHECK(send_to(f, (const char *) &a, sizeof(a), 0, NULL) == (int64_t) sizeof(a) && hear(f) == -EAGAIN);
-	CHECK(send_to(f, NULL, 5000, 0, NULL) == -EMSGSIZE && send_to(f, NULL, 0, 0, NULL) == -ENODATA);
+	CHECK(send_to(f, (const char *) &a, sizeof(a), 0, NULL) == (int64_t) sizeof(a) &&
+	      hear(f) == -EAGAIN);
+	CHECK(send_to(f, NULL, 5000, 0, NULL) == -EMSGSIZE &&
+	      send_to(f, NULL, 0, 0, NULL) == -ENODATA);
 	/* Nobody reads: lost, and told. */
 	CHECK(set_option(f, SOL_SOCKET, SO_RCVBUF, 1) == 0);
 	for (int n = 0; n < 60; n++)
