@@ -9,8 +9,8 @@
 #include "kernel/net/inet_sock.h"
 #include "kernel/task/cred.h"
 
-#define READABLE   (POLLIN | POLLRDNORM)
-#define WRITABLE   (POLLOUT | POLLWRNORM)
+#define READABLE (POLLIN | POLLRDNORM)
+#define WRITABLE (POLLOUT | POLLWRNORM)
 
 /* net.ipv4.tcp_wmem and tcp_rmem before a connection. */
 #define STREAM_SEND_ROOM    16384

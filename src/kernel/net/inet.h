@@ -15,8 +15,8 @@
 #include "kernel/net/socket.h"
 
 /* net.ipv4.ip_local_port_range, ip_unprivileged_port_start. */
-#define INET_PORT_FIRST 32768u
-#define INET_PORT_LAST	60999u
+#define INET_PORT_FIRST 32768
+#define INET_PORT_LAST	60999
 #define INET_PORT_FREE	1024
 
 extern const struct socket_family inet_family, inet6_family;
