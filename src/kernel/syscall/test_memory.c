@@ -151,7 +151,7 @@ static void messages(void)
 	(void) guest_text(&g, BUF - GUEST_AT, "abc");
 	CHECK(CALL(&g, __NR_socketpair, 1, 1, 0, BUF + 64) == 0);
 	CHECK(CALL(&g, __NR_socketpair, 1, 0x100001, 0, BUF + 64) == -EINVAL);
-	CHECK(CALL(&g, __NR_socket, 16, 3, 0) == -EAFNOSUPPORT);
+	CHECK(CALL(&g, __NR_socket, 4, 3, 0) == -EAFNOSUPPORT);
 	(void) guest_put(&g, 10 * PAGE_SIZE, &rights, sizeof(rights));
 	m.control_len = 24;
 	(void) guest_put(&g, 8 * PAGE_SIZE, &m, sizeof(m));
