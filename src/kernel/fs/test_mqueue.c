@@ -310,7 +310,7 @@ static void mounted(void)
 {
 	struct super *s = mqueue_super();
 	struct path top = { g.mounts->root, g.mounts->root->root };
-	struct mount *m;
+	struct mount *m = NULL;
 	struct path at;
 	struct walk w = { .root = &top, .start = &top, .who = g.cred };
 	sysret_t q;
@@ -325,7 +325,7 @@ static void mounted(void)
 	CHECK(close_fd(0) == 0 && close_fd(1) == 0);
 	CHECK(CALL(&g, __NR_unlink, guest_text(&g, 0, "/mq/f")) == 0);
 	CHECK(open_as("f", O_RDWR, 0, 0) == -ENOENT);
-	CHECK(mount_remove(m, true) == 0);
+	CHECK(m && mount_remove(m, true) == 0);
 	super_leave(s);
 }
 

@@ -9,6 +9,7 @@
 #include "kernel/fs/proc/proc.h"
 #include "kernel/fs/sysfs.h"
 #include "kernel/fs/text.h"
+#include "kernel/ipc/shm.h"
 #include "kernel/mm/space.h"
 #include "kernel/platform/sim/test_run.h"
 #include "kernel/task/cred.h"
@@ -281,12 +282,42 @@ static void of_others(void)
 	CHECK(content("/proc/1/cmdline") && content("/proc/1/stat") && !target("/proc/1/fd/0"));
 	CHECK(store("/proc/1/comm", "x") == -EINVAL);
 	CHECK(store("/proc/sys/kernel/hostname", "x") == -EPERM);
+	CHECK(store("/proc/sys/kernel/shmall", "1") == -EPERM);
 	CHECK(store("/proc/self/oom_score_adj", "-5") == -EACCES &&
 	      store("/proc/self/oom_score_adj", "5") == 1);
 	task_attach(init);
 	other->cred = NULL;
 	cred_unref(user);
 	other->cred = cred_ref(root_cred);
+}
+
+/* Limits may be written to by their owner, all of a file's or none. */
+static void of_ipc(void)
+{
+	sysret_t id = shm_get(init, 0x12ab, PAGE_SIZE, IPC_CREAT | 0600);
+	sysret_t at = shm_attach(init, (int32_t) id, 0, SHM_RDONLY);
+
+	CHECK(says("/proc/self/maps", " /SYSV000012ab (deleted)\n") &&
+	      says("/proc/sysvipc/shm", "4779"));
+	CHECK(shm_detach(init, (uint64_t) at) == 0 && shm_remove(init, (int32_t) id) == 0);
+	CHECK(lists("/proc", " sysvipc ") && lists("/proc/sysvipc", ". .. msg sem shm "));
+	CHECK(says("/proc/sysvipc/shm", " nattch ") && says("/proc/sysvipc/sem", " nsems "));
+	CHECK(says("/proc/sysvipc/msg", " qnum "));
+	CHECK_STR(content("/proc/sys/kernel/sem"), "32000\t1024000000\t500\t32000\n");
+	CHECK_STR(content("/proc/sys/kernel/shmmax"), "18446744073692774399\n");
+	CHECK(store("/proc/sys/kernel/sem", "100 200") == 7);
+	CHECK_STR(content("/proc/sys/kernel/sem"), "100\t200\t500\t32000\n");
+	CHECK(store("/proc/sys/kernel/sem", "1 2 3 99999999") == -EINVAL);
+	CHECK(store("/proc/sys/kernel/sem", "1 2 3 4 5") == -EINVAL);
+	CHECK_STR(content("/proc/sys/kernel/sem"), "100\t200\t500\t32000\n");
+	CHECK(store("/proc/sys/kernel/sem", "32000\t1024000000\n") == 17);
+	CHECK(store("/proc/sys/kernel/msgmax", "-1") == -EINVAL &&
+	      store("/proc/sys/kernel/msgmax", "1x") == -EINVAL &&
+	      store("/proc/sys/kernel/msgmax", " \n") == -EINVAL &&
+	      store("/proc/sys/kernel/shmmax", "18446744073709551616") == -EINVAL);
+	CHECK(store("/proc/sys/kernel/msgmax", " 8192\n") == 6);
+	CHECK_STR(content("/proc/sys/kernel/msgmax"), "8192\n");
+	CHECK_STR(content("/proc/sys/fs/mqueue/msg_max"), "10\n");
 }
 
 static void of_machine(void)
@@ -472,6 +503,7 @@ static void all(void *arg)
 	formats();
 	of_process();
 	of_others();
+	of_ipc();
 	of_machine();
 	no_memory();
 	of_descriptors();
