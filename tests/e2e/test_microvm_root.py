@@ -322,7 +322,7 @@ def without(top, *modules):
     told = (theirs / "modules.builtin.modinfo").read_bytes().split(b"\0")
     (ours / "modules.builtin.modinfo").write_bytes(
         b"\0".join(n for n in told if n.partition(b".")[0].decode() not in modules))
-    os.symlink(theirs / "kernel", ours / "kernel")
+    shutil.copytree(theirs / "kernel", ours / "kernel")  # links out of a tree are not followed
     return str(top / "boot" / f"vmlinuz-{version}")
 
 

@@ -277,9 +277,14 @@ static int start_qemu(const struct machine *m, struct arena *a, struct proxied *
 	const char *console = console_file();
 
 	add(&c, m->qemu);
+	/*
+	 * One thread for all its processors: with one each, a processor that runs into code which
+	 * another one patches (a static key) never gets out of it (QEMU 7.2): some hundred flips of
+	 * kernel.sched_schedstats hang the machine, and one is enough.
+	 */
 	ADD(&c, "-M", "q35,memory-backend=m,sata=off,smbus=off,usb=off,vmport=off", "-accel",
-	    "tcg,tb-size=128", "-cpu", "max,-cx16", "-nodefaults", "-no-user-config", "-display",
-	    "none", "-no-reboot", "-sandbox",
+	    "tcg,thread=single,tb-size=128", "-cpu", "max,-cx16", "-nodefaults", "-no-user-config",
+	    "-display", "none", "-no-reboot", "-sandbox",
 	    "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny");
 	add(&c, "-smp");
 	ADDF(&c, "%u", g->cpus_max);
