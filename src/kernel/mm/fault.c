@@ -83,28 +83,52 @@ static bool untouched(const struct space *s, uint64_t from, uint64_t to)
 	return !radix_next(&s->pages, &index) || index >= to >> PAGE_SHIFT;
 }
 
-/* Memory of one's own that was never touched. A whole window gets frames in a row, if there are
- * some. */
+/* [from, to) gets frames, in as few runs as there are: how far it came. */
+static uint64_t fill(struct space *s, uint64_t from, uint64_t to)
+{
+	unsigned int order = AROUND_ORDER;
+	uint64_t at = from, frame, end;
+
+	while (at < to) {
+		while (PAGE_SIZE << order > to - at)
+			order--;
+		while ((frame = frame_alloc(order)) == FRAME_NONE && order > 0)
+			order--;
+		if (frame == FRAME_NONE)
+			return at;
+		for (end = at + (PAGE_SIZE << order); at < end; at += PAGE_SIZE, frame++) {
+			uint64_t reached = at;
+
+			if (enter(s, at, frame, true) == 0)
+				continue;
+			while ((at += PAGE_SIZE) < end)
+				frame_unref(++frame);
+			return reached;
+		}
+	}
+	return at;
+}
+
+/* Memory of one's own that was never touched. What is written to comes with the rest of its window,
+ * as far as there is memory. */
 static enum space_fault fresh(struct space *s, const struct vma *v, uint64_t at, bool write)
 {
-	uint64_t from, to, frame = FRAME_NONE;
+	uint64_t page = page_down(at), from = page, to = page + PAGE_SIZE, low, high, zero;
 	int r = 0;
 
-	window(v, at, &from, &to);
-	if (write && to - from == AROUND * PAGE_SIZE && untouched(s, from, to))
-		frame = frame_alloc(AROUND_ORDER);
-	if (frame != FRAME_NONE) {
-		for (uint64_t n = 0; n < AROUND; n++) {
-			if (r < 0)
-				frame_unref(frame + n);
-			else
-				r = enter(s, from + n * PAGE_SIZE, frame + n, true);
+	if (write) {
+		window(v, at, &low, &high);
+		if (untouched(s, low, high)) {
+			from = low;
+			to = high;
 		}
+		to = fill(s, page, to);
+		if (to == page)
+			return FAULT_MEMORY;
+		(void) fill(s, from, page);
 	} else {
-		from = page_down(at);
-		to = from + PAGE_SIZE;
-		frame = write ? frame_alloc(0) : frame_zero();
-		r = frame == FRAME_NONE ? -ENOMEM : enter(s, from, frame, write);
+		zero = frame_zero();
+		r = zero == FRAME_NONE ? -ENOMEM : enter(s, page, zero, false);
 	}
 	if (r == 0)
 		r = show(s, v, from, to);

@@ -138,6 +138,25 @@ static void copies(void)
 	space_unref(child);
 }
 
+/* Fresh memory comes by windows of 16 pages, where they are the vma's and untouched. */
+static void windows(void)
+{
+	struct space *s = space_new(&wide);
+	uint64_t used = frame_used();
+
+	CHECK(BASE % PAGES(16) == 0 && map(s, BASE + PAGES(3), PAGES(18), RW, 0, NULL, 0) == 0);
+	CHECK(poke(s, BASE + PAGES(5), 1) && frame_used() == used + 13);
+	CHECK(writable(s, 3) && writable(s, 15) && !writable(s, 16));
+	CHECK(poke(s, BASE + PAGES(20), 1) && frame_used() == used + 18 && writable(s, 16));
+	for (uint64_t n = 3; n < 21; n++)
+		CHECK(peek(s, BASE + PAGES(n)) == (n == 5 || n == 20));
+	CHECK(space_unmap(s, BASE + PAGES(3), PAGES(18)) == 0 && frame_used() == used);
+	/* One that was touched leaves the others alone. */
+	CHECK(map(s, BASE, PAGES(16), RW, 0, NULL, 0) == 0 && peek(s, BASE + PAGES(2)) == 0);
+	CHECK(poke(s, BASE + PAGES(4), 1) && writable(s, 4) && !writable(s, 5));
+	space_unref(s);
+}
+
 static int fills, fill_result;
 
 static int fill(struct pager *p, uint64_t index, void *page)
@@ -470,6 +489,7 @@ static void all(void *arg)
 	(void) arg;
 	anonymous();
 	copies();
+	windows();
 	files();
 	filled_once();
 	stacks();
