@@ -458,6 +458,16 @@ static void waits(void)
 	file_unref(s);
 }
 
+static void again(void)
+{
+	spreading();
+	connections();
+	backlogs();
+	families();
+	streams();
+	ends();
+}
+
 static void body(void)
 {
 	making();
@@ -470,6 +480,7 @@ static void body(void)
 	ends();
 	flow();
 	waits();
+	leaves_nothing(again);
 }
 
 static void all(void *arg)

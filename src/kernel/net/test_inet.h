@@ -267,3 +267,16 @@ static inline void test_in_space(void (*body)(void))
 	space_unref(guest);
 	fiber_exit();
 }
+
+/* What is done again and again leaves no memory behind. */
+static inline void leaves_nothing(void (*what)(void))
+{
+	size_t used = 0;
+
+	for (int n = 0; n < 60; n++) {
+		what();
+		if (n == 19)
+			used = heap_used();
+	}
+	CHECK(heap_used() <= used);
+}

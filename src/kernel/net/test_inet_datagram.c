@@ -297,6 +297,14 @@ static void interfaces(void)
 	file_unref(y);
 }
 
+static void again(void)
+{
+	datagrams();
+	receivers();
+	notes();
+	no_memory();
+}
+
 static void body(void)
 {
 	datagrams();
@@ -306,6 +314,7 @@ static void body(void)
 	options();
 	no_memory();
 	interfaces();
+	leaves_nothing(again);
 }
 
 static void all(void *arg)

@@ -205,6 +205,7 @@ static void body(void)
 	dumps();
 	others();
 	waits();
+	leaves_nothing(others);
 }
 
 static void all(void *arg)

@@ -127,6 +127,9 @@ static void open_all(struct guest *g)
 	CHECK(CALL(g, __NR_memfd_create, path, 0) >= 0);
 	CHECK(CALL(g, __NR_socketpair, 1, 1 | 04000, 0, q) == 0);
 	CHECK(CALL(g, __NR_socket, 1, 2 | 04000, 0) >= 0);
+	CHECK(CALL(g, __NR_socket, 2, 2 | 04000, 0) >= 0);
+	CHECK(CALL(g, __NR_socket, 10, 1 | 04000, 0) >= 0);
+	CHECK(CALL(g, __NR_socket, 16, 3 | 04000, 0) >= 0);
 	CHECK(CALL(g, __NR_pidfd_open, 1, 0) >= 0);
 }
 
