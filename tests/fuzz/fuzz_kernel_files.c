@@ -95,7 +95,7 @@ static void move_bytes(struct guest *g, bool read)
 		return;
 	uio_one(&u, g->now, uva(place(g) + kernel_byte(g->k)), length(g));
 	if (read)
-		(void) !file_read(f, &u, kernel_byte(g->k) % 2 ? &at : NULL);
+		(void) !vfs_read(f, &u, kernel_byte(g->k) % 2 ? &at : NULL);
 	else
 		(void) !file_write(f, &u, kernel_byte(g->k) % 2 ? &at : NULL, 200000);
 	file_unref(f);

@@ -271,6 +271,7 @@ static const struct file_ops ops = {
 	.poll = pipe_poll,
 	.ioctl = pipe_ioctl,
 	.release = pipe_release,
+	.breaks = true,
 };
 
 static void attach(struct pipe *p, const struct file *f)

@@ -44,7 +44,7 @@ static int64_t get(struct file *f, uint64_t to, uint64_t n)
 	struct uio u;
 
 	uio_one(&u, guest, uva(BASE + 2 * ROOM + to), n);
-	return file_read(f, &u, NULL);
+	return vfs_read(f, &u, NULL);
 }
 
 static bool arrived(uint64_t from, uint64_t at, uint64_t n)

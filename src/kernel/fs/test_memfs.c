@@ -95,7 +95,7 @@ static const char *got(struct file *f, uint64_t at)
 	int64_t n;
 
 	uio_one(&u, guest, uva(BASE + 4096), sizeof(text) - 1);
-	n = file_read(f, &u, at == UINT64_MAX ? NULL : &at);
+	n = vfs_read(f, &u, at == UINT64_MAX ? NULL : &at);
 	if (n < 0)
 		return "-";
 	CHECK(copy_in(guest, text, uva(BASE + 4096), (size_t) n) == 0);

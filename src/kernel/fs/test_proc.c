@@ -48,7 +48,7 @@ static const char *content_by(const char *name, uint64_t step)
 		struct uio u;
 
 		uio_one(&u, guest, uva(IN), step);
-		n = file_read(f, &u, NULL);
+		n = vfs_read(f, &u, NULL);
 		if (n > 0 && len + (size_t) n < sizeof(text)) {
 			CHECK(copy_in(guest, text + len, uva(IN), (size_t) n) == 0);
 			len += (size_t) n;
@@ -258,10 +258,10 @@ static void of_descriptors(void)
 	CHECK(file_write(again, &u, NULL, UINT64_MAX) == 5);
 	file_unref(again);
 	uio_one(&u, guest, uva(IN), 9);
-	CHECK(file_read(in, &u, NULL) == 5);
+	CHECK(vfs_read(in, &u, NULL) == 5);
 	CHECK(descriptors_close(init->files, 1) == 0);
 	uio_one(&u, guest, uva(IN), 9);
-	CHECK(file_read(in, &u, NULL) == 0 && exists("/proc/self/fd/1") == -ENOENT);
+	CHECK(vfs_read(in, &u, NULL) == 0 && exists("/proc/self/fd/1") == -ENOENT);
 	CHECK(names_remove(&w, "/bin/program", 0) == 0);
 	CHECK_STR(target("/proc/self/fd/2"), "/bin/program (deleted)");
 	CHECK(descriptors_close(init->files, 0) == 0 && descriptors_close(init->files, 2) == 0);
@@ -382,7 +382,7 @@ static void of_the_gone(void)
 	process_free(other->process);
 	CHECK(exists("/proc/2") == -ENOENT);
 	uio_one(&u, guest, uva(IN), 100);
-	CHECK(file_read(f, &u, NULL) == -ESRCH);
+	CHECK(vfs_read(f, &u, NULL) == -ESRCH);
 	p = dir->path;
 	w.start = &p;
 	CHECK(names_open(&w, "status", O_RDONLY, 0, &f) < 0);

@@ -59,7 +59,7 @@ static int64_t get(struct file *f, uint64_t n)
 
 	CHECK(zero_out(guest, uva(IN), 256) == 0);
 	uio_one(&u, guest, uva(IN), n);
-	return file_read(f, &u, NULL);
+	return vfs_read(f, &u, NULL);
 }
 
 static bool is(const char *text)

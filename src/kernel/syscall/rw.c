@@ -4,7 +4,6 @@
 #include <asm/signal.h>
 #include <linux/fs.h>
 
-#include "kernel/fs/pipe.h"
 #include "kernel/net/socket.h"
 #include "kernel/syscall/decode.h"
 #include "kernel/task/signal.h"
@@ -24,7 +23,7 @@ static uint64_t size_limit(const struct task *t)
 /* What a write that fails so is told by, too: signal(7). */
 static int64_t told(struct task *t, struct file *f, int64_t n)
 {
-	if (n == -EPIPE && (file_is_pipe(f) || socket_breaks(f)))
+	if (n == -EPIPE && (f->ops->breaks || socket_breaks(f)))
 		signal_task(t, SIGPIPE);
 	else if (n == -EFBIG && size_limit(t) != TASK_UNLIMITED)
 		signal_task(t, SIGXFSZ);
@@ -33,7 +32,7 @@ static int64_t told(struct task *t, struct file *f, int64_t n)
 
 static int64_t move(struct task *t, struct file *f, struct uio *u, uint64_t *pos, enum direction d)
 {
-	return d == READ ? file_read(f, u, pos) : told(t, f, file_write(f, u, pos, size_limit(t)));
+	return d == READ ? vfs_read(f, u, pos) : told(t, f, file_write(f, u, pos, size_limit(t)));
 }
 
 /* A position of the caller's own: only where the file has one. */
@@ -97,7 +96,7 @@ static int64_t move_so(struct task *t, struct file *f, struct uio *u, uint64_t *
 			return r;
 	}
 	if (d == READ)
-		return file_read(f, u, pos);
+		return vfs_read(f, u, pos);
 	return told(t, f, file_write_so(f, u, pos, size_limit(t), append));
 }
 

@@ -65,7 +65,7 @@ static int64_t from_file(void *arg, char *to, size_t room)
 	if (!is_ready(x, POLLIN | POLLRDNORM))
 		return -EAGAIN;
 	uio_kernel(&u, to, room);
-	return file_read(x->f, &u, x->own_at ? &x->at : NULL);
+	return vfs_read(x->f, &u, x->own_at ? &x->at : NULL);
 }
 
 static int64_t to_file(void *arg, const char *bytes, size_t n)

@@ -24,7 +24,7 @@ static int64_t piece(struct transfer *x, char *bytes)
 	int64_t n;
 
 	uio_kernel(&u, bytes, (size_t) min_of(x->left, (uint64_t) AT_ONCE));
-	n = file_read(x->in, &u, &at);
+	n = vfs_read(x->in, &u, &at);
 	if (n <= 0)
 		return n;
 	uio_kernel(&u, bytes, (size_t) n);

@@ -63,12 +63,12 @@ int file_open(const struct path *p, unsigned int flags, const struct cred *who, 
 		f->ops = &directory_ops;
 	if (i->executed > 0 && file_can_write(f))
 		r = -ETXTBSY;
+	else if (i->ops->open)
+		r = i->ops->open(i, f);
 	else if (inode_is(i, S_IFIFO))
 		r = fifo_open(i, f);
 	else if (inode_is(i, S_IFCHR))
 		r = device_open(i, f, flags);
-	else if (i->ops->open)
-		r = i->ops->open(i, f);
 	else if (!f->ops)
 		r = inode_is(i, S_IFLNK) ? -ELOOP : -ENXIO;
 	if (r < 0) {
@@ -164,7 +164,7 @@ static int64_t moved(const struct file *f, int64_t n, uint32_t event)
 	return n;
 }
 
-int64_t file_read(struct file *f, struct uio *to, uint64_t *pos)
+int64_t vfs_read(struct file *f, struct uio *to, uint64_t *pos)
 {
 	int64_t n;
 

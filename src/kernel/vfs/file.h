@@ -33,6 +33,7 @@ struct file_ops {
 	/* Each close of a descriptor; the last owner's after that. NULL: nothing to do. */
 	void (*flush)(struct file *f, const void *owner);
 	void (*release)(struct file *f);
+	bool breaks; /* a write that gives -EPIPE is told by SIGPIPE, too */
 };
 
 struct file {
@@ -67,7 +68,7 @@ bool file_can_write(const struct file *f);
 void file_written(struct file *f);
 
 /* The system calls' own rules: access mode, positions, O_APPEND, limits. pos NULL: the file's. */
-[[nodiscard]] int64_t file_read(struct file *f, struct uio *to, uint64_t *pos);
+[[nodiscard]] int64_t vfs_read(struct file *f, struct uio *to, uint64_t *pos);
 /* limit: RLIMIT_FSIZE; -EFBIG at it. */
 [[nodiscard]] int64_t file_write(struct file *f, struct uio *from, uint64_t *pos, uint64_t limit);
 /* At the end, or (append false) at the position, whatever O_APPEND says. */

@@ -280,16 +280,38 @@ bool host_receive(int pidfd)
 	return !fds[1].revents;
 }
 
-/* Stubs that ended. */
-static void ended(void)
+int host_watch(int fd, struct host_watch *w, uint32_t events)
+{
+	struct epoll_event e = { .events = events | (uint32_t) EPOLLET,
+				 .data.u64 = (uintptr_t) w | 1 };
+
+	return epoll_ctl(host.epoll, EPOLL_CTL_ADD, fd, &e) < 0 ? -errno : 0;
+}
+
+void host_unwatch(int fd)
+{
+	if (epoll_ctl(host.epoll, EPOLL_CTL_DEL, fd, NULL) < 0)
+		plat_panic("host: descriptor %d was not watched: %d", fd, errno);
+}
+
+/* Stubs that ended, and what is watched. */
+static void happened(void)
 {
 	struct epoll_event events[16];
 	int n = epoll_wait(host.epoll, events, 16, 0);
 
 	for (int i = 0; i < n; i++) {
-		if (!events[i].data.ptr)
+		uintptr_t p = (uintptr_t) events[i].data.u64;
+
+		if (p & 1) {
+			struct host_watch *w = (struct host_watch *) (p & ~(uintptr_t) 1);
+
+			w->ready(w, events[i].events);
+		} else if (p) {
+			stub_reap((struct plat_space *) p);
+		} else {
 			plat_panic("host: the source of stubs has ended");
-		stub_reap(events[i].data.ptr);
+		}
 	}
 }
 
@@ -313,7 +335,7 @@ static void wait_until(nsec_t deadline)
 	if (fds[0].revents & POLLIN)
 		receive();
 	if (fds[1].revents)
-		ended();
+		happened();
 }
 
 void host_run(void)

@@ -25,5 +25,15 @@
 /* Runs fibers and stubs until host_stop(). */
 void host_run(void);
 void host_stop(void);
+/*
+ * A descriptor of the host that is watched: `ready` is called on the carrier's own stack, where it
+ * must not park, each time when something has become possible (EPOLLET). Descriptors that cannot
+ * wait (regular files) are -EPERM. fd is borrowed; w stays where it is until it is unwatched.
+ */
+struct host_watch {
+	void (*ready)(struct host_watch *w, uint32_t events);
+};
+[[nodiscard]] int host_watch(int fd, struct host_watch *w, uint32_t events);
+void host_unwatch(int fd);
 /* Ends all stubs and gives back what host_begin() took; fibers and contexts are no more. */
 void host_end(void);
