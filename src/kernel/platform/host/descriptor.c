@@ -379,9 +379,8 @@ static int kind_of(int fd, const struct stat *st, int flags, enum kind *ret_kind
 {
 	char termios[64];
 
-	if (S_ISREG(st->st_mode) ||
-	    (S_ISCHR(st->st_mode) && major(st->st_rdev) == MEMORY_MAJOR && minor(st->st_rdev) >= 3 &&
-	     minor(st->st_rdev) <= 9))
+	if (S_ISREG(st->st_mode) || (S_ISCHR(st->st_mode) && major(st->st_rdev) == MEMORY_MAJOR &&
+				     minor(st->st_rdev) >= 3 && minor(st->st_rdev) <= 9))
 		*ret_kind = KIND_FILE;
 	else if (S_ISSOCK(st->st_mode))
 		*ret_kind = KIND_SOCKET;

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "proto/sentry.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "base/auto.h"
+#include "base/test.h"
+
+static int pair[2];
+
+static void test_request(void)
+{
+	auto_arena struct arena a = ARENA_INIT(1 << 20);
+	const struct sentry_request q = {
+		.type = SENTRY_EXEC, .spec = "{\"cwd\":\"/\"}", .in = 0, .out = 1, .err = 2
+	};
+	struct sentry_request got;
+
+	CHECK(sentry_send_request(pair[0], &q) == 0);
+	CHECK(sentry_receive_request(pair[1], &a, &got) == 1);
+	CHECK(got.type == SENTRY_EXEC && got.process == 0 && got.signal == 0);
+	CHECK_STR(got.spec, q.spec);
+	CHECK(got.in > 2 && got.out > 2 && got.err > 2);
+	sentry_close_fds(&got);
+	CHECK(got.in == FD_NONE);
+}
+
+static void test_reply(void)
+{
+	auto_arena struct arena a = ARENA_INIT(1 << 20);
+	const struct sentry_reply q = { .type = SENTRY_WAIT, .status = 137, .reason = "because" };
+	struct sentry_reply got;
+
+	CHECK(sentry_send_reply(pair[0], &q) == 0);
+	CHECK(sentry_receive_reply(pair[1], &a, &got) == 1);
+	CHECK(got.type == SENTRY_WAIT && got.status == 137 && got.error == 0);
+	CHECK_STR(got.reason, "because");
+}
+
+static int given(const char *bytes, size_t n)
+{
+	auto_arena struct arena a = ARENA_INIT(1 << 20);
+	struct sentry_request got;
+
+	CHECK(send(pair[0], bytes, n, 0) == (ssize_t) n);
+	return sentry_receive_request(pair[1], &a, &got);
+}
+
+static void test_nonsense(void)
+{
+	CHECK(given("\1\0\1\0\0", 5) == -EBADMSG);
+	CHECK(given("\1\0\1\0\0\0", 6) == 1);
+	CHECK(given("\2\0\1\0\0\0", 6) == -EPROTO);
+	CHECK(given("\1\0\0\0\0\0", 6) == -EBADMSG);
+	CHECK(given("\1\0\6\0\0\0", 6) == -EBADMSG);
+	CHECK(given("\1\0\1\0\0\0x", 7) == -EBADMSG);
+	CHECK(given("\1\0\2\0\1\0\2\0\10\0\0\0\101\0\0\0\0\0\0\0", 20) == -EBADMSG); /* signal 65 */
+	CHECK(given("\1\0\2\0\1\0\2\0\10\0\0\0\100\0\0\0\0\0\0\0", 20) == 1);
+	CHECK(given("\1\0\4\0\1\0\4\0\1\0\0\0\0", 13) == -EBADMSG); /* a descriptor that is none */
+}
+
+static void test_too_long(void)
+{
+	static char spec[SENTRY_MESSAGE_MAX];
+	struct sentry_request q = sentry_request(SENTRY_EXEC);
+
+	q.spec = spec;
+	memset(spec, ' ', sizeof(spec) - 1);
+	CHECK(sentry_send_request(pair[0], &q) == -E2BIG);
+}
+
+static void test_gone(void)
+{
+	auto_arena struct arena a = ARENA_INIT(1 << 20);
+	const struct sentry_request q = sentry_request(SENTRY_STATS);
+	struct sentry_request got;
+	struct sentry_reply reply;
+
+	CHECK(sentry_ask(pair[0], &q, clock_mono() + 1000000, &a, &reply) == -ETIMEDOUT);
+	close_fd(&pair[0]);
+	CHECK(sentry_receive_request(pair[1], &a, &got) == 1);
+	CHECK(got.type == SENTRY_STATS);
+	CHECK(sentry_receive_request(pair[1], &a, &got) == 0);
+	close_fd(&pair[1]);
+}
+
+int main(void)
+{
+	CHECK(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == 0);
+	test_request();
+	test_reply();
+	test_nonsense();
+	test_too_long();
+	test_gone();
+	return test_done();
+}

@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sentry/jail.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/auto.h"
+#include "sentry/filter.h"
+#include "sentry/landlock.h"
+#include "sys/enclose.h"
+#include "sys/ns.h"
+
+#define SPACES                                                                                     \
+	(CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP)
+
+static int take_ids(const struct jail *j, struct err *e)
+{
+	if (!j->set_ids)
+		return 0;
+	if (setgroups(0, NULL) < 0 || setresgid(j->gid, j->gid, j->gid) < 0 ||
+	    setresuid(j->uid, j->uid, j->uid) < 0)
+		return err_sys(e, errno, "become user %u, group %u", j->uid, j->gid);
+	/* What is in /proc of it is its own again: the maps are written there. */
+	if (prctl(PR_SET_DUMPABLE, 1) < 0)
+		return err_sys(e, errno, "become user %u, group %u", j->uid, j->gid);
+	return 0;
+}
+
+static int own_id(enum ns_map_kind kind, uint32_t id)
+{
+	const struct ns_map map = { .inside = id, .outside = id, .count = 1 };
+
+	return ns_write_map(getpid(), kind, &map, 1);
+}
+
+static int take_namespaces(struct err *e)
+{
+	const uint32_t uid = geteuid(), gid = getegid();
+	int r;
+
+	if (unshare(SPACES | (getpid() == 1 ? 0 : CLONE_NEWPID)) < 0)
+		return err_sys(e, errno, "make namespaces to be jailed in");
+	r = ns_deny_setgroups(getpid());
+	if (r == 0)
+		r = own_id(NS_MAP_UID, uid);
+	if (r == 0)
+		r = own_id(NS_MAP_GID, gid);
+	return r < 0 ? err_sys(e, -r, "map the ids of its user namespace") : 0;
+}
+
+static int give_up(struct err *e)
+{
+	static const struct rlimit none = { 0, 0 };
+
+	if (enclose_root(e) < 0)
+		return -1;
+	if (setrlimit(RLIMIT_CORE, &none) < 0)
+		return err_sys(e, errno, "forbid core files");
+	if (enclose_caps(0, e) < 0)
+		return -1;
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0) < 0)
+		return err_sys(e, errno, "give up privileges");
+	return landlock_nothing(e);
+}
+
+/* It has nothing any more, and does nothing but wait. */
+[[noreturn]] static void stand_for(pid_t child)
+{
+	siginfo_t info = {};
+	struct err e;
+
+	enclose_fds(0, NULL, 0);
+	if (filter_enter_waiting(&e) < 0)
+		_exit(SANDBOX_FAILED);
+	while (waitid(P_PID, (id_t) child, &info, WEXITED) < 0 && errno == EINTR)
+		;
+	_exit(info.si_code == CLD_EXITED ? info.si_status : 128 + info.si_status);
+}
+
+/* One byte to the other, and one back: 0, or -1 when the other has ended. */
+static int exchange(int fd, bool first)
+{
+	char byte = 0;
+	ssize_t n;
+
+	for (int turn = 0; turn < 2; turn++) {
+		do
+			n = (turn == 0) == first ? write(fd, &byte, 1) : read(fd, &byte, 1);
+		while (n < 0 && errno == EINTR);
+		if (n != 1)
+			return -1;
+	}
+	return 0;
+}
+
+static int go_on_as_first(struct err *e)
+{
+	auto_fd int own = FD_NONE, other = FD_NONE;
+	int ends[2];
+	pid_t child;
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
+		return err_sys(e, errno, "make a pair of sockets");
+	own = ends[0];
+	other = ends[1];
+	child = fork();
+	if (child < 0)
+		return err_sys(e, errno, "make the sandbox's process");
+	if (child > 0) {
+		close_fd(&other);
+		(void) exchange(own, false); /* its end is waited for anyway */
+		stand_for(child);
+	}
+	close_fd(&own);
+	/* Then the parent answers, if it is there still: it has no number in here. */
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
+		return err_sys(e, errno, "set the signal of the parent's death");
+	return exchange(other, true) < 0
+		       ? err_set(e, ERR_CONFLICT, ESRCH, "the process that started this has ended")
+		       : 0;
+}
+
+int jail_enter(const struct jail *j, struct err *e)
+{
+	int death_signal = 0;
+	pid_t parent = getppid();
+
+	if (prctl(PR_GET_PDEATHSIG, &death_signal) < 0)
+		return err_sys(e, errno, "ask for the signal of the parent's death");
+	if (take_ids(j, e) < 0 || take_namespaces(e) < 0 || give_up(e) < 0)
+		return -1;
+	/* A change of credentials forgets it. */
+	if (death_signal && prctl(PR_SET_PDEATHSIG, death_signal) < 0)
+		return err_sys(e, errno, "set the signal of the parent's death");
+	if (death_signal && getppid() != parent)
+		return err_set(e, ERR_CONFLICT, ESRCH, "the process that started this has ended");
+	return getpid() == 1 ? 0 : go_on_as_first(e);
+}

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * atoll-sentry: one sandbox. It opens what its options name, gives up all that it does not need,
+ * and then serves the system calls of a container's processes by Atoll's own kernel to their end.
+ */
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/auto.h"
+#include "sentry/config.h"
+#include "sentry/filter.h"
+#include "sentry/jail.h"
+#include "sentry/options.h"
+#include "sentry/sandbox.h"
+#include "sys/enclose.h"
+
+#define CONFIG_ARENA ((size_t) 64 << 20)
+#define STDIO_FROM   10 /* numbers that are free for the guest's own */
+
+static int fail(const struct err *e)
+{
+	(void) fprintf(stderr, "atoll-sentry: %s\n", e->msg);
+	return SANDBOX_FAILED;
+}
+
+static int map_image(const struct options *o, struct sandbox *s, struct err *e)
+{
+	auto_fd int fd = file_option_open(&o->root, O_RDONLY | O_NOCTTY, "--root", e);
+	struct stat st;
+	void *at;
+
+	if (fd < 0)
+		return -1;
+	if (fstat(fd, &st) < 0)
+		return err_sys(e, errno, "--root");
+	if (!S_ISREG(st.st_mode) || st.st_size == 0)
+		return err_set(e, ERR_INVALID, EINVAL, "--root: this is no EROFS image");
+	at = mmap(NULL, (size_t) st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+	if (at == MAP_FAILED)
+		return err_sys(e, errno, "--root: map the image");
+	s->image = at;
+	s->image_bytes = (size_t) st.st_size;
+	return 0;
+}
+
+/*
+ * The guest's. A terminal is opened once more, to be non-blocking without others noticing.
+ */
+static int take_stdio(int fd, int *ret_fd, struct err *e)
+{
+	char path[32];
+	int flags = fcntl(fd, F_GETFL);
+
+	if (flags < 0)
+		return err_set(e, ERR_INVALID, EBADF, "descriptor %d is not open", fd);
+	*ret_fd = fcntl(fd, F_DUPFD_CLOEXEC, STDIO_FROM);
+	if (*ret_fd < 0)
+		return err_sys(e, errno, "keep descriptor %d", fd);
+	if (!isatty(fd))
+		return 0;
+	(void) snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	close_fd(ret_fd);
+	*ret_fd = open(path, (flags & O_ACCMODE) | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+	return *ret_fd < 0 ? err_sys(e, errno, "open the terminal of descriptor %d again", fd) : 0;
+}
+
+/* What is left at 0, 1 and 2 is where this program's words go. */
+static int take_three(const struct options *o, struct sandbox *s, struct err *e)
+{
+	auto_fd int log = FD_NONE;
+
+	if (file_option_given(&o->log)) {
+		log = file_option_open(&o->log, O_WRONLY | O_CREAT | O_APPEND | O_NOCTTY, "--log",
+				       e);
+		if (log < 0)
+			return -1;
+	}
+	for (int n = 0; n < 3; n++)
+		if (take_stdio(n, &s->stdio[n], e) < 0)
+			return -1;
+	if ((log >= 0 && dup2(log, STDERR_FILENO) < 0) || dup2(STDERR_FILENO, STDIN_FILENO) < 0 ||
+	    dup2(STDERR_FILENO, STDOUT_FILENO) < 0)
+		return err_sys(e, errno, "arrange the descriptors");
+	return 0;
+}
+
+static int check_control(int fd, struct err *e)
+{
+	int listens = 0, type = 0;
+	socklen_t n = sizeof(listens), m = sizeof(type);
+
+	if (fd < 0)
+		return 0;
+	if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &n) < 0 ||
+	    getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &m) < 0 || !listens ||
+	    type != SOCK_SEQPACKET)
+		return err_set(e, ERR_INVALID, EINVAL,
+			       "--control: descriptor %d is no seqpacket socket that listens", fd);
+	return fcntl(fd, F_SETFD, FD_CLOEXEC) < 0 ? err_sys(e, errno, "--control") : 0;
+}
+
+/* Up to where hostile bytes begin. */
+static int prepare(const struct options *o, struct sandbox *s, struct arena *a, struct err *e)
+{
+	const struct jail j = { .set_ids = o->set_ids, .uid = o->uid, .gid = o->gid };
+	auto_fd int config = FD_NONE;
+	int r;
+
+	config = file_option_open(&o->config, O_RDONLY | O_NOCTTY, "--config", e);
+	if (config < 0 || map_image(o, s, e) < 0 || check_control(o->control, e) < 0 ||
+	    take_three(o, s, e) < 0)
+		return -1;
+	s->control = o->control;
+	enclose_fds(STDERR_FILENO + 1,
+		    (const int[]){ config, s->control, s->stdio[0], s->stdio[1], s->stdio[2] }, 5);
+	r = jail_enter(&j, e);
+	if (r == 0)
+		r = config_read(config, a, &s->spec, e);
+	close_fd(&config);
+	if (r == 0)
+		r = sandbox_begin(config_memory(s->spec), e);
+	return r < 0 ? r : filter_enter(e);
+}
+
+int main(int argc, char *argv[])
+{
+	static struct sandbox sandbox;
+	const struct sigaction ignored = { .sa_handler = SIG_IGN };
+	struct arena arena = ARENA_INIT(CONFIG_ARENA);
+	struct options o;
+	struct err e;
+	int status;
+
+	if (options_parse(argc - 1, argv + 1, &o, &e) < 0)
+		return fail(&e);
+	if (o.help || o.version) {
+		(void) fputs(o.help ? options_help : "atoll-sentry " ATOLL_VERSION "\n", stdout);
+		return 0;
+	}
+	(void) sigaction(SIGPIPE, &ignored, NULL); /* a valid signal: cannot fail */
+	if (prepare(&o, &sandbox, &arena, &e) < 0)
+		return fail(&e);
+	status = sandbox_run(&sandbox, &e);
+	/* What is left of it goes with the process, and its stubs die with it. */
+	_exit(status < 0 ? fail(&e) : status);
+}

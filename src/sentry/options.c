@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sentry/options.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+#include "base/auto.h"
+#include "base/num.h"
+
+#define FD_MAX 65535
+
+const char options_help[] =
+	"Usage: atoll-sentry --root FILE --config FILE [OPTION...]\n"
+	"\n"
+	"Run one sandbox: a container's processes on a kernel of their own. Standard input, "
+	"output\n"
+	"and error are theirs. FILE is a path, or fd:N for a descriptor that was inherited.\n"
+	"\n"
+	"  --root FILE            the root's files: an EROFS image\n"
+	"  --config FILE          what is to run: a config.json of the OCI runtime specification\n"
+	"  --control fd:N         a listening socket for requests: start, exec, signal, wait, "
+	"...;\n"
+	"                         without one the sandbox starts at once\n"
+	"  --log FILE             where this program's own words go (default: standard error)\n"
+	"  --uid N, --gid N       who to be, once all is open\n"
+	"  --help, --version\n"
+	"\n"
+	"Exit status: that of the first process, 128 + N when signal N ended it; 125: it could "
+	"not\n"
+	"be run, or the sandbox failed.\n";
+
+static int parse_fd(const char *value, int *ret_fd)
+{
+	uint32_t fd;
+
+	if (strncmp(value, "fd:", 3) != 0 || num_parse_u32(str_of(value + 3), 0, FD_MAX, &fd) < 0)
+		return -EINVAL;
+	*ret_fd = (int) fd;
+	return 0;
+}
+
+static int parse_file(const char *value, struct file_option *ret_f)
+{
+	*ret_f = (struct file_option){ .fd = FD_NONE };
+	if (strncmp(value, "fd:", 3) == 0)
+		return parse_fd(value, &ret_f->fd);
+	ret_f->path = value;
+	return *value ? 0 : -EINVAL;
+}
+
+static int parse_id(const char *value, struct options *o, uint32_t *ret_id)
+{
+	o->set_ids = true;
+	return num_parse_u32(str_of(value), 0, UINT32_MAX - 1, ret_id);
+}
+
+static int parse_value(struct str name, const char *value, struct options *o)
+{
+	if (str_is(name, "root"))
+		return parse_file(value, &o->root);
+	if (str_is(name, "config"))
+		return parse_file(value, &o->config);
+	if (str_is(name, "log"))
+		return parse_file(value, &o->log);
+	if (str_is(name, "control"))
+		return parse_fd(value, &o->control);
+	if (str_is(name, "uid"))
+		return parse_id(value, o, &o->uid);
+	if (str_is(name, "gid"))
+		return parse_id(value, o, &o->gid);
+	return -ENOENT;
+}
+
+/* "--name value" or "--name=value" at argv[*i], which is moved on. */
+static int parse_word(int argc, char *const *argv, int *i, struct options *o, struct err *e)
+{
+	struct str rest = { NULL, 0 }, name;
+	const char *word = argv[*i], *value;
+	int r;
+
+	if (strncmp(word, "--", 2) != 0)
+		return err_set(e, ERR_INVALID, EINVAL, "'%s' is no option; see --help", word);
+	name = str_cut(str_of(word + 2), '=', &rest);
+	if (str_is(name, "help") || str_is(name, "version")) {
+		*(str_is(name, "help") ? &o->help : &o->version) = true;
+		return rest.p ? err_set(e, ERR_INVALID, EINVAL, "%s: takes no value", word) : 0;
+	}
+	value = rest.p ? rest.p : *i + 1 < argc ? argv[*i + 1] : "";
+	r = parse_value(name, value, o);
+	if (r == -ENOENT)
+		return err_set(e, ERR_INVALID, EINVAL, "there is no option '--%.*s'; see --help",
+			       (int) name.n, name.p);
+	if (!rest.p && ++*i == argc)
+		return err_set(e, ERR_INVALID, EINVAL, "%s needs a value", word);
+	if (r < 0)
+		return err_set(e, ERR_INVALID, EINVAL, "--%.*s: cannot be '%s'; see --help",
+			       (int) name.n, name.p, value);
+	return 0;
+}
+
+int options_parse(int argc, char *const *argv, struct options *ret_o, struct err *e)
+{
+	const struct file_option none = { .fd = FD_NONE };
+	struct options o = { .root = none, .config = none, .log = none, .control = FD_NONE };
+
+	for (int i = 0; i < argc; i++)
+		if (parse_word(argc, argv, &i, &o, e) < 0)
+			return -1;
+	if (!o.help && !o.version && !file_option_given(&o.root))
+		return err_set(e, ERR_INVALID, EINVAL, "--root is missing; see --help");
+	if (!o.help && !o.version && !file_option_given(&o.config))
+		return err_set(e, ERR_INVALID, EINVAL, "--config is missing; see --help");
+	*ret_o = o;
+	return 0;
+}
+
+int file_option_open(const struct file_option *f, int flags, const char *option, struct err *e)
+{
+	int fd;
+
+	if (f->fd >= 0) {
+		if (fcntl(f->fd, F_SETFD, FD_CLOEXEC) < 0)
+			return err_set(e, ERR_INVALID, EBADF, "%s: descriptor %d is not open",
+				       option, f->fd);
+		return f->fd;
+	}
+	fd = open(f->path, flags | O_CLOEXEC, 0600);
+	return fd < 0 ? err_sys(e, errno, "%s: open '%s'", option, f->path) : fd;
+}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A process of config.json becomes one of the guest's, without a parent there. In a fiber. */
+#pragma once
+
+#include "base/err.h"
+#include "fmt/spec.h"
+
+struct path;
+struct process;
+struct task;
+
+struct process_wish {
+	const struct spec_process *spec;
+	const struct path *root; /* borrowed */
+	bool make_cwd;		 /* the current directory is made where it is missing */
+	int stdio[3];		 /* of the host; taken, FD_NONE once they are */
+	void (*ended)(struct process *p, int status, void *arg); /* as struct process has it */
+	void *arg;
+};
+
+/*
+ * Everything but its start (task_start()). Errors are in words that name what was wrong, with
+ * e->sys: ENOENT, EACCES, ENOEXEC of the program.
+ */
+[[nodiscard]] int process_make(struct process_wish *w, struct task **ret, struct err *e);
+/* One that was made and cannot be started. */
+void process_undo(struct task *t);

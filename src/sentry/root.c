@@ -1,0 +1,334 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sentry/root.h"
+
+#include <string.h>
+
+#include "base/num.h"
+#include "kernel/fs/devices.h"
+#include "kernel/fs/memfs.h"
+#include "kernel/fs/proc/proc.h"
+#include "kernel/fs/pty.h"
+#include "kernel/fs/sysfs.h"
+#include "kernel/task/cred.h"
+#include "kernel/vfs/names.h"
+#include "sentry/place.h"
+
+struct making {
+	const struct path *root;
+	struct err *e;
+};
+
+static int fail(const struct making *m, int r, const char *what, const char *path)
+{
+	return err_sys(m->e, -r, "%s '%s'", what, path);
+}
+
+static struct walk from_root(const struct making *m)
+{
+	return (struct walk){ .root = m->root, .start = m->root, .who = &place_root };
+}
+
+/* ---- how ---- */
+
+struct wish {
+	unsigned int flags; /* MNT_* */
+	struct memfs_options tmpfs;
+	struct devpts_options devpts;
+};
+
+static const struct {
+	const char *name;
+	unsigned int set, clear;
+} flags[] = {
+	{ "ro", MNT_READONLY, 0 },
+	{ "rw", 0, MNT_READONLY },
+	{ "nosuid", MNT_NOSUID, 0 },
+	{ "suid", 0, MNT_NOSUID },
+	{ "nodev", MNT_NODEV, 0 },
+	{ "dev", 0, MNT_NODEV },
+	{ "noexec", MNT_NOEXEC, 0 },
+	{ "exec", 0, MNT_NOEXEC },
+	{ "noatime", MNT_NOATIME, 0 },
+	{ "atime", 0, MNT_NOATIME },
+	/* What is so anyway. */
+	{ "defaults", 0, 0 },
+	{ "relatime", 0, 0 },
+	{ "strictatime", 0, 0 },
+	{ "private", 0, 0 },
+	{ "rprivate", 0, 0 },
+	{ "newinstance", 0, 0 },
+};
+
+static bool flag_option(const char *option, struct wish *w)
+{
+	for (size_t n = 0; n < countof(flags); n++) {
+		if (strcmp(option, flags[n].name) != 0)
+			continue;
+		w->flags = (w->flags | flags[n].set) & ~flags[n].clear;
+		return true;
+	}
+	return false;
+}
+
+/* -ENOENT: not one of tmpfs. */
+static int tmpfs_option(struct str key, struct str value, struct memfs_options *o)
+{
+	if (str_is(key, "size"))
+		return num_parse_bytes(value, &o->bytes);
+	if (str_is(key, "nr_inodes"))
+		return num_parse_u64(value, 0, UINT64_MAX, &o->inodes);
+	if (str_is(key, "mode"))
+		return num_parse_octal(value, 07777, &o->mode);
+	if (str_is(key, "uid"))
+		return num_parse_u32(value, 0, UINT32_MAX - 1, &o->uid);
+	if (str_is(key, "gid"))
+		return num_parse_u32(value, 0, UINT32_MAX - 1, &o->gid);
+	return -ENOENT;
+}
+
+static int devpts_option(struct str key, struct str value, struct devpts_options *o)
+{
+	if (str_is(key, "mode"))
+		return num_parse_octal(value, 0777, &o->mode);
+	if (str_is(key, "ptmxmode"))
+		return num_parse_octal(value, 0777, &o->ptmx_mode);
+	if (str_is(key, "gid"))
+		return num_parse_u32(value, 0, UINT32_MAX - 1, &o->gid);
+	return -ENOENT;
+}
+
+enum type { TYPE_TMPFS, TYPE_PROC, TYPE_SYSFS, TYPE_DEVPTS, TYPE_CGROUP };
+
+static const struct {
+	const char *name;
+	enum type type;
+} types[] = {
+	{ "tmpfs", TYPE_TMPFS },   { "proc", TYPE_PROC },     { "sysfs", TYPE_SYSFS },
+	{ "devpts", TYPE_DEVPTS }, { "cgroup", TYPE_CGROUP }, { "cgroup2", TYPE_CGROUP },
+};
+
+static int parse_options(const struct making *m, const struct spec_mount *s, enum type type,
+			 struct wish *w)
+{
+	for (size_t n = 0; n < s->options_n; n++) {
+		struct str value, key = str_cut(str_of(s->options[n]), '=', &value);
+		int r = -ENOENT;
+
+		if (flag_option(s->options[n], w))
+			continue;
+		if (type == TYPE_TMPFS && value.p)
+			r = tmpfs_option(key, value, &w->tmpfs);
+		else if (type == TYPE_DEVPTS && value.p)
+			r = devpts_option(key, value, &w->devpts);
+		if (r == -ENOENT)
+			return err_set(m->e, ERR_UNSUPPORTED, EOPNOTSUPP,
+				       "config.json: mount '%s': a sandbox has no option '%s'",
+				       s->destination, s->options[n]);
+		if (r < 0)
+			return err_set(m->e, ERR_INVALID, EINVAL,
+				       "config.json: mount '%s': option '%s' cannot be",
+				       s->destination, s->options[n]);
+	}
+	return 0;
+}
+
+static struct super *super_of(enum type type, const struct wish *w)
+{
+	switch (type) {
+	case TYPE_TMPFS:
+		return memfs_new(&w->tmpfs);
+	case TYPE_PROC:
+		return proc_new();
+	case TYPE_SYSFS:
+		return sysfs_new();
+	case TYPE_DEVPTS:
+		return devpts_new(&w->devpts);
+	case TYPE_CGROUP:
+		return cgroupfs_new();
+	}
+	return NULL;
+}
+
+/* ---- mounts ---- */
+
+static int put_on(const struct making *m, const char *destination, struct super *s,
+		  const char *source, struct mount **ret)
+{
+	struct path at = {};
+	int r = s ? place_make(m->root, destination, &at) : -ENOMEM;
+
+	if (r == 0)
+		r = mount_add(&at, s->root, 0, source, ret);
+	path_unref(&at);
+	if (s)
+		super_leave(s);
+	return r < 0 ? fail(m, r, "config.json: mount on", destination) : 0;
+}
+
+/* What every container finds in /dev. */
+static int fill_dev(const struct making *m)
+{
+	struct walk w = from_root(m);
+	struct path at;
+	int r = walk(&w, "/dev", WALK_FOLLOW | WALK_DIRECTORY, &at);
+
+	if (r == 0) {
+		r = devices_fill(&at, &place_root);
+		path_unref(&at);
+	}
+	return r < 0 ? fail(m, r, "make devices in", "/dev") : 0;
+}
+
+static int add_mount(const struct making *m, const struct spec_mount *s)
+{
+	struct wish w = { .tmpfs.mode = 01777, .devpts = { .mode = 0600, .ptmx_mode = 0666 } };
+	bool dev = strcmp(s->destination, "/dev") == 0;
+	struct mount *mount = NULL;
+	size_t n = 0;
+	int r;
+
+	while (n < countof(types) && (!s->type || strcmp(s->type, types[n].name) != 0))
+		n++;
+	if (n == countof(types))
+		return err_set(m->e, ERR_UNSUPPORTED, EOPNOTSUPP,
+			       "config.json: mount '%s': a sandbox has no mounts of type '%s'",
+			       s->destination, s->type ? s->type : "bind");
+	if (s->uid_maps_n || s->gid_maps_n)
+		return err_set(m->e, ERR_UNSUPPORTED, EOPNOTSUPP,
+			       "config.json: mount '%s': a sandbox has no mapped mounts",
+			       s->destination);
+	r = parse_options(m, s, types[n].type, &w);
+	if (r == 0)
+		r = put_on(m, s->destination, super_of(types[n].type, &w),
+			   s->source ? s->source : types[n].name, &mount);
+	if (r == 0 && dev && types[n].type == TYPE_TMPFS)
+		r = fill_dev(m);
+	/* Filled first, read-only then. */
+	if (r == 0)
+		mount->flags = w.flags;
+	return r;
+}
+
+/* ---- paths that are less than they were ---- */
+
+static int read_only(const struct making *m, const char *path)
+{
+	struct walk w = from_root(m);
+	struct path at;
+	int r = walk(&w, path, WALK_FOLLOW, &at);
+
+	if (r == -ENOENT)
+		return 0;
+	if (r == 0) {
+		r = mount_add(&at, at.dentry, at.mount->flags | MNT_READONLY, path, NULL);
+		path_unref(&at);
+	}
+	return r < 0 ? fail(m, r, "config.json: make read-only", path) : 0;
+}
+
+/* Over a directory an empty one, over a file one like /dev/null. */
+static int mask(const struct making *m, const char *path)
+{
+	struct walk w = from_root(m);
+	struct path at, null = {};
+	struct super *empty = NULL;
+	int r = walk(&w, path, WALK_FOLLOW, &at);
+
+	if (r == -ENOENT)
+		return 0;
+	if (r < 0)
+		return fail(m, r, "config.json: mask", path);
+	if (inode_is(at.dentry->inode, S_IFDIR)) {
+		empty = memfs_new(&(struct memfs_options){ .mode = 0755 });
+		r = empty ? mount_add(&at, empty->root, MNT_READONLY, "tmpfs", NULL) : -ENOMEM;
+	} else {
+		r = walk(&w, "/dev/null", WALK_FOLLOW, &null);
+		if (r == 0)
+			r = mount_add(&at, null.dentry, MNT_READONLY, "tmpfs", NULL);
+	}
+	if (empty)
+		super_leave(empty);
+	path_unref(&null);
+	path_unref(&at);
+	return r < 0 ? fail(m, r, "config.json: mask", path) : 0;
+}
+
+static int restrict_paths(const struct making *m, const struct spec *s)
+{
+	const struct spec_linux *l = &s->linux_;
+	int r = 0;
+
+	for (size_t n = 0; r == 0 && n < l->readonly_paths_n; n++)
+		r = read_only(m, l->readonly_paths[n]);
+	for (size_t n = 0; r == 0 && n < l->masked_paths_n; n++)
+		r = mask(m, l->masked_paths[n]);
+	return r;
+}
+
+/* ---- all of it ---- */
+
+static int add_mounts(const struct making *m, const struct spec *s)
+{
+	static const char *options[] = { "nosuid", "mode=755" };
+	static const struct spec_mount plain_dev = { .destination = "/dev",
+						     .type = "tmpfs",
+						     .options = options,
+						     .options_n = countof(options) };
+	bool dev = false;
+	int r = 0;
+
+	for (size_t n = 0; n < s->mounts_n; n++)
+		dev = dev || strcmp(s->mounts[n].destination, "/dev") == 0;
+	if (!dev)
+		r = add_mount(m, &plain_dev);
+	for (size_t n = 0; r == 0 && n < s->mounts_n; n++)
+		r = add_mount(m, &s->mounts[n]);
+	return r;
+}
+
+static int open_image(struct erofs_source *image, struct super **ret, struct err *e)
+{
+	int r = erofs_new(image, ret);
+
+	if (r == -EINVAL || r == -EUCLEAN)
+		return err_set(e, ERR_INVALID, -r, "--root: %s",
+			       r == -EINVAL ? "this is no EROFS image" : "the image is damaged");
+	if (r == -EOPNOTSUPP)
+		return err_set(e, ERR_UNSUPPORTED, EOPNOTSUPP,
+			       "--root: the image has features that a sandbox does not read");
+	return r < 0 ? err_sys(e, -r, "--root: read the image") : 0;
+}
+
+int root_make(const struct spec *s, struct erofs_source *image, struct mount_space **ret_space,
+	      struct path *ret_root, struct err *e)
+{
+	struct making m = { .root = ret_root, .e = e };
+	struct super *lower, *upper;
+	struct mount_space *space;
+	int r = open_image(image, &lower, e);
+
+	if (r < 0)
+		return r;
+	upper = memfs_new(&(struct memfs_options){ .below = lower->root->inode });
+	super_leave(lower);
+	space = upper ? mount_space_new(upper, 0, "overlay") : NULL;
+	if (upper)
+		super_leave(upper);
+	if (!space)
+		return err_set(e, ERR_EXHAUSTED, ENOMEM, "no memory for the root's files");
+	*ret_root = (struct path){ space->root, space->root->root };
+	path_ref(ret_root);
+	r = add_mounts(&m, s);
+	if (r == 0)
+		r = restrict_paths(&m, s);
+	/* With all mount points in it. */
+	if (r == 0 && s->root && s->root->readonly)
+		space->root->flags |= MNT_READONLY;
+	if (r < 0) {
+		path_unref(ret_root);
+		mount_space_unref(space);
+		return r;
+	}
+	*ret_space = space;
+	return 0;
+}
