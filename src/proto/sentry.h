@@ -13,8 +13,9 @@
  *				when it runs: process, pid
  *	STATS
  *
- * Before START all but START and STATS are EBUSY. The sandbox ends with its first process, after
- * those that wait were answered.
+ * Nothing is answered before all is made but for the start; what cannot be made is told by the
+ * program's end. Before START all but START and STATS are EBUSY. The sandbox ends with its first
+ * process, after those that wait were answered.
  */
 #pragma once
 

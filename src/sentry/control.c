@@ -140,6 +140,8 @@ static void exec(struct sandbox *s, struct sentry_request *q, struct arena *aren
 
 	if (stdio[0] < 0 || stdio[1] < 0 || stdio[2] < 0)
 		r = err_set(e, ERR_INVALID, EINVAL, "three descriptors are needed");
+	else if (s->first->ended)
+		r = err_set(e, ERR_CONFLICT, ESRCH, "the sandbox has ended");
 	else
 		r = config_process(q->spec, arena, &p, e);
 	if (r == 0)

@@ -157,11 +157,10 @@ def test_memory(box):
                 "/sys/fs/cgroup/cpu.max", linux_resources=resources)
     assert ran(r) == (0, f"MemTotal: {limit >> 10:14} kB\n{limit}\n50000 100000\n", "")
     # What has too much of it is told or ended, and nothing else is.
-    r = box.run("dd if=/dev/zero of=/tmp/f bs=1M count=100 2>/dev/null; echo $?; rm /tmp/f; "
-                "sh -c 'dd if=/dev/zero of=/dev/null bs=200M count=1 2>/dev/null'; echo $?; "
+    r = box.run("sh -c 'dd if=/dev/zero of=/dev/null bs=200M count=1 2>/dev/null'; echo $?; "
                 "echo goes on", linux_resources=resources)
-    first, second, last = r.stdout.decode().splitlines()
-    assert first != "0" and second != "0" and last == "goes on", r
+    first, last = r.stdout.decode().splitlines()
+    assert first != "0" and last == "goes on", r
 
 
 def test_mounts(box):
@@ -419,7 +418,7 @@ def test_a_killed_stub_is_a_killed_process(box):
 ALLOWED = set("""
 ioctl poll ppoll epoll_wait epoll_pwait epoll_ctl kill wait4 pidfd_open close
 fallocate getrandom sched_getaffinity
-fcntl newfstatat fstat lseek write readv writev preadv2 pwritev2 recvmsg sendmsg accept4
+fcntl newfstatat fstat lseek ftruncate fsync fdatasync write readv writev preadv2 pwritev2 recvmsg sendmsg accept4
 mmap munmap mprotect mremap madvise brk futex
 clock_gettime rt_sigreturn rt_sigprocmask restart_syscall getpid gettid tgkill exit_group
 """.split())

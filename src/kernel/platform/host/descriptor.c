@@ -133,8 +133,6 @@ static int64_t descriptor_read(struct file *f, struct uio *to, uint64_t *pos)
 	struct descriptor *d = f->own;
 	bool own = pos == &f->pos;
 
-	if (!own && d->kind != KIND_FILE)
-		return -ESPIPE;
 	if (to->left == 0)
 		return 0;
 	for (;;) {
@@ -224,8 +222,6 @@ static int64_t descriptor_write(struct file *f, struct uio *from, uint64_t *pos)
 	bool own = pos == &f->pos, append = f->flags & ~d->flags & O_APPEND;
 	int64_t done = 0, n = 0;
 
-	if (!own && d->kind != KIND_FILE)
-		return -ESPIPE;
 	while (from->left > 0 && n >= 0) {
 		uint64_t seen = d->happened;
 
@@ -291,12 +287,19 @@ static sysret_t descriptor_ioctl(struct file *f, unsigned int request, uint64_t 
 	return -ENOTTY;
 }
 
-static int64_t descriptor_seek(struct file *f, int64_t offset, int whence)
+static int64_t regular_seek(struct file *f, int64_t offset, int whence)
 {
 	const struct descriptor *d = f->own;
 	off_t at = lseek(d->fd, offset, whence);
 
 	return at < 0 ? -errno : at;
+}
+
+static int regular_sync(struct file *f, bool data_only)
+{
+	const struct descriptor *d = f->own;
+
+	return (data_only ? fdatasync(d->fd) : fsync(d->fd)) < 0 ? -errno : 0;
 }
 
 static void descriptor_release(struct file *f)
@@ -315,15 +318,30 @@ static void descriptor_release(struct file *f)
 	heap_cache_free(&descriptors, d);
 }
 
-static const struct file_ops ops = {
+static const struct file_ops stream_ops = {
 	.read = descriptor_read,
 	.write = descriptor_write,
 	.poll = descriptor_poll,
 	.ioctl = descriptor_ioctl,
-	.seek = descriptor_seek,
 	.release = descriptor_release,
 	.breaks = true,
 };
+
+/* Of what has a position: KIND_FILE. */
+static const struct file_ops regular_ops = {
+	.read = descriptor_read,
+	.write = descriptor_write,
+	.poll = descriptor_poll,
+	.ioctl = descriptor_ioctl,
+	.seek = regular_seek,
+	.sync = regular_sync,
+	.release = descriptor_release,
+};
+
+static const struct file_ops *ops_of(const struct descriptor *d)
+{
+	return d->kind == KIND_FILE ? &regular_ops : &stream_ops;
+}
 
 /* ---- the inode ---- */
 
@@ -338,7 +356,7 @@ static int inode_open(struct inode *i, struct file *f)
 	if ((file_can_read(f) && mode == O_WRONLY) || (file_can_write(f) && mode == O_RDONLY))
 		return -EACCES;
 	d->owners++;
-	f->ops = &ops;
+	f->ops = ops_of(d);
 	f->own = d;
 	return 0;
 }
@@ -353,7 +371,23 @@ static int inode_refresh(struct inode *i)
 	return 0;
 }
 
-/* Its mode and owner are the guest's alone. */
+static int (*change_rest)(struct inode *i, const struct vfs_change *c);
+
+/* The size is the host's; mode, owner and times are the guest's alone. */
+static int inode_set(struct inode *i, const struct vfs_change *c)
+{
+	const struct descriptor *d = i->own;
+	struct vfs_change rest = *c;
+
+	if (c->what & ATTR_SIZE && inode_is(i, S_IFREG) && d) {
+		if (ftruncate(d->fd, (off_t) c->size) < 0)
+			return -errno;
+		i->pager.size = c->size;
+		rest.what &= ~(unsigned int) ATTR_SIZE;
+	}
+	return change_rest(i, &rest);
+}
+
 static struct inode *inode_of(struct descriptor *d, const struct stat *st, const struct cred *who)
 {
 	static struct inode_ops inode_ops;
@@ -362,8 +396,10 @@ static struct inode *inode_of(struct descriptor *d, const struct stat *st, const
 	if (!i)
 		return NULL;
 	inode_ops = *i->ops;
+	change_rest = i->ops->change;
 	inode_ops.open = inode_open;
 	inode_ops.refresh = inode_refresh;
+	inode_ops.change = inode_set;
 	i->ops = &inode_ops;
 	i->own = d;
 	if (S_ISCHR(st->st_mode))
@@ -415,7 +451,7 @@ static int make(struct descriptor *d, const struct stat *st, const struct cred *
 		return r;
 	d->watched = r == 0;
 	i = inode_of(d, st, who);
-	r = i ? anon_file(i, names[d->kind], &ops, d->flags, d, ret) : -ENOMEM;
+	r = i ? anon_file(i, names[d->kind], ops_of(d), d->flags, d, ret) : -ENOMEM;
 	if (r == 0)
 		d->inode = i; /* the file's, which d outlives by nothing */
 	else if (d->watched)
