@@ -193,7 +193,7 @@ static void test_socket(void)
 static void test_regular(void)
 {
 	char name[] = "/tmp/descriptor-XXXXXX", b[16] = "";
-	int fd = mkstemp(name), other = dup(fd);
+	int fd = mkstemp(name), other = fcntl(fd, F_DUPFD_CLOEXEC, 0);
 	struct file *f;
 	struct stat st;
 
