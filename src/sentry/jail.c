@@ -71,7 +71,7 @@ static int give_up(struct err *e)
 }
 
 /* It has nothing any more, and does nothing but wait. */
-[[noreturn]] static void stand_for(pid_t child)
+[[gnu::noreturn]] static void stand_for(pid_t child)
 {
 	siginfo_t info = {};
 	struct err e;
