@@ -140,7 +140,7 @@ class Sandbox:
         self.path = sentries.base / f"s{next(NUMBERS)}"
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listening:
             listening.bind(str(self.path))
-            listening.listen(16)
+            listening.listen(128)
             fd = listening.fileno()
             self.p = subprocess.Popen(
                 [*sentries.command(what, *more), "--control", f"fd:{fd}"], pass_fds=[fd],
