@@ -48,7 +48,7 @@ static int64_t put(struct file *f, const char *from, size_t n)
 	struct uio u;
 
 	uio_kernel(&u, (char *) (uintptr_t) from, n); /* is only read */
-	return vfs_write(f, &u, NULL, UINT64_MAX);
+	return file_write(f, &u, NULL, UINT64_MAX);
 }
 
 static unsigned int ready(struct file *f)
