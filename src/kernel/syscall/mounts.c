@@ -138,14 +138,14 @@ static int remount(const struct request *q)
 		return -EINVAL;
 	/* With MS_BIND it is of this mount alone; without it MS_RDONLY is the file system's. */
 	if (q->flags & MS_BIND)
-		return mount_change(m, flags);
+		return mount_set_flags(m, flags);
 	if (ops->reconfigure)
 		r = ops->reconfigure(m->super, options);
 	else if (*options)
 		r = -EINVAL;
 	if (r == 0)
 		r = mount_change_super(m, q->flags & MS_RDONLY);
-	return r < 0 ? r : mount_change(m, flags);
+	return r < 0 ? r : mount_set_flags(m, flags);
 }
 
 /* Nothing propagates: private is what a mount is, and a slave that has no master, too. */

@@ -110,7 +110,7 @@ void mount_space_unref(struct mount_space *s);
  * other way round; -ELOOP: on itself, -ENOENT. */
 [[nodiscard]] int mount_move(struct mount *m, const struct path *on);
 /* Other flags (enum mount_flags). -EBUSY: files are open for writing, and shall not be. */
-[[nodiscard]] int mount_change(struct mount *m, unsigned int flags);
+[[nodiscard]] int mount_set_flags(struct mount *m, unsigned int flags);
 /* The same of the whole file system. -EBUSY, -EROFS: it is never written to. */
 [[nodiscard]] int mount_change_super(struct mount *m, bool readonly);
 /* The topmost that stands on p, instead of p. */

@@ -288,7 +288,7 @@ int mount_move(struct mount *m, const struct path *on)
 	return 0;
 }
 
-int mount_change(struct mount *m, unsigned int flags)
+int mount_set_flags(struct mount *m, unsigned int flags)
 {
 	if (flags & ~m->flags & MNT_READONLY && m->writers > 0)
 		return -EBUSY;
