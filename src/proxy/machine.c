@@ -238,12 +238,21 @@ void machine_reap(struct proxy *p)
 	}
 }
 
+/* Whether one that has not been seen to end yet may be the one that all others end because of. */
+static bool is_open(const struct proxy *p)
+{
+	for (size_t i = 0; i < p->children_n; i++)
+		if (p->children[i].pid > 0)
+			return !p->lost_hard;
+	return !p->lost;
+}
+
 void machine_await_loss(struct proxy *p)
 {
 	struct pollfd v = { .fd = p->signal_fd, .events = POLLIN };
 	nsec_t deadline = clock_deadline(LOSS_WITHIN);
 
-	while (!p->lost && clock_mono() < deadline && poll(&v, 1, clock_poll_ms(deadline)) > 0)
+	while (is_open(p) && clock_mono() < deadline && poll(&v, 1, clock_poll_ms(deadline)) > 0)
 		proxy_signals(p);
 }
 

@@ -309,8 +309,7 @@ static void machine_gone(struct proxy *p)
 		return;
 	p->exited = true;
 	p->code = CODE_LOST;
-	if (!p->lost)
-		machine_await_loss(p);
+	machine_await_loss(p);
 	if (!p->kill_by)
 		p->kill_by = clock_deadline(PROXY_KILL_TIME);
 }
