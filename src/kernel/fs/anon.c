@@ -10,25 +10,12 @@
 
 static struct heap_cache inodes = HEAP_CACHE_INIT(struct inode);
 
-static void statfs(struct super *s, struct vfs_statfs *ret)
-{
-	(void) s;
-	*ret = (struct vfs_statfs){ .magic = ANON_INODE_FS_MAGIC,
-				    .block_size = PAGE_SIZE,
-				    .name_max = NAME_LONGEST };
-}
-
 /* It is there as long as the kernel is: whoever asked first is its user for good. */
-static void never(struct super *s)
-{
-	plat_panic("anon: %s lost its last user", s->ops->type);
-}
-
 static const struct super_ops super_ops = {
 	.type = "anon_inodefs",
-	.statfs = statfs,
-	.shutdown = never,
-	.release = never,
+	.magic = ANON_INODE_FS_MAGIC,
+	.shutdown = super_stays,
+	.release = super_stays,
 };
 
 static struct super *super(void)

@@ -159,17 +159,9 @@ static const struct generated_entry top = {
 	.name = "", .mode = S_IFDIR | 0555, .children = files, .count = countof(files)
 };
 
-static void statfs(struct super *s, struct vfs_statfs *ret)
-{
-	(void) s;
-	*ret = (struct vfs_statfs){ .magic = CGROUP2_SUPER_MAGIC,
-				    .block_size = PAGE_SIZE,
-				    .name_max = NAME_LONGEST };
-}
-
 static const struct super_ops super_ops = {
 	.type = "cgroup2",
-	.statfs = statfs,
+	.magic = CGROUP2_SUPER_MAGIC,
 	.shutdown = generated_shutdown,
 	.release = generated_release,
 };

@@ -136,25 +136,12 @@ static const struct inode_ops directory_ops = {
 
 /* ---- the file system ---- */
 
-static void statfs(struct super *s, struct vfs_statfs *ret)
-{
-	(void) s;
-	*ret = (struct vfs_statfs){ .magic = DEVPTS_SUPER_MAGIC,
-				    .block_size = PAGE_SIZE,
-				    .name_max = NAME_LONGEST };
-}
-
 /* Who asked first is its user for good. */
-static void never(struct super *s)
-{
-	plat_panic("devpts: %s lost its last user", s->ops->type);
-}
-
 static const struct super_ops super_ops = {
 	.type = "devpts",
-	.statfs = statfs,
-	.shutdown = never,
-	.release = never,
+	.magic = DEVPTS_SUPER_MAGIC,
+	.shutdown = super_stays,
+	.release = super_stays,
 };
 
 static int begin(const struct devpts_options *o)

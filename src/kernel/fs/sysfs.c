@@ -164,17 +164,9 @@ static const struct generated_entry root_files[] = {
 };
 static const struct generated_entry top = DIR_OF("", root_files);
 
-static void statfs(struct super *s, struct vfs_statfs *ret)
-{
-	(void) s;
-	*ret = (struct vfs_statfs){ .magic = SYSFS_MAGIC,
-				    .block_size = PAGE_SIZE,
-				    .name_max = NAME_LONGEST };
-}
-
 static const struct super_ops super_ops = {
 	.type = "sysfs",
-	.statfs = statfs,
+	.magic = SYSFS_MAGIC,
 	.shutdown = generated_shutdown,
 	.release = generated_release,
 };

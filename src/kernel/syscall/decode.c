@@ -213,3 +213,10 @@ int struct_in(struct task *t, void *to, size_t room, uva_t from, uint64_t size, 
 	}
 	return r;
 }
+
+sysret_t struct_out(struct task *t, uva_t to, const void *from, size_t n, sysret_t result)
+{
+	int r = copy_out(t->space, to, from, n);
+
+	return r < 0 ? r : result;
+}

@@ -85,3 +85,6 @@ nsec_t time_from_now(nsec_t n);
  * known, the rest must be zero. -E2BIG, -EINVAL (below `least`), -EFAULT. */
 [[nodiscard]] int struct_in(struct task *t, void *to, size_t room, uva_t from, uint64_t size,
 			    size_t least);
+/* A call's result, when what it tells beside it has reached the guest; else -EFAULT. */
+[[nodiscard]] sysret_t struct_out(struct task *t, uva_t to, const void *from, size_t n,
+				  sysret_t result);

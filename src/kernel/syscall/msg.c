@@ -50,13 +50,6 @@ sysret_t sys_msgrcv(struct task *t, const uint64_t *a)
 	return r < 0 ? r : (sysret_t) n;
 }
 
-static sysret_t out(struct task *t, uva_t to, const void *from, size_t n, sysret_t result)
-{
-	int r = copy_out(t->space, to, from, n);
-
-	return r < 0 ? r : result;
-}
-
 sysret_t sys_msgctl(struct task *t, const uint64_t *a)
 {
 	int32_t id = (int32_t) a[0];
@@ -72,12 +65,12 @@ sysret_t sys_msgctl(struct task *t, const uint64_t *a)
 	case IPC_INFO:
 	case MSG_INFO:
 		r = msg_totals(&info, how == MSG_INFO);
-		return out(t, buf, &info, sizeof(info), r);
+		return struct_out(t, buf, &info, sizeof(info), r);
 	case IPC_STAT:
 	case MSG_STAT:
 	case MSG_STAT_ANY:
 		r = msg_stat(t, id, how, &ds);
-		return r < 0 ? r : out(t, buf, &ds, sizeof(ds), r);
+		return r < 0 ? r : struct_out(t, buf, &ds, sizeof(ds), r);
 	case IPC_SET:
 		r = copy_in(t->space, &ds, buf, sizeof(ds));
 		return r < 0 ? r : msg_set(t, id, &ds);

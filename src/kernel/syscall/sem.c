@@ -49,13 +49,6 @@ sysret_t sys_semtimedop(struct task *t, const uint64_t *a)
 
 /* ---- semctl ---- */
 
-static sysret_t out(struct task *t, uva_t to, const void *from, size_t n, sysret_t result)
-{
-	int r = copy_out(t->space, to, from, n);
-
-	return r < 0 ? r : result;
-}
-
 /* GETALL and SETALL. */
 static sysret_t all(struct task *t, int32_t id, uva_t array, bool change)
 {
@@ -96,12 +89,12 @@ sysret_t sys_semctl(struct task *t, const uint64_t *a)
 	case IPC_INFO:
 	case SEM_INFO:
 		r = sem_totals(&info, how == SEM_INFO);
-		return out(t, arg, &info, sizeof(info), r);
+		return struct_out(t, arg, &info, sizeof(info), r);
 	case IPC_STAT:
 	case SEM_STAT:
 	case SEM_STAT_ANY:
 		r = sem_stat(t, id, how, &ds);
-		return r < 0 ? r : out(t, arg, &ds, sizeof(ds), r);
+		return r < 0 ? r : struct_out(t, arg, &ds, sizeof(ds), r);
 	case GETALL:
 	case SETALL:
 		return all(t, id, arg, how == SETALL);

@@ -19,13 +19,6 @@ sysret_t sys_shmdt(struct task *t, const uint64_t *a)
 	return shm_detach(t, a[0]);
 }
 
-static sysret_t out(struct task *t, uva_t to, const void *from, size_t n, sysret_t result)
-{
-	int r = copy_out(t->space, to, from, n);
-
-	return r < 0 ? r : result;
-}
-
 static sysret_t tell_limits(struct task *t, uva_t to)
 {
 	const struct shm_limits *l = shm_limits();
@@ -34,7 +27,7 @@ static sysret_t tell_limits(struct task *t, uva_t to)
 		.shmmax = l->max, .shmmin = 1, .shmmni = l->ids, .shmseg = l->ids, .shmall = l->all
 	};
 
-	return out(t, to, &info, sizeof(info), shm_totals(&now));
+	return struct_out(t, to, &info, sizeof(info), shm_totals(&now));
 }
 
 sysret_t sys_shmctl(struct task *t, const uint64_t *a)
@@ -53,12 +46,12 @@ sysret_t sys_shmctl(struct task *t, const uint64_t *a)
 		return tell_limits(t, buf);
 	case SHM_INFO:
 		r = shm_totals(&info);
-		return out(t, buf, &info, sizeof(info), r);
+		return struct_out(t, buf, &info, sizeof(info), r);
 	case IPC_STAT:
 	case SHM_STAT:
 	case SHM_STAT_ANY:
 		r = shm_stat(t, id, how, &ds);
-		return r < 0 ? r : out(t, buf, &ds, sizeof(ds), r);
+		return r < 0 ? r : struct_out(t, buf, &ds, sizeof(ds), r);
 	case IPC_SET:
 		r = copy_in(t->space, &ds, buf, sizeof(ds));
 		return r < 0 ? r : shm_set(t, id, &ds);

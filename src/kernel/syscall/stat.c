@@ -179,7 +179,7 @@ static sysret_t statfs_out(struct task *t, const struct target *g, uva_t to)
 	struct vfs_statfs v = {};
 	struct statfs s = {};
 
-	g->inode->super->ops->statfs(g->inode->super, &v);
+	super_statfs(g->inode->super, &v);
 	s.f_type = v.magic;
 	s.f_bsize = s.f_frsize = v.block_size;
 	s.f_blocks = (long) v.blocks;

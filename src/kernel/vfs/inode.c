@@ -57,6 +57,21 @@ void super_leave(struct super *s)
 	super_unref(s);
 }
 
+void super_statfs(struct super *s, struct vfs_statfs *ret)
+{
+	if (s->ops->statfs)
+		s->ops->statfs(s, ret);
+	else
+		*ret = (struct vfs_statfs){ .magic = s->ops->magic,
+					    .block_size = PAGE_SIZE,
+					    .name_max = NAME_LONGEST };
+}
+
+void super_stays(struct super *s)
+{
+	plat_panic("%s lost its last user", s->ops->type);
+}
+
 void inode_unref(struct inode *i)
 {
 	struct super *s;

@@ -43,6 +43,7 @@ struct vfs_statfs {
 
 struct super_ops {
 	const char *type; /* in /proc/filesystems and mountinfo */
+	uint32_t magic;	  /* in statfs(2), of one without blocks: statfs is NULL */
 	void (*statfs)(struct super *s, struct vfs_statfs *ret);
 	/* The last user is gone: names and the root go; inodes that are in use stay. */
 	void (*shutdown)(struct super *s);
@@ -167,6 +168,9 @@ static inline bool inode_is(const struct inode *i, uint32_t type)
 void super_init(struct super *s, const struct super_ops *ops);
 void super_use(struct super *s);
 void super_leave(struct super *s);
+void super_statfs(struct super *s, struct vfs_statfs *ret);
+/* shutdown and release of what is there as long as the kernel is: its last user never goes. */
+void super_stays(struct super *s);
 
 /* MAY_READ, MAY_WRITE, MAY_EXEC as access(2)'s R_OK, W_OK, X_OK: 0 or -EACCES. With file
  * capabilities' overrides (CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH). */

@@ -98,17 +98,9 @@ static const struct generated_entry top = {
 	.name = "", .mode = S_IFDIR | 0555, .find = find, .list = list
 };
 
-static void statfs(struct super *s, struct vfs_statfs *ret)
-{
-	(void) s;
-	*ret = (struct vfs_statfs){ .magic = PROC_SUPER_MAGIC,
-				    .block_size = PAGE_SIZE,
-				    .name_max = NAME_LONGEST };
-}
-
 static const struct super_ops super_ops = {
 	.type = "proc",
-	.statfs = statfs,
+	.magic = PROC_SUPER_MAGIC,
 	.shutdown = generated_shutdown,
 	.release = generated_release,
 };
