@@ -48,38 +48,6 @@ static mode_t node_type(char type)
 	return type == 'b' ? S_IFBLK : type == 'p' ? S_IFIFO : S_IFCHR;
 }
 
-/* A user namespace may not make nodes: the host's node is bound over an empty file. */
-static int bind_node(struct plan *p, const struct spec_device *d, struct err *e)
-{
-	struct mount_change quiet = { .set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC };
-	auto_fd int source = open(d->path, O_PATH | O_CLOEXEC), fd = FD_NONE, target = FD_NONE;
-	struct stat st;
-	int r;
-
-	if (source < 0 || fstat(source, &st) < 0)
-		return err_sys(e, errno, "device '%.100s' of the host", d->path);
-	if ((st.st_mode & S_IFMT) != node_type(d->type) ||
-	    (d->type != 'p' && st.st_rdev != makedev((unsigned) d->major, (unsigned) d->minor)))
-		return err_set(e, ERR_INVALID, EINVAL,
-			       "device '%.100s': the host's node is another device, and a user "
-			       "namespace can only use the host's",
-			       d->path);
-	target = path_make_file(p->root_fd, d->path, 0666);
-	fd = target < 0 ? target : mount_clone(source, "", false);
-	r = fd < 0 ? fd : mount_change(fd, "", false, &quiet);
-	r = r < 0 ? r : mount_attach(fd, target, "");
-	return r < 0 ? dev_error(d, r, e) : 0;
-}
-
-/* One that was made outside: plan_devices.c. */
-static int attach_node(struct plan *p, const struct spec_device *d, int tree, struct err *e)
-{
-	auto_fd int target = path_make_file(p->root_fd, d->path, 0666);
-	int r = target < 0 ? target : mount_attach(tree, target, "");
-
-	return r < 0 ? dev_error(d, r, e) : 0;
-}
-
 const char *devices_name(const char *path)
 {
 	const char *name = path + strlen("/dev/");
@@ -88,6 +56,49 @@ const char *devices_name(const char *path)
 			       !streq(name, ".") && !streq(name, "..")
 		       ? name
 		       : NULL;
+}
+
+/* A file for the node to be attached to: made in the /dev that is open, or what is there. */
+static int target_of(struct plan *p, int in_dev, const struct spec_device *d)
+{
+	const char *name = devices_name(d->path);
+	int fd = name ? openat(in_dev, name, O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW | O_CLOEXEC,
+			       0666)
+		      : -1;
+
+	return fd >= 0 ? fd : path_make_file(p->root_fd, d->path, 0666);
+}
+
+/* A user namespace may not make nodes: the host's node is bound over an empty file. */
+static int bind_node(struct plan *p, int in_dev, const struct spec_device *d, struct err *e)
+{
+	struct mount_change quiet = { .set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC };
+	auto_fd int tree = mount_clone(AT_FDCWD, d->path, false), target = FD_NONE;
+	struct stat st;
+	int r;
+
+	if (tree < 0 || fstat(tree, &st) < 0)
+		return err_sys(e, tree < 0 ? -tree : errno, "device '%.100s' of the host", d->path);
+	if ((st.st_mode & S_IFMT) != node_type(d->type) ||
+	    (d->type != 'p' && st.st_rdev != makedev((unsigned) d->major, (unsigned) d->minor)))
+		return err_set(e, ERR_INVALID, EINVAL,
+			       "device '%.100s': the host's node is another device, and a user "
+			       "namespace can only use the host's",
+			       d->path);
+	r = mount_change(tree, "", false, &quiet);
+	target = r < 0 ? r : target_of(p, in_dev, d);
+	r = target < 0 ? target : mount_attach(tree, target, "");
+	return r < 0 ? dev_error(d, r, e) : 0;
+}
+
+/* One that was made outside: plan_devices.c. */
+static int attach_node(struct plan *p, int in_dev, const struct spec_device *d, int tree,
+		       struct err *e)
+{
+	auto_fd int target = target_of(p, in_dev, d);
+	int r = target < 0 ? target : mount_attach(tree, target, "");
+
+	return r < 0 ? dev_error(d, r, e) : 0;
 }
 
 static int make_node(struct plan *p, int in_dev, bool ahead, const struct spec_device *d,
@@ -102,14 +113,14 @@ static int make_node(struct plan *p, int in_dev, bool ahead, const struct spec_d
 	struct stat st;
 
 	if (p->bind_devices)
-		return bind_node(p, d, e);
+		return bind_node(p, in_dev, d, e);
 	if (!name)
 		parent = other = path_parent(p->root_fd, d->path, true, 0755, &name);
 	if (parent < 0)
 		return dev_error(d, parent, e);
 	if (mknodat(parent, name, mode, dev) < 0) {
 		if (errno == EPERM && !ahead)
-			return bind_node(p, d, e);
+			return bind_node(p, in_dev, d, e);
 		if (errno != EEXIST || fstatat(parent, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 			return dev_error(d, -errno, e);
 		/* Something of the image, or of a mount: kept when it is that very device. */
@@ -180,7 +191,7 @@ static int fill(struct plan *p, int dev, bool ahead, struct err *e)
 			path[--n] = '\0';
 		d.path = path;
 		r = p->device_trees && p->device_trees[i] >= 0
-			    ? attach_node(p, &d, p->device_trees[i], e)
+			    ? attach_node(p, dev, &d, p->device_trees[i], e)
 			    : make_node(p, dev, ahead, &d, e);
 		if (r < 0)
 			return r;
