@@ -57,7 +57,6 @@ static int check(const struct spec *s, struct err *e)
 	const struct refusal list[] = {
 		{ s->has_vm, "section 'vm'" },
 		{ s->hooks[SPEC_HOOK_START_CONTAINER].n > 0, "hooks.startContainer" },
-		{ l->seccomp, "linux.seccomp" },
 		{ l->devices_n > 0, "linux.devices" },
 		{ l->net_devices_n > 0, "linux.netDevices" },
 		{ l->sysctl_n > 0, "linux.sysctl" },

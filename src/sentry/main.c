@@ -17,6 +17,7 @@
 #include "sentry/jail.h"
 #include "sentry/options.h"
 #include "sentry/sandbox.h"
+#include "sentry/seccomp.h"
 #include "sys/enclose.h"
 
 #define CONFIG_ARENA ((size_t) 64 << 20)
@@ -108,20 +109,32 @@ static int check_control(int fd, struct err *e)
 static int prepare(const struct options *o, struct sandbox *s, struct arena *a, struct err *e)
 {
 	const struct jail j = { .set_ids = o->set_ids, .uid = o->uid, .gid = o->gid };
-	auto_fd int config = FD_NONE;
+	auto_fd int config = FD_NONE, seccomp = FD_NONE;
 	int r;
 
+	if (file_option_given(&o->seccomp)) {
+		seccomp = file_option_open(&o->seccomp, O_RDONLY | O_NOCTTY, "--seccomp", e);
+		if (seccomp < 0)
+			return -1;
+	}
 	config = file_option_open(&o->config, O_RDONLY | O_NOCTTY, "--config", e);
 	if (config < 0 || map_image(o, s, e) < 0 || check_control(o->control, e) < 0 ||
 	    take_three(o, s, e) < 0)
 		return -1;
 	s->control = o->control;
-	enclose_fds(STDERR_FILENO + 1,
-		    (const int[]){ config, s->control, s->stdio[0], s->stdio[1], s->stdio[2] }, 5);
+	enclose_fds(
+		STDERR_FILENO + 1,
+		(const int[]){ config, seccomp, s->control, s->stdio[0], s->stdio[1], s->stdio[2] },
+		6);
 	r = jail_enter(&j, e);
 	if (r == 0)
 		r = config_read(config, a, &s->spec, e);
 	close_fd(&config);
+	if (r == 0)
+		r = seccomp_read(seccomp, &s->seccomp, e);
+	close_fd(&seccomp);
+	if (r == 0)
+		r = seccomp_fits(s->spec, &s->seccomp, e);
 	if (r == 0)
 		r = sandbox_begin(config_memory(s->spec), e);
 	return r < 0 ? r : filter_enter(e);

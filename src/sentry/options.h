@@ -16,7 +16,7 @@ struct file_option {
 };
 
 struct options {
-	struct file_option root, config, log;
+	struct file_option root, config, seccomp, log;
 	int control; /* borrowed; FD_NONE: none */
 	bool set_ids;
 	uint32_t uid, gid;

@@ -8,6 +8,7 @@
 #include "kernel/platform/host/descriptor.h"
 #include "kernel/task/cred.h"
 #include "kernel/task/exec.h"
+#include "kernel/task/seccomp.h"
 #include "kernel/task/signal.h"
 #include "kernel/task/task.h"
 #include "kernel/vfs/file.h"
@@ -207,6 +208,8 @@ static int fill(struct task *t, struct process_wish *w, struct err *e)
 	if (r < 0)
 		return err_sys(e, -r, "make a process");
 	t->process->ended = w->ended;
+	/* Before its first instruction; what it needs for that is not called. */
+	t->filters = seccomp_filter_ref(w->filter);
 	t->process->ended_arg = w->arg;
 	if (w->spec->user.umask_set)
 		t->fs->umask = w->spec->user.umask & 0777;

@@ -7,13 +7,15 @@
 
 struct path;
 struct process;
+struct seccomp_filter;
 struct task;
 
 struct process_wish {
 	const struct spec_process *spec;
-	const struct path *root; /* borrowed */
-	bool make_cwd;		 /* the current directory is made where it is missing */
-	int stdio[3];		 /* of the host; taken, FD_NONE once they are */
+	const struct path *root;       /* borrowed */
+	struct seccomp_filter *filter; /* borrowed; NULL: none */
+	bool make_cwd;		       /* the current directory is made where it is missing */
+	int stdio[3];		       /* of the host; taken, FD_NONE once they are */
 	void (*ended)(struct process *p, int status, void *arg); /* as struct process has it */
 	void *arg;
 };

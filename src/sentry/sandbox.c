@@ -17,6 +17,7 @@
 #include "sentry/control.h"
 #include "sentry/process.h"
 #include "sentry/root.h"
+#include "sentry/seccomp.h"
 
 #define MEMORY_LEAST ((uint64_t) 4 << 20)
 /* The kernel's own memory: a share of the guest's, within bounds. */
@@ -123,6 +124,7 @@ static int add_job(struct sandbox *s, const struct spec_process *p, int stdio[3]
 {
 	struct process_wish w = { .spec = p,
 				  .root = &s->root,
+				  .filter = s->filter,
 				  .make_cwd = !s->first,
 				  .stdio = { stdio[0], stdio[1], stdio[2] },
 				  .ended = ended,
@@ -217,6 +219,8 @@ static int make(struct sandbox *s, struct task **ret)
 	image.bytes = s->image;
 	image.source.bytes = s->image_bytes;
 	r = root_make(s->spec, &image.source, &s->space, &s->root, s->e);
+	if (r == 0)
+		r = seccomp_chain(&s->seccomp, &s->filter, s->e);
 	if (r == 0)
 		r = add_job(s, s->spec->process, s->stdio, ret, &s->first, s->e);
 	if (r == 0 && s->control >= 0)

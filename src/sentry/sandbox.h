@@ -7,6 +7,7 @@
 
 #include <stddef.h>
 
+#include "base/buf.h"
 #include "base/err.h"
 #include "fmt/spec.h"
 #include "kernel/core/list.h"
@@ -15,6 +16,7 @@
 
 struct process;
 struct pid;
+struct seccomp_filter;
 
 /* A process that the host knows: the first one, or one of an EXEC. */
 struct job {
@@ -31,11 +33,13 @@ struct sandbox {
 	const struct spec *spec;
 	const void *image; /* mapped for good */
 	size_t image_bytes;
-	int control;  /* a listening socket; FD_NONE: none */
-	int stdio[3]; /* taken */
+	int control;	    /* a listening socket; FD_NONE: none */
+	int stdio[3];	    /* taken */
+	struct buf seccomp; /* its bytes: seccomp.h */
 	/* Its own: */
 	struct mount_space *space;
 	struct path root;
+	struct seccomp_filter *filter; /* of each process that the host makes; or NULL */
 	struct list jobs;
 	struct job *first;
 	uint64_t last_nr;

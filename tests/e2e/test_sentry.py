@@ -195,7 +195,7 @@ REFUSED = {
                "no option 'huge=always'"),
     "size": ({"mounts": [{"destination": "/m", "type": "tmpfs", "options": ["size=x"]}]},
              "option 'size=x' cannot be"),
-    "seccomp": ({"linux_seccomp": {"defaultAction": "SCMP_ACT_ALLOW"}}, "no linux.seccomp"),
+    "seccomp": ({"linux_seccomp": {"defaultAction": "SCMP_ACT_ALLOW"}}, "no linux.seccomp that was not compiled"),
     "devices": ({"linux_devices": [{"path": "/dev/x", "type": "c", "major": 1, "minor": 3}]},
                 "no linux.devices"),
     "sysctl": ({"linux_sysctl": {"kernel.domainname": "x"}}, "no linux.sysctl"),

@@ -17,6 +17,8 @@
 #include "kernel/mm/frame.h"
 #include "kernel/platform/sim/sim.h"
 #include "kernel/syscall/test_guest.h"
+#include "kernel/task/bpf.h"
+#include "kernel/task/seccomp.h"
 #include "kernel/vfs/names.h"
 
 #define FRAMES	   1024
@@ -173,6 +175,69 @@ static uint64_t argument(struct guest *g, struct input *in)
 	}
 }
 
+/* ---- seccomp(2): programs that are nearly good ---- */
+
+/* A struct sock_fprog and its code, in words that there are most often. */
+static uint64_t filter_program(struct guest *g, struct input *in)
+{
+	static const uint16_t codes[] = {
+		BPF_LD | BPF_W | BPF_ABS,
+		BPF_LD | BPF_MEM,
+		BPF_LDX | BPF_MEM,
+		BPF_LD | BPF_W | BPF_LEN,
+		BPF_LD | BPF_IMM,
+		BPF_LDX | BPF_IMM,
+		BPF_ST,
+		BPF_STX,
+		BPF_MISC | BPF_TAX,
+		BPF_MISC | BPF_TXA,
+		BPF_ALU | BPF_DIV | BPF_X,
+		BPF_ALU | BPF_LSH | BPF_X,
+		BPF_ALU | BPF_ADD | BPF_K,
+		BPF_ALU | BPF_MUL | BPF_X,
+		BPF_ALU | BPF_NEG,
+		BPF_JMP | BPF_JA,
+		BPF_JMP | BPF_JEQ | BPF_K,
+		BPF_JMP | BPF_JGT | BPF_X,
+		BPF_JMP | BPF_JSET | BPF_K,
+		BPF_JMP | BPF_JGE | BPF_X,
+		BPF_RET | BPF_K,
+		BPF_RET | BPF_A,
+	};
+	struct sock_filter code[64];
+	uint64_t at = GUEST_AT, head[2];
+	size_t n = 1 + byte(in) % countof(code);
+
+	for (size_t k = 0; k < n; k++) {
+		unsigned int which = byte(in);
+
+		code[k] = (struct sock_filter){
+			.code = which < 250 ? codes[which % countof(codes)]
+					    : (uint16_t) number(in, 2),
+			.jt = (uint8_t) (byte(in) % 8),
+			.jf = (uint8_t) (byte(in) % 8),
+			.k = which % 2 ? byte(in) % 64 : (uint32_t) number(in, 4),
+		};
+	}
+	code[n - 1].code = BPF_RET | BPF_K;
+	head[0] = n;
+	head[1] = at + sizeof(head);
+	(void) !copy_out(g->task->space, uva(at), head, sizeof(head));
+	(void) !copy_out(g->task->space, uva(head[1]), code, n * sizeof(*code));
+	return at;
+}
+
+/* Whatever the guest's filters say of the call: it is made. */
+static void ask_filters(const struct guest *g, unsigned int nr, const uint64_t a[6])
+{
+	struct seccomp_data d = { .nr = (int) nr, .instruction_pointer = a[0] ^ a[1] };
+	bool looked = false;
+
+	memcpy(d.args, a, sizeof(d.args));
+	for (const struct seccomp_filter *f = g->task->filters; f; f = f->older)
+		(void) bpf_run(f->code, &d, &looked);
+}
+
 static void step(struct guest *g, struct input *in)
 {
 	unsigned int nr = (unsigned int) number(in, 2) % 512;
@@ -183,6 +248,12 @@ static void step(struct guest *g, struct input *in)
 		a[n] = argument(g, in);
 	if (!wanted(nr))
 		return;
+	if (nr == __NR_seccomp && a[0] % 2) {
+		a[0] = SECCOMP_SET_MODE_FILTER;
+		a[1] &= SECCOMP_FILTER_FLAG_TSYNC | SECCOMP_FILTER_FLAG_LOG;
+		a[2] = filter_program(g, in);
+	}
+	ask_filters(g, nr, a);
 	r = guest_call(g, nr, a);
 	/* An errno, or one of the kernel's own. */
 	if (r < 0 && r >= -4095 && r < -516)

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* prctl(2). */
 #include <linux/prctl.h>
+#include <linux/seccomp.h>
 
+#include "kernel/syscall/confine.h"
 #include "kernel/syscall/decode.h"
 #include "kernel/task/cred.h"
 #include "kernel/task/cred_change.h"
@@ -157,8 +159,10 @@ sysret_t sys_prctl(struct task *t, const uint64_t *a)
 		return PR_TIMING_STATISTICAL;
 	case PR_SET_TIMING:
 		return a[1] == PR_TIMING_STATISTICAL ? 0 : -EINVAL;
-	case PR_GET_SECCOMP: /* no filter can have been set */
-		return 0;
+	case PR_GET_SECCOMP: /* a strict one has ended here */
+		return t->filters ? SECCOMP_MODE_FILTER : SECCOMP_MODE_DISABLED;
+	case PR_SET_SECCOMP:
+		return seccomp_of_prctl(t, a[1], uva(a[2]));
 	default:
 		return -EINVAL;
 	}

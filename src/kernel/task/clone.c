@@ -13,6 +13,7 @@
 #include "kernel/task/limit.h"
 #include "kernel/task/limit_cpu.h"
 #include "kernel/task/pidfd.h"
+#include "kernel/task/seccomp.h"
 #include "kernel/task/serve.h"
 #include "kernel/task/signal.h"
 #include "kernel/task/task.h"
@@ -112,6 +113,7 @@ static int copy_files(struct task *child, struct task *t, uint64_t flags)
 static void copy_rest(struct task *child, const struct task *t, const struct clone_request *q)
 {
 	child->cred = cred_ref(t->cred);
+	seccomp_clone(child, t);
 	memcpy(child->comm, t->comm, sizeof(child->comm));
 	child->personality = t->personality;
 	child->nice = t->nice;

@@ -7,6 +7,7 @@
 #include "kernel/syscall/syscall.h"
 #include "kernel/task/exit.h"
 #include "kernel/task/oom.h"
+#include "kernel/task/seccomp.h"
 #include "kernel/task/signal.h"
 #include "kernel/task/task.h"
 
@@ -44,6 +45,13 @@ static void serve_call(struct task *t, const struct plat_event *e)
 	c->in = true;
 	c->nr = e->nr;
 	memcpy(c->args, e->args, sizeof(c->args));
+	if (!seccomp_passes(t, &c->result)) {
+		/* Never done again, whatever its result looks like. */
+		c->in = false;
+		plat_user_result(t->user, c->result);
+		settle(t);
+		return;
+	}
 	do {
 		c->result = syscall_do(t, c->nr, c->args);
 		if (c->in)

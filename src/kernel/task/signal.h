@@ -118,6 +118,8 @@ void signal_process(struct process *p, int nr);
 void signal_group(struct group *g, int nr);
 /* What t did itself (a trap): it cannot be blocked or ignored. code: si_code. */
 void signal_trap(struct task *t, int nr, int code, uint64_t address);
+/* A call that seccomp turned into SIGSYS: si_errno, si_syscall, si_call_addr. */
+void signal_call(struct task *t, unsigned int nr, int32_t error, uint64_t at);
 /* A page that could not be made right: SIGSEGV, SIGBUS, or its end where memory is all. access:
  * plat_prot. */
 void signal_page_fault(struct task *t, enum space_fault what, uint64_t address,

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Sending: what is ignored, what is queued where, and who is interrupted for it. */
+#include <linux/audit.h>
 #include <linux/poll.h>
 #include <linux/signal.h>
 
@@ -236,6 +237,18 @@ void signal_trap(struct task *t, int nr, int code, uint64_t address)
 					  : 13;
 
 	t->signals->trap = (struct signal_trap){ .vector = vector };
+	force(t, &info, false);
+}
+
+void signal_call(struct task *t, unsigned int nr, int32_t error, uint64_t at)
+{
+	struct signal_info info = {
+		.nr = SIGSYS,
+		.error = error,
+		.code = SYS_SECCOMP,
+		.call = { .address = at, .nr = (int32_t) nr, .arch = AUDIT_ARCH_X86_64 },
+	};
+
 	force(t, &info, false);
 }
 

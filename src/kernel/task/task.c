@@ -6,6 +6,7 @@
 #include "kernel/mm/space.h"
 #include "kernel/task/cred.h"
 #include "kernel/task/limit.h"
+#include "kernel/task/seccomp.h"
 #include "kernel/vfs/file.h"
 
 static struct heap_cache tasks = HEAP_CACHE_INIT(struct task);
@@ -150,6 +151,7 @@ void task_free(struct task *t)
 		t->process->leader = NULL;
 	task_release_parts(t);
 	cred_unref(t->cred);
+	seccomp_filter_unref(t->filters);
 	t->pid->task = NULL;
 	pid_unref(t->pid);
 	heap_cache_free(&tasks, t);

@@ -35,6 +35,7 @@ struct task_limit {
 
 struct cred;
 struct descriptors;
+struct seccomp_filter;
 struct sem_undos;
 struct space;
 /* Of signal.h. */
@@ -105,8 +106,10 @@ struct task {
 	struct fs_context *fs;
 	const struct cred *cred;
 	struct signal_handlers *handlers;
-	struct task_signals *signals; /* its own */
-	struct sem_undos *undos;      /* ipc/sem.h: CLONE_SYSVSEM; NULL: none yet */
+	struct task_signals *signals;	/* its own */
+	struct sem_undos *undos;	/* ipc/sem.h: CLONE_SYSVSEM; NULL: none yet */
+	struct seccomp_filter *filters; /* seccomp.h, the newest; NULL: none */
+	bool strict;			/* SECCOMP_MODE_STRICT */
 
 	/* ---- addresses of the guest, 0: none ---- */
 	uva_t clear_child_tid; /* set_tid_address, CLONE_CHILD_CLEARTID */

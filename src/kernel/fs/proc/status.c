@@ -3,6 +3,7 @@
 #include "kernel/fs/tty.h"
 #include "kernel/mm/space.h"
 #include "kernel/task/cred.h"
+#include "kernel/task/seccomp.h"
 #include "kernel/task/signal.h"
 #include "kernel/task/wait.h"
 
@@ -174,7 +175,8 @@ int proc_status(const struct generated_node *n, struct text *to)
 		 c->permitted, c->effective);
 	text_put(to, "CapBnd:\t%016lx\nCapAmb:\t%016lx\nNoNewPrivs:\t%d\n", c->bounding, c->ambient,
 		 c->no_new_privs);
-	text_put(to, "Seccomp:\t0\nSeccomp_filters:\t0\n");
+	text_put(to, "Seccomp:\t%d\nSeccomp_filters:\t%u\n", t->filters ? 2 : t->strict,
+		 t->filters ? t->filters->depth : 0);
 	text_put(to, "Cpus_allowed:\t%lx\nMems_allowed:\t1\n", t->affinity);
 	return 0;
 }

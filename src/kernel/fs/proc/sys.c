@@ -111,6 +111,12 @@ static const struct generated_entry random_files[] = {
 	PROC_FILE("uuid", 0444, uuid),
 };
 
+TEXT(seccomp_actions, "kill_process kill_thread trap errno trace log allow")
+
+static const struct generated_entry seccomp_files[] = {
+	PROC_FILE("actions_avail", 0444, seccomp_actions),
+};
+
 static const struct generated_entry pty_files[] = { PROC_FILE("max", 0444, pty_most) };
 
 #define IPC_LIMIT(n)                                                                               \
@@ -139,6 +145,7 @@ static const struct generated_entry kernel_files[] = {
 	PROC_DIR("pty", 0555, pty_files),
 	PROC_DIR("random", 0555, random_files),
 	PROC_FILE("randomize_va_space", 0444, randomize),
+	PROC_DIR("seccomp", 0555, seccomp_files),
 	IPC_LIMIT("sem"),
 	IPC_LIMIT("shmall"),
 	IPC_LIMIT("shmmax"),
