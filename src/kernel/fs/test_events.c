@@ -212,6 +212,8 @@ static int64_t take(struct file *f)
 
 static void events(void)
 {
+	static uint64_t eight = 8;
+	struct fiber *f;
 	struct file *e, *s;
 
 	CHECK(eventfd_make(3, O_NONBLOCK, false, &root_cred, &e) == 0);
@@ -223,6 +225,15 @@ static void events(void)
 	CHECK(eventfd_make(2, O_NONBLOCK, true, &root_cred, &s) == 0);
 	CHECK(take(s) == 1 && take(s) == 1 && take(s) == -EAGAIN);
 	file_unref(s);
+	/* Who waits in one open file holds up nobody who writes to the same one. */
+	CHECK(eventfd_make(0, 0, false, &root_cred, &in) == 0);
+	finished = 0;
+	CHECK(sched_spawn(reader, &eight, &f) == 0);
+	let_run();
+	CHECK(finished == 0 && add(in, 1) == 8);
+	let_run();
+	CHECK(finished == 1 && result[1] == 8);
+	file_unref(in);
 }
 
 static struct __kernel_itimerspec spec(nsec_t first, nsec_t interval)

@@ -15,7 +15,8 @@
 
 /* ---- the machine ---- */
 
-enum plat_clock { PLAT_MONOTONIC, PLAT_REALTIME, PLAT_CLOCKS };
+/* Coarse: as the vDSO has them, which go in steps and never run ahead of the others. */
+enum plat_clock { PLAT_MONOTONIC, PLAT_REALTIME, PLAT_MONOTONIC_COARSE, PLAT_REALTIME_COARSE };
 
 nsec_t plat_now(enum plat_clock clock);
 unsigned int plat_cpus(void);

@@ -17,7 +17,8 @@ static int clock_now(struct task *t, int clock, nsec_t *ret_now, nsec_t *ret_gra
 	switch (clock) {
 	case CLOCK_REALTIME_COARSE:
 		*ret_grain = COARSE;
-		[[fallthrough]];
+		*ret_now = plat_now(PLAT_REALTIME_COARSE);
+		return 0;
 	case CLOCK_REALTIME:
 	case CLOCK_REALTIME_ALARM:
 	case CLOCK_TAI: /* no leap seconds are known: the two are the same, as on Linux then */
@@ -25,7 +26,8 @@ static int clock_now(struct task *t, int clock, nsec_t *ret_now, nsec_t *ret_gra
 		return 0;
 	case CLOCK_MONOTONIC_COARSE:
 		*ret_grain = COARSE;
-		[[fallthrough]];
+		*ret_now = plat_now(PLAT_MONOTONIC_COARSE);
+		return 0;
 	case CLOCK_MONOTONIC:
 	case CLOCK_MONOTONIC_RAW:
 	case CLOCK_BOOTTIME:

@@ -96,10 +96,11 @@ sysret_t sys_mmap(struct task *t, const uint64_t *a)
 				   .populate = (flags & (MAP_POPULATE | MAP_NONBLOCK)) ==
 					       MAP_POPULATE };
 	uint64_t at;
-	int r = check_map(a, flags);
+	int r = a[5] & (PAGE_SIZE - 1) ? -EINVAL : file_of(t, a, flags, &f);
 
+	/* Of two mistakes the descriptor's is told, as on Linux. */
 	if (r == 0)
-		r = file_of(t, a, flags, &f);
+		r = check_map(a, flags);
 	if (r < 0)
 		return r;
 	m.flags = ((flags & MAP_TYPE) != MAP_PRIVATE ? VMA_SHARED : 0u) |

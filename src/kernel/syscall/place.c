@@ -110,10 +110,20 @@ sysret_t sys_umask(struct task *t, const uint64_t *a)
 	return old;
 }
 
-sysret_t sys_getdents64(struct task *t, const uint64_t *a)
+static sysret_t entries(struct task *t, const uint64_t *a, bool old)
 {
 	auto_file struct file *f = NULL;
 	int r = fd_file(t, a[0], &f);
 
-	return r < 0 ? r : file_entries(f, uva(a[1]), (uint32_t) a[2], t->space);
+	return r < 0 ? r : file_entries(f, uva(a[1]), (uint32_t) a[2], old, t->space);
+}
+
+sysret_t sys_getdents(struct task *t, const uint64_t *a)
+{
+	return entries(t, a, true);
+}
+
+sysret_t sys_getdents64(struct task *t, const uint64_t *a)
+{
+	return entries(t, a, false);
 }

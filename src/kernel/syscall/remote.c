@@ -3,22 +3,9 @@
 #include "kernel/core/heap.h"
 #include "kernel/mm/space.h"
 #include "kernel/syscall/decode.h"
-#include "kernel/task/cred.h"
+#include "kernel/task/access.h"
 
 #define AT_ONCE ((size_t) 64 << 10)
-
-/* PTRACE_MODE_ATTACH_REALCREDS of ptrace(2). */
-static bool may_attach(const struct task *t, const struct task *of)
-{
-	const struct cred *a = t->cred, *b = of->cred;
-
-	if (t->process == of->process || cred_can(a, CAP_SYS_PTRACE))
-		return true;
-	if (a->uid != b->euid || a->uid != b->suid || a->uid != b->uid || a->gid != b->egid ||
-	    a->gid != b->sgid || a->gid != b->gid || b->permitted & ~a->permitted)
-		return false;
-	return !of->image || of->image->dumpable == 1;
-}
 
 /* The space of a process, owned by the caller. */
 static int space_of(const struct task *t, int32_t pid, struct space **ret)
@@ -27,7 +14,7 @@ static int space_of(const struct task *t, int32_t pid, struct space **ret)
 
 	if (!p || !p->task)
 		return -ESRCH;
-	if (!may_attach(t, p->task))
+	if (!task_may_attach(t, p->task))
 		return -EPERM;
 	if (!p->task->space)
 		return -ESRCH;

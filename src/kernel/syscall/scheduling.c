@@ -164,6 +164,102 @@ sysret_t sys_sched_getparam(struct task *t, const uint64_t *a)
 	return copy_out(t->space, uva(a[1]), &priority, sizeof(priority));
 }
 
+#define ATTR_LEAST 48 /* SCHED_ATTR_SIZE_VER0 */
+#define ATTR_KNOWN ((uint64_t) (SCHED_FLAG_RESET_ON_FORK | SCHED_FLAG_KEEP_ALL))
+
+/* How large the guest's struct sched_attr is: its first word. */
+static int attr_in(struct task *t, uva_t from, struct sched_attr *ret)
+{
+	const uint32_t known = sizeof(*ret);
+	uint32_t size;
+	int r = copy_in(t->space, &size, from, sizeof(size));
+
+	if (r < 0)
+		return r;
+	size = size ?: ATTR_LEAST;
+	if (size >= ATTR_LEAST && size <= PAGE_SIZE)
+		r = struct_in(t, ret, known, from, size, ATTR_LEAST);
+	else
+		r = -E2BIG;
+	/* It is told what would be understood. */
+	if (r == -E2BIG && copy_out(t->space, from, &known, sizeof(known)) < 0)
+		r = -EFAULT;
+	return r;
+}
+
+/* What a deadline asks for is refused as where no time is left to be promised: none ever is. */
+static int deadline(const struct task *t, const struct sched_attr *a)
+{
+	uint64_t period = a->sched_period ?: a->sched_deadline;
+
+	if (a->sched_priority || !a->sched_deadline || a->sched_runtime < 1024 ||
+	    a->sched_runtime > a->sched_deadline || a->sched_deadline > period || period >> 63)
+		return -EINVAL;
+	return cred_can(t->cred, CAP_SYS_NICE) ? -EBUSY : -EPERM;
+}
+
+static int set_nice(struct task *t, struct task *other, int nice);
+
+static int set_attr(struct task *t, struct task *other, const struct sched_attr *a)
+{
+	unsigned int policy = a->sched_policy;
+	int priority = (int) a->sched_priority, nice = max_of(-20, a->sched_nice), r;
+
+	nice = min_of(19, nice);
+
+	if (a->sched_flags & SCHED_FLAG_KEEP_POLICY)
+		policy = other->policy;
+	if (a->sched_flags & SCHED_FLAG_KEEP_PARAMS)
+		priority = real_time(policy) ? (int) other->priority : 0;
+	if (policy == SCHED_DEADLINE)
+		return deadline(t, a);
+	if (a->sched_priority > 99)
+		return -EINVAL;
+	r = set_policy(t, other, policy, priority);
+	if (r == 0 && !real_time(policy) && !(a->sched_flags & SCHED_FLAG_KEEP_PARAMS))
+		r = set_nice(t, other, nice);
+	return r;
+}
+
+sysret_t sys_sched_setattr(struct task *t, const uint64_t *a)
+{
+	struct sched_attr attr = {};
+	struct task *other;
+	int r;
+
+	if ((int) a[0] < 0 || !a[1] || (uint32_t) a[2])
+		return -EINVAL;
+	r = attr_in(t, uva(a[1]), &attr);
+	if (r < 0)
+		return r;
+	if ((int32_t) attr.sched_policy < 0 || attr.sched_flags & ~ATTR_KNOWN)
+		return -EINVAL;
+	r = task_of(t, a[0], &other);
+	return r < 0 ? r : set_attr(t, other, &attr);
+}
+
+sysret_t sys_sched_getattr(struct task *t, const uint64_t *a)
+{
+	struct sched_attr attr = { .size = sizeof(attr) };
+	uint32_t room = (uint32_t) a[2];
+	struct task *other;
+	int r;
+
+	if ((int) a[0] < 0 || !a[1] || room > PAGE_SIZE || room < ATTR_LEAST || (uint32_t) a[3])
+		return -EINVAL;
+	r = task_of(t, a[0], &other);
+	if (r < 0)
+		return r;
+	attr.size = min_of(attr.size, room);
+	attr.sched_policy = other->policy;
+	if (real_time(other->policy))
+		attr.sched_priority = other->priority;
+	else
+		attr.sched_nice = other->nice;
+	attr.sched_util_max = 1024;
+	return copy_out(t->space, uva(a[1]), &attr, attr.size);
+}
+
 static sysret_t priority_bound(uint64_t policy, int real)
 {
 	unsigned int p = (unsigned int) policy;

@@ -156,6 +156,11 @@ static void names(void)
 	CHECK(CALL(&g, __NR_rmdir, at_text("/d")) == -ENOTEMPTY);
 	CHECK(open_at(".", 0) == 0 && CALL(&g, __NR_getdents64, 0, BUF, 4096) > 0);
 	CHECK(CALL(&g, __NR_getdents64, 0, BUF, 4096) == 0);
+	/* linux_dirent: number, position, length, ".", and at the end of it what it is. */
+	CHECK(CALL(&g, __NR_lseek, 0, 0, SEEK_SET) == 0 &&
+	      CALL(&g, __NR_getdents, 0, BUF, 4096) > 24);
+	guest_get(&g, BUF - GUEST_AT + 16, text, 8);
+	CHECK(text[0] == 24 && text[2] == '.' && text[3] == 0 && text[7] == 4);
 	CHECK(CALL(&g, __NR_fchdir, 0) == 0 && CALL(&g, __NR_close, 0) == 0);
 	CHECK(CALL(&g, __NR_umask, 0777) == 022 && CALL(&g, __NR_umask, 022) == 0777);
 	CHECK(CALL(&g, __NR_chdir, at_text("/")) == 0);

@@ -13,6 +13,11 @@ sysret_t sys_arch_prctl(struct task *t, const uint64_t *a)
 	struct plat_regs regs;
 	uint64_t *base;
 
+	/* No program is kept from CPUID. */
+	if (code == ARCH_GET_CPUID)
+		return 1;
+	if (code == ARCH_SET_CPUID)
+		return -ENODEV;
 	if (code != ARCH_SET_FS && code != ARCH_GET_FS && code != ARCH_SET_GS &&
 	    code != ARCH_GET_GS)
 		return -EINVAL;

@@ -53,8 +53,9 @@ static int check(const struct task *t, const struct clone_request *q)
 {
 	uint64_t f = q->flags;
 
+	/* As Linux: who makes a namespace of users needs no rights. */
 	if (f & NAMESPACES)
-		return -EINVAL;
+		return f & CLONE_NEWUSER || cred_can(t->cred, CAP_SYS_ADMIN) ? -EINVAL : -EPERM;
 	if ((f & CLONE_THREAD && !(f & CLONE_SIGHAND)) || (f & CLONE_SIGHAND && !(f & CLONE_VM)) ||
 	    (f & CLONE_SIGHAND && f & CLONE_CLEAR_SIGHAND))
 		return -EINVAL;
@@ -119,6 +120,7 @@ static void copy_rest(struct task *child, const struct task *t, const struct clo
 	child->nice = t->nice;
 	child->policy = t->policy;
 	child->priority = t->priority;
+	child->io_priority = t->io_priority;
 	child->affinity = t->affinity;
 	child->timer_slack = t->timer_slack;
 	if (q->flags & CLONE_CHILD_CLEARTID)

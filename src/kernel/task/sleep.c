@@ -83,6 +83,7 @@ sysret_t sys_clock_nanosleep(struct task *t, const uint64_t *a)
 		return sleep_by(t, a[0] == CLOCK_REALTIME || a[0] == CLOCK_TAI,
 				a[1] & TIMER_ABSTIME, a[2], a[3]);
 	case CLOCK_PROCESS_CPUTIME_ID:
+	case CLOCK_THREAD_CPUTIME_ID:
 	case CLOCK_MONOTONIC_RAW:
 	case CLOCK_REALTIME_COARSE:
 	case CLOCK_MONOTONIC_COARSE:

@@ -122,6 +122,7 @@ struct task {
 	int nice;		       /* -20 ... 19 */
 	unsigned int policy, priority; /* SCHED_*, of real-time ones 1 ... 99 */
 	uint64_t affinity;	       /* of processors 0 ... 63 */
+	uint16_t io_priority;	       /* ioprio_set(2): class and level; 0: none was set */
 	nsec_t timer_slack;
 	nsec_t started; /* PLAT_MONOTONIC */
 	struct task_usage usage;

@@ -24,6 +24,13 @@ static void forked(void *arg)
 	sim_sys(EXIT, 5);
 }
 
+static void no_rights(struct task *t)
+{
+	static const struct cred none;
+
+	task_set_cred(t, &none);
+}
+
 static void forking(void *arg)
 {
 	struct wait_result w;
@@ -48,6 +55,9 @@ static void forking(void *arg)
 	      fork_with(CLONE_VM | CLONE_SIGHAND | CLONE_CLEAR_SIGHAND, 0, exits, NULL) ==
 		      -EINVAL &&
 	      fork_with(0, 65, exits, NULL) == -EINVAL);
+	like(no_rights);
+	CHECK(fork_with(CLONE_NEWNS, 0, exits, NULL) == -EPERM &&
+	      fork_with(CLONE_NEWUSER, 0, exits, NULL) == -EINVAL);
 	sim_sys(EXIT_GROUP, 3);
 }
 

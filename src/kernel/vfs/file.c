@@ -164,6 +164,19 @@ static int64_t moved(const struct file *f, int64_t n, uint32_t event)
 	return n;
 }
 
+/* One who waits in a stream, a socket or an eventfd, holds up nobody who writes to the same one. */
+static void position_take(struct file *f)
+{
+	if (f->ops->seek)
+		sleeplock_take(&f->pos_lock);
+}
+
+static void position_give(struct file *f)
+{
+	if (f->ops->seek)
+		sleeplock_give(&f->pos_lock);
+}
+
 int64_t vfs_read(struct file *f, struct uio *to, uint64_t *pos)
 {
 	int64_t n;
@@ -174,9 +187,9 @@ int64_t vfs_read(struct file *f, struct uio *to, uint64_t *pos)
 		return inode_is(f->inode, S_IFDIR) ? -EISDIR : -EINVAL;
 	if (pos)
 		return moved(f, f->ops->read(f, to, pos), IN_ACCESS);
-	sleeplock_take(&f->pos_lock);
+	position_take(f);
 	n = f->ops->read(f, to, &f->pos);
-	sleeplock_give(&f->pos_lock);
+	position_give(f);
 	return moved(f, n, IN_ACCESS);
 }
 
@@ -206,7 +219,7 @@ int64_t file_write_so(struct file *f, struct uio *from, uint64_t *pos, uint64_t 
 	if (!f->ops->write)
 		return -EINVAL;
 	if (!pos)
-		sleeplock_take(&f->pos_lock);
+		position_take(f);
 	if (regular) {
 		uint64_t *at = pos ? pos : &f->pos;
 
@@ -221,7 +234,7 @@ int64_t file_write_so(struct file *f, struct uio *from, uint64_t *pos, uint64_t 
 	if (regular)
 		sleeplock_give(&f->inode->lock);
 	if (!pos)
-		sleeplock_give(&f->pos_lock);
+		position_give(f);
 	return moved(f, n, IN_MODIFY);
 }
 
@@ -429,11 +442,14 @@ const struct file_ops *file_regular_ops(void)
 
 /* ---- directories ---- */
 
-/* linux_dirent64: ino, off, reclen, type, name; each a multiple of eight bytes. */
-#define ENTRY_HEAD 19
+/* linux_dirent64: ino, off, reclen, type, name; linux_dirent has no type but in its last byte. Each
+ * is a multiple of eight bytes. */
+#define ENTRY_HEAD     19
+#define ENTRY_HEAD_OLD 18
 
 struct entries {
 	struct dir_sink sink;
+	bool old;
 	char *to;
 	size_t used, room;
 	uint64_t next;
@@ -444,7 +460,8 @@ static bool put_entry(struct dir_sink *sink, const char *name, size_t len, uint6
 		      uint32_t mode, uint64_t next)
 {
 	struct entries *e = container_of(sink, struct entries, sink);
-	size_t size = (ENTRY_HEAD + len + 1 + 7) & ~(size_t) 7;
+	size_t head = e->old ? ENTRY_HEAD_OLD : ENTRY_HEAD;
+	size_t size = (head + len + 1 + e->old + 7) & ~(size_t) 7;
 	uint16_t reclen = (uint16_t) size;
 	char *at = e->to + e->used;
 
@@ -456,16 +473,18 @@ static bool put_entry(struct dir_sink *sink, const char *name, size_t len, uint6
 	memcpy(at, &ino, 8);
 	memcpy(at + 8, &next, 8);
 	memcpy(at + 16, &reclen, 2);
-	at[18] = (char) ((mode & S_IFMT) >> 12); /* DT_* */
-	memcpy(at + ENTRY_HEAD, name, len);
+	at[e->old ? size - 1 : 18] = (char) ((mode & S_IFMT) >> 12); /* DT_* */
+	memcpy(at + head, name, len);
 	e->used += size;
 	e->next = next;
 	return true;
 }
 
-int64_t file_entries(struct file *f, uva_t to, size_t room, struct space *s)
+int64_t file_entries(struct file *f, uva_t to, size_t room, bool old, struct space *s)
 {
-	struct entries e = { .sink.entry = put_entry, .room = min_of(room, (size_t) 32 << 10) };
+	struct entries e = { .sink.entry = put_entry,
+			     .old = old,
+			     .room = min_of(room, (size_t) 32 << 10) };
 	struct dentry *d = f->path.dentry;
 	int64_t r = 0;
 

@@ -77,9 +77,10 @@ void file_written(struct file *f);
 /* Of a regular file: only what is done at `at` without waiting is left of u. -EAGAIN: nothing. */
 [[nodiscard]] int file_ready(struct file *f, struct uio *u, uint64_t at, bool write);
 [[nodiscard]] int64_t file_seek(struct file *f, int64_t offset, int whence);
-/* getdents64's entries into the guest's memory: bytes, 0 at the end. -ENOTDIR, -EINVAL (no room).
- */
-[[nodiscard]] int64_t file_entries(struct file *f, uva_t to, size_t room, struct space *s);
+/* getdents64's entries, or getdents' (old), into the guest's memory: bytes, 0 at the end. -ENOTDIR,
+ * -EINVAL (no room). */
+[[nodiscard]] int64_t file_entries(struct file *f, uva_t to, size_t room, bool old,
+				   struct space *s);
 
 /* ---- descriptors ---- */
 

@@ -40,9 +40,15 @@ struct host host;
 
 nsec_t plat_now(enum plat_clock clock)
 {
+	static const clockid_t of_host[] = {
+		[PLAT_MONOTONIC] = CLOCK_MONOTONIC,
+		[PLAT_REALTIME] = CLOCK_REALTIME,
+		[PLAT_MONOTONIC_COARSE] = CLOCK_MONOTONIC_COARSE,
+		[PLAT_REALTIME_COARSE] = CLOCK_REALTIME_COARSE,
+	};
 	struct timespec t = {};
 
-	(void) clock_gettime(clock == PLAT_REALTIME ? CLOCK_REALTIME : CLOCK_MONOTONIC, &t);
+	(void) clock_gettime(of_host[clock], &t);
 	return t.tv_sec * NSEC_PER_SEC + t.tv_nsec;
 }
 

@@ -15,6 +15,7 @@
 #define GUARD	   4096
 #define IN_HANDLER (uint64_t) 0x10002
 #define BEGINNING  (3600 * NSEC_PER_SEC)
+#define COARSE	   ((nsec_t) 4000000)
 #define SIM_FP	   (512 + 64) /* XSAVE's least */
 
 /* A space: what is mapped, in an array of pieces without order; tests' spaces are small. */
@@ -108,8 +109,13 @@ void sim_fail_at(unsigned long n)
 
 nsec_t plat_now(enum plat_clock clock)
 {
+	bool coarse = clock == PLAT_MONOTONIC_COARSE || clock == PLAT_REALTIME_COARSE;
+	nsec_t now = coarse ? sim.now - sim.now % COARSE : sim.now;
+
 	/* 2026 began at this second. */
-	return clock == PLAT_REALTIME ? sim.now + 1767225600 * NSEC_PER_SEC : sim.now;
+	return clock == PLAT_REALTIME || clock == PLAT_REALTIME_COARSE
+		       ? now + 1767225600 * NSEC_PER_SEC
+		       : now;
 }
 
 unsigned int plat_cpus(void)
