@@ -321,8 +321,8 @@ static void entries(void)
 		CHECK(creat(&root_cred, name, S_IFREG) == 0);
 	}
 	CHECK(opened(&root_cred, "/big", O_RDONLY | O_DIRECTORY, &f) == 0);
-	CHECK(file_entries(f, uva(BASE), 20, guest) == -EINVAL);
-	while ((n = file_entries(f, uva(BASE), 100, guest)) > 0) {
+	CHECK(file_entries(f, uva(BASE), 20, false, guest) == -EINVAL);
+	while ((n = file_entries(f, uva(BASE), 100, false, guest)) > 0) {
 		char some[100];
 
 		CHECK(copy_in(guest, some, uva(BASE), (size_t) n) == 0);
@@ -333,7 +333,8 @@ static void entries(void)
 			CHECK(gone(&root_cred, "/big/00", 0) == 0);
 	}
 	CHECK(n == 0 && seen == 62);
-	CHECK(file_seek(f, 0, SEEK_SET) == 0 && file_entries(f, uva(BASE), 4000, guest) > 1000);
+	CHECK(file_seek(f, 0, SEEK_SET) == 0 &&
+	      file_entries(f, uva(BASE), 4000, false, guest) > 1000);
 	file_unref(f);
 }
 

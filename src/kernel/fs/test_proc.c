@@ -120,7 +120,7 @@ static const char *names(const char *dir)
 
 	if (names_open(&w, dir, O_RDONLY | O_DIRECTORY, 0, &f) < 0)
 		return NULL;
-	while ((n = file_entries(f, uva(IN), 300, guest)) > 0) {
+	while ((n = file_entries(f, uva(IN), 300, false, guest)) > 0) {
 		CHECK(copy_in(guest, text, uva(IN), (size_t) n) == 0);
 		for (int64_t at = 0; at < n;) {
 			uint16_t len;
