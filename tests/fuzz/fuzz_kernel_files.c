@@ -162,7 +162,7 @@ static void list_one(struct guest *g)
 
 	if (!f)
 		return;
-	(void) !file_entries(f, uva(place(g)), (size_t) length(g), g->now);
+	(void) !file_entries(f, uva(place(g)), (size_t) length(g), false, g->now);
 	file_unref(f);
 }
 
