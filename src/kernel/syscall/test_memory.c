@@ -40,7 +40,8 @@ static void mappings(void)
 	CHECK(map(0, size, 0, MAP_ANONYMOUS, -1, 0) == (uint64_t) -EINVAL);
 	CHECK(map(0, size, 0, ANON, -1, 5) == (uint64_t) -EINVAL);
 	CHECK(map(0, size, 0, MAP_PRIVATE, 99, 0) == (uint64_t) -EBADF);
-	CHECK(map(0, size, 0, MAP_PRIVATE, 99, INT64_MAX & ~4095ul) == (uint64_t) -EOVERFLOW);
+	CHECK(map(0, size, 0, MAP_PRIVATE, 99, INT64_MAX & ~4095ul) == (uint64_t) -EBADF);
+	CHECK(map(0, size, 0, ANON, -1, INT64_MAX & ~4095ul) == (uint64_t) -EOVERFLOW);
 	CHECK(map(0, (uint64_t) -1, 0, ANON, -1, 0) == (uint64_t) -ENOMEM);
 	CHECK(map(0, size, 0, ANON | MAP_HUGETLB, -1, 0) == (uint64_t) -ENOMEM);
 	CHECK(map(at, size, 0, ANON | MAP_FIXED_NOREPLACE, -1, 0) == (uint64_t) -EEXIST);
