@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <linux/seccomp.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 
 #include "sys/filter.h"
 
@@ -15,6 +16,15 @@ FILTER_ARG_IS(is_queued, 1, TIOCOUTQ);
 FILTER_ARG_IS(is_termios, 1, TCGETS);
 FILTER_ARG_IS(is_winsize, 1, TIOCGWINSZ);
 FILTER_ARG_IS(is_get_flags, 1, F_GETFL);
+/*
+ * A socket that the broker gave leads where the broker has connected it, or nowhere: no address is
+ * said here, neither by sendto(2) nor in sendmsg(2)'s memory, where no filter looks, and none of a
+ * connection to be made (MSG_FASTOPEN).
+ */
+static const struct seccomp_condition says_no_address[] = {
+	{ .arg = 4, .op = SECCOMP_EQ, .value = 0 },
+	{ .arg = 3, .op = SECCOMP_MASKED_EQ, .value = MSG_FASTOPEN, .value_two = 0 },
+};
 /* fstat(3): of a descriptor, no name. */
 FILTER_ARG_IS(is_descriptor, 3, AT_EMPTY_PATH);
 
@@ -54,7 +64,7 @@ static const struct seccomp_rule own[] = {
 	FILTER_CALL(preadv2),
 	FILTER_CALL(pwritev2),
 	FILTER_CALL(recvmsg),
-	FILTER_CALL(sendmsg),
+	FILTER_CALL_IF(sendto, says_no_address),
 	FILTER_CALL(accept4),
 };
 

@@ -20,9 +20,8 @@ static int own_ids(enum ns_map_kind kind, uint32_t id)
 	return ns_write_map(getpid(), kind, &map, 1);
 }
 
-int enclose_namespaces(struct err *e)
+static int enclose(int spaces, struct err *e)
 {
-	static const int spaces = CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS;
 	const uint32_t uid = geteuid(), gid = getegid();
 	int r;
 
@@ -34,6 +33,16 @@ int enclose_namespaces(struct err *e)
 	r = r < 0 ? r : own_ids(NS_MAP_UID, uid);
 	r = r < 0 ? r : own_ids(NS_MAP_GID, gid);
 	return r < 0 ? err_sys(e, -r, "map the ids of its namespace") : 0;
+}
+
+int enclose_namespaces(struct err *e)
+{
+	return enclose(CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS, e);
+}
+
+int enclose_but_network(struct err *e)
+{
+	return enclose(CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS, e);
 }
 
 int enclose_root(struct err *e)

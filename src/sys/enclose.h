@@ -15,6 +15,8 @@
  * them within a user namespace of his own, which knows him alone. It has one thread.
  */
 [[nodiscard]] int enclose_namespaces(struct err *e);
+/* The same, but in the network namespace it is in. */
+[[nodiscard]] int enclose_but_network(struct err *e);
 
 /*
  * An empty read-only directory becomes root and working directory: absolute names lead nowhere,

@@ -418,7 +418,7 @@ def test_a_killed_stub_is_a_killed_process(box):
 ALLOWED = set("""
 ioctl poll ppoll epoll_wait epoll_pwait epoll_ctl kill wait4 pidfd_open close
 fallocate getrandom sched_getaffinity
-fcntl newfstatat fstat lseek ftruncate fsync fdatasync write readv writev preadv2 pwritev2 recvmsg sendmsg accept4
+fcntl newfstatat fstat lseek ftruncate fsync fdatasync write readv writev preadv2 pwritev2 recvmsg sendto accept4
 mmap munmap mprotect mremap madvise brk futex
 clock_gettime rt_sigreturn rt_sigprocmask restart_syscall getpid gettid tgkill exit_group
 """.split())
@@ -465,6 +465,9 @@ def test_the_filter(box):
     # Descriptors are asked, not set; no name is looked up.
     assert verdict(program, calls["fcntl"], args=(0, 4)) != ALLOW
     assert verdict(program, calls["newfstatat"], args=(0, 0, 0, 0)) != ALLOW
+    # No socket is led anywhere: an address, MSG_FASTOPEN.
+    assert verdict(program, calls["sendto"], args=(0, 0, 0, 0, 1)) != ALLOW
+    assert verdict(program, calls["sendto"], args=(0, 0, 0, 0x20000000)) != ALLOW
     requests = [r for r in range(0x5400, 0x5480)
                 if verdict(program, calls["ioctl"], args=(0, r)) == ALLOW]
     assert requests == [0x5401, 0x5411, 0x5413, 0x541b]  # TCGETS TIOCOUTQ TIOCGWINSZ FIONREAD

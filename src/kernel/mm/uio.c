@@ -176,6 +176,21 @@ void uio_shorten(struct uio *u, uint64_t n)
 	}
 }
 
+void uio_skip(struct uio *u, uint64_t n)
+{
+	while (n > 0 && u->at < u->count) {
+		uint64_t left = u->pieces[u->at].len - u->within, part = min_of(left, n);
+
+		u->within += part;
+		u->left -= part;
+		n -= part;
+		if (part == left) {
+			u->at++;
+			u->within = 0;
+		}
+	}
+}
+
 static int64_t step(struct uio *u, void *to, const void *from, size_t n)
 {
 	size_t done = 0;

@@ -47,6 +47,8 @@ void uio_kernel(struct uio *u, void *bytes, size_t len);
 void uio_fini(struct uio *u);
 /* At most n bytes of what is left, where nothing was moved yet. */
 void uio_shorten(struct uio *u, uint64_t n);
+/* On by n bytes, of what is left, that were moved already. */
+void uio_skip(struct uio *u, uint64_t n);
 /* n bytes at most, and on in the pieces: how many; -EFAULT when not one could be moved. */
 [[nodiscard]] int64_t uio_in(struct uio *u, void *to, size_t n);	  /* from the guest */
 [[nodiscard]] int64_t uio_out(struct uio *u, const void *from, size_t n); /* to the guest */

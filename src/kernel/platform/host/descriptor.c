@@ -170,11 +170,10 @@ static int64_t write_pipe(struct descriptor *d, struct iovec *v)
 static int64_t write_host(struct descriptor *d, void *from, size_t n, int64_t at, bool append)
 {
 	struct iovec v = { .iov_base = from, .iov_len = n };
-	struct msghdr m = { .msg_iov = &v, .msg_iovlen = 1 };
 
 	switch (d->kind) {
 	case KIND_SOCKET:
-		return result(sendmsg(d->fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL));
+		return result(send(d->fd, from, n, MSG_DONTWAIT | MSG_NOSIGNAL));
 	case KIND_PIPE:
 		return write_pipe(d, &v);
 	case KIND_TERMINAL:
@@ -183,22 +182,6 @@ static int64_t write_host(struct descriptor *d, void *from, size_t n, int64_t at
 		return result(pwritev2(d->fd, &v, 1, at, append ? RWF_APPEND : 0));
 	}
 	return -EIO;
-}
-
-/* On by n bytes, of which all are there. */
-static void advance(struct uio *u, uint64_t n)
-{
-	while (n > 0) {
-		uint64_t left = u->pieces[u->at].len - u->within, part = min_of(left, n);
-
-		u->within += part;
-		u->left -= part;
-		n -= part;
-		if (part == left) {
-			u->at++;
-			u->within = 0;
-		}
-	}
 }
 
 /* As much as the host takes now; `from` is on by that. */
@@ -212,7 +195,7 @@ static int64_t put(struct descriptor *d, struct uio *from, int64_t at, bool appe
 		n = write_host(d, bytes, (size_t) n, at, append);
 	*from = before;
 	if (n > 0)
-		advance(from, (uint64_t) n);
+		uio_skip(from, (uint64_t) n);
 	return n;
 }
 
