@@ -44,6 +44,16 @@ struct inet_sock *inet_sock_new(int domain, int type)
 	return u;
 }
 
+uint32_t inet_send_room(const struct inet_sock *u)
+{
+	return inet_is_stream(u) ? STREAM_SEND_ROOM : SOCKET_ROOM;
+}
+
+uint32_t inet_receive_room(const struct inet_sock *u)
+{
+	return inet_is_stream(u) ? STREAM_RECEIVE_ROOM : SOCKET_ROOM;
+}
+
 static int make(int domain, int type, int protocol, struct socket **ret)
 {
 	struct inet_sock *u;
@@ -83,6 +93,7 @@ void inet_retire(struct inet_sock *u)
 	const struct socket *s = &u->socket;
 
 	u->dead = true;
+	inet_outside_close(u);
 	if (inet_is_stream(u)) {
 		/* What it never read is lost, and so is all with SO_LINGER of no time. */
 		inet_disconnect(u, u->waiting > 0 || (s->linger_on && s->linger_seconds == 0));
@@ -129,16 +140,18 @@ static int inet_bind(struct socket *s, const struct sock_actor *by, const struct
 		return r;
 	if (s->domain == AF_INET6 && u->option[OPT_V6ONLY] && inet_ip_is4(&at.ip))
 		return -EINVAL;
-	if (!may_have_ip(u, &at.ip))
+	if (!may_have_ip(u, &at.ip) && !outside_ops())
 		return -EADDRNOTAVAIL;
 	if (!may_have_port(by, at.port))
 		return -EACCES;
 	if (u->state != INET_CLOSED || u->local.port)
 		return -EINVAL;
 	u->uid = by->walk.who->euid;
-	r = inet_port_take(u, &at);
+	if (at.port == 0 && inet_port_none_left(u))
+		return -EADDRINUSE;
+	r = inet_take_port(u, &at, &given);
 	if (r < 0)
-		return r == -EADDRNOTAVAIL ? -EADDRINUSE : r;
+		return r;
 	u->ip_bound = !inet_ip_any(&at.ip);
 	u->port_bound = at.port != 0;
 	return 0;
@@ -213,7 +226,9 @@ static unsigned int poll_stream(struct inet_sock *u)
 	unsigned int ready = 0;
 
 	if (u->state == INET_LISTEN)
-		return list_empty(&u->backlog) ? 0 : READABLE;
+		return !list_empty(&u->backlog) || (u->out && outside_ops()->poll(u->out) & POLLIN)
+			       ? READABLE
+			       : 0;
 	/* Of one that is connected to nobody, too: poll(2) of Linux says so. */
 	if (u->closed == NO_MORE || u->state == INET_CLOSED)
 		ready |= POLLHUP;
@@ -270,7 +285,14 @@ static const struct socket_ops ops = {
 	.name = inet_name,
 	.get = inet_get,
 	.set = inet_set,
+	.changed = inet_changed,
+	.look_for_error = inet_look_for_error,
 	.poll = inet_poll,
 	.queued = queued,
 	.release = release,
 };
+
+const struct socket_ops *inet_ops(void)
+{
+	return &ops;
+}

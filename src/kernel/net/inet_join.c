@@ -81,6 +81,7 @@ static void turn_away(struct list *ends)
 static void stop_listening(struct inet_sock *u)
 {
 	inet_port_deafen(u);
+	inet_outside_close(u);
 	u->socket.listening = false;
 	turn_away(&u->arriving);
 	turn_away(&u->backlog);
@@ -179,16 +180,17 @@ static void admit(struct inet_sock *l)
 int inet_listen(struct socket *s, const struct sock_actor *by, int backlog)
 {
 	struct inet_sock *u = inet_of(s);
-	int r;
+	int r = 0;
 
 	if (!inet_is_stream(u))
 		return -EOPNOTSUPP;
 	if (u->phase != INET_UNCONNECTED || (u->state != INET_CLOSED && u->state != INET_LISTEN))
 		return -EINVAL;
 	if (u->state == INET_CLOSED) {
-		if (!u->local.port)
+		if (!u->local.port) {
 			u->uid = by->walk.who->euid;
-		r = inet_autobind(u);
+			r = inet_take_port(u, &u->local, NULL);
+		}
 		if (r == 0)
 			r = inet_port_listen(u);
 		if (r < 0)
@@ -199,28 +201,36 @@ int inet_listen(struct socket *s, const struct sock_actor *by, int backlog)
 	s->listening = true;
 	u->backlog_most = (unsigned int) backlog;
 	admit(u);
-	return 0;
+	return u->out ? outside_ops()->listen(u->out, backlog) : 0;
 }
 
 int inet_accept(struct socket *s, bool nonblocking, struct socket **ret)
 {
 	struct inet_sock *u = inet_of(s), *made;
+	nsec_t deadline = socket_deadline(s->receive_timeout);
 	int r = 0;
 
 	if (!inet_is_stream(u))
 		return -EOPNOTSUPP;
-	if (u->state != INET_LISTEN)
-		return -EINVAL;
-	if (list_empty(&u->backlog)) {
-		if (nonblocking)
-			return -EAGAIN;
-		r = waitq_wait(&s->waiters, !list_empty(&u->backlog) || u->state != INET_LISTEN,
-			       socket_deadline(s->receive_timeout), fiber_interrupted());
+	while (u->state == INET_LISTEN && list_empty(&u->backlog)) {
+		uint64_t seen = u->out ? u->out->happened : 0;
+
+		r = inet_outside_accept(u, &made);
+		if (r == 0) {
+			*ret = &made->socket;
+			return 0;
+		}
+		if (r != -EAGAIN || nonblocking)
+			return r;
+		r = waitq_wait(&s->waiters,
+			       !list_empty(&u->backlog) || u->state != INET_LISTEN ||
+				       (u->out && u->out->happened != seen),
+			       deadline, fiber_interrupted());
+		if (r < 0)
+			return socket_wait_result(r, s->receive_timeout);
 	}
-	if (r < 0)
-		return socket_wait_result(r, s->receive_timeout);
-	if (list_empty(&u->backlog))
-		return -EINVAL; /* it was shut down */
+	if (u->state != INET_LISTEN)
+		return -EINVAL; /* or it was shut down */
 	made = list_entry(list_pop(&u->backlog), struct inet_sock, in_backlog);
 	u->backlog_used--;
 	admit(u);
@@ -230,8 +240,7 @@ int inet_accept(struct socket *s, bool nonblocking, struct socket **ret)
 
 /* ---- connect ---- */
 
-/* What an accepted socket has from its listener. */
-static void inherit(struct inet_sock *u, const struct inet_sock *l)
+void inet_inherit(struct inet_sock *u, const struct inet_sock *l)
 {
 	u->socket.flags = l->socket.flags;
 	u->socket.send_room = l->socket.send_room;
@@ -252,7 +261,7 @@ static int join(struct inet_sock *u, struct inet_sock *l)
 
 	if (!there)
 		return -ENOMEM;
-	inherit(there, l);
+	inet_inherit(there, l);
 	inet_port_share(there, &u->remote);
 	there->remote = u->local;
 	there->peer = u;
@@ -338,6 +347,8 @@ int inet_stream_connect(struct inet_sock *u, const struct sock_address *a, bool 
 		return -EISCONN;
 	if (first) {
 		r = inet_parse(u, a, false, &to);
+		if (r == 0 && inet_goes_out(&to.ip))
+			return inet_outside_connect(u, &to, a, nonblocking);
 		if (r == 0)
 			r = start(u, &to);
 	}

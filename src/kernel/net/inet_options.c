@@ -116,6 +116,89 @@ static int answer_number(int level, void *to, size_t *len, int32_t value)
 	return answer(to, len, &value, sizeof(value));
 }
 
+/* ---- outside ---- */
+
+/* As set(2) has them: rooms are told doubled. */
+static int32_t of_socket(const struct socket *s, int name)
+{
+	switch (name) {
+	case SO_SNDBUF:
+		return (int32_t) (s->send_room / 2);
+	case SO_RCVBUF:
+		return (int32_t) (s->receive_room / 2);
+	case SO_RCVLOWAT:
+		return (int32_t) s->low_water;
+	default:
+		return (int32_t) (s->flags >> name & 1);
+	}
+}
+
+void inet_changed(struct socket *s, int name)
+{
+	/* With a time it would be waited for out there. */
+	const int32_t linger[2] = { s->linger_on && !s->linger_seconds, 0 };
+	const struct inet_sock *u = inet_of(s);
+	int32_t value;
+
+	if (name == SO_SNDBUFFORCE)
+		name = SO_SNDBUF;
+	else if (name == SO_RCVBUFFORCE)
+		name = SO_RCVBUF;
+	switch (name) {
+	case SO_LINGER:
+		if (u->out)
+			(void) outside_ops()->set(u->out, SOL_SOCKET, name, linger, sizeof(linger),
+						  true);
+		return;
+	case SO_SNDBUF:
+	case SO_RCVBUF:
+	case SO_RCVLOWAT:
+	case SO_REUSEADDR:
+	case SO_REUSEPORT:
+	case SO_KEEPALIVE:
+	case SO_BROADCAST:
+	case SO_OOBINLINE:
+	case SO_DONTROUTE:
+		value = of_socket(s, name);
+		if (u->out)
+			(void) outside_ops()->set(u->out, SOL_SOCKET, name, &value, sizeof(value),
+						  true);
+		return;
+	default:
+		return;
+	}
+}
+
+void inet_options_carry(struct inet_sock *u)
+{
+	static const int flags[] = { SO_REUSEADDR, SO_REUSEPORT, SO_KEEPALIVE,
+				     SO_BROADCAST, SO_OOBINLINE, SO_DONTROUTE };
+	struct socket *s = &u->socket;
+
+	for (size_t n = 0; n < countof(flags); n++)
+		if (s->flags >> flags[n] & 1)
+			inet_changed(s, flags[n]);
+	if (s->send_room != inet_send_room(u))
+		inet_changed(s, SO_SNDBUF);
+	if (s->receive_room != inet_receive_room(u))
+		inet_changed(s, SO_RCVBUF);
+	if (s->low_water != 1)
+		inet_changed(s, SO_RCVLOWAT);
+	if (s->linger_on)
+		inet_changed(s, SO_LINGER);
+	for (size_t n = 0; n < INET_OPTIONS; n++)
+		if (u->option[n] != rules[n].initial && has_level(u, rules[n].level))
+			(void) outside_ops()->set(u->out, rules[n].level, rules[n].name,
+						  &u->option[n], sizeof(u->option[n]), true);
+}
+
+/* What the stack out there knows alone. */
+static bool known_outside(int level, int name)
+{
+	return (level == LEVEL_TCP && (name == TCP_INFO || name == TCP_MAXSEG)) ||
+	       (level == LEVEL_IP && name == IP_MTU) || (level == LEVEL_IPV6 && name == IPV6_MTU);
+}
+
 /* ---- asked ---- */
 
 static bool connected(const struct inet_sock *u)
@@ -186,6 +269,8 @@ int inet_get(struct socket *s, int level, int name, void *to, size_t *len)
 		return -ENOPROTOOPT;
 	if (n < INET_OPTIONS)
 		return answer_number(level, to, len, u->option[n]);
+	if (u->out && known_outside(level, name) && u->socket.ops != inet_ops())
+		return outside_ops()->get(u->out, level, name, to, len);
 	if (level == SOL_SOCKET)
 		return get_socket(u, name, to, len);
 	if (level == LEVEL_TCP)
@@ -251,6 +336,7 @@ int inet_set(struct socket *s, const struct sock_actor *by, int level, int name,
 		return r;
 	if (n == INET_OPTIONS) {
 		s->flags = v ? s->flags | 1u << SO_REUSEPORT : s->flags & ~(1u << SO_REUSEPORT);
+		inet_changed(s, SO_REUSEPORT);
 		return 0;
 	}
 	if (n == OPT_V6ONLY && u->local.port)
@@ -261,6 +347,11 @@ int inet_set(struct socket *s, const struct sock_actor *by, int level, int name,
 		v = v != 0;
 	else if (v < rules[n].least || v > rules[n].most)
 		return -EINVAL;
+	if (u->out) {
+		r = outside_ops()->set(u->out, level, name, &v, sizeof(v), false);
+		if (r < 0 && r != -ENOPROTOOPT)
+			return r;
+	}
 	u->option[n] = v;
 	return 0;
 }

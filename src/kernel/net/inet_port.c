@@ -82,6 +82,11 @@ static uint16_t ephemeral(struct tree *t)
 	return 0;
 }
 
+bool inet_port_none_left(const struct inet_sock *u)
+{
+	return ephemeral(tree_of(u)) == 0;
+}
+
 int inet_port_take(struct inet_sock *u, const struct inet_address *at)
 {
 	struct inet_address a = *at;

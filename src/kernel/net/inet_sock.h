@@ -4,6 +4,7 @@
 
 #include "kernel/net/control.h"
 #include "kernel/net/inet.h"
+#include "kernel/net/outside.h"
 
 /* Addresses of both families are of 16 bytes: those of AF_INET stand as ::ffff:a.b.c.d, which is
  * how a socket of AF_INET6 sees them, too. */
@@ -83,6 +84,9 @@ struct inet_sock {
 	struct tree_node by_port, by_listener; /* inet_port.c */
 	int32_t option[INET_OPTIONS];
 
+	struct outside *out; /* owned; NULL: none (inet_outside.c) */
+	bool out_peer;	     /* of datagrams: whom it is connected to is out there */
+
 	enum inet_state state;
 	enum inet_phase phase;
 	unsigned int closed;	/* NO_*: polled, and what reads and writes go by */
@@ -139,6 +143,8 @@ int inet_route(const struct inet_sock *u, struct inet_ip *to, struct inet_ip *re
 
 /* At that address; port 0: one of the ephemeral ones. -EADDRINUSE, -EADDRNOTAVAIL (all taken). */
 int inet_port_take(struct inet_sock *u, const struct inet_address *at);
+/* No ephemeral port is free. */
+bool inet_port_none_left(const struct inet_sock *u);
 /* u has the port of its listener, with others. */
 void inet_port_share(struct inet_sock *u, const struct inet_address *at);
 void inet_port_give(struct inet_sock *u);
@@ -158,13 +164,47 @@ struct inet_sock *inet_find_receiver(const struct inet_address *to,
 int inet_listen(struct socket *s, const struct sock_actor *by, int backlog);
 int inet_stream_connect(struct inet_sock *u, const struct sock_address *a, bool nonblocking);
 int inet_accept(struct socket *s, bool nonblocking, struct socket **ret);
+/* What an accepted socket has from its listener. */
+void inet_inherit(struct inet_sock *u, const struct inet_sock *l);
 int inet_stream_shutdown(struct inet_sock *u, int how);
 /* Its connection or its backlog ends; it is as new, but for what it is bound to. */
 void inet_disconnect(struct inet_sock *u, bool reset);
 /* What comes from a peer that is gone: ECONNRESET or what Linux says in that state. */
 void inet_reset(struct inet_sock *u);
 
+/* ---- inet_outside.c ---- */
+
+#define INET_BUFFER ((size_t) 64 << 10)
+
+/* INET_BUFFER bytes, for what is on its way through the kernel. NULL: no memory. */
+[[nodiscard]] void *inet_buffer_take(void);
+void inet_buffer_give(void *p);
+/* Whether what is sent to it leaves this kernel. */
+bool inet_goes_out(const struct inet_ip *ip);
+/* As u's family tells it, with what else the guest gave of it (a scope). given: may be NULL. */
+void inet_outside_name(const struct inet_sock *u, const struct inet_address *to,
+		       const struct sock_address *given, struct sock_address *ret);
+/* u->out is there, with u's options. */
+int inet_outside_open(struct inet_sock *u);
+void inet_outside_close(struct inet_sock *u);
+/* inet_port_take(), and the same outside where it is of more than the loopback. given: the guest's.
+ */
+int inet_take_port(struct inet_sock *u, const struct inet_address *at,
+		   const struct sock_address *given);
+/* Of a stream, to an address that inet_goes_out(). */
+int inet_outside_connect(struct inet_sock *u, const struct inet_address *to,
+			 const struct sock_address *given, bool nonblocking);
+/* -EAGAIN: nobody has come from outside. */
+int inet_outside_accept(struct inet_sock *l, struct inet_sock **ret);
+void inet_look_for_error(struct socket *s);
+
 /* ---- inet.c ---- */
+
+/* SO_SNDBUF and SO_RCVBUF of a new one. */
+uint32_t inet_send_room(const struct inet_sock *u);
+uint32_t inet_receive_room(const struct inet_sock *u);
+/* Of this kernel's own sockets. */
+const struct socket_ops *inet_ops(void);
 
 /* Of the domain and type; one owner. NULL: no memory. */
 struct inet_sock *inet_sock_new(int domain, int type);
@@ -191,6 +231,9 @@ void inet_datagram_discard(struct inet_sock *u);
 /* ---- inet_options.c ---- */
 
 void inet_options_init(struct inet_sock *u);
+/* To u->out, those that are not as they were at first. */
+void inet_options_carry(struct inet_sock *u);
+void inet_changed(struct socket *s, int name);
 int inet_get(struct socket *s, int level, int name, void *to, size_t *len);
 int inet_set(struct socket *s, const struct sock_actor *by, int level, int name, const void *value,
 	     size_t len);

@@ -56,6 +56,8 @@ int option_get(struct socket *s, int level, int name, void *to, size_t *len)
 		value = s->protocol;
 		break;
 	case SO_ERROR:
+		if (s->ops->look_for_error)
+			s->ops->look_for_error(s);
 		value = -socket_take_error(s);
 		break;
 	case SO_ACCEPTCONN:
@@ -136,6 +138,8 @@ static int set_linger(struct socket *s, const void *value, size_t len)
 	memcpy(&l, value, sizeof(l));
 	s->linger_on = l.on != 0;
 	s->linger_seconds = l.seconds;
+	if (s->ops->changed)
+		s->ops->changed(s, SO_LINGER);
 	return 0;
 }
 
@@ -200,6 +204,8 @@ int option_set(struct socket *s, const struct sock_actor *by, int level, int nam
 			return -EACCES;
 		s->flags = n ? s->flags | 1u << name : s->flags & ~(1u << name);
 	}
+	if (s->ops->changed)
+		s->ops->changed(s, name);
 	(void) waitq_wake(&s->waiters, 0, 0); /* there may be room now */
 	return 0;
 }

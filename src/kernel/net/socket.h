@@ -66,6 +66,10 @@ struct socket_ops {
 	int (*get)(struct socket *s, int level, int name, void *to, size_t *len);
 	int (*set)(struct socket *s, const struct sock_actor *by, int level, int name,
 		   const void *value, size_t len);
+	/* An option that is socket.c's was set (SO_*). NULL: nothing to do. */
+	void (*changed)(struct socket *s, int name);
+	/* s->error is what there is to be told, also by what lies below. NULL: it is. */
+	void (*look_for_error)(struct socket *s);
 	unsigned int (*poll)(struct socket *s, struct waiter *w);
 	/* Bytes that can be read, or that were sent and are not read yet. NULL: -ENOTTY. */
 	int64_t (*queued)(struct socket *s, bool sent);
