@@ -6,7 +6,8 @@
  *	allow|deny,PROTOCOL,NETWORK,PORTS
  *
  * with tcp, udp or icmp; an address or ADDRESS/PREFIX; a port or FIRST-LAST; "*" for any. One of
- * IPv4 fits its addresses in IPv6's form (::ffff:a.b.c.d), too. Not a firewall: what comes in to a
+ * IPv4 fits its addresses in IPv6's form (::ffff:a.b.c.d), too; port 0 of a bind is one that the
+ * kernel chooses. Not a firewall: what comes in to a
  * port that may be bound is not looked at.
  */
 #pragma once

@@ -135,7 +135,7 @@ static int open_one(struct sockets *s, const struct broker_request *q, int *ret_
 	return 0;
 }
 
-static int bind_one(const struct sockets *s, const struct owned *o, const struct broker_request *q,
+static int bind_one(const struct sockets *s, struct owned *o, const struct broker_request *q,
 		    struct broker_reply *a)
 {
 	struct policy_place p = {};
@@ -151,6 +151,7 @@ static int bind_one(const struct sockets *s, const struct owned *o, const struct
 		return -EPERM;
 	if (bind(o->fd, &n.any, len) < 0)
 		return -errno;
+	o->bound = true;
 	tell(o->fd, getsockname, &a->local);
 	return 0;
 }
@@ -269,7 +270,7 @@ static int serve_owned(struct sockets *s, const struct broker_request *q, const 
 		       size_t n, struct broker_reply *a, unsigned char *out, size_t *ret_n,
 		       int *ret_fd)
 {
-	const struct owned *o = &s->all[q->number];
+	struct owned *o = &s->all[q->number];
 
 	if (o->fd < 0)
 		return -EBADF;
@@ -279,7 +280,8 @@ static int serve_owned(struct sockets *s, const struct broker_request *q, const 
 	case BROKER_CONNECT:
 		return connect_one(s, o, q, a);
 	case BROKER_LISTEN:
-		return listen(o->fd, q->a) < 0 ? -errno : 0;
+		/* One that was not bound would be, to a port that no policy has seen. */
+		return !o->bound ? -EPERM : listen(o->fd, q->a) < 0 ? -errno : 0;
 	case BROKER_ACCEPT:
 		return accept_one(s, o, q, a, ret_fd);
 	case BROKER_SEND:

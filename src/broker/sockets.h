@@ -15,6 +15,7 @@ struct sockets {
 	struct owned {
 		int fd; /* FD_NONE: none has that number */
 		int domain;
+		bool bound; /* as the policy allows: it may listen */
 		enum policy_protocol protocol;
 	} * all;	     /* BROKER_SOCKETS */
 	unsigned char *dump; /* of the last ROUTES */

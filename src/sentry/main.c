@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -16,6 +17,7 @@
 #include "sentry/filter.h"
 #include "sentry/jail.h"
 #include "sentry/options.h"
+#include "sentry/outside.h"
 #include "sentry/sandbox.h"
 #include "sentry/seccomp.h"
 #include "sys/enclose.h"
@@ -105,6 +107,19 @@ static int check_control(int fd, struct err *e)
 	return fcntl(fd, F_SETFD, FD_CLOEXEC) < 0 ? err_sys(e, errno, "--control") : 0;
 }
 
+/* Each of a guest's sockets outside is a descriptor here. */
+static int raise_files(struct err *e)
+{
+	struct rlimit files;
+
+	if (getrlimit(RLIMIT_NOFILE, &files) < 0)
+		return err_sys(e, errno, "read the limit of open files");
+	files.rlim_cur = files.rlim_max;
+	return setrlimit(RLIMIT_NOFILE, &files) < 0
+		       ? err_sys(e, errno, "raise the limit of open files")
+		       : 0;
+}
+
 /* Up to where hostile bytes begin. */
 static int prepare(const struct options *o, struct sandbox *s, struct arena *a, struct err *e)
 {
@@ -119,13 +134,14 @@ static int prepare(const struct options *o, struct sandbox *s, struct arena *a, 
 	}
 	config = file_option_open(&o->config, O_RDONLY | O_NOCTTY, "--config", e);
 	if (config < 0 || map_image(o, s, e) < 0 || check_control(o->control, e) < 0 ||
-	    take_three(o, s, e) < 0)
+	    (o->broker >= 0 && outside_check(o->broker, e) < 0) || take_three(o, s, e) < 0 ||
+	    raise_files(e) < 0)
 		return -1;
 	s->control = o->control;
-	enclose_fds(
-		STDERR_FILENO + 1,
-		(const int[]){ config, seccomp, s->control, s->stdio[0], s->stdio[1], s->stdio[2] },
-		6);
+	enclose_fds(STDERR_FILENO + 1,
+		    (const int[]){ config, seccomp, s->control, o->broker, s->stdio[0], s->stdio[1],
+				   s->stdio[2] },
+		    7);
 	r = jail_enter(&j, e);
 	if (r == 0)
 		r = config_read(config, a, &s->spec, e);
@@ -137,6 +153,8 @@ static int prepare(const struct options *o, struct sandbox *s, struct arena *a, 
 		r = seccomp_fits(s->spec, &s->seccomp, e);
 	if (r == 0)
 		r = sandbox_begin(config_memory(s->spec), e);
+	if (r == 0 && o->broker >= 0)
+		r = outside_begin(o->broker, e);
 	return r < 0 ? r : filter_enter(e);
 }
 

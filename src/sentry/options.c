@@ -19,6 +19,8 @@ const char options_help[] =
 	"\n"
 	"  --root FILE            the root's files: an EROFS image\n"
 	"  --config FILE          what is to run: a config.json of the OCI runtime specification\n"
+	"  --broker fd:N          a socket that atoll-broker serves: the network outside (default: "
+	"none)\n"
 	"  --seccomp FILE         linux.seccomp, compiled: an array of struct sock_filter\n"
 	"  --control fd:N         a listening socket for requests: start, exec, signal, wait, "
 	"...;\n"
@@ -62,6 +64,8 @@ static int parse_value(struct str name, const char *value, struct options *o)
 		return parse_file(value, &o->root);
 	if (str_is(name, "config"))
 		return parse_file(value, &o->config);
+	if (str_is(name, "broker"))
+		return parse_fd(value, &o->broker);
 	if (str_is(name, "seccomp"))
 		return parse_file(value, &o->seccomp);
 	if (str_is(name, "log"))
@@ -105,9 +109,12 @@ static int parse_word(int argc, char *const *argv, int *i, struct options *o, st
 int options_parse(int argc, char *const *argv, struct options *ret_o, struct err *e)
 {
 	const struct file_option none = { .fd = FD_NONE };
-	struct options o = {
-		.root = none, .config = none, .seccomp = none, .log = none, .control = FD_NONE
-	};
+	struct options o = { .root = none,
+			     .config = none,
+			     .seccomp = none,
+			     .log = none,
+			     .control = FD_NONE,
+			     .broker = FD_NONE };
 
 	for (int i = 0; i < argc; i++)
 		if (parse_word(argc, argv, &i, &o, e) < 0)

@@ -18,6 +18,7 @@ struct file_option {
 struct options {
 	struct file_option root, config, seccomp, log;
 	int control; /* borrowed; FD_NONE: none */
+	int broker;  /* the same */
 	bool set_ids;
 	uint32_t uid, gid;
 	bool help, version;

@@ -262,8 +262,8 @@ static int64_t socket_receive_bytes(struct outside *o, void *bytes, size_t n,
 			    .msg_namelen = sizeof(from),
 			    .msg_control = c.bytes,
 			    .msg_controllen = sizeof(c.bytes) };
-	int64_t r = result(
-		recvmsg(socket_of(o)->fd, &h, (int) (m->flags & RECV_FLAGS) | MSG_DONTWAIT));
+	int64_t r =
+		result(recvmsg(socket_of(o)->fd, &h, (int) (m->flags & RECV_FLAGS) | MSG_DONTWAIT));
 
 	if (r < 0)
 		return r;
@@ -309,9 +309,10 @@ static int socket_shut(struct outside *o, int how)
 
 static int socket_option(struct outside *o, int level, int name, void *to, size_t *len)
 {
-	struct broker_request q = {
-		.type = BROKER_GET, .a = level, .b = name, .c = (int32_t) min_of(*len, (size_t) 4096)
-	};
+	struct broker_request q = { .type = BROKER_GET,
+				    .a = level,
+				    .b = name,
+				    .c = (int32_t) min_of(*len, (size_t) 4096) };
 	struct outside_answer a = { .to = to, .room = *len };
 	int r = ask(o, &q, &a);
 

@@ -9,8 +9,8 @@
 
 struct outside_answer {
 	struct broker_reply reply;
-	int fd;	   /* given; FD_NONE: none */
-	void *to;  /* for data: room for so many bytes */
+	int fd;	  /* given; FD_NONE: none */
+	void *to; /* for data: room for so many bytes */
 	size_t room, got;
 };
 
