@@ -5,6 +5,8 @@
  */
 #pragma once
 
+#include <stdbool.h>
+
 #include "proto/broker.h"
 
 struct outside_answer {
