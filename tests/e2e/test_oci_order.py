@@ -77,6 +77,21 @@ def test_what_was_made_again_is_what_it_was(run, sources):
     assert not [d for d in lines if d.startswith("/proc/self") or d.startswith("/proc/1/")], out
 
 
+@pytest.mark.parametrize("words", [["bind", "unbindable"], ["rbind", "runbindable"],
+                                   ["rbind", "unbindable"]])
+def test_what_cannot_be_bound_again_has_its_place(run, sources, words):
+    wanted = DOCKERS + ["/a/dir", "/b/dir"]
+
+    def change(spec):
+        listed(sources, wanted)(spec)
+        spec["mounts"][-2]["options"] = words
+
+    out = run(["/bin/cat", "/proc/self/mountinfo"], change)
+    assert order(out, wanted) == wanted, out
+    (line,) = [l for l in out.splitlines() if " /a/dir " in l]
+    assert " unbindable " in line, out
+
+
 def test_what_the_host_has_below_a_shared_source_stays(runtime, bundle, base):
     """The mount that is put aside goes with the host's root: nothing of its peers goes with it."""
     d = base / "shared"

@@ -67,8 +67,9 @@ void turn_begin(struct plan *p);
 [[nodiscard]] bool turn_passed(struct plan *p, enum plan_made made);
 /* That mount goes where nobody looks, if it can: then more may be mounted in it. */
 [[nodiscard]] bool turn_aside(int fd, bool is_dir);
-/* And a clone of all of it, detached; where there can be none, the mount itself, to be moved. */
-[[nodiscard]] int turn_again(int fd);
+/* And a clone of all of it, detached; where there can be none, the mount itself, to be moved.
+ * unbindable: it is, as the clone shall be; rec: with all below it. */
+[[nodiscard]] int turn_again(int fd, bool unbindable, bool rec);
 
 /* late_child.c */
 /* Open root and sources, where the creator could not. */

@@ -185,8 +185,13 @@ static int do_bind(struct plan *p, struct plan_mount *m, struct err *e)
 			       "mount at '%.100s': it cannot be mounted because it is inside /proc",
 			       m->destination);
 	if (turn_passed(p, m->late_source ? PLAN_MADE_INSIDE : PLAN_MADE_BEFORE) &&
-	    turn_aside(m->tree_fd, m->source_is_dir))
-		m->tree_fd = turn_again(m->tree_fd); /* open until the init's exec */
+	    turn_aside(m->tree_fd, m->source_is_dir)) {
+		const struct mount_words *w = &m->words;
+		bool unbindable = w->propagation == MS_UNBINDABLE;
+
+		/* open until the init's exec */
+		m->tree_fd = turn_again(m->tree_fd, unbindable, unbindable && w->propagation_rec);
+	}
 	return attach(p, m, m->tree_fd, target, e);
 }
 
@@ -314,7 +319,8 @@ static int take_ahead(struct plan *p, struct plan_mount *m, uint64_t attr)
 	bool mounted = fd >= 0 && m == &p->mounts[p->ahead_dev];
 
 	if (turn_passed(p, mounted ? PLAN_MADE_AHEAD : PLAN_MADE_INSIDE) && turn_aside(fd, true))
-		return turn_again(take_fd(&fd)); /* the first one: until the init's exec */
+		return turn_again(take_fd(&fd), false,
+				  false); /* the first one: until the init's exec */
 	return fd >= 0 && !mounted ? mount_made_of(fd, attr) : take_fd(&fd);
 }
 
@@ -461,7 +467,7 @@ static int do_cgroup(struct plan *p, struct plan_mount *m, struct err *e)
 	}
 	if (r == 0 && aside) {
 		p->turn = PLAN_MADE_INSIDE;
-		fd = turn_again(fd);
+		fd = turn_again(fd, false, false);
 		r = attach(p, m, fd, target, e);
 		if (r < 0)
 			return r;

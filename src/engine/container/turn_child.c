@@ -40,13 +40,21 @@ bool turn_aside(int fd, bool is_dir)
 	return mount_attach(fd, AT_FDCWD, is_dir ? SPOT_DIRECTORY : SPOT_FILE) == 0;
 }
 
-int turn_again(int fd)
+int turn_again(int fd, bool unbindable, bool rec)
 {
 	/* What is unmounted below a peer of the host's would be unmounted there, too. */
 	static const struct mount_change alone = { .propagation = MS_PRIVATE };
-	auto_fd int again = mount_clone(fd, "", true);
+	static const struct mount_change kept = { .propagation = MS_UNBINDABLE };
+	auto_fd int again = FD_NONE;
 
-	if (again < 0 || mount_change(fd, "", true, &alone) < 0)
+	if (unbindable && mount_change(fd, "", rec, &alone) < 0)
 		return fd;
+	again = mount_clone(fd, "", true);
+	if (again < 0 || mount_change(fd, "", true, &alone) < 0 ||
+	    (unbindable && mount_change(again, "", rec, &kept) < 0)) {
+		if (unbindable) /* as it was a moment ago, by the same call */
+			(void) mount_change(fd, "", rec, &kept);
+		return fd;
+	}
 	return take_fd(&again);
 }
