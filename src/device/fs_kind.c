@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* atoll-device fs: the options of src/device/fs.h's device, and the walls around its shares. */
+/* atoll-device fs and gofer: the options of src/device/fs.h's device and of fs_door.h's server, and
+ * the walls around their shares. */
 #include <errno.h>
 #include <linux/capability.h>
 #include <signal.h>
@@ -9,6 +10,7 @@
 
 #include "base/auto.h"
 #include "device/fs.h"
+#include "device/fs_door.h"
 #include "device/kind.h"
 #include "sys/mount.h"
 
@@ -133,15 +135,16 @@ static int parse_share(struct device_run *run, const char *value, struct fs_shar
 	return confine_share(ret_share, e);
 }
 
+/* tag, control NULL: there are no such options. */
 static int parse(struct device_run *run, const char **tag, int *control, struct fs_share *shares,
 		 size_t *n, struct err *e)
 {
 	for (size_t i = 0; i < run->words_n; i++) {
 		const struct device_word *w = &run->words[i];
 
-		if (streq(w->name, "tag")) {
+		if (tag && streq(w->name, "tag")) {
 			*tag = w->value;
-		} else if (streq(w->name, "control")) {
+		} else if (control && streq(w->name, "control")) {
 			if (device_fd(run, w->value, control, e) < 0)
 				return -EINVAL;
 		} else if (streq(w->name, "share")) {
@@ -170,28 +173,43 @@ static size_t fds_max(void)
 	return l.rlim_max < FDS_RESERVED + FDS_MIN ? FDS_MIN : (size_t) l.rlim_max - FDS_RESERVED;
 }
 
-static struct virtio_device *make(struct device_run *run, struct err *e)
+/* The options, and /proc/self/fd, which stays open, too. */
+static int prepare(struct device_run *run, const char **tag, int *control, struct fs_share *shares,
+		   size_t *n, struct err *e)
 {
-	struct fs_share shares[DEVICE_WORDS_MAX] = {};
 	struct sigaction ignore = { .sa_handler = SIG_IGN };
-	struct virtio_device *d = NULL;
-	const char *tag = "atoll";
-	int proc = FD_NONE, control = FD_NONE;
-	size_t n = 0;
+	int proc = FD_NONE;
 
 	(void) sigaction(SIGXFSZ, &ignore, NULL); /* EFBIG instead, for the guest */
-	if (parse(run, &tag, &control, shares, &n, e) == 0)
+	if (parse(run, tag, control, shares, n, e) == 0)
 		proc = fs_session_proc(e);
 	if (proc >= 0 && run->keep_n == DEVICE_WORDS_MAX) {
 		close_fd(&proc);
 		(void) err_set(e, ERR_INVALID, E2BIG, "too many descriptors");
 	}
-	if (proc >= 0) {
+	if (proc >= 0)
 		run->keep[run->keep_n++] = proc;
-		d = fs_new(&run->loop, run->memory, tag, proc, shares, n, fds_max(), e);
-	}
+	return proc;
+}
+
+static void free_names(struct fs_share *shares, size_t n)
+{
 	for (size_t i = 0; i < n; i++)
 		free((char *) (uintptr_t) shares[i].name);
+}
+
+static struct virtio_device *make(struct device_run *run, struct err *e)
+{
+	struct fs_share shares[DEVICE_WORDS_MAX] = {};
+	struct virtio_device *d = NULL;
+	const char *tag = "atoll";
+	int control = FD_NONE, proc;
+	size_t n = 0;
+
+	proc = prepare(run, &tag, &control, shares, &n, e);
+	if (proc >= 0)
+		d = fs_new(&run->loop, run->memory, tag, proc, shares, n, fds_max(), e);
+	free_names(shares, n);
 	if (d && control >= 0 && fs_control(d, control, e) < 0) {
 		d->ops->free(d);
 		return NULL;
@@ -199,14 +217,55 @@ static struct virtio_device *make(struct device_run *run, struct err *e)
 	return d;
 }
 
+#define CAPABILITIES                                                                               \
+	(CAP(CHOWN) | CAP(DAC_OVERRIDE) | CAP(FOWNER) | CAP(FSETID) | CAP(SETUID) | CAP(SETGID) |  \
+	 CAP(MKNOD) | CAP(SETFCAP))
+
 const struct device_kind device_fs = {
 	.name = "fs",
 	.usage = "[--tag TAG] [--share NAME=fd:N[,ro][,copy]]... [--control fd:N]",
-	.capabilities = CAP(CHOWN) | CAP(DAC_OVERRIDE) | CAP(FOWNER) | CAP(FSETID) | CAP(SETUID) |
-			CAP(SETGID) | CAP(MKNOD) | CAP(SETFCAP),
+	.capabilities = CAPABILITIES,
 	.calls = calls,
 	.calls_n = ARRAY_SIZE(calls),
 	.threads = true,
 	.make = make,
 	.run = fs_run,
+};
+
+/* ---- without a device ---- */
+
+static struct fs_door *door;
+
+static int begin_door(struct device_run *run, int socket, struct err *e)
+{
+	struct fs_share shares[DEVICE_WORDS_MAX] = {};
+	size_t n = 0;
+	int proc = prepare(run, NULL, NULL, shares, &n, e);
+
+	if (proc >= 0)
+		door = fs_door_new(&run->loop, socket, proc, shares, n, fds_max(), e);
+	free_names(shares, n);
+	return door ? 0 : -EINVAL;
+}
+
+static int serve_door(void (*abandon)(void), struct err *e)
+{
+	return fs_door_run(door, abandon, e);
+}
+
+static void end_door(void)
+{
+	fs_door_free(door);
+}
+
+const struct device_kind device_gofer = {
+	.name = "gofer",
+	.usage = "[--share NAME=fd:N[,ro]]...",
+	.capabilities = CAPABILITIES,
+	.calls = calls,
+	.calls_n = ARRAY_SIZE(calls),
+	.threads = true,
+	.begin = begin_door,
+	.serve = serve_door,
+	.end = end_door,
 };

@@ -40,14 +40,19 @@ struct device_kind {
 	size_t calls_n;
 	bool threads;	/* it makes some, each with a umask of its own */
 	unsigned ioctl; /* the one request it makes, 0: none */
-	/* Before the process is confined. INVALID: an option it has not, or a bad value. */
+	/* Before the process is confined. INVALID: an option it has not, or a bad value. NULL: it
+	 * is no device. */
 	struct virtio_device *(*make)(struct device_run *run, struct err *e);
+	/* Of what is no device, instead of make and run: it serves the connected socket itself. */
+	int (*begin)(struct device_run *run, int socket, struct err *e);
+	int (*serve)(void (*abandon)(void), struct err *e);
+	void (*end)(void);
 	/* Optional, instead of loop_run(): run the loop until it is stopped. abandon() ends the
 	 * process where that cannot be waited for. */
 	int (*run)(struct virtio_device *d, void (*abandon)(void), struct err *e);
 };
 
-extern const struct device_kind device_fs, device_net, device_vsock;
+extern const struct device_kind device_fs, device_gofer, device_net, device_vsock;
 
 /* "fd:N": an open descriptor, which stays open. 0, or INVALID. */
 [[nodiscard]] int device_fd(struct device_run *run, const char *value, int *ret_fd, struct err *e);

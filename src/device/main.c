@@ -3,6 +3,7 @@
  * atoll-device: one virtio device of a machine, in a process of its own, over vhost-user. It gets
  * all it works with as open descriptors, confines itself, and serves until the front end (QEMU or
  * atoll-vmm) hangs up. Status: 0 after that, 1 a failure, told on standard error, 2 usage.
+ * One kind is no device: `gofer` serves a sandbox's kernel (atoll-sentry) the same way.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -20,7 +21,8 @@
 #include "device/kind.h"
 #include "vhost/backend.h"
 
-static const struct device_kind *const kinds[] = { &device_fs, &device_net, &device_vsock };
+static const struct device_kind *const kinds[] = { &device_fs, &device_gofer, &device_net,
+						   &device_vsock };
 
 enum { EXIT_GOOD, EXIT_FAILED, EXIT_USAGE };
 
@@ -197,6 +199,25 @@ static int run_loop(struct virtio_device *d, struct err *e)
 	return r < 0 ? err_sys(e, -r, "wait for events") : 0;
 }
 
+/* A kind that is no device. */
+static int serve_itself(struct err *e)
+{
+	struct loop_source death = { .fd = FD_NONE };
+	int r = options.kind->begin(&run, options.socket, e);
+
+	if (r < 0)
+		return r;
+	r = watch_death(&death, e);
+	if (r == 0 && !options.unconfined)
+		r = confine(e);
+	if (r == 0)
+		r = options.kind->serve(abandon, e);
+	options.kind->end();
+	loop_remove(&death);
+	loop_fini(&run.loop);
+	return r;
+}
+
 static int serve(struct err *e)
 {
 	struct loop_source death = { .fd = FD_NONE };
@@ -208,6 +229,8 @@ static int serve(struct err *e)
 	r = loop_init(&run.loop);
 	if (r < 0)
 		return err_sys(e, -r, "make a loop");
+	if (options.kind->begin)
+		return serve_itself(e);
 	vhost_backend_init(&backend, &run.loop, options.socket);
 	run.memory = &backend.memory;
 	d = options.kind->make(&run, e);

@@ -15,6 +15,7 @@
 #include "base/auto.h"
 #include "sentry/config.h"
 #include "sentry/filter.h"
+#include "sentry/gofer.h"
 #include "sentry/jail.h"
 #include "sentry/options.h"
 #include "sentry/outside.h"
@@ -33,10 +34,13 @@ static int fail(const struct err *e)
 
 static int map_image(const struct options *o, struct sandbox *s, struct err *e)
 {
-	auto_fd int fd = file_option_open(&o->root, O_RDONLY | O_NOCTTY, "--root", e);
+	auto_fd int fd = FD_NONE;
 	struct stat st;
 	void *at;
 
+	if (o->root_share)
+		return 0;
+	fd = file_option_open(&o->root, O_RDONLY | O_NOCTTY, "--root", e);
 	if (fd < 0)
 		return -1;
 	if (fstat(fd, &st) < 0)
@@ -134,14 +138,19 @@ static int prepare(const struct options *o, struct sandbox *s, struct arena *a, 
 	}
 	config = file_option_open(&o->config, O_RDONLY | O_NOCTTY, "--config", e);
 	if (config < 0 || map_image(o, s, e) < 0 || check_control(o->control, e) < 0 ||
-	    (o->broker >= 0 && outside_check(o->broker, e) < 0) || take_three(o, s, e) < 0 ||
+	    (o->broker >= 0 && outside_check(o->broker, e) < 0) ||
+	    (o->gofer >= 0 && gofer_check(o->gofer, e) < 0) || take_three(o, s, e) < 0 ||
 	    raise_files(e) < 0)
 		return -1;
 	s->control = o->control;
+	s->gofer = o->gofer;
+	s->files = (struct root_files){ .share = o->root_share,
+					.binds = o->binds,
+					.binds_n = o->binds_n };
 	enclose_fds(STDERR_FILENO + 1,
-		    (const int[]){ config, seccomp, s->control, o->broker, s->stdio[0], s->stdio[1],
-				   s->stdio[2] },
-		    7);
+		    (const int[]){ config, seccomp, s->control, s->gofer, o->broker, s->stdio[0],
+				   s->stdio[1], s->stdio[2] },
+		    8);
 	r = jail_enter(&j, e);
 	if (r == 0)
 		r = config_read(config, a, &s->spec, e);

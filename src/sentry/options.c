@@ -18,6 +18,10 @@ const char options_help[] =
 	"and error are theirs. FILE is a path, or fd:N for a descriptor that was inherited.\n"
 	"\n"
 	"  --root FILE            the root's files: an EROFS image\n"
+	"  --root share:NAME      the root's files: a share of the gofer\n"
+	"  --gofer fd:N           a connected socket: directories and files of the host\n"
+	"  --bind N=NAME          mount number N of config.json (0 is the first), a bind, is a "
+	"share\n"
 	"  --config FILE          what is to run: a config.json of the OCI runtime specification\n"
 	"  --broker fd:N          a socket that atoll-broker serves: the network outside (default: "
 	"none)\n"
@@ -52,6 +56,32 @@ static int parse_file(const char *value, struct file_option *ret_f)
 	return *value ? 0 : -EINVAL;
 }
 
+/* A name, or a file. */
+static int parse_root(const char *value, struct options *o)
+{
+	if (strncmp(value, "share:", 6) != 0)
+		return parse_file(value, &o->root);
+	o->root_share = value + 6;
+	return value[6] ? 0 : -EINVAL;
+}
+
+/* "N=NAME"; each mount has one. */
+static int parse_bind(const char *value, struct options *o)
+{
+	struct str name, number = str_cut(str_of(value), '=', &name);
+	struct bind_option *b = &o->binds[o->binds_n];
+
+	if (o->binds_n == BINDS_MOST || !name.p || name.n == 0 ||
+	    num_parse_u32(number, 0, UINT32_MAX, &b->mount) < 0)
+		return -EINVAL;
+	for (size_t n = 0; n < o->binds_n; n++)
+		if (o->binds[n].mount == b->mount)
+			return -EINVAL;
+	b->share = name.p;
+	o->binds_n++;
+	return 0;
+}
+
 static int parse_id(const char *value, struct options *o, uint32_t *ret_id)
 {
 	o->set_ids = true;
@@ -61,7 +91,11 @@ static int parse_id(const char *value, struct options *o, uint32_t *ret_id)
 static int parse_value(struct str name, const char *value, struct options *o)
 {
 	if (str_is(name, "root"))
-		return parse_file(value, &o->root);
+		return parse_root(value, o);
+	if (str_is(name, "gofer"))
+		return parse_fd(value, &o->gofer);
+	if (str_is(name, "bind"))
+		return parse_bind(value, o);
 	if (str_is(name, "config"))
 		return parse_file(value, &o->config);
 	if (str_is(name, "broker"))
@@ -114,15 +148,20 @@ int options_parse(int argc, char *const *argv, struct options *ret_o, struct err
 			     .seccomp = none,
 			     .log = none,
 			     .control = FD_NONE,
+			     .gofer = FD_NONE,
 			     .broker = FD_NONE };
 
 	for (int i = 0; i < argc; i++)
 		if (parse_word(argc, argv, &i, &o, e) < 0)
 			return -1;
-	if (!o.help && !o.version && !file_option_given(&o.root))
+	if (!o.help && !o.version && !file_option_given(&o.root) && !o.root_share)
 		return err_set(e, ERR_INVALID, EINVAL, "--root is missing; see --help");
 	if (!o.help && !o.version && !file_option_given(&o.config))
 		return err_set(e, ERR_INVALID, EINVAL, "--config is missing; see --help");
+	if (o.root_share && file_option_given(&o.root))
+		return err_set(e, ERR_INVALID, EINVAL, "--root: an image or a share, not both");
+	if ((o.root_share || o.binds_n) && o.gofer < 0)
+		return err_set(e, ERR_INVALID, EINVAL, "shares need --gofer; see --help");
 	*ret_o = o;
 	return 0;
 }

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/err.h"
@@ -15,8 +16,19 @@ struct file_option {
 	int fd;		  /* borrowed; FD_NONE: a path */
 };
 
+#define BINDS_MOST 512
+
+struct bind_option {
+	uint32_t mount; /* its number in config.json */
+	const char *share;
+};
+
 struct options {
 	struct file_option root, config, seccomp, log;
+	const char *root_share; /* instead of root, or NULL */
+	int gofer;		/* borrowed; FD_NONE: none */
+	struct bind_option binds[BINDS_MOST];
+	size_t binds_n;
 	int control; /* borrowed; FD_NONE: none */
 	int broker;  /* the same */
 	bool set_ids;

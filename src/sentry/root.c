@@ -13,8 +13,13 @@
 #include "kernel/vfs/names.h"
 #include "sentry/place.h"
 
+/* How long what is known of a share's names and attributes is taken for true. */
+#define VALID_ROOT (4 * NSEC_PER_SEC)
+#define VALID_BIND NSEC_PER_SEC
+
 struct making {
 	const struct path *root;
+	const struct root_files *files;
 	struct err *e;
 };
 
@@ -50,6 +55,10 @@ static const struct {
 	{ "exec", 0, MNT_NOEXEC },
 	{ "noatime", MNT_NOATIME, 0 },
 	{ "atime", 0, MNT_NOATIME },
+	{ "nodiratime", MNT_NODIRATIME, 0 },
+	{ "diratime", 0, MNT_NODIRATIME },
+	{ "nosymfollow", MNT_NOSYMFOLLOW, 0 },
+	{ "symfollow", 0, MNT_NOSYMFOLLOW },
 	/* What is so anyway. */
 	{ "defaults", 0, 0 },
 	{ "relatime", 0, 0 },
@@ -179,7 +188,107 @@ static int fill_dev(const struct making *m)
 	return r < 0 ? fail(m, r, "make devices in", "/dev") : 0;
 }
 
-static int add_mount(const struct making *m, const struct spec_mount *s)
+/* ---- shares that are bound ---- */
+
+static bool is_bind(const struct spec_mount *s)
+{
+	bool told = s->type && strcmp(s->type, "bind") == 0;
+
+	for (size_t n = 0; n < s->options_n; n++)
+		told = told || strcmp(s->options[n], "bind") == 0 ||
+		       strcmp(s->options[n], "rbind") == 0;
+	return told;
+}
+
+/* Where a file is to be mounted: one, in directories that are made, too. */
+static int file_place(const struct making *m, const char *destination, struct path *ret)
+{
+	const char *last = strrchr(destination, '/');
+	struct walk w = from_root(m);
+	char dir[PATH_ROOM];
+	struct path at;
+	size_t len = last ? (size_t) (last - destination) : 0;
+	int r = walk(&w, destination, WALK_FOLLOW, ret);
+
+	if (r != -ENOENT)
+		return r;
+	if (!last || len >= sizeof(dir))
+		return -EINVAL;
+	memcpy(dir, destination, len);
+	dir[len] = '\0';
+	r = place_make(m->root, len ? dir : "/", &at);
+	if (r < 0)
+		return r;
+	path_unref(&at);
+	r = names_create(&w, destination, S_IFREG | 0644, 0, NULL);
+	return r < 0 ? r : walk(&w, destination, WALK_FOLLOW, ret);
+}
+
+/* rbind: a share has no mounts of its own to leave out. */
+static int bind_options(const struct making *m, const struct spec_mount *s, struct wish *w)
+{
+	for (size_t n = 0; n < s->options_n; n++) {
+		const char *option = s->options[n];
+
+		if (strcmp(option, "bind") == 0 || strcmp(option, "rbind") == 0 ||
+		    flag_option(option, w))
+			continue;
+		return err_set(m->e, ERR_UNSUPPORTED, EOPNOTSUPP,
+			       "config.json: mount '%s': a sandbox's bind has no option '%s'",
+			       s->destination, option);
+	}
+	return 0;
+}
+
+static int open_share(const struct making *m, const struct fuse_share *share, struct super **ret)
+{
+	int r;
+
+	if (!m->files->gofer)
+		return err_set(m->e, ERR_INVALID, EINVAL,
+			       "share '%s': there is no --gofer to ask for it", share->name);
+	r = fuse_new(m->files->gofer, share, ret);
+	if (r == -ENOENT)
+		return err_set(m->e, ERR_NOT_FOUND, ENOENT, "the gofer has no share '%s'",
+			       share->name);
+	return r < 0 ? err_sys(m->e, -r, "open the share '%s'", share->name) : 0;
+}
+
+static int add_bind(const struct making *m, const struct spec_mount *s, size_t number)
+{
+	struct fuse_share share = { .valid = VALID_BIND };
+	const struct root_files *f = m->files;
+	struct wish w = {};
+	struct path at = {};
+	struct super *super;
+	int r;
+
+	for (size_t n = 0; n < f->binds_n; n++)
+		if (f->binds[n].mount == number)
+			share.name = f->binds[n].share;
+	if (!share.name)
+		return err_set(m->e, ERR_UNSUPPORTED, EOPNOTSUPP,
+			       "config.json: mount '%s': no --bind names the share that is bound",
+			       s->destination);
+	if (s->uid_maps_n || s->gid_maps_n)
+		return err_set(m->e, ERR_UNSUPPORTED, EOPNOTSUPP,
+			       "config.json: mount '%s': a sandbox has no mapped mounts",
+			       s->destination);
+	r = bind_options(m, s, &w);
+	if (r == 0)
+		r = open_share(m, &share, &super);
+	if (r < 0)
+		return r;
+	r = inode_is(super->root->inode, S_IFDIR) ? place_make(m->root, s->destination, &at)
+						  : file_place(m, s->destination, &at);
+	if (r == 0)
+		r = mount_add(&at, super->root, w.flags, s->source ? s->source : share.name, NULL);
+	path_unref(&at);
+	super_leave(super);
+	return r < 0 ? fail(m, r, "config.json: bind on", s->destination) : 0;
+}
+
+static int add_mount(const struct making *m, const struct spec_mount *s, size_t number)
 {
 	struct wish w = { .tmpfs.mode = 01777, .devpts = { .mode = 0600, .ptmx_mode = 0666 } };
 	bool dev = strcmp(s->destination, "/dev") == 0;
@@ -189,10 +298,12 @@ static int add_mount(const struct making *m, const struct spec_mount *s)
 
 	while (n < countof(types) && (!s->type || strcmp(s->type, types[n].name) != 0))
 		n++;
+	if (is_bind(s))
+		return add_bind(m, s, number);
 	if (n == countof(types))
 		return err_set(m->e, ERR_UNSUPPORTED, EOPNOTSUPP,
 			       "config.json: mount '%s': a sandbox has no mounts of type '%s'",
-			       s->destination, s->type ? s->type : "bind");
+			       s->destination, s->type ? s->type : "none");
 	if (s->uid_maps_n || s->gid_maps_n)
 		return err_set(m->e, ERR_UNSUPPORTED, EOPNOTSUPP,
 			       "config.json: mount '%s': a sandbox has no mapped mounts",
@@ -280,9 +391,9 @@ static int add_mounts(const struct making *m, const struct spec *s)
 	for (size_t n = 0; n < s->mounts_n; n++)
 		dev = dev || strcmp(s->mounts[n].destination, "/dev") == 0;
 	if (!dev)
-		r = add_mount(m, &plain_dev);
+		r = add_mount(m, &plain_dev, SIZE_MAX);
 	for (size_t n = 0; r == 0 && n < s->mounts_n; n++)
-		r = add_mount(m, &s->mounts[n]);
+		r = add_mount(m, &s->mounts[n], n);
 	return r;
 }
 
@@ -299,21 +410,61 @@ static int open_image(struct erofs_source *image, struct super **ret, struct err
 	return r < 0 ? err_sys(e, -r, "--root: read the image") : 0;
 }
 
-int root_make(const struct spec *s, struct erofs_source *image, struct mount_space **ret_space,
-	      struct path *ret_root, struct err *e)
+/* Nothing of an image is ever written to: a tmpfs is over it. */
+static int over_image(const struct making *m, struct super **ret)
 {
-	struct making m = { .root = ret_root, .e = e };
-	struct super *lower, *upper;
-	struct mount_space *space;
-	int r = open_image(image, &lower, e);
+	struct super *lower;
+	int r = open_image(m->files->image, &lower, m->e);
 
 	if (r < 0)
 		return r;
-	upper = memfs_new(&(struct memfs_options){ .below = lower->root->inode });
+	*ret = memfs_new(&(struct memfs_options){ .below = lower->root->inode });
 	super_leave(lower);
-	space = upper ? mount_space_new(upper, 0, "overlay") : NULL;
-	if (upper)
-		super_leave(upper);
+	return *ret ? 0 : err_set(m->e, ERR_EXHAUSTED, ENOMEM, "no memory for the root's files");
+}
+
+static int of_share(const struct making *m, struct super **ret)
+{
+	const struct fuse_share share = { .name = m->files->share,
+					  .valid = VALID_ROOT,
+					  .own = true };
+	int r = open_share(m, &share, ret);
+
+	if (r == 0 && !inode_is((*ret)->root->inode, S_IFDIR)) {
+		super_leave(*ret);
+		r = err_set(m->e, ERR_INVALID, ENOTDIR, "--root: the share '%s' is no directory",
+			    share.name);
+	}
+	return r;
+}
+
+/* What binds are named for. */
+static int check_binds(const struct making *m, const struct spec *s)
+{
+	const struct root_files *f = m->files;
+
+	for (size_t n = 0; n < f->binds_n; n++)
+		if (f->binds[n].mount >= s->mounts_n || !is_bind(&s->mounts[f->binds[n].mount]))
+			return err_set(m->e, ERR_INVALID, EINVAL,
+				       "--bind %u=%s: mount number %u of config.json is no bind",
+				       f->binds[n].mount, f->binds[n].share, f->binds[n].mount);
+	return 0;
+}
+
+int root_make(const struct spec *s, const struct root_files *files, struct mount_space **ret_space,
+	      struct path *ret_root, struct err *e)
+{
+	struct making m = { .root = ret_root, .files = files, .e = e };
+	struct mount_space *space;
+	struct super *root;
+	int r = check_binds(&m, s);
+
+	if (r == 0)
+		r = files->image ? over_image(&m, &root) : of_share(&m, &root);
+	if (r < 0)
+		return r;
+	space = mount_space_new(root, 0, files->image ? "overlay" : files->share);
+	super_leave(root);
 	if (!space)
 		return err_set(e, ERR_EXHAUSTED, ENOMEM, "no memory for the root's files");
 	*ret_root = (struct path){ space->root, space->root->root };

@@ -15,6 +15,7 @@
 #include "kernel/task/task.h"
 #include "kernel/task/uts.h"
 #include "sentry/control.h"
+#include "sentry/gofer.h"
 #include "sentry/process.h"
 #include "sentry/root.h"
 #include "sentry/seccomp.h"
@@ -218,7 +219,11 @@ static int make(struct sandbox *s, struct task **ret)
 	set_told_limits(s->spec);
 	image.bytes = s->image;
 	image.source.bytes = s->image_bytes;
-	r = root_make(s->spec, &image.source, &s->space, &s->root, s->e);
+	if (s->image)
+		s->files.image = &image.source;
+	r = s->gofer < 0 ? 0 : gofer_begin(s->gofer, &s->files.gofer, s->e);
+	if (r == 0)
+		r = root_make(s->spec, &s->files, &s->space, &s->root, s->e);
 	if (r == 0)
 		r = seccomp_chain(&s->seccomp, &s->filter, s->e);
 	if (r == 0)
@@ -258,6 +263,7 @@ static void life(void *arg)
 		(void) waitq_wait(&s->changed, s->first->ended, NSEC_NEVER, 0);
 		deadline = plat_now(PLAT_MONOTONIC) + LAST_WORDS;
 		(void) waitq_wait(&s->changed, settled(s), deadline, 0); /* or not */
+		(void) fuse_sync(); /* who could be told has ended */
 	}
 	host_stop();
 	fiber_exit();

@@ -13,6 +13,7 @@
 #include "kernel/core/list.h"
 #include "kernel/core/sched.h"
 #include "kernel/vfs/dentry.h"
+#include "sentry/root.h"
 
 struct process;
 struct pid;
@@ -33,9 +34,11 @@ struct sandbox {
 	const struct spec *spec;
 	const void *image; /* mapped for good */
 	size_t image_bytes;
-	int control;	    /* a listening socket; FD_NONE: none */
-	int stdio[3];	    /* taken */
-	struct buf seccomp; /* its bytes: seccomp.h */
+	struct root_files files; /* without image and gofer */
+	int gofer;		 /* a connected socket; FD_NONE: none */
+	int control;		 /* a listening socket; FD_NONE: none */
+	int stdio[3];		 /* taken */
+	struct buf seccomp;	 /* its bytes: seccomp.h */
 	/* Its own: */
 	struct mount_space *space;
 	struct path root;

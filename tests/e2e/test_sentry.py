@@ -188,7 +188,7 @@ def test_less_than_there_is(box):
 REFUSED = {
     "terminal": ({"process_terminal": True}, "a sandbox has no process.terminal"),
     "bind": ({"mounts": [{"destination": "/m", "type": "bind", "source": "/"}]},
-             "no mounts of type 'bind'"),
+             "no --bind names the share"),
     "mqueue": ({"mounts": [{"destination": "/dev/mqueue", "type": "mqueue"}]},
                "no mounts of type 'mqueue'"),
     "option": ({"mounts": [{"destination": "/m", "type": "tmpfs", "options": ["huge=always"]}]},

@@ -168,6 +168,15 @@ int pager_page(struct pager *p, uint64_t index, bool write, uint64_t *ret_frame)
 	return pager_cached(p, index, ret_frame) ? 0 : -ENXIO;
 }
 
+void pager_give(struct pager *p, uint64_t index, uint64_t frame)
+{
+	if (!inside(p, index) || radix_get(&p->pages, index) ||
+	    radix_set(&p->pages, index, entry(frame, false)) < 0)
+		frame_unref(frame);
+	else
+		p->resident++;
+}
+
 void pager_drop(struct pager *p, uint64_t first, uint64_t last)
 {
 	uint64_t index = first, before = p->resident;

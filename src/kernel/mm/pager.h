@@ -33,6 +33,8 @@ struct pager_ops {
 	 * counts them. */
 	void (*attached)(struct pager *p);
 	void (*detached)(struct pager *p);
+	/* What was written through mappings is where the file is. NULL: it is. May park. */
+	int (*sync)(struct pager *p);
 	/* Whether a mapping may make a hole in it: 0, -EPERM. NULL: it may. */
 	int (*may_punch)(struct pager *p);
 };
@@ -69,6 +71,10 @@ void pager_unref(struct pager *p);
 [[nodiscard]] int pager_page(struct pager *p, uint64_t index, bool write, uint64_t *ret_frame);
 /* The same only if it is there and filled already; never parks. False: not. */
 bool pager_cached(struct pager *p, uint64_t index, uint64_t *ret_frame);
+
+/* A page that was filled beside another one: takes the frame; gives it back where one is already.
+ */
+void pager_give(struct pager *p, uint64_t index, uint64_t frame);
 
 /* The new size; behind a smaller one pages go, also out of mappings, and the rest of the last page
  * is zero. */

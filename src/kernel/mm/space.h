@@ -96,6 +96,9 @@ struct space_mapping {
 			      unsigned int flags, uint64_t wish, uint64_t *ret_at);
 /* MADV_DONTNEED and its kin; unknown advice is -EINVAL. */
 [[nodiscard]] int space_advise(struct space *s, uint64_t at, uint64_t len, int advice);
+/* Files that shared mappings in [from, end) show have what was written through them. May park; the
+ * first error. */
+[[nodiscard]] int space_sync(struct space *s, uint64_t from, uint64_t end);
 /* The end of the heap after the wish, as brk(2) gives it: unchanged where it cannot be had. */
 uint64_t space_brk(struct space *s, uint64_t wish);
 

@@ -98,7 +98,8 @@ static int allocate(struct file *f, uint64_t at, uint64_t end, unsigned int mode
 	if (!i->ops->change)
 		return -EOPNOTSUPP;
 	sleeplock_take(&i->lock);
-	r = change_room(i, at, end, mode);
+	r = f->ops->allocate ? f->ops->allocate(f, (int) mode, at, end - at)
+			     : change_room(i, at, end, mode);
 	if (r == 0 && mode & OF_BYTES)
 		file_written(f);
 	sleeplock_give(&i->lock);

@@ -164,7 +164,7 @@ sysret_t sys_brk(struct task *t, const uint64_t *a)
 	return (sysret_t) space_brk(t->space, a[0]);
 }
 
-/* What a shared mapping shows is the file itself. */
+/* What a shared mapping shows is the file itself, or is brought to it. */
 sysret_t sys_msync(struct task *t, const uint64_t *a)
 {
 	unsigned int flags = (unsigned int) a[2];
@@ -176,7 +176,9 @@ sysret_t sys_msync(struct task *t, const uint64_t *a)
 		return -EINVAL;
 	if (len < a[1] || !space_mapped(t->space, a[0], len, &locked))
 		return -ENOMEM;
-	return flags & MS_INVALIDATE && locked ? -EBUSY : 0;
+	if (flags & MS_INVALIDATE && locked)
+		return -EBUSY;
+	return flags & MS_SYNC ? space_sync(t->space, a[0], a[0] + len) : 0;
 }
 
 /* ---- mlock, mincore ---- */

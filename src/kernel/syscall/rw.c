@@ -4,6 +4,7 @@
 #include <asm/signal.h>
 #include <linux/fs.h>
 
+#include "kernel/fs/fuse.h"
 #include "kernel/net/socket.h"
 #include "kernel/syscall/decode.h"
 #include "kernel/task/signal.h"
@@ -211,14 +212,16 @@ sysret_t sys_sync(struct task *t, const uint64_t *a)
 {
 	(void) t;
 	(void) a;
+	(void) fuse_sync(); /* sync(2) tells no errors */
 	return 0;
 }
 
 sysret_t sys_syncfs(struct task *t, const uint64_t *a)
 {
 	auto_file struct file *f = NULL;
+	int r = fd_file(t, a[0], &f);
 
-	return fd_file(t, a[0], &f);
+	return r < 0 ? r : fuse_sync();
 }
 
 static bool has_contents(const struct inode *i)

@@ -480,6 +480,17 @@ static bool put_entry(struct dir_sink *sink, const char *name, size_t len, uint6
 	return true;
 }
 
+static int entries(struct file *f, struct entries *e)
+{
+	if (f->ops->iterate)
+		return f->ops->iterate(f, e->next, &e->sink);
+	if (e->next == 0)
+		(void) put_entry(&e->sink, ".", 1, f->inode->ino, S_IFDIR, 1);
+	if (e->next == 1 && !e->full)
+		(void) put_entry(&e->sink, "..", 2, f->path.dentry->parent->inode->ino, S_IFDIR, 2);
+	return e->full ? 0 : f->inode->ops->iterate(f->inode, e->next, &e->sink);
+}
+
 int64_t file_entries(struct file *f, uva_t to, size_t room, bool old, struct space *s)
 {
 	struct entries e = { .sink.entry = put_entry,
@@ -490,7 +501,7 @@ int64_t file_entries(struct file *f, uva_t to, size_t room, bool old, struct spa
 
 	if (f->flags & O_PATH || !inode_is(f->inode, S_IFDIR))
 		return f->flags & O_PATH ? -EBADF : -ENOTDIR;
-	if (!f->inode->ops->iterate)
+	if (!f->ops->iterate && !f->inode->ops->iterate)
 		return -ENOTDIR;
 	if (d->removed)
 		return -ENOENT;
@@ -500,12 +511,7 @@ int64_t file_entries(struct file *f, uva_t to, size_t room, bool old, struct spa
 	sleeplock_take(&f->pos_lock);
 	sleeplock_take(&f->inode->lock);
 	e.next = f->pos;
-	if (e.next == 0)
-		(void) put_entry(&e.sink, ".", 1, f->inode->ino, S_IFDIR, 1);
-	if (e.next == 1 && !e.full)
-		(void) put_entry(&e.sink, "..", 2, d->parent->inode->ino, S_IFDIR, 2);
-	if (!e.full)
-		r = f->inode->ops->iterate(f->inode, e.next, &e.sink);
+	r = entries(f, &e);
 	sleeplock_give(&f->inode->lock);
 	notify_file(f, IN_ACCESS);
 	if (r == 0 && e.used == 0 && e.full)

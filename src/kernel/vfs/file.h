@@ -27,7 +27,11 @@ struct file_ops {
 	/* What a mapping shows; owned by the file. NULL: -ENODEV. */
 	int (*mmap)(struct file *f, struct pager **ret);
 	int (*sync)(struct file *f, bool data_only);
+	/* fallocate(2)'s, with the inode's lock. NULL: by its pages. */
 	int (*allocate)(struct file *f, int mode, uint64_t at, uint64_t len);
+	/* Entries of a directory whose positions are the open file's own, with "." and "..". NULL:
+	 * the inode's. */
+	int (*iterate)(struct file *f, uint64_t at, struct dir_sink *to);
 	/* NULL: -ESPIPE. */
 	int64_t (*seek)(struct file *f, int64_t offset, int whence);
 	/* Each close of a descriptor; the last owner's after that. NULL: nothing to do. */

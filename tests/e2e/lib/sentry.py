@@ -52,9 +52,8 @@ CONFIG = {
 }
 
 
-def image(directory):
-    """An EROFS image of busybox and its names."""
-    root = directory / "tree"
+def tree(root):
+    """A directory of busybox and its names, as a root."""
     for d in ("bin", "dev", "etc", "proc", "sys", "tmp"):
         (root / d).mkdir(parents=True)
     shutil.copy(BUSYBOX, root / "bin/busybox")
@@ -65,6 +64,12 @@ def image(directory):
     (root / "etc/passwd").write_text("root:x:0:0:root:/:/bin/sh\n")
     (root / "etc/group").write_text("root:x:0:\n")
     (root / "tmp").chmod(0o1777)
+    return root
+
+
+def image(directory):
+    """An EROFS image of busybox and its names."""
+    root = tree(directory / "tree")
     path = directory / "image"
     subprocess.run(["mkfs.erofs", "-d0", "--all-root", path, root], check=True,
                    stdout=subprocess.DEVNULL)
@@ -217,3 +222,35 @@ def need(sentries):
 
 def fds_of(pid):
     return sorted(os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd"))
+
+
+class Gofer:
+    """atoll-device's file server and one end of its socket; shares: names and paths, ",ro" behind
+    those that are read-only. Gone at the end of `with`."""
+
+    def __init__(self, build, shares, limit=None):
+        self.socket, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        words, fds = [], [other.fileno()]
+        for name, path in shares.items():
+            path, comma, options = str(path).partition(",")
+            fds.append(os.open(path, os.O_PATH))
+            words += ["--share", f"{name}=fd:{fds[-1]}{comma}{options}"]
+        self.process = subprocess.Popen([build / "atoll-device", "gofer", "--socket",
+                                         f"fd:{other.fileno()}", *words], pass_fds=fds,
+                                        stderr=subprocess.PIPE, preexec_fn=limit)
+        for fd in fds[1:]:
+            os.close(fd)
+        other.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *what):
+        self.socket.close()
+        if self.process.poll() is None:
+            try:
+                self.process.wait(20)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                raise
+        self.process.stderr.close()

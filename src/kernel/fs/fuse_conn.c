@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Calls of the FUSE client and their answers: numbered, checked, in any order. */
+#include "kernel/core/heap.h"
+#include "kernel/fs/fuse_node.h"
+#include "kernel/platform/platform.h"
+
+#define ERRNO_MOST 133 /* of Linux; above are numbers of this kernel's own */
+#define READ_AHEAD (128u << 10)
+
+struct farewell {
+	struct list link;
+	uint32_t op;
+	uint64_t node, what;
+};
+
+static struct list all = LIST_INIT(all);
+static struct heap_cache conns = HEAP_CACHE_INIT(struct fuse_conn);
+static struct heap_cache farewells = HEAP_CACHE_INIT(struct farewell);
+
+/* ---- out ---- */
+
+static int send(struct fuse_conn *c, struct fuse_in_header *h, const struct fuse_part *in, size_t n)
+{
+	struct fuse_part parts[1 + FUSE_CALL_PARTS] = { { h, sizeof(*h) } };
+	size_t count = 1;
+	int r;
+
+	h->len = sizeof(*h);
+	for (size_t i = 0; i < n; i++) {
+		if (!in[i].n)
+			continue;
+		parts[count++] = in[i];
+		h->len += (uint32_t) in[i].n;
+	}
+	r = c->lost ? -EIO : c->transport->send(c->transport, parts, count);
+	if (r < 0 && r != -EAGAIN && !c->lost)
+		fuse_lost(c);
+	return r < 0 && r != -EAGAIN ? -EIO : r;
+}
+
+static int send_farewell(struct fuse_conn *c, const struct farewell *w)
+{
+	struct fuse_in_header h = { .opcode = w->op, .nodeid = w->node };
+	struct fuse_forget_in forget = { .nlookup = w->what };
+	struct fuse_release_in release = { .fh = w->what };
+	struct fuse_part in = { &release, sizeof(release) };
+
+	if (w->op == FUSE_FORGET)
+		in = (struct fuse_part){ &forget, sizeof(forget) };
+	h.unique = ++c->last; /* nobody waits for it */
+	return send(c, &h, &in, 1);
+}
+
+void fuse_farewell(struct fuse_conn *c, uint32_t op, uint64_t node, uint64_t what)
+{
+	struct farewell w = { .op = op, .node = node, .what = what }, *kept;
+
+	if (list_empty(&c->farewells) && send_farewell(c, &w) != -EAGAIN)
+		return;
+	kept = heap_cache_alloc(&farewells);
+	if (!kept)
+		return; /* the server keeps it to the end */
+	kept->op = op;
+	kept->node = node;
+	kept->what = what;
+	list_push(&c->farewells, &kept->link);
+}
+
+void fuse_sendable(struct fuse_conn *c)
+{
+	while (!list_empty(&c->farewells)) {
+		struct farewell *w = list_entry(c->farewells.next, struct farewell, link);
+
+		if (send_farewell(c, w) == -EAGAIN)
+			return;
+		list_remove(&w->link);
+		heap_cache_free(&farewells, w);
+	}
+	(void) waitq_wake(&c->room, 0, 0);
+}
+
+/* What is said of a file comes in the order of the calls, farewells among them. */
+static int try(struct fuse_conn *c, struct fuse_call *q, struct fuse_in_header *h)
+{
+	if (!list_empty(&c->farewells) && !c->lost)
+		fuse_sendable(c);
+	if (!list_empty(&c->farewells) && !c->lost)
+		return -EAGAIN;
+	return send(c, h, q->in, FUSE_CALL_PARTS);
+}
+
+int fuse_call(struct fuse_conn *c, struct fuse_call *q)
+{
+	struct fuse_in_header h = {
+		.opcode = q->op, .nodeid = q->node, .uid = q->uid, .gid = q->gid, .pid = 1
+	};
+	int r = -EAGAIN;
+
+	h.unique = ++c->last;
+	(void) waitq_wait(&c->room, (r = try(c, q, &h)) != -EAGAIN, NSEC_NEVER, 0);
+	if (r < 0)
+		return r;
+	q->fiber = fiber_now();
+	q->answered = false;
+	tree_insert(&c->calls, &q->by_number, h.unique);
+	while (!q->answered)
+		fiber_park();
+	return q->result;
+}
+
+/* ---- in ---- */
+
+static void answer(struct fuse_conn *c, struct fuse_call *q, int result)
+{
+	tree_remove(&c->calls, &q->by_number);
+	q->result = result;
+	q->answered = true;
+	fiber_wake(q->fiber);
+}
+
+static int result_of(const struct fuse_call *q, const struct fuse_out_header *h, size_t body)
+{
+	if (h->error > 0 || h->error < -ERRNO_MOST || (h->error && body))
+		return -EIO;
+	if (h->error)
+		return h->error;
+	return body < q->least || body > q->room ? -EIO : 0;
+}
+
+int fuse_received(struct fuse_conn *c, const void *message, size_t n)
+{
+	struct fuse_out_header h;
+	struct fuse_call *q;
+	struct tree_node *t;
+	int r;
+
+	if (n < sizeof(h))
+		return -EPROTO;
+	memcpy(&h, message, sizeof(h));
+	if (h.len != n)
+		return -EPROTO;
+	t = tree_from(&c->calls, h.unique);
+	if (!t || t->key != h.unique)
+		return 0; /* of a farewell */
+	q = container_of(t, struct fuse_call, by_number);
+	r = result_of(q, &h, n - sizeof(h));
+	if (r == 0) {
+		q->got = n - sizeof(h);
+		if (q->got)
+			memcpy(q->out, (const char *) message + sizeof(h), q->got);
+	}
+	answer(c, q, r);
+	return 0;
+}
+
+void fuse_lost(struct fuse_conn *c)
+{
+	struct tree_node *t;
+
+	if (c->lost)
+		return;
+	c->lost = true;
+	while ((t = tree_first(&c->calls)))
+		answer(c, container_of(t, struct fuse_call, by_number), -EIO);
+	fuse_sendable(c); /* farewells go nowhere, and who waits to send hears it */
+}
+
+/* ---- a connection ---- */
+
+static int begin(struct fuse_conn *c)
+{
+	struct fuse_init_in in = { .major = FUSE_KERNEL_VERSION,
+				   .minor = FUSE_KERNEL_MINOR_VERSION,
+				   .max_readahead = READ_AHEAD,
+				   .flags = FUSE_ASYNC_READ | FUSE_ATOMIC_O_TRUNC |
+					    FUSE_BIG_WRITES | FUSE_DONT_MASK | FUSE_MAX_PAGES |
+					    FUSE_DO_READDIRPLUS };
+	struct fuse_init_out out = {};
+	struct fuse_call q = { .op = FUSE_INIT,
+			       .in = { { &in, sizeof(in) } },
+			       .out = &out,
+			       .least = FUSE_COMPAT_22_INIT_OUT_SIZE,
+			       .room = sizeof(out) };
+	int r = fuse_call(c, &q);
+
+	if (r < 0)
+		return r;
+	if (out.major != FUSE_KERNEL_VERSION || out.minor < 31 ||
+	    out.max_write < c->transport->most)
+		return -EPROTO;
+	return 0;
+}
+
+int fuse_connect(struct fuse_transport *t, struct fuse_conn **ret)
+{
+	struct fuse_conn *c = heap_cache_alloc(&conns);
+	struct fiber *f;
+	int r;
+
+	if (!c)
+		return -ENOMEM;
+	c->transport = t;
+	waitq_init(&c->room);
+	waitq_init(&c->work);
+	sleeplock_init(&c->writing);
+	list_init(&c->farewells);
+	list_init(&c->recent);
+	list_init(&c->reading);
+	list_init(&c->dirty);
+	list_push(&all, &c->all);
+	*ret = c; /* answers come by it */
+	r = begin(c);
+	if (r == 0)
+		r = sched_spawn(fuse_writer, c, &f);
+	return r;
+}
+
+int fuse_sync(void)
+{
+	int r = 0;
+
+	list_each(l, &all)
+	{
+		struct fuse_conn *c = list_entry(l, struct fuse_conn, all); /* they stay */
+		int one = fuse_write_all(c);
+
+		r = r < 0 ? r : one;
+	}
+	return r;
+}

@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Contents of files of the FUSE client, as they are read: handles and pages.
+ *
+ * A node has at most two handles at the server, which all its open files share: rights are checked
+ * here, by inode. That for reading stays, among HANDLES_MOST, so that a file that was open once is
+ * opened again without a call; that for writing goes with the last file open for writing, since a
+ * host does not execute what is open so.
+ */
+#include <asm/fcntl.h>
+#include <linux/fs.h>
+
+#include "kernel/core/heap.h"
+#include "kernel/fs/fuse_node.h"
+#include "kernel/mm/frame.h"
+#include "kernel/platform/platform.h"
+#include "kernel/vfs/file.h"
+
+#define HANDLES_MOST 512
+/* Pages that are read at once: where they come in a row, and elsewhere; powers of two. */
+#define AHEAD_MOST  32u
+#define AHEAD_FIRST 4u
+
+/* ---- handles ---- */
+
+static void give_up(struct fuse_node *n, struct fuse_handle *h)
+{
+	if (!h->open)
+		return;
+	h->open = false;
+	fuse_farewell(fuse_conn_of(&n->inode), FUSE_RELEASE, n->by_id.key, h->fh);
+}
+
+static void forget_reading(struct fuse_node *n)
+{
+	struct fuse_conn *c = fuse_conn_of(&n->inode);
+
+	if (n->reading.next != &n->reading) {
+		list_remove(&n->reading);
+		list_init(&n->reading);
+		c->reading_n--;
+	}
+	give_up(n, &n->read);
+}
+
+void fuse_close(struct fuse_node *n)
+{
+	forget_reading(n);
+	give_up(n, &n->write);
+}
+
+/* The oldest that no call uses go. */
+static void bound_handles(struct fuse_conn *c)
+{
+	size_t tried = 0;
+
+	while (c->reading_n > HANDLES_MOST && tried++ < HANDLES_MOST) {
+		struct fuse_node *n = list_entry(c->reading.next, struct fuse_node, reading);
+
+		if (n->read.users == 0) {
+			forget_reading(n);
+			continue;
+		}
+		list_remove(&n->reading);
+		list_push(&c->reading, &n->reading);
+	}
+}
+
+static void keep(struct fuse_node *n, bool write, uint64_t fh)
+{
+	struct fuse_conn *c = fuse_conn_of(&n->inode);
+	struct fuse_handle *h = write ? &n->write : &n->read;
+
+	if (h->open) { /* another was quicker */
+		fuse_farewell(c, FUSE_RELEASE, n->by_id.key, fh);
+		return;
+	}
+	h->open = true;
+	h->fh = fh;
+	if (write)
+		return;
+	list_push(&c->reading, &n->reading);
+	c->reading_n++;
+	bound_handles(c);
+}
+
+void fuse_opened(struct fuse_node *n, const struct fuse_open_out *o)
+{
+	keep(n, true, o->fh);
+}
+
+int fuse_handle(struct fuse_node *n, bool write, struct fuse_handle **ret)
+{
+	struct fuse_open_in in = { .flags = write ? O_RDWR : O_RDONLY };
+	struct fuse_open_out out;
+	struct fuse_call q = { .op = FUSE_OPEN,
+			       .node = n->by_id.key,
+			       .in = { { &in, sizeof(in) } },
+			       .out = &out,
+			       .least = sizeof(out),
+			       .room = sizeof(out) };
+
+	for (;;) {
+		struct fuse_handle *h = n->write.open || write ? &n->write : &n->read;
+		int r;
+
+		if (h->open) {
+			h->users++;
+			*ret = h;
+			return 0;
+		}
+		r = fuse_call(fuse_conn_of(&n->inode), &q);
+		if (r < 0)
+			return r;
+		keep(n, write, out.fh);
+	}
+}
+
+void fuse_handle_done(struct fuse_node *n, struct fuse_handle *h)
+{
+	h->users--;
+	if (h == &n->write)
+		fuse_writers_gone(n);
+}
+
+/* The last that writes is gone, and nothing is left to be written. */
+void fuse_writers_gone(struct fuse_node *n)
+{
+	if (n->inode.writers == 0 && n->write.users == 0 && n->inode.pager.owners == 0 &&
+	    n->dirty_n == 0)
+		give_up(n, &n->write);
+}
+
+/* ---- pages ---- */
+
+/* How many pages from `index` on are to be read with it. */
+static uint64_t window(struct fuse_node *n, uint64_t index)
+{
+	struct pager *p = &n->inode.pager;
+	uint64_t end = (p->size + PAGE_SIZE - 1) >> PAGE_SHIFT, most, count = 1;
+
+	if (index == 0 || index == n->ahead)
+		n->window = n->window < AHEAD_FIRST ? AHEAD_FIRST * 2
+						    : min_of(n->window * 2, AHEAD_MOST);
+	else
+		n->window = AHEAD_FIRST;
+	most = min_of((uint64_t) n->window, fuse_conn_of(&n->inode)->transport->most >> PAGE_SHIFT);
+	while (count < most && index + count < end && !radix_get(&p->pages, index + count))
+		count++;
+	n->ahead = index + count;
+	return count;
+}
+
+/* What was read while something was written may be of before: once more. */
+static int read_pages(struct fuse_node *n, uint64_t index, void *to, uint64_t pages)
+{
+	uint64_t version;
+	struct fuse_read_in in = { .offset = index << PAGE_SHIFT,
+				   .size = (uint32_t) (pages << PAGE_SHIFT) };
+	struct fuse_call q = { .op = FUSE_READ,
+			       .node = n->by_id.key,
+			       .in = { { &in, sizeof(in) } },
+			       .out = to,
+			       .room = in.size };
+	struct fuse_handle *h;
+	int r = fuse_handle(n, false, &h);
+
+	if (r < 0)
+		return r;
+	in.fh = h->fh;
+	do {
+		version = n->version;
+		r = fuse_call(fuse_conn_of(&n->inode), &q);
+		if (r == 0 && q.got < in.size)
+			memset((char *) to + q.got, 0, in.size - q.got);
+	} while (r == 0 && version != n->version);
+	fuse_handle_done(n, h);
+	return r;
+}
+
+/* A run of frames in a row, as the pages behind are to be read with it. */
+static int fill_run(struct fuse_node *n, uint64_t index, void *page, uint64_t pages)
+{
+	unsigned int order = 0;
+	uint64_t first;
+	int r;
+
+	while (pages >> (order + 1))
+		order++;
+	first = order ? frame_alloc(order) : FRAME_NONE;
+	if (first == FRAME_NONE)
+		return read_pages(n, index, page, 1);
+	pages = (uint64_t) 1 << order;
+	r = read_pages(n, index, frame_ptr(first), pages);
+	if (r == 0)
+		memcpy(page, frame_ptr(first), PAGE_SIZE);
+	frame_unref(first);
+	for (uint64_t at = 1; at < pages; at++) {
+		if (r == 0)
+			pager_give(&n->inode.pager, index + at, first + at);
+		else
+			frame_unref(first + at);
+	}
+	return r;
+}
+
+static int fill(struct pager *p, uint64_t index, void *page)
+{
+	struct fuse_node *n = fuse_of(container_of(p, struct inode, pager));
+	int r = fill_run(n, index, page, window(n, index));
+
+	return r == -ENOMEM ? r : r < 0 ? -EIO : 0;
+}
+
+static void hold(struct pager *p)
+{
+	inode_ref(container_of(p, struct inode, pager));
+}
+
+/* The last mapping is gone. */
+static void let_go(struct pager *p)
+{
+	struct fuse_node *n = fuse_of(container_of(p, struct inode, pager));
+
+	if (n->dirty_n)
+		fuse_write_soon(n);
+	else
+		fuse_writers_gone(n);
+	inode_unref(&n->inode);
+}
+
+const struct pager_ops fuse_pager_ops = {
+	.fill = fill,
+	.touch = fuse_touch,
+	.sync = fuse_sync_pager,
+	.hold = hold,
+	.release = let_go,
+};
+
+/* ---- files ---- */
+
+static int64_t read(struct file *f, struct uio *to, uint64_t *pos)
+{
+	int r = fuse_refresh(f->inode);
+
+	return r < 0 ? r : file_regular_ops()->read(f, to, pos);
+}
+
+static int map(struct file *f, struct pager **ret)
+{
+	int r = fuse_refresh(f->inode);
+
+	*ret = &f->inode->pager;
+	return r;
+}
+
+static int64_t seek(struct file *f, int64_t offset, int whence)
+{
+	struct fuse_node *n = fuse_of(f->inode);
+	struct fuse_lseek_in in = { .offset = (uint64_t) offset, .whence = (uint32_t) whence };
+	struct fuse_lseek_out out;
+	struct fuse_call q = { .op = FUSE_LSEEK,
+			       .node = n->by_id.key,
+			       .in = { { &in, sizeof(in) } },
+			       .out = &out,
+			       .least = sizeof(out),
+			       .room = sizeof(out) };
+	struct fuse_handle *h;
+	int r = whence == SEEK_SET || whence == SEEK_CUR ? 0 : fuse_refresh(f->inode);
+
+	if (r < 0)
+		return r;
+	if (whence != SEEK_DATA && whence != SEEK_HOLE)
+		return file_regular_ops()->seek(f, offset, whence);
+	if (offset < 0 || (uint64_t) offset >= f->inode->pager.size)
+		return -ENXIO;
+	if (n->dirty_n)
+		r = fuse_write_back(n);
+	if (r == 0)
+		r = fuse_handle(n, false, &h);
+	if (r < 0)
+		return r;
+	in.fh = h->fh;
+	r = fuse_call(fuse_conn_of(f->inode), &q);
+	fuse_handle_done(n, h);
+	return r < 0 ? r : out.offset > INT64_MAX ? -EIO : (int64_t) out.offset;
+}
+
+static void flush(struct file *f, const void *owner)
+{
+	struct fuse_node *n = fuse_of(f->inode);
+
+	(void) owner;
+	if (file_can_write(f) && n->dirty_n)
+		fuse_write_soon(n);
+}
+
+static void release(struct file *f)
+{
+	if (file_can_write(f))
+		fuse_writers_gone(fuse_of(f->inode));
+}
+
+static const struct file_ops file_ops = {
+	.read = read,
+	.write = fuse_write,
+	.seek = seek,
+	.mmap = map,
+	.sync = fuse_sync_file,
+	.allocate = fuse_allocate,
+	.flush = flush,
+	.release = release,
+};
+
+int fuse_open(struct inode *i, struct file *f)
+{
+	struct fuse_handle *h;
+	int r;
+
+	if (inode_is(i, S_IFDIR)) {
+		f->ops = &fuse_dir_ops;
+		return 0;
+	}
+	f->ops = &file_ops;
+	r = fuse_refresh(i);
+	if (r == 0)
+		r = fuse_handle(fuse_of(i), file_can_write(f), &h);
+	if (r == 0)
+		h->users--; /* the file is counted as a writer next */
+	return r;
+}

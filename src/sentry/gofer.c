@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sentry/gofer.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include "base/auto.h"
+#include "kernel/platform/host/host.h"
+
+#define BYTES_MOST   ((size_t) 128 << 10) /* below what a socket holds where nobody has set it */
+#define SOCKET_BYTES (512 << 10)
+#define PARTS_MOST   8
+
+static int gofer_send(struct fuse_transport *t, const struct fuse_part *parts, size_t n);
+static void ready(struct host_watch *w, uint32_t events);
+
+static struct gofer {
+	struct fuse_transport transport;
+	struct host_watch watch;
+	struct fuse_conn *conn;
+	int fd;
+	char message[BYTES_MOST + FUSE_HEADS];
+} gofer = {
+	.transport = { .send = gofer_send, .most = BYTES_MOST },
+	.watch = { .ready = ready },
+	.fd = FD_NONE,
+};
+
+static int gofer_send(struct fuse_transport *t, const struct fuse_part *parts, size_t n)
+{
+	const struct gofer *g = container_of(t, struct gofer, transport);
+	struct iovec v[PARTS_MOST];
+	struct msghdr m = { .msg_iov = v, .msg_iovlen = n };
+
+	if (n > PARTS_MOST)
+		return -E2BIG;
+	for (size_t i = 0; i < n; i++)
+		v[i] = (struct iovec){ (void *) (uintptr_t) parts[i].at, parts[i].n };
+	while (sendmsg(g->fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
+		if (errno != EINTR)
+			return errno == EWOULDBLOCK ? -EAGAIN : -errno;
+	}
+	return 0;
+}
+
+static void end(struct gofer *g, const char *why)
+{
+	plat_log("atoll-sentry: the gofer is lost, and its files: %s", why);
+	fuse_lost(g->conn);
+}
+
+/* All that has come. */
+static void receive(struct gofer *g)
+{
+	for (;;) {
+		struct iovec v = { g->message, sizeof(g->message) };
+		struct msghdr m = { .msg_iov = &v, .msg_iovlen = 1 };
+		ssize_t n = recvmsg(g->fd, &m, MSG_DONTWAIT);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && errno == EAGAIN)
+			return;
+		if (n <= 0) {
+			end(g, n == 0 ? "it has ended" : "the socket failed");
+			return;
+		}
+		if (m.msg_flags & (MSG_TRUNC | MSG_CTRUNC) ||
+		    fuse_received(g->conn, g->message, (size_t) n) < 0) {
+			end(g, "it sent what is no answer");
+			return;
+		}
+	}
+}
+
+static void ready(struct host_watch *w, uint32_t events)
+{
+	struct gofer *g = container_of(w, struct gofer, watch);
+
+	if (events & EPOLLOUT)
+		fuse_sendable(g->conn);
+	if (events & ~(uint32_t) EPOLLOUT)
+		receive(g);
+}
+
+int gofer_check(int fd, struct err *e)
+{
+	int type = 0, bytes = SOCKET_BYTES;
+	socklen_t n = sizeof(type);
+	struct sockaddr_storage peer;
+	socklen_t peer_n = sizeof(peer);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &n) < 0 || type != SOCK_SEQPACKET ||
+	    getpeername(fd, (struct sockaddr *) &peer, &peer_n) < 0)
+		return err_set(e, ERR_INVALID, EINVAL,
+			       "--gofer: descriptor %d is no seqpacket socket that is connected",
+			       fd);
+	/* As much as the host allows; what it has by itself suffices. */
+	(void) setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
+	return fcntl(fd, F_SETFD, FD_CLOEXEC) < 0 ? err_sys(e, errno, "--gofer") : 0;
+}
+
+int gofer_begin(int fd, struct fuse_conn **ret, struct err *e)
+{
+	int r;
+
+	gofer.fd = fd;
+	r = host_watch(fd, &gofer.watch, EPOLLIN | EPOLLOUT | EPOLLRDHUP);
+	if (r == 0)
+		r = fuse_connect(&gofer.transport, &gofer.conn);
+	if (r < 0)
+		return err_sys(e, -r, "--gofer: begin to speak FUSE");
+	*ret = gofer.conn;
+	return 0;
+}

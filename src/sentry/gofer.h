@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The way to the gofer: atoll-device, which serves directories and files of the host over a socket
+ * of packets, one FUSE message in each. It is asked for files alone, and may end: what it served
+ * gives EIO from then on.
+ */
+#pragma once
+
+#include "base/err.h"
+#include "kernel/fs/fuse.h"
+
+/* Whether fd is such a socket, with room for messages. INVALID. Before the filter. */
+[[nodiscard]] int gofer_check(int fd, struct err *e);
+/* Takes fd, for good. In a fiber, once. */
+[[nodiscard]] int gofer_begin(int fd, struct fuse_conn **ret, struct err *e);
