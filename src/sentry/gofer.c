@@ -33,13 +33,12 @@ static int gofer_send(struct fuse_transport *t, const struct fuse_part *parts, s
 {
 	const struct gofer *g = container_of(t, struct gofer, transport);
 	struct iovec v[PARTS_MOST];
-	struct msghdr m = { .msg_iov = v, .msg_iovlen = n };
 
 	if (n > PARTS_MOST)
 		return -E2BIG;
 	for (size_t i = 0; i < n; i++)
 		v[i] = (struct iovec){ (void *) (uintptr_t) parts[i].at, parts[i].n };
-	while (sendmsg(g->fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
+	while (writev(g->fd, v, (int) n) < 0) { /* SIGPIPE is ignored */
 		if (errno != EINTR)
 			return errno == EWOULDBLOCK ? -EAGAIN : -errno;
 	}
@@ -98,6 +97,8 @@ int gofer_check(int fd, struct err *e)
 		return err_set(e, ERR_INVALID, EINVAL,
 			       "--gofer: descriptor %d is no seqpacket socket that is connected",
 			       fd);
+	if (fcntl(fd, F_SETFL, O_NONBLOCK) < 0)
+		return err_sys(e, errno, "--gofer");
 	/* As much as the host allows; what it has by itself suffices. */
 	(void) setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
 	return fcntl(fd, F_SETFD, FD_CLOEXEC) < 0 ? err_sys(e, errno, "--gofer") : 0;
