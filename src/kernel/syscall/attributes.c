@@ -7,6 +7,7 @@
 #include "kernel/platform/platform.h"
 #include "kernel/syscall/decode.h"
 #include "kernel/task/cred.h"
+#include "kernel/vfs/lease.h"
 #include "kernel/vfs/notify.h"
 
 #define CWD	     ((uint64_t) AT_FDCWD)
@@ -255,6 +256,8 @@ sysret_t sys_truncate(struct task *t, const uint64_t *a)
 		r = target_writable(&g);
 	if (r == 0)
 		r = inode_may(g.inode, t->cred, MAY_WRITE);
+	if (r == 0)
+		r = lease_break(g.inode, true, false);
 	if (r == 0 && (int) g.inode->writers < 0)
 		r = -ETXTBSY;
 	return r < 0 ? r : resize(t, g.path.dentry, a[1]);

@@ -9,7 +9,10 @@
 #include "kernel/fs/pipe.h"
 #include "kernel/syscall/decode.h"
 #include "kernel/syscall/locks.h"
+#include "kernel/syscall/owners.h"
 #include "kernel/task/cred.h"
+#include "kernel/vfs/lease.h"
+#include "kernel/vfs/owner.h"
 #include "kernel/vfs/seal.h"
 
 static uint64_t fd_limit(const struct task *t)
@@ -89,12 +92,21 @@ sysret_t sys_dup3(struct task *t, const uint64_t *a)
 
 /* ---- fcntl ---- */
 
+#ifndef F_CREATED_QUERY /* Linux 6.12 */
+#define F_CREATED_QUERY (F_LINUX_SPECIFIC_BASE + 4)
+#endif
+
 #define SETTABLE ((unsigned int) (O_APPEND | O_NONBLOCK | O_DIRECT | O_NOATIME))
 
-static sysret_t set_flags(const struct task *t, struct file *f, unsigned int flags)
+static sysret_t set_flags(const struct task *t, struct file *f, uint64_t fd, unsigned int flags)
 {
+	int r;
+
 	if (flags & ~f->flags & O_NOATIME && !inode_owned(f->inode, t->cred))
 		return -EPERM;
+	r = owner_async(f, (int) fd, flags & FASYNC);
+	if (r < 0)
+		return r;
 	f->flags = (f->flags & ~SETTABLE) | (flags & SETTABLE);
 	return 0;
 }
@@ -129,7 +141,7 @@ sysret_t sys_fcntl(struct task *t, const uint64_t *a)
 	case F_GETFL:
 		return f->flags;
 	case F_SETFL:
-		return set_flags(t, f, (unsigned int) a[2]);
+		return set_flags(t, f, a[0], (unsigned int) a[2]);
 	case F_GETLK:
 	case F_OFD_GETLK:
 		return lock_get_call(t, f, uva(a[2]), command == F_OFD_GETLK);
@@ -139,8 +151,22 @@ sysret_t sys_fcntl(struct task *t, const uint64_t *a)
 	case F_OFD_SETLK:
 	case F_OFD_SETLKW:
 		return lock_set_call(t, a[0], f, uva(a[2]), true, command == F_OFD_SETLKW);
-	case F_GETLEASE: /* as a kernel without leases, which takes none (F_SETLEASE) */
-		return F_UNLCK;
+	case F_SETLEASE:
+		return lease_set(t, f, (int) a[0], (int) a[2]);
+	case F_GETLEASE:
+		return lease_get(f);
+	case F_NOTIFY:
+		return notify_call(t, f, a);
+	case F_SETOWN:
+	case F_GETOWN:
+	case F_SETOWN_EX:
+	case F_GETOWN_EX:
+	case F_GETOWNER_UIDS:
+	case F_SETSIG:
+	case F_GETSIG:
+		return owner_call(t, f, command, a[2]);
+	case F_CREATED_QUERY:
+		return f->made;
 	case F_ADD_SEALS:
 		return seal_add(f, (unsigned int) a[2]);
 	case F_GET_SEALS:
@@ -182,6 +208,9 @@ sysret_t sys_ioctl(struct task *t, const uint64_t *a)
 		return descriptors_set_cloexec(t->files, (uint32_t) a[0], request == FIOCLEX);
 	case FIONBIO:
 		return nonblocking(t, f, uva(a[2]));
+	case FIOASYNC:
+		r = copy_in(t->space, &number, uva(a[2]), sizeof(number));
+		return r < 0 ? r : owner_async(f, (int) a[0], number);
 	case FIONREAD:
 		if (!inode_is(f->inode, S_IFREG))
 			break;

@@ -91,7 +91,8 @@ sysret_t sys_ioprio_set(struct task *t, const uint64_t *a)
 	return found;
 }
 
-/* Of several the best: the lowest number, but for none at all. */
+/* A thread's own is told as it was set; of several the best: the lowest number, but for none at
+ * all. */
 sysret_t sys_ioprio_get(struct task *t, const uint64_t *a)
 {
 	sysret_t best = -ESRCH;
@@ -101,7 +102,8 @@ sysret_t sys_ioprio_get(struct task *t, const uint64_t *a)
 	if ((uint32_t) a[0] < IOPRIO_WHO_PROCESS || (uint32_t) a[0] > IOPRIO_WHO_USER)
 		return -EINVAL;
 	while ((one = next(t, a, &nr))) {
-		sysret_t value = (sysret_t) effective(one);
+		bool own = (uint32_t) a[0] == IOPRIO_WHO_PROCESS;
+		sysret_t value = own ? one->io_priority : (sysret_t) effective(one);
 
 		best = best < 0 ? value : min_of(best, value);
 	}

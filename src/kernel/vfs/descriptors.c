@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "kernel/core/heap.h"
+#include "kernel/fs/dnotify.h"
 #include "kernel/vfs/file.h"
 #include "kernel/vfs/lock.h"
 
@@ -59,6 +60,8 @@ static void let_go(struct descriptors *d, struct file *f)
 	/* POSIX: any close of a file takes its locks away. What is O_PATH is none. */
 	if (f->ops && !list_empty(&f->inode->locks))
 		lock_drop(f->inode, d);
+	if (f->ops && !list_empty(&f->inode->dnotes))
+		dnotify_closed(f, d);
 	if (f->ops && f->ops->flush)
 		f->ops->flush(f, d);
 	file_unref(f);

@@ -12,8 +12,10 @@
 #include "kernel/mm/frame.h"
 #include "kernel/platform/platform.h"
 #include "kernel/task/cred.h"
+#include "kernel/vfs/lease.h"
 #include "kernel/vfs/lock.h"
 #include "kernel/vfs/notify.h"
+#include "kernel/vfs/owner.h"
 #include "kernel/vfs/seal.h"
 
 static struct heap_cache files = HEAP_CACHE_INIT(struct file);
@@ -76,6 +78,7 @@ int file_open(const struct path *p, unsigned int flags, const struct cred *who, 
 		file_unref(f);
 		return r;
 	}
+	i->openers++;
 	if (file_can_write(f)) {
 		i->writers++;
 		if (keeps_writable(f))
@@ -105,6 +108,7 @@ int file_anonymous(const struct file_ops *ops, struct inode *i, const char *name
 	f->ops = ops;
 	f->own = own;
 	f->path.dentry = d;
+	i->openers++;
 	if (file_can_write(f))
 		i->writers++;
 	*ret = f;
@@ -125,7 +129,11 @@ void file_unref(struct file *f)
 	epoll_forget(f);
 	if (!list_empty(&f->inode->locks))
 		lock_drop(f->inode, f);
+	if (!list_empty(&f->inode->leases))
+		lease_drop(f);
+	owner_free(f);
 	if (f->ops) {
+		f->inode->openers--;
 		if (file_can_write(f)) {
 			f->inode->writers--;
 			if (keeps_writable(f))

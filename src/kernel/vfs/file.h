@@ -48,9 +48,11 @@ struct file {
 	unsigned int flags; /* O_*: access mode and status flags */
 	uint64_t pos;
 	struct sleeplock pos_lock;
-	void *own;		/* of its kind */
-	struct list watches;	/* of epoll */
-	const struct cred *who; /* who opened it: counted; NULL: of what has no path */
+	void *own;		  /* of its kind */
+	struct list watches;	  /* of epoll */
+	const struct cred *who;	  /* who opened it: counted; NULL: of what has no path */
+	struct file_owner *owner; /* vfs/owner.h; NULL: nobody asked to be told anything */
+	bool made;		  /* O_CREAT made what it opens: F_CREATED_QUERY */
 };
 
 /* Takes what is found by walk(): checks nothing, asks the inode's open. -ENOMEM, -ENXIO, -ENODEV

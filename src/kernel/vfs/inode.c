@@ -20,6 +20,8 @@ void inode_init(struct inode *i, struct super *s, const struct inode_ops *ops, u
 	sleeplock_init(&i->lock);
 	list_init(&i->marks);
 	list_init(&i->locks);
+	list_init(&i->leases);
+	list_init(&i->dnotes);
 	s->owners++;
 }
 

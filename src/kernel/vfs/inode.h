@@ -149,6 +149,9 @@ struct inode {
 	void *own;	    /* of a FIFO: fs/pipe.h's, while it is open */
 	struct sleeplock lock;
 	struct list marks, locks; /* of inotify and of flock/fcntl: their files' */
+	struct list leases;	  /* vfs/lease.h */
+	struct list dnotes;	  /* of a directory: fs/dnotify.h */
+	unsigned int openers;	  /* open files */
 	/* Who has it open for writing, and what programs run it: never both (ETXTBSY). */
 	unsigned int writers, executed;
 	unsigned int seals; /* vfs/seal.h; 0: it knows none */

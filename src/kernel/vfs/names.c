@@ -9,6 +9,7 @@
 #include "kernel/core/heap.h"
 #include "kernel/platform/platform.h"
 #include "kernel/task/cred.h"
+#include "kernel/vfs/lease.h"
 #include "kernel/vfs/notify.h"
 
 static bool readonly(const struct path *p)
@@ -119,8 +120,12 @@ static int open_path(const struct path *p, unsigned int flags, const struct cred
 		return -ENOTDIR;
 	if (!(flags & O_PATH) && !made)
 		r = may_open(p, flags, who);
+	if (r == 0 && !(flags & O_PATH))
+		r = lease_break(i, wanted(flags) & MAY_WRITE, flags & O_NONBLOCK);
 	if (r == 0)
 		r = file_open(p, flags, who, ret);
+	if (r == 0)
+		(*ret)->made = made;
 	if (r == 0 && flags & O_TRUNC && !(flags & O_PATH) && !made && inode_is(i, S_IFREG)) {
 		struct vfs_change c = { .what = ATTR_SIZE | ATTR_MTIME,
 					.modify = plat_now(PLAT_REALTIME) };

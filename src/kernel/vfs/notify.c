@@ -3,6 +3,7 @@
 
 #include <linux/inotify.h>
 
+#include "kernel/fs/dnotify.h"
 #include "kernel/fs/inotify.h"
 #include "kernel/vfs/file.h"
 
@@ -17,31 +18,44 @@ void notify_inode(struct inode *i, uint32_t event)
 		inotify_tell(i, &(struct notice){ .event = of_kind(i, event) });
 }
 
+static bool any(void)
+{
+	return inotify_any() || dnotify_any();
+}
+
+/* A directory of what is in it, or what it is of itself. */
+static void tell_all(struct inode *dir, const struct notice *n, bool renamed)
+{
+	if (!list_empty(&dir->marks))
+		inotify_tell(dir, n);
+	if (!list_empty(&dir->dnotes))
+		dnotify_tell(dir, n, renamed);
+}
+
 static void tell(const struct dentry *d, uint32_t event, bool nameless)
 {
 	struct notice n = { .event = of_kind(d->inode, event), .nameless = nameless };
 	struct inode *dir = d->parent->inode;
 
-	if (d->parent != d && !list_empty(&dir->marks)) {
+	if (d->parent != d) {
 		n.name = d->name;
 		n.len = d->len;
-		inotify_tell(dir, &n);
+		tell_all(dir, &n, false);
 		n.name = NULL;
 		n.len = 0;
 	}
-	if (!list_empty(&d->inode->marks))
-		inotify_tell(d->inode, &n);
+	tell_all(d->inode, &n, false);
 }
 
 void notify_dentry(const struct dentry *d, uint32_t event)
 {
-	if (inotify_any())
+	if (any())
 		tell(d, event, false);
 }
 
 void notify_file(const struct file *f, uint32_t event)
 {
-	if (inotify_any())
+	if (any())
 		tell(f->path.dentry, event, f->path.dentry->removed);
 }
 
@@ -70,17 +84,16 @@ void notify_change(const struct dentry *d, unsigned int what)
 		notify_dentry(d, event);
 }
 
-static void tell_entry(const struct notify_place *at, uint32_t event, uint32_t cookie)
+static void tell_entry(const struct notify_place *at, uint32_t event, uint32_t cookie, bool renamed)
 {
 	struct notice n = { .event = event, .cookie = cookie, .name = at->name, .len = at->len };
 
-	if (!list_empty(&at->dir->marks))
-		inotify_tell(at->dir, &n);
+	tell_all(at->dir, &n, renamed);
 }
 
 void notify_entry(const struct notify_place *at, uint32_t event, const struct inode *what)
 {
-	tell_entry(at, of_kind(what, event), 0);
+	tell_entry(at, of_kind(what, event), 0, false);
 }
 
 void notify_move(const struct notify_place *from, const struct notify_place *to, struct inode *what,
@@ -88,11 +101,11 @@ void notify_move(const struct notify_place *from, const struct notify_place *to,
 {
 	static uint32_t cookie; /* one for both ends of a move */
 
-	if (!inotify_any())
+	if (!any())
 		return;
 	cookie = cookie + 1 ?: 1;
-	tell_entry(from, of_kind(what, IN_MOVED_FROM), cookie);
-	tell_entry(to, of_kind(what, IN_MOVED_TO), cookie);
+	tell_entry(from, of_kind(what, IN_MOVED_FROM), cookie, from->dir == to->dir);
+	tell_entry(to, of_kind(what, IN_MOVED_TO), cookie, false);
 	if (over)
 		notify_inode(over, IN_ATTRIB);
 	notify_inode(what, IN_MOVE_SELF);

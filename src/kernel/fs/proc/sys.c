@@ -10,6 +10,7 @@
 #include "kernel/platform/platform.h"
 #include "kernel/task/cred.h"
 #include "kernel/task/uts.h"
+#include "kernel/vfs/lease.h"
 
 #define TEXT(id, what)                                                                             \
 	static int id(const struct generated_node *n, struct text *to)                             \
@@ -175,6 +176,7 @@ NUMBER(files_most, INT64_MAX)
 NUMBER(descriptors_most, 1048576)
 NUMBER(pipe_most, PIPE_SIZE_MAX)
 NUMBER(off, 0)
+NUMBER(lease_time, LEASE_BREAK_TIME)
 
 NUMBER(inotify_queue, INOTIFY_QUEUE_MOST)
 NUMBER(inotify_instances, INOTIFY_INSTANCES_MOST)
@@ -192,10 +194,15 @@ static const struct generated_entry mqueue_files[] = {
 };
 
 static const struct generated_entry fs_files[] = {
-	PROC_DIR("mqueue", 0555, mqueue_files),	     PROC_DIR("inotify", 0555, inotify_files),
-	PROC_FILE("file-max", 0444, files_most),     PROC_FILE("nr_open", 0444, descriptors_most),
-	PROC_FILE("pipe-max-size", 0444, pipe_most), PROC_FILE("protected_fifos", 0444, off),
-	PROC_FILE("protected_hardlinks", 0444, off), PROC_FILE("protected_regular", 0444, off),
+	PROC_DIR("mqueue", 0555, mqueue_files),
+	PROC_DIR("inotify", 0555, inotify_files),
+	PROC_FILE("file-max", 0444, files_most),
+	PROC_FILE("lease-break-time", 0444, lease_time),
+	PROC_FILE("nr_open", 0444, descriptors_most),
+	PROC_FILE("pipe-max-size", 0444, pipe_most),
+	PROC_FILE("protected_fifos", 0444, off),
+	PROC_FILE("protected_hardlinks", 0444, off),
+	PROC_FILE("protected_regular", 0444, off),
 	PROC_FILE("protected_symlinks", 0444, off),
 };
 
