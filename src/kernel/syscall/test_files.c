@@ -311,9 +311,6 @@ static void locks(void)
 	CHECK(CALL(&g, __NR_fcntl, 0, F_SETLK, range(9, 0, 1)) == -EINVAL);
 	CHECK(CALL(&g, __NR_fcntl, 0, F_SETLK, range(F_WRLCK, -1, 1)) == -EINVAL);
 	CHECK(CALL(&g, __NR_fcntl, 0, F_SETLK, 5) == -EFAULT);
-	CHECK(CALL(&g, __NR_fcntl, 0, F_SETLEASE, F_RDLCK) == -EINVAL &&
-	      CALL(&g, __NR_fcntl, 0, F_GETLEASE, 0) == F_UNLCK &&
-	      CALL(&g, __NR_fcntl, 0, F_NOTIFY, 1) == -EINVAL);
 	/* flock knows only its own. */
 	CHECK(CALL(&g, __NR_flock, 0, LOCK_EX) == 0 && CALL(&g, __NR_flock, 0, 3) == -EINVAL);
 	CHECK(CALL(&g, __NR_flock, 1, LOCK_SH | LOCK_NB) == -EAGAIN);
