@@ -2,6 +2,7 @@
 #include "sentry/config.h"
 
 #include <errno.h>
+#include <linux/sched.h>
 
 #include "base/auto.h"
 #include "base/buf.h"
@@ -31,10 +32,11 @@ static int check_process(const struct spec_process *p, struct err *e)
 {
 	const struct refusal list[] = {
 		{ p->terminal, "process.terminal" },
-		{ p->user.username || p->user.group_names_n, "process.user.username" },
 		{ p->apparmor_profile && *p->apparmor_profile, "process.apparmorProfile" },
 		{ p->selinux_label && *p->selinux_label, "process.selinuxLabel" },
-		{ p->scheduler, "process.scheduler" },
+		{ p->scheduler && p->scheduler->policy == SCHED_DEADLINE,
+		  "process.scheduler.policy SCHED_DEADLINE" },
+		{ p->scheduler && p->scheduler->flags, "process.scheduler.flags" },
 		{ p->io_priority, "process.ioPriority" },
 		{ p->exec_cpu_affinity, "process.execCPUAffinity" },
 	};
@@ -57,16 +59,11 @@ static int check(const struct spec *s, struct err *e)
 	const struct refusal list[] = {
 		{ s->has_vm, "section 'vm'" },
 		{ s->hooks[SPEC_HOOK_START_CONTAINER].n > 0, "hooks.startContainer" },
-		{ l->devices_n > 0, "linux.devices" },
 		{ l->net_devices_n > 0, "linux.netDevices" },
-		{ l->sysctl_n > 0, "linux.sysctl" },
 		{ l->mount_label && *l->mount_label, "linux.mountLabel" },
 		{ l->intel_rdt, "linux.intelRdt" },
 		{ l->memory_policy, "linux.memoryPolicy" },
-		{ l->personality_set && l->personality != 0, "linux.personality" },
 		{ l->monotonic.set || l->boottime.set, "linux.timeOffsets" },
-		{ l->resources && l->resources->pids && l->resources->pids->limit > 0,
-		  "linux.resources.pids" },
 	};
 
 	if (!s->process)

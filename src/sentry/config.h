@@ -2,9 +2,10 @@
 /*
  * What of a config.json a sandbox does. Nothing that would be asked for and not done is taken:
  * it is refused by its name, so that the engine leaves out what does not matter here, and knows.
- * Of linux.resources memory.limit is this program's own (the frames of the guest) and cpu.quota is
- * told inside; the rest is of the cgroups that the engine puts the whole program into. Hooks but
- * for startContainer are the engine's, and namespaces and id maps are the sandbox by its nature.
+ * Of linux.resources memory.limit (the frames of the guest) and pids.limit (its tasks) are this
+ * program's own and cpu.quota is told inside; the rest is of the cgroups that the engine puts the
+ * whole program into. Hooks but for startContainer are the engine's, and namespaces and id maps are
+ * the sandbox by its nature.
  */
 #pragma once
 

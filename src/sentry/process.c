@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sentry/process.h"
 
+#include <linux/sched.h>
 #include <string.h>
 
 #include "base/auto.h"
@@ -13,7 +14,9 @@
 #include "kernel/task/task.h"
 #include "kernel/vfs/file.h"
 #include "sentry/place.h"
+#include "sentry/users.h"
 
+#define ARENA_MAX  ((size_t) 16 << 20)
 #define WORDS_MOST ((size_t) 6 << 20) /* of arguments, of environment: as execve(2) has them */
 
 /* ---- who ---- */
@@ -201,6 +204,26 @@ static int set_limits(struct process *p, const struct spec_process *s, struct er
 	return 0;
 }
 
+/* Kept and told by the guest's kernel, as when a program sets them; what the whole sandbox gets of
+ * processors is the engine's. */
+static int set_turns(struct task *t, const struct spec_scheduler *s, struct err *e)
+{
+	bool real_time = s && (s->policy == SCHED_FIFO || s->policy == SCHED_RR);
+
+	if (!s)
+		return 0;
+	if (s->nice < -20 || s->nice > 19 ||
+	    (real_time ? s->priority < 1 || s->priority > 99 : s->priority != 0))
+		return err_set(e, ERR_INVALID, EINVAL,
+			       "config.json: process.scheduler: nice %lld and priority %lld "
+			       "cannot be together",
+			       (long long) s->nice, (long long) s->priority);
+	t->policy = s->policy;
+	t->priority = (unsigned int) s->priority;
+	t->nice = (int) s->nice;
+	return 0;
+}
+
 static int fill(struct task *t, struct process_wish *w, struct err *e)
 {
 	int r = signals_clone(t, NULL, 0);
@@ -213,13 +236,17 @@ static int fill(struct task *t, struct process_wish *w, struct err *e)
 	t->process->ended_arg = w->arg;
 	if (w->spec->user.umask_set)
 		t->fs->umask = w->spec->user.umask & 0777;
+	t->personality = w->personality;
 	r = set_limits(t->process, w->spec, e);
+	if (r == 0)
+		r = set_turns(t, w->spec->scheduler, e);
 	if (r == 0)
 		r = enter_cwd(t, w, e);
 	return r < 0 ? r : load(t, w->spec, e);
 }
 
-int process_make(struct process_wish *w, struct task **ret, struct err *e)
+/* With the ids that it has by now. */
+static int make(struct process_wish *w, struct task **ret, struct err *e)
 {
 	struct task_first q = { .root = w->root, .comm = "atoll" };
 	struct task *t = NULL;
@@ -246,6 +273,20 @@ int process_make(struct process_wish *w, struct task **ret, struct err *e)
 	}
 	*ret = t;
 	return 0;
+}
+
+int process_make(struct process_wish *w, struct task **ret, struct err *e)
+{
+	auto_arena struct arena a = ARENA_INIT(ARENA_MAX);
+	const struct spec_process *given = w->spec;
+	struct spec_process found;
+	int r = users_find(given, w->root, &a, &found, e);
+
+	w->spec = &found;
+	if (r == 0)
+		r = make(w, ret, e);
+	w->spec = given;
+	return r;
 }
 
 void process_undo(struct task *t)

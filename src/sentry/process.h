@@ -14,6 +14,7 @@ struct process_wish {
 	const struct spec_process *spec;
 	const struct path *root;       /* borrowed */
 	struct seccomp_filter *filter; /* borrowed; NULL: none */
+	uint32_t personality;	       /* personality(2) */
 	bool make_cwd;		       /* the current directory is made where it is missing */
 	int stdio[3];		       /* of the host; taken, FD_NONE once they are */
 	void (*ended)(struct process *p, int status, void *arg); /* as struct process has it */

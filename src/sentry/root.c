@@ -6,12 +6,15 @@
 #include "base/num.h"
 #include "kernel/fs/devices.h"
 #include "kernel/fs/memfs.h"
+#include "kernel/fs/mqueue.h"
 #include "kernel/fs/proc/proc.h"
 #include "kernel/fs/pty.h"
 #include "kernel/fs/sysfs.h"
 #include "kernel/task/cred.h"
 #include "kernel/vfs/names.h"
+#include "sentry/copyup.h"
 #include "sentry/place.h"
+#include "sentry/settings.h"
 
 /* How long what is known of a share's names and attributes is taken for true. */
 #define VALID_ROOT (4 * NSEC_PER_SEC)
@@ -37,6 +40,7 @@ static struct walk from_root(const struct making *m)
 
 struct wish {
 	unsigned int flags; /* MNT_* */
+	bool copy_up;
 	struct memfs_options tmpfs;
 	struct devpts_options devpts;
 };
@@ -59,13 +63,26 @@ static const struct {
 	{ "diratime", 0, MNT_NODIRATIME },
 	{ "nosymfollow", MNT_NOSYMFOLLOW, 0 },
 	{ "symfollow", 0, MNT_NOSYMFOLLOW },
+	{ "rro", MNT_READONLY, 0 },
+	{ "rnosuid", MNT_NOSUID, 0 },
+	{ "rnodev", MNT_NODEV, 0 },
+	{ "rnoexec", MNT_NOEXEC, 0 },
+	{ "rnoatime", MNT_NOATIME, 0 },
 	/* What is so anyway. */
 	{ "defaults", 0, 0 },
+	{ "async", 0, 0 },
 	{ "relatime", 0, 0 },
 	{ "strictatime", 0, 0 },
+	{ "silent", 0, 0 },
+	{ "newinstance", 0, 0 },
+	{ "notmpcopyup", 0, 0 },
+	/* There is one space of mounts: nothing comes from another one, or goes there. */
 	{ "private", 0, 0 },
 	{ "rprivate", 0, 0 },
-	{ "newinstance", 0, 0 },
+	{ "slave", 0, 0 },
+	{ "rslave", 0, 0 },
+	{ "shared", 0, 0 },
+	{ "rshared", 0, 0 },
 };
 
 static bool flag_option(const char *option, struct wish *w)
@@ -80,19 +97,21 @@ static bool flag_option(const char *option, struct wish *w)
 }
 
 /* -ENOENT: not one of tmpfs. */
-static int tmpfs_option(struct str key, struct str value, struct memfs_options *o)
+static int tmpfs_option(const char *option, struct str key, struct wish *w)
 {
-	if (str_is(key, "size"))
-		return num_parse_bytes(value, &o->bytes);
-	if (str_is(key, "nr_inodes"))
-		return num_parse_u64(value, 0, UINT64_MAX, &o->inodes);
-	if (str_is(key, "mode"))
-		return num_parse_octal(value, 07777, &o->mode);
-	if (str_is(key, "uid"))
-		return num_parse_u32(value, 0, UINT32_MAX - 1, &o->uid);
-	if (str_is(key, "gid"))
-		return num_parse_u32(value, 0, UINT32_MAX - 1, &o->gid);
-	return -ENOENT;
+	static const char *const own[] = { "size", "nr_blocks", "nr_inodes", "mode", "uid", "gid" };
+	int r;
+
+	if (str_is(key, "tmpcopyup")) {
+		w->copy_up = true;
+		return 0;
+	}
+	r = memfs_parse(option, &w->tmpfs);
+	for (size_t n = 0; n < countof(own); n++) {
+		if (str_is(key, own[n]))
+			return r;
+	}
+	return r < 0 ? -ENOENT : 0;
 }
 
 static int devpts_option(struct str key, struct str value, struct devpts_options *o)
@@ -106,7 +125,15 @@ static int devpts_option(struct str key, struct str value, struct devpts_options
 	return -ENOENT;
 }
 
-enum type { TYPE_TMPFS, TYPE_PROC, TYPE_SYSFS, TYPE_DEVPTS, TYPE_CGROUP };
+/* -ENOENT: not one of proc: everybody sees all processes. */
+static int proc_option(struct str key, struct str value)
+{
+	if (str_is(key, "hidepid") && value.p)
+		return str_is(value, "0") || str_is(value, "off") ? 0 : -ENOENT;
+	return -ENOENT;
+}
+
+enum type { TYPE_TMPFS, TYPE_PROC, TYPE_SYSFS, TYPE_DEVPTS, TYPE_CGROUP, TYPE_MQUEUE };
 
 static const struct {
 	const char *name;
@@ -114,6 +141,7 @@ static const struct {
 } types[] = {
 	{ "tmpfs", TYPE_TMPFS },   { "proc", TYPE_PROC },     { "sysfs", TYPE_SYSFS },
 	{ "devpts", TYPE_DEVPTS }, { "cgroup", TYPE_CGROUP }, { "cgroup2", TYPE_CGROUP },
+	{ "mqueue", TYPE_MQUEUE },
 };
 
 static int parse_options(const struct making *m, const struct spec_mount *s, enum type type,
@@ -125,10 +153,12 @@ static int parse_options(const struct making *m, const struct spec_mount *s, enu
 
 		if (flag_option(s->options[n], w))
 			continue;
-		if (type == TYPE_TMPFS && value.p)
-			r = tmpfs_option(key, value, &w->tmpfs);
+		if (type == TYPE_TMPFS)
+			r = tmpfs_option(s->options[n], key, w);
 		else if (type == TYPE_DEVPTS && value.p)
 			r = devpts_option(key, value, &w->devpts);
+		else if (type == TYPE_PROC)
+			r = proc_option(key, value);
 		if (r == -ENOENT)
 			return err_set(m->e, ERR_UNSUPPORTED, EOPNOTSUPP,
 				       "config.json: mount '%s': a sandbox has no option '%s'",
@@ -154,18 +184,35 @@ static struct super *super_of(enum type type, const struct wish *w)
 		return devpts_new(&w->devpts);
 	case TYPE_CGROUP:
 		return cgroupfs_new();
+	case TYPE_MQUEUE:
+		return mqueue_super();
 	}
 	return NULL;
 }
 
 /* ---- mounts ---- */
 
+/* A space of its own for as long as it is filled. */
+static int fill_from(const struct path *from, struct super *s)
+{
+	struct mount_space *space = mount_space_new(s, 0, "tmpfs");
+	int r = -ENOMEM;
+
+	if (space) {
+		r = copyup(from, &(struct path){ space->root, space->root->root });
+		mount_space_unref(space);
+	}
+	return r;
+}
+
 static int put_on(const struct making *m, const char *destination, struct super *s,
-		  const char *source, struct mount **ret)
+		  const char *source, bool copy_up, struct mount **ret)
 {
 	struct path at = {};
 	int r = s ? place_make(m->root, destination, &at) : -ENOMEM;
 
+	if (r == 0 && copy_up)
+		r = fill_from(&at, s);
 	if (r == 0)
 		r = mount_add(&at, s->root, 0, source, ret);
 	path_unref(&at);
@@ -311,7 +358,7 @@ static int add_mount(const struct making *m, const struct spec_mount *s, size_t 
 	r = parse_options(m, s, types[n].type, &w);
 	if (r == 0)
 		r = put_on(m, s->destination, super_of(types[n].type, &w),
-			   s->source ? s->source : types[n].name, &mount);
+			   s->source ? s->source : types[n].name, w.copy_up, &mount);
 	if (r == 0 && dev && types[n].type == TYPE_TMPFS)
 		r = fill_dev(m);
 	/* Filled first, read-only then. */
@@ -469,7 +516,11 @@ int root_make(const struct spec *s, const struct root_files *files, struct mount
 		return err_set(e, ERR_EXHAUSTED, ENOMEM, "no memory for the root's files");
 	*ret_root = (struct path){ space->root, space->root->root };
 	path_ref(ret_root);
-	r = add_mounts(&m, s);
+	r = settings_sysctl(s, e);
+	if (r == 0)
+		r = add_mounts(&m, s);
+	if (r == 0)
+		r = settings_devices(s, ret_root, e);
 	if (r == 0)
 		r = restrict_paths(&m, s);
 	/* With all mount points in it. */

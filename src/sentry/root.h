@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The guest's tree of files: the image with a tmpfs over it, or a directory of the host that the
- * gofer shares; what config.json mounts (tmpfs, proc, sysfs, devpts, cgroup, shares that are
- * bound), /dev, masked and read-only paths. In a fiber.
+ * gofer shares; what config.json mounts (tmpfs, proc, sysfs, devpts, cgroup, mqueue, shares that
+ * are bound), /dev and further devices, masked and read-only paths; before that, what config.json
+ * sets of the kernel (settings.h). In a fiber.
  */
 #pragma once
 

@@ -10,6 +10,7 @@
 #include "kernel/fs/sysfs.h"
 #include "kernel/mm/frame.h"
 #include "kernel/platform/host/host.h"
+#include "kernel/task/limit.h"
 #include "kernel/task/pid.h"
 #include "kernel/task/serve.h"
 #include "kernel/task/task.h"
@@ -126,6 +127,7 @@ static int add_job(struct sandbox *s, const struct spec_process *p, int stdio[3]
 	struct process_wish w = { .spec = p,
 				  .root = &s->root,
 				  .filter = s->filter,
+				  .personality = s->spec->linux_.personality,
 				  .make_cwd = !s->first,
 				  .stdio = { stdio[0], stdio[1], stdio[2] },
 				  .ended = ended,
@@ -190,6 +192,9 @@ static void set_told_limits(const struct spec *s)
 		l.cpu_period_us = r->cpu->period_set ? r->cpu->period : 100000;
 	}
 	sandbox_set_limits(&l);
+	/* 0 is no number of tasks that could be: as little as can be is meant. */
+	if (r && r->pids && r->pids->limit_set && r->pids->limit >= 0)
+		limit_tasks(max_of((uint64_t) r->pids->limit, (uint64_t) 1));
 }
 
 static int image_read(struct erofs_source *s, uint64_t at, void *to, size_t n);

@@ -10,8 +10,7 @@
 #include "base/num.h"
 #include "sys/path.h"
 
-#define ACCOUNTS_MAX (4u << 20) /* bytes of /etc/passwd or /etc/group that are read */
-#define ID_MAX	     2147483647u /* docker's: above, ids wrap in too many programs (CVE-2024-40635) */
+#define ID_MAX 2147483647u /* docker's: above, ids wrap in too many programs (CVE-2024-40635) */
 
 /* The file's text, empty when there is none. */
 static int read_accounts(int root_fd, const char *path, struct buf *ret, struct err *e)
@@ -116,26 +115,20 @@ static int member_groups(struct arena *a, struct str file, struct str name, stru
 	return 0;
 }
 
-int accounts_find(int root_fd, const char *user, const char *const *group_add, size_t group_add_n,
-		  struct arena *a, struct account *ret, struct err *e)
+int accounts_find_in(struct str passwd, struct str group, const char *user,
+		     const char *const *group_add, size_t group_add_n, struct arena *a,
+		     struct account *ret, struct err *e)
 {
-	auto_buf struct buf passwd = BUF_INIT(ACCOUNTS_MAX);
-	auto_buf struct buf group = BUF_INIT(ACCOUNTS_MAX);
 	struct account u = { .home = "/", .name = "" };
 	struct str group_part, user_part = str_cut(str_of(user ? user : ""), ':', &group_part);
 	struct str name = user_part.n ? user_part : STR("0");
 	uint32_t number;
-	int r = read_accounts(root_fd, "/etc/passwd", &passwd, e);
-
-	if (r >= 0)
-		r = read_accounts(root_fd, "/etc/group", &group, e);
-	if (r < 0)
-		return r;
+	int r;
 
 	bool is_number = num_parse_u32(name, 0, UINT32_MAX, &number) == 0;
-	struct str line = line_where(buf_str(&passwd), 0, name);
+	struct str line = line_where(passwd, 0, name);
 	if (line.n == 0 && is_number)
-		line = line_where(buf_str(&passwd), 2, name);
+		line = line_where(passwd, 2, name);
 	if (line.n && field_number(line, 2, &u.uid)) {
 		u.name = arena_dup(a, field(line, 0));
 		struct str home = field(line, 5);
@@ -156,18 +149,18 @@ int accounts_find(int root_fd, const char *user, const char *const *group_add, s
 	if (!u.name || !u.home)
 		return no_memory(e);
 	if (group_part.p) {
-		r = find_group(buf_str(&group), group_part, &u.gid, e);
+		r = find_group(group, group_part, &u.gid, e);
 		if (r < 0)
 			return r;
 	} else {
-		r = member_groups(a, buf_str(&group), str_of(u.name), &u, e);
+		r = member_groups(a, group, str_of(u.name), &u, e);
 		if (r < 0)
 			return r;
 	}
 	for (size_t i = 0; i < group_add_n; i++) {
 		uint32_t gid;
 
-		r = find_group(buf_str(&group), str_of(group_add[i]), &gid, e);
+		r = find_group(group, str_of(group_add[i]), &gid, e);
 		if (r >= 0)
 			r = add_group(a, &u, gid, e);
 		if (r < 0)
@@ -175,4 +168,18 @@ int accounts_find(int root_fd, const char *user, const char *const *group_add, s
 	}
 	*ret = u;
 	return 0;
+}
+
+int accounts_find(int root_fd, const char *user, const char *const *group_add, size_t group_add_n,
+		  struct arena *a, struct account *ret, struct err *e)
+{
+	auto_buf struct buf passwd = BUF_INIT(ACCOUNTS_MAX);
+	auto_buf struct buf group = BUF_INIT(ACCOUNTS_MAX);
+	int r = read_accounts(root_fd, "/etc/passwd", &passwd, e);
+
+	if (r >= 0)
+		r = read_accounts(root_fd, "/etc/group", &group, e);
+	return r < 0 ? r
+		     : accounts_find_in(buf_str(&passwd), buf_str(&group), user, group_add,
+					group_add_n, a, ret, e);
 }

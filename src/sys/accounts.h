@@ -10,6 +10,7 @@
 
 #include "base/arena.h"
 #include "base/err.h"
+#include "base/str.h"
 
 struct account {
 	uint32_t uid, gid;
@@ -25,3 +26,8 @@ struct account {
 [[nodiscard]] int accounts_find(int root_fd, const char *user, const char *const *group_add,
 				size_t group_add_n, struct arena *a, struct account *ret,
 				struct err *e);
+/* The same of the two files' texts, for who reads them in another way: up to ACCOUNTS_MAX bytes. */
+#define ACCOUNTS_MAX (4u << 20)
+[[nodiscard]] int accounts_find_in(struct str passwd, struct str group, const char *user,
+				   const char *const *group_add, size_t group_add_n,
+				   struct arena *a, struct account *ret, struct err *e);

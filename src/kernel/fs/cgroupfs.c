@@ -4,6 +4,7 @@
 #include "kernel/fs/generated.h"
 #include "kernel/fs/sysfs.h"
 #include "kernel/mm/frame.h"
+#include "kernel/task/limit.h"
 #include "kernel/task/task.h"
 #include "kernel/task/wait.h"
 
@@ -117,20 +118,22 @@ static int memory_swap(const struct generated_node *n, struct text *to)
 static int pids_max(const struct generated_node *n, struct text *to)
 {
 	(void) n;
-	or_max(to, limits.pids);
+	or_max(to, limit_tasks_most());
 	text_put(to, "\n");
 	return 0;
 }
 
 static int pids_current(const struct generated_node *n, struct text *to)
 {
-	uint64_t nr = 0, tasks = 0;
-	struct pid *p;
-
 	(void) n;
-	for (; (p = pid_next(&nr)); nr++)
-		tasks += p->task && p->task->state != TASK_ENDED;
-	text_put(to, "%lu\n", tasks);
+	text_put(to, "%lu\n", tasks_count());
+	return 0;
+}
+
+static int pids_events(const struct generated_node *n, struct text *to)
+{
+	(void) n;
+	text_put(to, "max %lu\n", limit_tasks_refused());
 	return 0;
 }
 
@@ -152,6 +155,7 @@ static const struct generated_entry files[] = {
 	FILE_OF("memory.swap.current", memory_swap),
 	FILE_OF("memory.swap.max", memory_swap),
 	FILE_OF("pids.current", pids_current),
+	FILE_OF("pids.events", pids_events),
 	FILE_OF("pids.max", pids_max),
 };
 

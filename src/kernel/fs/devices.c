@@ -182,23 +182,32 @@ static const struct device devices[] = {
 	{ NULL, 5, 2, NULL, ptmx_open },
 };
 
+static const struct device *device_of(uint64_t number)
+{
+	for (size_t n = 0; n < countof(devices); n++) {
+		if (device_number(devices[n].major, devices[n].minor) == number)
+			return &devices[n];
+	}
+	return NULL;
+}
+
+bool device_served(uint64_t number)
+{
+	return device_of(number);
+}
+
 int device_open(struct inode *i, struct file *f, unsigned int flags)
 {
-	uint32_t major = device_major(i->rdev), minor = device_minor(i->rdev);
+	const struct device *d = device_of(i->rdev);
 
-	if (major == PTS_MAJOR)
+	if (device_major(i->rdev) == PTS_MAJOR)
 		return pts_open(i, f, flags);
-	for (size_t n = 0; n < countof(devices); n++) {
-		const struct device *d = &devices[n];
-
-		if (d->major != major || d->minor != minor)
-			continue;
-		if (d->open)
-			return d->open(i, f, flags);
-		f->ops = d->ops;
-		return 0;
-	}
-	return -ENXIO;
+	if (!d)
+		return -ENXIO;
+	if (d->open)
+		return d->open(i, f, flags);
+	f->ops = d->ops;
+	return 0;
 }
 
 int devices_fill(const struct path *dir, const struct cred *who)

@@ -33,6 +33,8 @@ static inline uint32_t device_minor(uint64_t number)
 /* What open(2) of a node of S_IFCHR does: f->ops is set. flags: with O_NOCTTY. -ENXIO: no such
  * device. */
 [[nodiscard]] int device_open(struct inode *i, struct file *f, unsigned int flags);
+/* Whether open(2) of one would find it. */
+bool device_served(uint64_t number);
 /* What a container has in /dev, made in an empty directory: the devices, the directories pts and
  * shm, and the links fd, stdin, stdout, stderr, ptmx. */
 [[nodiscard]] int devices_fill(const struct path *dir, const struct cred *who);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * sysfs(5), as far as programs look for processors, and cgroup2 with one group, the sandbox: its
- * own limits, by which runtimes size themselves. They are told, not set here: nothing is written.
+ * own limits, by which runtimes size themselves (that of tasks is task/limit.h's). They are told,
+ * not set here: nothing is written.
  */
 #pragma once
 
@@ -11,7 +12,6 @@ struct super;
 
 struct sandbox_limits {
 	uint64_t cpu_quota_us, cpu_period_us; /* quota 0: none */
-	uint64_t pids;			      /* 0: none */
 	bool memory;			      /* the frames' budget is a limit that somebody set */
 };
 

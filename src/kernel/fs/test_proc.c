@@ -13,6 +13,7 @@
 #include "kernel/mm/space.h"
 #include "kernel/platform/sim/test_run.h"
 #include "kernel/task/cred.h"
+#include "kernel/task/limit.h"
 #include "kernel/task/signal.h"
 #include "kernel/task/task.h"
 #include "kernel/task/uts.h"
@@ -341,6 +342,23 @@ static void of_machine(void)
 	CHECK_STR(content("/proc/sys/kernel/hostname"), "box\n");
 	CHECK_STR(uts_hostname(), "box");
 	CHECK(store("/proc/sys/kernel/pid_max", "1") == -EACCES);
+	CHECK(proc_sysctl("kernel.hostname", "other") == 0);
+	CHECK_STR(uts_hostname(), "other");
+	CHECK(proc_sysctl("kernel/sem", "1 2 3 4") == 0);
+	CHECK_STR(content("/proc/sys/kernel/sem"), "1\t2\t3\t4\n");
+	CHECK(proc_sysctl("net.ipv4.ip_unprivileged_port_start", "0") == 0);
+	CHECK_STR(content("/proc/sys/net/ipv4/ip_unprivileged_port_start"), "0\n");
+	CHECK(proc_sysctl("net.ipv4.ping_group_range", "0 2147483647") == 0);
+	CHECK_STR(content("/proc/sys/net/ipv4/ping_group_range"), "0\t2147483647\n");
+	CHECK(proc_sysctl("net.core.somaxconn", "x") == -EINVAL &&
+	      proc_sysctl("net.core.somaxconn", "70") == 0);
+	CHECK_STR(content("/proc/sys/net/core/somaxconn"), "70\n");
+	CHECK(proc_sysctl("net.ipv4.ip_local_port_range", " 32768   60999") == 0);
+	CHECK(proc_sysctl("net.ipv4.ip_local_port_range", "32768 6099") == -EPERM);
+	CHECK(proc_sysctl("net.ipv4.ip_local_port_range", "32768") == -EPERM);
+	CHECK(proc_sysctl("vm.swappiness", "60") == -EPERM && proc_sysctl("", "1") == -ENOENT);
+	CHECK(proc_sysctl("kernel", "1") == -ENOENT && proc_sysctl("kernel.x", "1") == -ENOENT &&
+	      proc_sysctl("kernel.hostname.x", "1") == -ENOENT);
 	CHECK(content("/proc/sys/kernel/random/uuid") && strlen(text) == 37 && text[14] == '4');
 	memcpy(first, text, 38);
 	CHECK(strcmp(first, content("/proc/sys/kernel/random/uuid")) != 0);
@@ -348,13 +366,17 @@ static void of_machine(void)
 	CHECK_STR(content("/proc/sys/kernel/random/boot_id"), first);
 	CHECK(lists("/proc/sys", ". .. fs kernel net vm "));
 
-	sandbox_set_limits(&(struct sandbox_limits){ 150000, 100000, 50, true });
+	sandbox_set_limits(&(struct sandbox_limits){ 150000, 100000, true });
+	limit_tasks(50);
 	CHECK_STR(content("/sys/fs/cgroup/cpu.max"), "150000 100000\n");
 	CHECK_STR(content("/sys/fs/cgroup/memory.max"), "33554432\n");
 	CHECK_STR(content("/sys/fs/cgroup/pids.max"), "50\n");
 	CHECK_STR(content("/sys/fs/cgroup/pids.current"), "2\n");
 	CHECK_STR(content("/sys/fs/cgroup/cgroup.procs"), "1\n2\n");
+	CHECK_STR(content("/sys/fs/cgroup/pids.events"), "max 0\n");
 	sandbox_set_limits(&(struct sandbox_limits){ .cpu_period_us = 100000 });
+	limit_tasks(0);
+	CHECK_STR(content("/sys/fs/cgroup/pids.max"), "max\n");
 	CHECK_STR(content("/sys/fs/cgroup/cpu.max"), "max 100000\n");
 	CHECK_STR(content("/sys/fs/cgroup/memory.max"), "max\n");
 	CHECK(says("/sys/fs/cgroup/cpu.stat", "usage_usec ") &&

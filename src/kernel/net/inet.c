@@ -3,11 +3,13 @@
 
 #include <asm/socket.h>
 #include <linux/in.h>
+#include <linux/in6.h>
 #include <linux/poll.h>
 
 #include "kernel/core/heap.h"
 #include "kernel/net/inet_sock.h"
 #include "kernel/task/cred.h"
+#include "kernel/task/task.h"
 
 #define READABLE (POLLIN | POLLRDNORM)
 #define WRITABLE (POLLOUT | POLLWRNORM)
@@ -16,9 +18,15 @@
 #define STREAM_SEND_ROOM    16384
 #define STREAM_RECEIVE_ROOM 131072
 
+static struct inet_limits limits = { .port_free = 1024, .ping_first = 1 };
 static struct heap_cache socks = HEAP_CACHE_INIT(struct inet_sock);
 
 static const struct socket_ops ops;
+
+struct inet_limits *inet_limits(void)
+{
+	return &limits;
+}
 
 struct inet_sock *inet_sock_new(int domain, int type)
 {
@@ -54,12 +62,26 @@ uint32_t inet_receive_room(const struct inet_sock *u)
 	return inet_is_stream(u) ? STREAM_RECEIVE_ROOM : SOCKET_ROOM;
 }
 
+/* icmp(7): a group of the caller's is in the range. */
+static bool may_ping(void)
+{
+	const struct cred *who = this_task() ? this_task()->cred : NULL;
+	bool may = who && who->fsgid >= limits.ping_first && who->fsgid <= limits.ping_last;
+
+	for (uint32_t n = 0; who && !may && n < who->group_count; n++)
+		may = who->groups[n] >= limits.ping_first && who->groups[n] <= limits.ping_last;
+	return may;
+}
+
 static int make(int domain, int type, int protocol, struct socket **ret)
 {
 	struct inet_sock *u;
 
 	if (type != SOCK_STREAM && type != SOCK_DGRAM)
 		return -ESOCKTNOSUPPORT; /* SOCK_RAW, too: there are no packets */
+	if (type == SOCK_DGRAM && protocol == (domain == AF_INET ? IPPROTO_ICMP : IPPROTO_ICMPV6) &&
+	    !may_ping())
+		return -EACCES;
 	if (protocol != 0 && protocol != (type == SOCK_STREAM ? IPPROTO_TCP : IPPROTO_UDP))
 		return -EPROTONOSUPPORT;
 	u = inet_sock_new(domain, type);
@@ -114,7 +136,8 @@ static void release(struct socket *s)
 
 static bool may_have_port(const struct sock_actor *by, uint16_t port)
 {
-	return port == 0 || port >= INET_PORT_FREE || cred_can(by->walk.who, CAP_NET_BIND_SERVICE);
+	return port == 0 || port >= limits.port_free ||
+	       cred_can(by->walk.who, CAP_NET_BIND_SERVICE);
 }
 
 static bool may_have_ip(const struct inet_sock *u, const struct inet_ip *ip)

@@ -14,9 +14,14 @@
 
 #include "kernel/net/socket.h"
 
-/* net.ipv4.ip_local_port_range, ip_unprivileged_port_start. */
+/* net.ipv4.ip_local_port_range. */
 #define INET_PORT_FIRST 32768
 #define INET_PORT_LAST	60999
-#define INET_PORT_FREE	1024
+
+struct inet_limits {
+	uint64_t port_free;		/* ip_unprivileged_port_start */
+	uint64_t ping_first, ping_last; /* ping_group_range: whose sockets of ICMP are looked at */
+};
+struct inet_limits *inet_limits(void);
 
 extern const struct socket_family inet_family, inet6_family;

@@ -15,6 +15,13 @@
 #include "kernel/net/unix.h"
 #include "kernel/platform/platform.h"
 
+static struct socket_limits limits = { .backlog = SOMAXCONN };
+
+struct socket_limits *socket_limits(void)
+{
+	return &limits;
+}
+
 static const struct socket_family *const families[] = {
 	&unix_family,
 	&inet_family,
@@ -234,8 +241,8 @@ int socket_listen(struct file *f, const struct sock_actor *by, int backlog)
 		return -ENOTSOCK;
 	/* listen(2): more than net.core.somaxconn is that; Linux takes negative ones for it, too.
 	 */
-	if (backlog < 0 || backlog > SOMAXCONN)
-		backlog = SOMAXCONN;
+	if (backlog < 0 || (uint64_t) backlog > limits.backlog)
+		backlog = (int) limits.backlog;
 	return s->ops->listen ? s->ops->listen(s, by, backlog) : -EOPNOTSUPP;
 }
 

@@ -138,3 +138,9 @@ struct socket *file_socket(const struct file *f);
 			     const void *value, size_t len);
 /* Whether a write without a reader is a signal: streams, as Linux has it. */
 bool socket_breaks(const struct file *f);
+
+/* net.core.somaxconn; below INT32_MAX. */
+struct socket_limits {
+	uint64_t backlog;
+};
+struct socket_limits *socket_limits(void);

@@ -6,6 +6,7 @@
 
 #include "kernel/core/heap.h"
 #include "kernel/mm/uio.h"
+#include "kernel/task/limit.h"
 #include "kernel/task/test_life.h"
 
 #define AT_FDCWD ((uint64_t) -100)
@@ -134,6 +135,14 @@ static void forking(void *arg)
 	if (step == 7)
 		sim_sys(__NR_exit_group, 3);
 	step = 1;
+	/* The limit of all tasks: a zombie is one until it is reaped. */
+	limit_tasks(2);
+	pid = sim_sys(__NR_fork);
+	CHECK(tasks_count() == 2 && sim_sys(__NR_fork) == -EAGAIN && limit_tasks_refused() == 1);
+	CHECK(sim_sys(__NR_waitid, 0, 0, TEXTS, 0x1000004 /* WNOWAIT, WEXITED */) == 0);
+	CHECK(sim_sys(__NR_fork) == -EAGAIN && limit_tasks_refused() == 2);
+	CHECK(reap(pid) == 5 << 8 && tasks_count() == 1);
+	limit_tasks(0);
 	CHECK(reap(sim_sys(__NR_fork)) == 5 << 8);
 	CHECK(reap(sim_sys(__NR_clone, 17, 0, 0, 0, 0)) == 5 << 8);
 	CHECK(sim_sys(__NR_clone, CLONE_PIDFD | CLONE_PARENT_SETTID | 17, 0, TEXTS) == -EINVAL);

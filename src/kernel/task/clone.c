@@ -70,7 +70,7 @@ static int check(const struct task *t, const struct clone_request *q)
 	/* What has come is done first: signals_clone() says why. */
 	if (t->fiber->interrupted)
 		return -ERESTARTNOINTR;
-	return limit_nproc_passed(t, 1) ? -EAGAIN : 0;
+	return limit_nproc_passed(t, 1) || limit_tasks_passed() ? -EAGAIN : 0;
 }
 
 /* ---- what is shared, and what copied ---- */

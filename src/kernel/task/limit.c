@@ -71,6 +71,34 @@ sysret_t task_prlimit(struct task *t, int32_t pid, unsigned int what, const stru
 	return 0;
 }
 
+static struct {
+	uint64_t most, refused;
+} all_tasks;
+
+void limit_tasks(uint64_t most)
+{
+	all_tasks.most = most;
+	all_tasks.refused = 0;
+}
+
+uint64_t limit_tasks_most(void)
+{
+	return all_tasks.most;
+}
+
+uint64_t limit_tasks_refused(void)
+{
+	return all_tasks.refused;
+}
+
+bool limit_tasks_passed(void)
+{
+	if (all_tasks.most == 0 || tasks_count() < all_tasks.most)
+		return false;
+	all_tasks.refused++;
+	return true;
+}
+
 bool limit_nproc_passed(const struct task *t, unsigned int more)
 {
 	uint64_t limit = process_limit(t->process, RLIMIT_NPROC), count = more, nr = 1;

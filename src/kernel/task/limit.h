@@ -14,6 +14,16 @@ sysret_t task_prlimit(struct task *t, int32_t pid, unsigned int what, const stru
 /* Those that mm enforces for t; one with CAP_IPC_LOCK locks without a bound. */
 struct space_limits;
 void limits_of_space(const struct task *t, struct space_limits *ret);
+/*
+ * Of all tasks there are, zombies among them, at most so many: what clone would make beyond is
+ * -EAGAIN, and counted. 0: no limit. Processes that the kernel is told to run from outside are not
+ * held back, as what is moved into a cgroup is not (its pids.max).
+ */
+void limit_tasks(uint64_t most);
+uint64_t limit_tasks_most(void);
+/* How often it was in the way. */
+uint64_t limit_tasks_refused(void);
+bool limit_tasks_passed(void);
 /* Whether one more task of this user is too many: RLIMIT_NPROC, with those whom it does not bind.
  */
 bool limit_nproc_passed(const struct task *t, unsigned int more);

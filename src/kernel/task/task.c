@@ -10,6 +10,7 @@
 #include "kernel/vfs/file.h"
 
 static struct heap_cache tasks = HEAP_CACHE_INIT(struct task);
+static uint64_t task_count;
 static struct heap_cache processes = HEAP_CACHE_INIT(struct process);
 static struct heap_cache contexts = HEAP_CACHE_INIT(struct fs_context);
 static struct heap_cache images = HEAP_CACHE_INIT(struct task_image);
@@ -108,6 +109,7 @@ int task_new(struct process *p, struct task **ret)
 		heap_cache_free(&tasks, t);
 		return r;
 	}
+	task_count++;
 	t->tid = t->pid->nr;
 	t->pid->task = t;
 	t->process = p;
@@ -155,6 +157,12 @@ void task_free(struct task *t)
 	t->pid->task = NULL;
 	pid_unref(t->pid);
 	heap_cache_free(&tasks, t);
+	task_count--;
+}
+
+uint64_t tasks_count(void)
+{
+	return task_count;
 }
 
 int process_new(struct process **ret)

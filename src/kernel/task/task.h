@@ -225,6 +225,8 @@ static inline struct tty *process_tty(const struct process *p)
 	return p->no_tty || !p->group ? NULL : p->group->session->tty;
 }
 
+/* All tasks there are, zombies among them. */
+uint64_t tasks_count(void);
 /* pid 1, or NULL before and after it. */
 struct process *process_init(void);
 /* The limit of one's own: TASK_UNLIMITED is UINT64_MAX. */

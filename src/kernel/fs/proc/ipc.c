@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* /proc/sysvipc, and the limits of IPC in /proc/sys, which may be written to. */
+/* /proc/sysvipc, and the limits of IPC and of sockets in /proc/sys, which may be written to. */
 #include "kernel/fs/mqueue.h"
 #include "kernel/fs/proc/tables.h"
 #include "kernel/ipc/ids.h"
 #include "kernel/ipc/msg.h"
 #include "kernel/ipc/sem.h"
 #include "kernel/ipc/shm.h"
+#include "kernel/net/inet.h"
+#include "kernel/net/socket.h"
 #include "kernel/task/cred.h"
 
 static int show_shm(const struct generated_node *n, struct text *to)
@@ -40,6 +42,7 @@ const struct generated_entry proc_sysvipc = PROC_DIR("sysvipc", 0555, sysvipc_fi
 /* ---- limits ---- */
 
 #define NUMBERS_MOST 4
+#define GROUPS_END   INT32_MAX /* Linux takes no group behind it here */
 
 struct limits {
 	const char *name;
@@ -54,6 +57,7 @@ static bool limits_of(const struct generated_node *n, struct limits *ret)
 	struct sem_limits *sem = sem_limits();
 	struct msg_limits *msg = msg_limits();
 	struct mqueue_limits *mq = mqueue_limits();
+	struct inet_limits *inet = inet_limits();
 	const struct limits all[] = {
 		{ "msg_default", { { &mq->messages_default, MQUEUE_MESSAGES_MOST } } },
 		{ "msg_max", { { &mq->messages, MQUEUE_MESSAGES_MOST } } },
@@ -71,6 +75,10 @@ static bool limits_of(const struct generated_node *n, struct limits *ret)
 		{ "shmall", { { &shm->all, UINT64_MAX } } },
 		{ "shmmax", { { &shm->max, UINT64_MAX } } },
 		{ "shmmni", { { &shm->ids, IPC_IDS_MOST } } },
+		{ "somaxconn", { { &socket_limits()->backlog, INT32_MAX } } },
+		{ "ip_unprivileged_port_start", { { &inet->port_free, UINT16_MAX } } },
+		{ "ping_group_range",
+		  { { &inet->ping_first, GROUPS_END }, { &inet->ping_last, GROUPS_END } } },
 	};
 
 	for (size_t k = 0; k < countof(all); k++) {

@@ -11,3 +11,8 @@ struct super;
 
 /* The caller is its user (super_leave). NULL: no memory. */
 [[nodiscard]] struct super *proc_new(void);
+/*
+ * Writes to the file of /proc/sys that sysctl(8) has this name for ("kernel.hostname"), without
+ * asking who may. One that is not written to takes what it says already. -ENOENT, -EPERM, -EINVAL.
+ */
+[[nodiscard]] int proc_sysctl(const char *name, const char *value);

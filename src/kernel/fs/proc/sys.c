@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* /proc/sys: what the kernel does, as numbers. Names and the limits of IPC
- * may be written to: the rest is as it is. */
+/* /proc/sys: what the kernel does, as numbers. Names and the limits of IPC and of sockets may be
+ * written to: the rest is as it is. */
 #include "kernel/fs/inotify.h"
 #include "kernel/fs/pipe.h"
+#include "kernel/fs/proc/proc.h"
 #include "kernel/fs/proc/tables.h"
 #include "kernel/fs/pty.h"
 #include "kernel/net/inet.h"
@@ -206,21 +207,20 @@ static const struct generated_entry fs_files[] = {
 	PROC_FILE("protected_symlinks", 0444, off),
 };
 
-NUMBER(backlog_most, SOMAXCONN)
 NUMBER(socket_room, SOCKET_ROOM)
 NUMBER(datagrams_most, DATAGRAMS_MOST)
 
 static const struct generated_entry core_files[] = {
-	PROC_FILE("rmem_default", 0444, socket_room), PROC_FILE("rmem_max", 0444, socket_room),
-	PROC_FILE("somaxconn", 0444, backlog_most),   PROC_FILE("wmem_default", 0444, socket_room),
+	PROC_FILE("rmem_default", 0444, socket_room),
+	PROC_FILE("rmem_max", 0444, socket_room),
+	IPC_LIMIT("somaxconn"),
+	PROC_FILE("wmem_default", 0444, socket_room),
 	PROC_FILE("wmem_max", 0444, socket_room),
 };
 
 static const struct generated_entry unix_files[] = {
 	PROC_FILE("max_dgram_qlen", 0444, datagrams_most),
 };
-
-NUMBER(port_free, INET_PORT_FREE)
 
 static int port_range(const struct generated_node *n, struct text *to)
 {
@@ -231,7 +231,8 @@ static int port_range(const struct generated_node *n, struct text *to)
 
 static const struct generated_entry ipv4_files[] = {
 	PROC_FILE("ip_local_port_range", 0444, port_range),
-	PROC_FILE("ip_unprivileged_port_start", 0444, port_free),
+	IPC_LIMIT("ip_unprivileged_port_start"),
+	IPC_LIMIT("ping_group_range"),
 };
 
 static const struct generated_entry net_files[] = {
@@ -248,3 +249,73 @@ static const struct generated_entry sys_files[] = {
 };
 
 const struct generated_entry proc_sys = PROC_DIR("sys", 0555, sys_files);
+
+/* ---- by the names of sysctl(8) ---- */
+
+/* The entry of dir for the name's part up to its next separator, which is moved on. */
+static const struct generated_entry *entry_of(const struct generated_entry *dir, const char **name)
+{
+	size_t len = 0;
+
+	while ((*name)[len] && (*name)[len] != '.' && (*name)[len] != '/')
+		len++;
+	for (size_t n = 0; n < dir->count; n++) {
+		const struct generated_entry *e = &dir->children[n];
+
+		if (strlen(e->name) == len && memcmp(e->name, *name, len) == 0) {
+			*name += len + ((*name)[len] != 0);
+			return e;
+		}
+	}
+	return NULL;
+}
+
+static bool blank(char c)
+{
+	return c == ' ' || c == '\t' || c == '\n';
+}
+
+/* The same words, however they are set apart. */
+static bool same_words(const char *a, const char *a_end, const char *b)
+{
+	for (;;) {
+		while (a < a_end && blank(*a))
+			a++;
+		while (blank(*b))
+			b++;
+		if (a == a_end || !*b)
+			return a == a_end && !*b;
+		while (a < a_end && *b && *a == *b && !blank(*a)) {
+			a++;
+			b++;
+		}
+		if ((a < a_end && !blank(*a)) || (*b && !blank(*b)))
+			return false;
+	}
+}
+
+static int is_so(const struct generated_node *n, const char *value)
+{
+	struct text text = {};
+	int r = n->entry->show ? n->entry->show(n, &text) : -EPERM;
+
+	if (r == 0)
+		r = text.failed;
+	if (r == 0 && !same_words(text.bytes, text.bytes + text.len, value))
+		r = -EPERM;
+	text_fini(&text);
+	return r;
+}
+
+int proc_sysctl(const char *name, const char *value)
+{
+	const struct generated_entry *e = &proc_sys;
+	struct generated_node n = {};
+
+	while (e && *name)
+		e = e->children ? entry_of(e, &name) : NULL;
+	if (!e || e->children)
+		return -ENOENT;
+	n.entry = e;
+	return e->store ? e->store(&n, value, strlen(value)) : is_so(&n, value);
+}
