@@ -136,7 +136,7 @@ static void change_one(struct guest *g)
 static void fork_one(struct guest *g)
 {
 	size_t n = kernel_byte(g->k) % SPACES;
-	struct space *child = space_fork(g->now);
+	struct space *child = space_fork(g->now, 0);
 
 	if (!child)
 		return;

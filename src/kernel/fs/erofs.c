@@ -102,7 +102,9 @@ static void unmapped(struct pager *p)
 	inode_unref(container_of(p, struct inode, pager));
 }
 
-static const struct pager_ops pages = { .fill = fill, .hold = mapped, .release = unmapped };
+static const struct pager_ops pages = {
+	.fill = fill, .ahead = true, .hold = mapped, .release = unmapped
+};
 
 static int64_t readlink(struct inode *i, char *to, size_t room)
 {

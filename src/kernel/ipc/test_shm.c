@@ -102,7 +102,7 @@ static void attachments(void)
 	CHECK(attach(id, PLACE, SHM_REMAP) == (sysret_t) PLACE && attached(id) == 2);
 	CHECK(writes(PLACE, 43) && word((uint64_t) a) == 43);
 	/* A fork's child has it, too. */
-	child = space_fork(g.task->space);
+	child = space_fork(g.task->space, 0);
 	CHECK(child && attached(id) == 4);
 	space_unref(child);
 	CHECK(attached(id) == 2);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Pages that are touched: found, copied where they are shared, shown to the platform. And fork. */
+/* Pages that are touched: found, copied where they are shared, shown to the platform. */
 #include <linux/mman.h>
 
 #include "kernel/core/heap.h"
@@ -18,8 +18,7 @@ static enum space_fault fault_of(int r)
 	return r == 0 ? FAULT_DONE : r == -ENOMEM ? FAULT_MEMORY : FAULT_BEHIND;
 }
 
-/* The entry is the frame, which has an owner for it. */
-static int enter(struct space *s, uint64_t at, uint64_t frame, bool writable)
+int space_enter(struct space *s, uint64_t at, uint64_t frame, bool writable)
 {
 	uint64_t index = at >> PAGE_SHIFT;
 	void *old = radix_get(&s->pages, index);
@@ -35,8 +34,7 @@ static int enter(struct space *s, uint64_t at, uint64_t frame, bool writable)
 	return 0;
 }
 
-/* Shows what stands in [from, to): runs of frames in a row, alike, in one call each. */
-static int show(struct space *s, const struct vma *v, uint64_t from, uint64_t to)
+int space_show(struct space *s, const struct vma *v, uint64_t from, uint64_t to)
 {
 	uint64_t index = from >> PAGE_SHIFT, run = 0, length = 0, frame = 0;
 	bool writable = false;
@@ -99,7 +97,7 @@ static uint64_t fill(struct space *s, uint64_t from, uint64_t to)
 		for (end = at + (PAGE_SIZE << order); at < end; at += PAGE_SIZE, frame++) {
 			uint64_t reached = at;
 
-			if (enter(s, at, frame, true) == 0)
+			if (space_enter(s, at, frame, true) == 0)
 				continue;
 			while ((at += PAGE_SIZE) < end)
 				frame_unref(++frame);
@@ -128,10 +126,10 @@ static enum space_fault fresh(struct space *s, const struct vma *v, uint64_t at,
 		(void) fill(s, from, page);
 	} else {
 		zero = frame_zero();
-		r = zero == FRAME_NONE ? -ENOMEM : enter(s, page, zero, false);
+		r = zero == FRAME_NONE ? -ENOMEM : space_enter(s, page, zero, false);
 	}
 	if (r == 0)
-		r = show(s, v, from, to);
+		r = space_show(s, v, from, to);
 	return fault_of(r);
 }
 
@@ -171,12 +169,12 @@ static unsigned int copy_order(const struct space *s, const struct vma *v, uint6
 static int copy(struct space *s, const struct vma *v, uint64_t at, uint64_t *ret_to)
 {
 	unsigned int order = copy_order(s, v, at);
-	uint64_t first = order > 0 ? frame_alloc(order) : FRAME_NONE;
+	uint64_t first = order > 0 ? frame_alloc_unclean(order) : FRAME_NONE;
 	int r = 0;
 
 	if (first == FRAME_NONE) {
 		order = 0;
-		first = frame_alloc(0);
+		first = frame_alloc_unclean(0);
 	}
 	if (first == FRAME_NONE)
 		return -ENOMEM;
@@ -190,7 +188,7 @@ static int copy(struct space *s, const struct vma *v, uint64_t at, uint64_t *ret
 			continue;
 		}
 		memcpy(frame_ptr(first + n), frame_ptr(page_frame(e)), PAGE_SIZE);
-		r = enter(s, page, first + n, true);
+		r = space_enter(s, page, first + n, true);
 	}
 	return r;
 }
@@ -220,21 +218,30 @@ static enum space_fault own(struct space *s, const struct vma *v, uint64_t at)
 		take_back(s, from, to);
 	}
 	if (r == 0)
-		r = show(s, v, from, to);
+		r = space_show(s, v, from, to);
 	return fault_of(r);
 }
 
-/* What is cached of the file around `at` comes with it, to be read. */
-static void neighbours(struct space *s, const struct vma *v, uint64_t at)
+/* The window of the file around `at`, as far as v shows it. */
+static void file_window(const struct vma *v, uint64_t at, uint64_t *ret_from, uint64_t *ret_to)
 {
-	uint64_t from, to, frame;
+	uint64_t before = vma_index(v, at) & (PAGER_WINDOW - 1), page = page_down(at);
+	uint64_t first = vma_start(v) >> PAGE_SHIFT, n = page >> PAGE_SHIFT;
 
-	window(v, at, &from, &to);
+	*ret_from = page - (min_of(before, n - first) << PAGE_SHIFT);
+	*ret_to = min_of(page + ((PAGER_WINDOW - before) << PAGE_SHIFT), v->end);
+}
+
+/* What is cached of the file in [from, to) comes, to be read. */
+static void neighbours(struct space *s, const struct vma *v, uint64_t from, uint64_t to)
+{
+	uint64_t frame;
+
 	for (uint64_t a = from; a < to; a += PAGE_SIZE) {
 		if (radix_get(&s->pages, a >> PAGE_SHIFT) ||
 		    !pager_cached(v->pager, vma_index(v, a), &frame))
 			continue;
-		if (enter(s, a, frame, false) < 0)
+		if (space_enter(s, a, frame, false) < 0)
 			return;
 	}
 }
@@ -253,7 +260,7 @@ static enum space_fault from_pager(struct space *s, struct vma *v, uint64_t at, 
 	if (r < 0)
 		return fault_of(r);
 	if (write && !shared) {
-		uint64_t copy = frame_alloc(0);
+		uint64_t copy = frame_alloc_unclean(0);
 
 		if (copy != FRAME_NONE)
 			memcpy(frame_ptr(copy), frame_ptr(frame), PAGE_SIZE);
@@ -262,14 +269,69 @@ static enum space_fault from_pager(struct space *s, struct vma *v, uint64_t at, 
 			return FAULT_MEMORY;
 		frame = copy;
 	}
-	r = enter(s, page, frame, write);
+	r = space_enter(s, page, frame, write);
 	if (r == 0 && !write) {
-		neighbours(s, v, at);
-		window(v, at, &from, &to);
+		file_window(v, at, &from, &to);
+		neighbours(s, v, from, to);
 	}
 	if (r == 0)
-		r = show(s, v, from, to);
+		r = space_show(s, v, from, to);
 	return fault_of(r);
+}
+
+/* Copies of what is cached of the file in [from, to) come, to be written to, in as few runs as
+ * there are: how far it came. */
+static uint64_t own_copies(struct space *s, const struct vma *v, uint64_t from, uint64_t to)
+{
+	unsigned int order = AROUND_ORDER;
+
+	while (from < to) {
+		uint64_t first, frame, n, size;
+
+		while (PAGE_SIZE << order > to - from)
+			order--;
+		first = frame_alloc_unclean(order);
+		if (first == FRAME_NONE)
+			return from;
+		size = (uint64_t) 1 << order;
+		for (n = 0; n < size; n++, from += PAGE_SIZE) {
+			if (radix_get(&s->pages, from >> PAGE_SHIFT) ||
+			    !pager_cached(v->pager, vma_index(v, from), &frame))
+				break;
+			memcpy(frame_ptr(first + n), frame_ptr(frame), PAGE_SIZE);
+			frame_unref(frame);
+			if (space_enter(s, from, first + n, true) < 0) {
+				n++;
+				break;
+			}
+		}
+		if (n == size)
+			continue;
+		for (; n < size; n++)
+			frame_unref(first + n);
+		return from;
+	}
+	return from;
+}
+
+int space_foresee(struct space *s, uint64_t from, uint64_t to)
+{
+	struct vma *v;
+	int r = 0;
+
+	sleeplock_take(&s->lock);
+	v = space_find(s, from);
+	if (v && v->pager && !(v->flags & VMA_SHARED)) {
+		to = min_of(to, v->end);
+		pager_ahead(v->pager, vma_index(v, from), vma_index(v, to));
+		if (v->prot & PROT_WRITE)
+			to = own_copies(s, v, from, to);
+		else
+			neighbours(s, v, from, to);
+		r = space_show(s, v, from, to);
+	}
+	sleeplock_give(&s->lock);
+	return r;
 }
 
 /* A stack grows down to `at`, within its limit and clear of what is mapped below. */
@@ -315,10 +377,10 @@ static enum space_fault resolve(struct space *s, uint64_t at, unsigned int acces
 	e = radix_get(&s->pages, at >> PAGE_SHIFT);
 	if (e && !(access & PLAT_WRITE)) {
 		/* There, and hidden by the platform or by an earlier protection. */
-		return fault_of(show(s, v, page_down(at), page_down(at) + PAGE_SIZE));
+		return fault_of(space_show(s, v, page_down(at), page_down(at) + PAGE_SIZE));
 	}
 	if (e && page_writable(e))
-		return fault_of(show(s, v, page_down(at), page_down(at) + PAGE_SIZE));
+		return fault_of(space_show(s, v, page_down(at), page_down(at) + PAGE_SIZE));
 	if (e && !(v->flags & VMA_SHARED))
 		return own(s, v, at);
 	if (v->pager)
@@ -348,83 +410,4 @@ uint64_t space_frame(const struct space *s, uint64_t at, unsigned int access)
 	if (!e || ((access & ~v->prot) && !(access == PLAT_READ && v->prot)))
 		return FRAME_NONE;
 	return access & PLAT_WRITE && !page_writable(e) ? FRAME_NONE : page_frame(e);
-}
-
-/* ---- fork ---- */
-
-/* The pages of v are the child's, too, and nobody's to write to any more. */
-static int share_pages(struct space *s, struct space *child, struct vma *v)
-{
-	uint64_t index = vma_start(v) >> PAGE_SHIFT, end = v->end >> PAGE_SHIFT, run = index,
-		 length = 0;
-	bool shared = v->flags & VMA_SHARED;
-	void *e;
-	int r = 0;
-
-	/* A file's or shared pages come by themselves, from the pager. */
-	while (r == 0 && !shared && (e = radix_next(&s->pages, &index)) && index < end) {
-		frame_ref(page_frame(e));
-		r = enter(child, index << PAGE_SHIFT, page_frame(e), false);
-		if (page_writable(e)) {
-			(void) radix_set(&s->pages, index, page_entry(page_frame(e), false));
-			if (index != run + length) {
-				if (length && r == 0)
-					r = plat_protect(s->plat, run << PAGE_SHIFT, length,
-							 v->prot & ~(unsigned int) PROT_WRITE);
-				run = index;
-				length = 0;
-			}
-			length++;
-		}
-		index++;
-	}
-	if (length && r == 0)
-		r = plat_protect(s->plat, run << PAGE_SHIFT, length,
-				 v->prot & ~(unsigned int) PROT_WRITE);
-	return r;
-}
-
-static int fork_vma(struct space *s, struct space *child, struct vma *v)
-{
-	struct vma like = *v;
-	int r;
-
-	/* Locks are not inherited: mlock(2). */
-	like.flags &= ~(unsigned int) VMA_LOCKED;
-	if (!vma_new(child, &like, vma_start(v), v->end))
-		return -ENOMEM;
-	if (v->flags & VMA_WIPEONFORK)
-		return 0;
-	r = share_pages(s, child, v);
-	return r < 0 || !v->prot ? r : show(child, v, vma_start(v), v->end);
-}
-
-struct space *space_fork(struct space *s)
-{
-	struct space *child = space_new(&s->limits);
-	int r = child ? 0 : -ENOMEM;
-
-	if (r < 0)
-		return NULL;
-	sleeplock_take(&s->lock);
-	child->top = s->top;
-	child->brk_start = s->brk_start;
-	child->brk = s->brk;
-	for (struct tree_node *n = tree_first(&s->vmas); r == 0 && n; n = tree_next(n)) {
-		struct vma *v = container_of(n, struct vma, node);
-
-		if (!(v->flags & VMA_DONTFORK))
-			r = fork_vma(s, child, v);
-	}
-	/* The parent must not write to what the child has by now. */
-	if (plat_space_commit(s->plat) < 0 && r == 0)
-		r = -ENOMEM;
-	if (r == 0)
-		r = plat_space_commit(child->plat);
-	sleeplock_give(&s->lock);
-	if (r < 0) {
-		space_unref(child);
-		return NULL;
-	}
-	return child;
 }

@@ -145,24 +145,39 @@ static uint64_t take_free(unsigned int order, bool *ret_dirty)
 	return f;
 }
 
-uint64_t frame_alloc(unsigned int order)
+static uint64_t take(unsigned int order, bool *ret_dirty)
 {
 	uint64_t size = (uint64_t) 1 << order, f;
-	bool dirty = false;
 
+	*ret_dirty = false;
 	if (order > FRAME_ORDER || size > ram.budget || ram.used > ram.budget - size)
 		return FRAME_NONE;
-	f = take_free(order, &dirty);
+	f = take_free(order, ret_dirty);
 	if (f == FRAME_NONE)
 		f = take_fresh(order);
 	if (f == FRAME_NONE)
 		return f;
-	if (dirty)
-		memset(frame_ptr(f), 0, size * PAGE_SIZE);
 	for (uint64_t n = 0; n < size; n++)
 		*at(f + n) = (struct frame){ .owners = 1, .state = USED };
 	ram.used += size;
 	return f;
+}
+
+uint64_t frame_alloc(unsigned int order)
+{
+	bool dirty;
+	uint64_t f = take(order, &dirty);
+
+	if (f != FRAME_NONE && dirty)
+		memset(frame_ptr(f), 0, PAGE_SIZE << order);
+	return f;
+}
+
+uint64_t frame_alloc_unclean(unsigned int order)
+{
+	bool dirty;
+
+	return take(order, &dirty);
 }
 
 uint64_t frame_zero(void)

@@ -19,6 +19,8 @@ void frame_fini(void);
 
 /* 1 << order frames in a row, one owner each; the first one's number. */
 uint64_t frame_alloc(unsigned int order);
+/* The same with whatever was in them: for who writes all of it before anybody looks. */
+uint64_t frame_alloc_unclean(unsigned int order);
 /* The page of zeros that reads of untouched memory share: never one owner's alone. */
 uint64_t frame_zero(void);
 void frame_ref(uint64_t frame);

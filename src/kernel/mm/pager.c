@@ -133,6 +133,38 @@ static int fill(struct pager *p, uint64_t index)
 	return r;
 }
 
+/* Memory is not short: what is read ahead may stay. */
+static bool plenty(void)
+{
+	return frame_used() < frame_budget() - frame_budget() / 4;
+}
+
+/* The window of `index`, of which nothing is there; how much of it came. */
+static uint64_t fill_window(struct pager *p, uint64_t index)
+{
+	uint64_t first = index & ~(PAGER_WINDOW - 1), at = first, count = 0, frame, n;
+	unsigned int order = 0;
+
+	if (radix_next(&p->pages, &at) && at < first + PAGER_WINDOW)
+		return 0;
+	while (count < PAGER_WINDOW && inside(p, first + count))
+		count++;
+	while ((uint64_t) 1 << order < count)
+		order++;
+	frame = plenty() ? frame_alloc(order) : FRAME_NONE;
+	if (frame == FRAME_NONE)
+		return 0;
+	for (n = 0; n < count; n++) {
+		if (p->ops->fill(p, first + n, frame_ptr(frame + n)) < 0 ||
+		    radix_set(&p->pages, first + n, entry(frame + n, false)) < 0)
+			break;
+		p->resident++;
+	}
+	for (at = n; at < (uint64_t) 1 << order; at++)
+		frame_unref(frame + at);
+	return n;
+}
+
 int pager_page(struct pager *p, uint64_t index, bool write, uint64_t *ret_frame)
 {
 	for (;;) {
@@ -160,7 +192,9 @@ int pager_page(struct pager *p, uint64_t index, bool write, uint64_t *ret_frame)
 			*ret_frame = frame_zero();
 			return *ret_frame == FRAME_NONE ? -ENOMEM : 0;
 		} else {
-			r = fill(p, index);
+			r = 0;
+			if (!p->ops->ahead || fill_window(p, index) <= index % PAGER_WINDOW)
+				r = fill(p, index);
 		}
 		if (r < 0)
 			return r;
@@ -175,6 +209,18 @@ void pager_give(struct pager *p, uint64_t index, uint64_t frame)
 		frame_unref(frame);
 	else
 		p->resident++;
+}
+
+void pager_ahead(struct pager *p, uint64_t first, uint64_t last)
+{
+	for (uint64_t index = first; index < last; index = (index | (PAGER_WINDOW - 1)) + 1) {
+		struct pager *q = p;
+
+		while (!radix_get(&q->pages, index) && shows_through(q, index))
+			q = q->below;
+		if (q->ops->ahead && inside(q, index) && !radix_get(&q->pages, index))
+			(void) fill_window(q, index); /* or when it is touched */
+	}
 }
 
 void pager_drop(struct pager *p, uint64_t first, uint64_t last)

@@ -13,6 +13,10 @@
 
 struct pager;
 
+/* So many pages, of which the first is a multiple of it, are a window. */
+#define PAGER_WINDOW_ORDER 5
+#define PAGER_WINDOW	   ((uint64_t) 1 << PAGER_WINDOW_ORDER)
+
 struct pager_ops {
 	/* Makes `page` (PAGE_SIZE bytes, zero) what the file holds there. May park. NULL: zeros.
 	 * 0, -EIO, -ENOMEM. */
@@ -23,6 +27,9 @@ struct pager_ops {
 	/* A page that was never written to is zeros, and takes no frame until it is: fill is called
 	 * for writes alone. */
 	bool sparse;
+	/* A page is filled with all of its window, in frames in a row, which platforms show at
+	 * once: of fills that are cheap and do not park. */
+	bool ahead;
 	/* So many pages are gone: quotas. NULL: nothing. */
 	void (*dropped)(struct pager *p, uint64_t pages);
 	/* Somebody has it beside whoever embeds it, which has to stay from then on; nobody has any
@@ -71,6 +78,9 @@ void pager_unref(struct pager *p);
 [[nodiscard]] int pager_page(struct pager *p, uint64_t index, bool write, uint64_t *ret_frame);
 /* The same only if it is there and filled already; never parks. False: not. */
 bool pager_cached(struct pager *p, uint64_t index, uint64_t *ret_frame);
+/* Pages [first, last) of those that are filled ahead are there from now on, if memory is not short.
+ * Never parks. */
+void pager_ahead(struct pager *p, uint64_t first, uint64_t last);
 
 /* A page that was filled beside another one: takes the frame; gives it back where one is already.
  */

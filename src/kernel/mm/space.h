@@ -70,8 +70,12 @@ struct space {
 void space_ref(struct space *s);
 /* The last owner's ends it with all its mappings. */
 void space_unref(struct space *s);
-/* What fork gives a child: private pages are shared until one side writes. NULL: no memory. */
-[[nodiscard]] struct space *space_fork(struct space *s);
+/*
+ * What fork gives a child: private pages are shared until one side writes. Those that were written
+ * to since the last fork are what both will soon write to again: of mappings with few of them they
+ * are copied at once, `copies` at most, and neither side has to fault for them. NULL: no memory.
+ */
+[[nodiscard]] struct space *space_fork(struct space *s, unsigned int copies);
 
 struct vma *space_find(const struct space *s, uint64_t at);  /* that holds it, or NULL */
 struct vma *space_after(const struct space *s, uint64_t at); /* that holds it, or the next one */
@@ -112,6 +116,9 @@ enum space_fault {
 
 /* Makes the page there as access (plat_prot) needs it. May park. */
 enum space_fault space_fault(struct space *s, uint64_t at, unsigned int access);
+/* What is cached, or cheaply had, of the file that a private mapping shows in [from, to) is there
+ * before it is touched; where it may be written to, as copies. -ENOMEM: less of it is. */
+[[nodiscard]] int space_foresee(struct space *s, uint64_t from, uint64_t to);
 /* The frame behind a page that the guest may access so, without faulting; FRAME_NONE: space_fault()
  * first. */
 uint64_t space_frame(const struct space *s, uint64_t at, unsigned int access);

@@ -105,7 +105,7 @@ static void copies(void)
 		CHECK(poke(s, BASE + PAGES(n), (unsigned char) n));
 	uint64_t used = frame_used();
 
-	child = space_fork(s);
+	child = space_fork(s, 0);
 	CHECK(child && frame_used() == used && child->resident == s->resident);
 	CHECK(poke(child, BASE + PAGES(3), 200) && peek(s, BASE + PAGES(3)) == 3);
 	CHECK(poke(s, BASE + PAGES(4), 201) && peek(child, BASE + PAGES(4)) == 4);
@@ -119,7 +119,7 @@ static void copies(void)
 	/* With what is around it. */
 	CHECK(writable(child, 8) && writable(child, 15) && !writable(child, 7 + 16));
 	/* One after the other: in runs of 1, 1, 2, 4 ... */
-	s = space_fork(child);
+	s = space_fork(child, 0);
 	for (uint64_t n = 16; n < 19; n++)
 		CHECK(poke(s, BASE + PAGES(n), (unsigned char) n));
 	CHECK(frame_used() == used + 4 && writable(s, 19) && !writable(s, 20));
@@ -131,11 +131,47 @@ static void copies(void)
 	CHECK(space_advise(child, BASE, PAGES(64), MADV_DONTNEED) == 0 && peek(child, BASE) == 0);
 	CHECK(space_advise(child, BASE, PAGES(64), MADV_WIPEONFORK) == 0);
 	CHECK(poke(child, BASE, 7));
-	s = space_fork(child);
+	s = space_fork(child, 0);
 	CHECK(peek(s, BASE) == 0 && peek(child, BASE) == 7);
 	CHECK(copy_text(child, (char *) &c, uva(BASE), 1) == -ENAMETOOLONG);
 	space_unref(s);
 	space_unref(child);
+}
+
+/* Where few were written to since the last fork, both have their own from the start. */
+static void copied_at_once(void)
+{
+	struct space *s = space_new(&wide), *child, *other;
+	uint64_t used;
+
+	CHECK(map(s, BASE, PAGES(40), RW, 0, NULL, 0) == 0 &&
+	      map(s, BASE + PAGES(64), PAGES(40), RW, 0, NULL, 0) == 0);
+	for (uint64_t n = 0; n < 20; n++)
+		CHECK(poke(s, BASE + PAGES(n), (unsigned char) n));
+	for (uint64_t n = 64; n < 104; n++)
+		CHECK(poke(s, BASE + PAGES(n), (unsigned char) n));
+	used = frame_used();
+	child = space_fork(s, 64);
+	/* Of the larger mapping too many are. */
+	CHECK(child && frame_used() == used + 32 && writable(s, 3) && writable(child, 3) &&
+	      !writable(s, 64) && !writable(child, 64));
+	CHECK(poke(s, BASE + PAGES(3), 200) && poke(child, BASE + PAGES(4), 201));
+	CHECK(peek(s, BASE + PAGES(4)) == 4 && peek(child, BASE + PAGES(3)) == 3);
+	for (uint64_t n = 5; n < 20; n++)
+		CHECK(peek(child, BASE + PAGES(n)) == (int) n);
+	space_unref(child);
+	CHECK(frame_used() == used && poke(s, BASE + PAGES(64), 7));
+	/* Now what was written to since is little there, too; and together it is too much. */
+	other = space_fork(s, 47);
+	CHECK(other && writable(s, 3) && !writable(s, 64) && peek(other, BASE + PAGES(64)) == 7);
+	space_unref(other);
+	/* Who is not alone may write meanwhile. */
+	space_ref(s);
+	child = space_fork(s, 64);
+	CHECK(child && !writable(s, 3));
+	space_unref(s);
+	space_unref(child);
+	space_unref(s);
 }
 
 /* Fresh memory comes by windows of 16 pages, where they are the vma's and untouched. */
@@ -237,6 +273,41 @@ static void filled_once(void)
 	for (size_t n = 0; n < 20; n++)
 		fiber_yield();
 	CHECK(fills == 1 && got[0] == 1 && got[4] == 1);
+	pager_fini(&file);
+}
+
+static const struct pager_ops ahead = { .fill = fill, .ahead = true };
+
+/* A window at once, in frames in a row; what is mapped before it is touched; short memory. */
+static void filled_ahead(void)
+{
+	struct space *s = space_new(&wide);
+	struct pager file;
+	uint64_t frame, next;
+
+	fills = 0;
+	pager_init(&file, &ahead, PAGES(2 * PAGER_WINDOW + 3));
+	CHECK(pager_page(&file, 5, false, &frame) == 0 && fills == (int) PAGER_WINDOW &&
+	      file.resident == PAGER_WINDOW);
+	CHECK(pager_cached(&file, 6, &next) && next == frame + 1);
+	frame_unref(frame);
+	frame_unref(next);
+	CHECK(map(s, BASE, PAGES(40), PROT_READ, 0, &file, PAGES(30)) == 0);
+	CHECK(space_fault(s, BASE + PAGES(1), PLAT_READ) == FAULT_DONE &&
+	      space_frame(s, BASE, PLAT_READ) != FRAME_NONE && s->resident == 2);
+	CHECK(space_foresee(s, BASE, BASE + PAGES(37)) == 0 && s->resident == 37 &&
+	      file.resident == 2 * PAGER_WINDOW + 3 && peek(s, BASE + PAGES(36)) == 67);
+	CHECK(map(s, BASE + PAGES(64), PAGES(20), RW, 0, &file, 0) == 0);
+	CHECK(space_foresee(s, BASE + PAGES(64), BASE + PAGES(200)) == 0 && writable(s, 83));
+	CHECK(poke(s, BASE + PAGES(64), 99) && peek(s, BASE + PAGES(65)) == 2);
+	CHECK(pager_cached(&file, 0, &frame) && *(char *) frame_ptr(frame) == 1);
+	frame_unref(frame);
+	space_unref(s);
+	pager_drop(&file, 0, UINT64_MAX);
+	frame_set_budget(frame_used() + 2);
+	CHECK(pager_page(&file, 40, false, &frame) == 0 && file.resident == 1);
+	frame_unref(frame);
+	frame_set_budget(RAM);
 	pager_fini(&file);
 }
 
@@ -429,7 +500,7 @@ static void against_a_model(void)
 
 			if (from->s) {
 				*it = *from;
-				it->s = space_fork(from->s);
+				it->s = space_fork(from->s, number() % 2 ? 24 : 0);
 				CHECK(it->s);
 			}
 			continue;
@@ -464,14 +535,15 @@ static void no_memory(void)
 			heap_fail_at(n / 2 + 1);
 		else
 			sim_fail_at(n / 2);
-		child = space_fork(s);
+		child = space_fork(s, n % 4 < 2 ? 0 : 64);
 		heap_fail_at(0);
 		sim_fail_at(0);
-		CHECK(frame_used() == used);
+		CHECK(frame_used() == used || (child && n % 4 >= 2));
 		for (uint64_t p = 0; p < 40; p += 3)
 			CHECK(peek(s, BASE + PAGES(p)) == (int) p &&
 			      poke(s, BASE + PAGES(p), (unsigned char) p));
 		space_unref(child);
+		CHECK(frame_used() == used);
 		space_unref(s);
 	}
 	frame_set_budget(frame_used() + 3);
@@ -489,9 +561,11 @@ static void all(void *arg)
 	(void) arg;
 	anonymous();
 	copies();
+	copied_at_once();
 	windows();
 	files();
 	filled_once();
+	filled_ahead();
 	stacks();
 	heap();
 	moves();

@@ -19,6 +19,8 @@
 #include "kernel/task/task.h"
 #include "kernel/vfs/file.h"
 
+#define FORK_COPIES 64 /* pages: space_fork() */
+
 #define NAMESPACES                                                                                 \
 	(CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER |             \
 	 CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWTIME)
@@ -85,7 +87,7 @@ static int copy_space(struct task *child, const struct task *t, uint64_t flags)
 		return 0;
 	}
 	child->image = task_image_copy(t->image);
-	child->space = child->image ? space_fork(t->space) : NULL;
+	child->space = child->image ? space_fork(t->space, FORK_COPIES) : NULL;
 	return child->space ? 0 : -ENOMEM;
 }
 

@@ -21,10 +21,12 @@
 #define STACK_GAP                                                                                  \
 	((uint64_t) 128 << 20) /* at least so far below it are the mappings: Linux's MIN_GAP */
 /* How far things are moved at random, in bits of pages: as x86-64 Linux does. */
-#define STACK_RANDOM 22
-#define MAP_RANDOM   28
-#define CLOCK_TICKS  100
-#define PLATFORM     "x86_64"
+#define STACK_RANDOM	22
+#define MAP_RANDOM	28
+#define FORESEE_READ	((uint64_t) 1 << 20) /* of each part */
+#define FORESEE_WRITTEN ((uint64_t) 64 << 10)
+#define CLOCK_TICKS	100
+#define PLATFORM	"x86_64"
 
 int program_may(const struct path *exe, const struct cred *who)
 {
@@ -224,6 +226,15 @@ static int map_fixed(struct space *s, uint64_t at, uint64_t len, unsigned int pr
 	return space_map(s, &m, &got);
 }
 
+/* What is sure to be touched of a part, before it is: its text, and what it writes to when it
+ * starts, unless that is much. */
+static int foresee(struct space *s, const struct elf64_phdr *p, uint64_t from, uint64_t to)
+{
+	if (p->p_flags & PF_W && to - from > FORESEE_WRITTEN)
+		return 0;
+	return space_foresee(s, from, min_of(to, from + FORESEE_READ));
+}
+
 /* One part: its bytes of the file, zeros behind them to the end of its last page, memory after
  * that. */
 static int map_part(struct space *s, const struct image *m, const struct elf64_phdr *p)
@@ -238,6 +249,8 @@ static int map_part(struct space *s, const struct image *m, const struct elf64_p
 	if (p->p_filesz > 0)
 		r = map_fixed(s, at, page_up(file_end) - at, prot_of(p), &i->pager,
 			      page_down(p->p_offset), m->file->dentry);
+	if (r == 0 && p->p_filesz > 0)
+		r = foresee(s, p, at, page_up(file_end));
 	if (r == 0 && p->p_filesz > 0 && p->p_memsz > p->p_filesz && p->p_flags & PF_W &&
 	    file_end & (PAGE_SIZE - 1)) {
 		size_t rest = (size_t) (page_up(file_end) - file_end);

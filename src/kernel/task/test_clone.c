@@ -19,6 +19,7 @@ static void forked(void *arg)
 	CHECK(arg == CODE(77) && peek(DATA + 0x1000) == 1 && sim_sys(PARENT) == 1);
 	CHECK(sim_fp()[0] == 0x77);
 	poke(DATA + 0x1000, 2);
+	poke(DATA + 0x20000, 2); /* nobody has it: a fault */
 	CHECK(sim_sys(SLEEP, NSEC_PER_SEC) == -ETIMEDOUT);
 	CHECK(peek(DATA + 0x1000) == 2);
 	sim_sys(EXIT, 5);

@@ -56,7 +56,7 @@ static inline void program(const char *name, void (*main)(void *arg), uint32_t m
 				    .p_flags = PF_R | PF_W,
 				    .p_vaddr = DATA,
 				    .p_filesz = sizeof(struct tiny),
-				    .p_memsz = 0x3000 } };
+				    .p_memsz = 0x40000 } };
 	struct walk w = { .root = &top, .start = &top, .who = &root_cred };
 	struct vfs_change c = { .what = ATTR_SIZE, .size = sizeof(t) };
 	struct file *f;

@@ -487,7 +487,7 @@ static bool serve_call(struct guest *g, const struct plat_event *e)
 		break;
 	}
 	case CALL_FORK: {
-		struct space *s = space_fork(g->space);
+		struct space *s = space_fork(g->space, 0);
 		struct plat_regs regs;
 
 		plat_user_regs(g->user, &regs);
