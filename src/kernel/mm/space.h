@@ -63,6 +63,7 @@ struct space {
 	uint64_t brk_start, brk;
 	unsigned int count;			 /* of vmas */
 	uint64_t mapped, data, locked, resident; /* pages */
+	bool starved; /* a system call got less of the guest's memory than there is: oom_kill() */
 };
 
 /* NULL: no memory. */

@@ -16,7 +16,10 @@ static char *reach(struct space *s, uint64_t at, unsigned int access)
 	/* What was made right may be gone again when another fiber ran meanwhile: twice is enough.
 	 */
 	for (int tries = 0; frame == FRAME_NONE && tries < 16; tries++) {
-		if (space_fault(s, at, access) != FAULT_DONE)
+		enum space_fault f = space_fault(s, at, access);
+
+		s->starved = s->starved || f == FAULT_MEMORY;
+		if (f != FAULT_DONE)
 			return NULL;
 		frame = space_frame(s, at, access);
 	}

@@ -56,6 +56,11 @@ static void serve_call(struct task *t, const struct plat_event *e)
 		c->result = syscall_do(t, c->nr, c->args);
 		if (c->in)
 			plat_user_result(t->user, c->result);
+		if (t->space->starved) {
+			/* As if the guest had touched it itself. */
+			t->space->starved = false;
+			oom_kill(t);
+		}
 		settle(t);
 	} while (c->in && again(c->result));
 	c->in = false;

@@ -438,6 +438,7 @@ int host_begin(uint64_t ram_frames, struct err *e)
 		.ram_fd = FD_NONE, .chunks_fd = FD_NONE, .listener = FD_NONE, .epoll = FD_NONE
 	};
 	host.source.pidfd = FD_NONE;
+	list_init(&host.spares);
 	host.carrier.now = &host.carrier.base;
 	r = begin(ram_frames, e);
 	if (r < 0)

@@ -27,6 +27,14 @@ struct ring {
 	bool waits;
 };
 
+/* What a stub is for (spare.c). */
+enum stub_use {
+	STUB_SERVES, /* a guest's space */
+	STUB_UNMAPS, /* its guest is gone; the hand takes away what was the guest's */
+	STUB_ENTERS, /* then its thread comes into the handler */
+	STUB_SPARE,  /* ready to serve another */
+};
+
 struct plat_space {
 	int pid, pidfd;
 	uint32_t chunk;
@@ -40,7 +48,12 @@ struct plat_space {
 	uint32_t active;   /* users that may run: without one, orders wait for it */
 	uint32_t serial;   /* of its threads */
 	struct list users; /* also those that are about to end */
-	struct list areas; /* free ones */
+	struct list idle;  /* threads that wait in the handler and are nobody's */
+	uint32_t idle_count;
+	enum stub_use use;
+	struct list spare;  /* of host.spares */
+	struct ktimer late; /* until it is ready */
+	struct list areas;  /* free ones */
 	uint32_t areas_made;
 };
 
@@ -52,11 +65,12 @@ struct area {
 };
 
 enum user_state {
-	USER_NEW,     /* its thread is not born */
+	USER_NEW,     /* its thread waits for the first registers */
 	USER_RUNNING, /* the guest's */
 	USER_CALL,    /* in a system call of its own */
 	USER_UPCALL,  /* in the stub's handler */
-	USER_ENDING,  /* given back, and to end when it comes */
+	USER_ENDING,  /* given back, and to be idle or to end when it comes */
+	USER_IDLE,    /* nobody's; waits in the handler */
 };
 
 struct plat_user {
@@ -105,8 +119,10 @@ struct host {
 	} source;
 	size_t fp_size;
 	uint64_t fp_components;
-	struct radix tids; /* users, and spaces by their hand; tagged */
-	uint32_t live;	   /* stubs that were not reaped */
+	struct radix tids;    /* users, and spaces by their hand; tagged */
+	uint32_t live;	      /* stubs that were not reaped */
+	struct list spares;   /* that are ready */
+	uint32_t spare_count; /* also those that are not ready yet */
 	bool locked, stop;
 	bool vdso; /* stubs have one */
 	struct carrier carrier;
@@ -164,16 +180,32 @@ void stub_reap(struct plat_space *s);
 int stub_thread(struct plat_space *s, struct area *a, uint64_t frame);
 void stub_thread_go(struct plat_space *s);
 [[nodiscard]] struct area *stub_area(struct plat_space *s);
+/* Those that no thread has. */
+void stub_areas_free(struct plat_space *s);
 static inline uint64_t area_address(const struct area *a)
 {
 	return STUB_AREAS + (uint64_t) a->slot * CHUNK_SIZE;
 }
+
+/* ---- spare.c ---- */
+
+/* A ready one, or NULL. */
+struct plat_space *spare_take(void);
+/* Its guest is gone: it is made ready for another; false: it cannot be. */
+bool spare_give(struct plat_space *s);
+/* The hand has done what it was told to; its thread is in the handler. */
+void spare_unmapped(struct plat_space *s);
+void spare_entered(struct plat_user *u);
+/* It has ended. */
+void spare_lost(struct plat_space *s);
 
 /* ---- sigframe.c ---- */
 
 struct sigframe;
 /* -ENOSYS, -E2BIG: not this processor's frames. */
 [[nodiscard]] int sigframe_begin(void);
+/* Of a thread whose guest cannot write any more: signals come into its area, as they must. */
+bool sigframe_sound(const struct plat_user *u);
 bool sigframe_fits(const struct plat_user *u, uint64_t frame);
 /* Registers from and to the frame. whole: it is made anew, for a thread that begins. */
 void sigframe_load(struct plat_user *u);
@@ -188,3 +220,9 @@ void sigframe_set_fp(struct plat_user *u, const void *from);
 void user_notified(struct plat_user *u, const struct seccomp_notif *n);
 /* The stub is gone: so are its users. */
 void user_lost(struct plat_user *u);
+/* Answers its system call, so that it comes into the handler, where it is idle or ends. */
+void user_end_call(struct plat_user *u);
+/* Into the handler it has come, and is nobody's. */
+void user_idle(struct plat_user *u);
+/* An idle one is no more. */
+void user_forget(struct plat_user *u);

@@ -61,6 +61,13 @@ bool sigframe_fits(const struct plat_user *u, uint64_t frame)
 	       frame % 8 == 0;
 }
 
+bool sigframe_sound(const struct plat_user *u)
+{
+	const struct sigframe *f = sigframe_ptr_of(u);
+
+	return f->stack == area_address(u->area) && f->stack_size == CHUNK_SIZE && !f->stack_flags;
+}
+
 /* Once, from what the guest may change meanwhile. */
 void sigframe_load(struct plat_user *u)
 {

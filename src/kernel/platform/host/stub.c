@@ -54,14 +54,19 @@ static void hand_await(struct plat_space *s)
 
 struct plat_space *plat_space_new(void)
 {
-	struct plat_space *s = heap_cache_alloc(&spaces);
+	struct plat_space *s = spare_take();
 	int r;
 
+	if (s)
+		return s;
+	s = heap_cache_alloc(&spaces);
 	if (!s)
 		return NULL;
 	s->pidfd = -EBADF;
 	list_init(&s->users);
+	list_init(&s->idle);
 	list_init(&s->areas);
+	list_init(&s->spare);
 	s->chunk = chunk_alloc(false);
 	if (s->chunk) {
 		s->orders = chunk_ptr(s->chunk);
@@ -103,7 +108,7 @@ void stub_condemn(struct plat_space *s)
 	}
 }
 
-static void release(struct plat_space *s)
+void stub_areas_free(struct plat_space *s)
 {
 	struct list *l;
 
@@ -113,6 +118,11 @@ static void release(struct plat_space *s)
 		chunk_free(a->chunk);
 		heap_cache_free(&areas, a);
 	}
+}
+
+static void release(struct plat_space *s)
+{
+	stub_areas_free(s);
 	if (s->freed)
 		heap_cache_free(&spaces, s);
 }
@@ -129,13 +139,18 @@ void stub_reap(struct plat_space *s)
 	if (s->pidfd >= 0)
 		(void) close(s->pidfd);
 	stub_condemn(s);
+	spare_lost(s);
+	list_each_safe(l, &s->idle)
+	{
+		user_forget(list_entry(l, struct plat_user, link));
+	}
 	chunk_free(s->chunk);
 	release(s);
 }
 
 void plat_space_free(struct plat_space *s)
 {
-	if (!s)
+	if (!s || spare_give(s))
 		return;
 	s->freed = true;
 	stub_condemn(s);
@@ -155,6 +170,8 @@ void stub_hand_rang(struct plat_space *s, const struct seccomp_notif *n)
 	s->hand = (struct ring){ .id = n->id, .waits = true };
 	s->result = (int64_t) n->data.args[1];
 	s->left = (uint32_t) n->data.args[2];
+	if (s->use == STUB_UNMAPS && !s->dead)
+		spare_unmapped(s);
 }
 
 /* Gives the hand what is queued: how many orders are left, the first of which failed with

@@ -352,6 +352,53 @@ GUEST void guest_blocks(long arg)
 	__builtin_unreachable();
 }
 
+/* What a program begins with: nothing of whoever had the thread before. */
+GUEST void guest_begins(long arg)
+{
+	unsigned long xmm, r12, r15, fs;
+	unsigned int mxcsr;
+
+	asm volatile("movq %%xmm3, %0; mov %%r12, %1; mov %%r15, %2; rdfsbase %3; stmxcsr %4"
+		     : "=r"(xmm), "=r"(r12), "=r"(r15), "=r"(fs), "=m"(mxcsr));
+	done(arg +
+	     (!xmm && !r12 && !r15 && !fs && mxcsr == 0x1f80 && *(volatile long *) HEAP == 0));
+}
+
+/* Leaves all full of what is its own. */
+GUEST void guest_leaves(long arg)
+{
+	const unsigned int mxcsr = 0x1f80 | 0x6000;
+
+	for (long n = 0; n < 512; n++)
+		((volatile long *) STUB_AREAS)[n] = arg;
+	*(volatile long *) HEAP = arg;
+	asm volatile("ldmxcsr %[mxcsr]; mov %[x], %%r12; mov %[x], %%r15; movq %[x], %%xmm3\n\t"
+		     "wrfsbase %[x]; mov %[nr], %%eax; xor %%edi, %%edi; syscall"
+		     :
+		     : [mxcsr] "m"(mxcsr), [x] "r"(arg), [nr] "i"(CALL_DONE)
+		     : "rax", "rcx", "rdi", "r11", "r12", "r15", "xmm3", "memory");
+	done(1);
+}
+
+/* A frame that serve() has put there, given to the stub's sigreturn. */
+GUEST void guest_returns(long arg)
+{
+	asm volatile("mov %0, %%rsp; mov $15, %%eax; jmp *%1"
+		     :
+		     : "r"(HEAP + 0x1000), "r"(arg)
+		     : "memory");
+	__builtin_unreachable();
+}
+
+GUEST void guest_calls_at(long arg)
+{
+	asm volatile("mov %0, %%eax; mov $6, %%edi; jmp *%1"
+		     :
+		     : "i"(CALL_DONE), "r"(arg)
+		     : "memory");
+	__builtin_unreachable();
+}
+
 /* ---- who serves them ---- */
 
 struct guest {
@@ -815,24 +862,163 @@ static void hostile(void)
 /* Every allocation of the kernel's own that fails is a space or a thread that is not there. */
 static void memory(void)
 {
-	for (unsigned long n = 1; n < 12; n++) {
-		struct plat_space *s;
-		struct plat_user *u = NULL;
-		struct plat_regs regs = entry(guest_moved, 0, 0);
+	struct plat_space *s[12] = {};
+	struct plat_user *u[12] = {};
+	struct plat_regs regs = entry(guest_moved, 0, 0);
 
+	/* None is one that was given back before. */
+	for (unsigned long n = 1; n < countof(s); n++) {
 		heap_fail_at(n);
-		s = plat_space_new();
-		if (s)
-			u = plat_user_new(s, &regs);
+		s[n] = plat_space_new();
+		if (s[n])
+			u[n] = plat_user_new(s[n], &regs);
 		heap_fail_at(0);
-		plat_user_free(u);
-		plat_space_free(s);
+	}
+	CHECK(!s[1] && s[11] && u[11]);
+	for (unsigned long n = 1; n < countof(s); n++) {
+		plat_user_free(u[n]);
+		plat_space_free(s[n]);
+	}
+}
+
+/* ---- stubs that serve one after the other ---- */
+
+static void settle(void)
+{
+	for (int n = 0; n < 400; n++) {
+		uint32_t ready = 0;
+
+		list_each(l, &host.spares) ready++;
+		if (ready == host.spare_count)
+			return;
+		(void) fiber_park_until(plat_now(PLAT_MONOTONIC) + NSEC_PER_SEC / 200);
+	}
+	CHECK(!"a stub is ready, or has ended");
+}
+
+/* Those that are spare end, so that the next is a new one. */
+static void without_spares(void)
+{
+	settle();
+	list_each(l, &host.spares)
+	{
+		CHECK(kill(list_entry(l, struct plat_space, spare)->pid, SIGKILL) == 0);
+	}
+	while (host.spare_count > 0)
+		(void) fiber_park_until(plat_now(PLAT_MONOTONIC) + NSEC_PER_SEC / 200);
+}
+
+static bool zeros(const unsigned char *p, size_t n)
+{
+	for (size_t k = 0; k < n; k++) {
+		if (p[k])
+			return false;
+	}
+	return true;
+}
+
+static void begins_anew(void)
+{
+	struct plat_space *s;
+	struct plat_user *u;
+	struct guest g, child = {};
+	int pid;
+
+	without_spares();
+	g = run(guest_leaves, 0x1234, NULL);
+	CHECK(g.last.kind == PLAT_SYSCALL && g.value == 0);
+	settle();
+	CHECK(host.spare_count == 1);
+	s = list_entry(host.spares.next, struct plat_space, spare);
+	u = list_entry(s->idle.next, struct plat_user, link);
+	pid = s->pid;
+	CHECK(s->idle_count == 1 && zeros(chunk_ptr(u->area->chunk), CHUNK_SIZE));
+	for (int n = 0; n < 3; n++) {
+		g = run(guest_begins, 7, NULL);
+		CHECK(g.last.kind == PLAT_SYSCALL && g.value == 8 && g.faults > 0);
+		settle();
+		s = list_entry(host.spares.next, struct plat_space, spare);
+		CHECK(host.spare_count == 1 && s->pid == pid);
+	}
+	/* It has no thread but the one. */
+	g = run(guest_two, address(guest_thread), &child);
+	await(&child);
+	settle();
+	g = run(guest_begins, 7, NULL);
+	CHECK(g.value == 8);
+	settle();
+	CHECK(host.spare_count == 1);
+}
+
+/* Ends with what this frame gives it: whether its stub is used again. */
+static bool left_with(uint64_t mask, uint64_t stack, uint64_t stack_size)
+{
+	uint64_t frame[60] = { [0] = 6, [2] = stack, [4] = stack_size };
+	struct plat_regs regs = entry(guest_returns, stub_address(stub_sigreturn_site) - 2, 0);
+	struct space *s;
+	struct guest g;
+
+	without_spares();
+	s = fresh();
+	frame[5 + 8] = 77;			      /* di */
+	frame[5 + 15] = STACK + STACK_SIZE - 8;	      /* sp */
+	frame[5 + 16] = address(guest_moved);	      /* ip */
+	frame[5 + 18] = 0x33 | (uint64_t) 0x2b << 48; /* cs, ss */
+	frame[37] = mask;
+	CHECK(copy_out(s, uva(HEAP + 0x1000), frame, sizeof(frame)) == 0);
+	/* All that it touches is there before. */
+	CHECK(space_fault(s, HEAP + 0x1000, PLAT_READ) == FAULT_DONE &&
+	      space_fault(s, STACK + STACK_SIZE - 8, PLAT_WRITE) == FAULT_DONE);
+	CHECK(begin(&g, s, &regs));
+	space_unref(s);
+	await(&g);
+	CHECK(g.last.kind == PLAT_SYSCALL && g.value == 77);
+	settle();
+	return host.spare_count == 1;
+}
+
+static void hostile_ends(void)
+{
+	const char *own = (const char *) getauxval(AT_SYSINFO_EHDR);
+	const uint64_t usr1 = (uint64_t) 1 << (SIGUSR1 - 1);
+	struct kicker k = { .timer.fire = kick };
+	struct space *s;
+	struct plat_regs regs = entry(guest_spins, 3, 0);
+	struct guest g;
+
+	CHECK(left_with(0, STUB_AREAS, CHUNK_SIZE));
+	/* The signal that fetches it is blocked: it faults where nothing is, and can be kicked as
+	 * the next one. */
+	CHECK(left_with(usr1, STUB_AREAS, CHUNK_SIZE));
+	s = fresh();
+	CHECK(begin(&g, s, &regs));
+	space_unref(s);
+	g.move_to = address(guest_moved);
+	k.guest = &g;
+	ktimer_set(&k.timer, plat_now(PLAT_MONOTONIC) + NSEC_PER_SEC / 50);
+	await(&g);
+	CHECK(g.value == 77 && g.last.kind == PLAT_SYSCALL);
+	/* Signals that cannot come, or come elsewhere: the stub ends. */
+	CHECK(!left_with(UINT64_MAX, STUB_AREAS, CHUNK_SIZE));
+	CHECK(!left_with(0, STUB_AREAS, CHUNK_SIZE - 64));
+	CHECK(!left_with(0, HEAP, HEAP_PAGES * PAGE_SIZE));
+	CHECK(!left_with(0, 0, UINT64_MAX));
+	/* Who called from the vDSO would go on there. */
+	for (const char *at = own + 64; own && plat_vdso() && at < own + PAGE_SIZE; at++) {
+		/* Behind the number, which is moved to eax. */
+		if (memcmp(at - 2, "\0\0\x0f\x05", 4) != 0)
+			continue;
+		without_spares();
+		g = run(guest_calls_at, plat_vdso() + (uint64_t) (at - own), NULL);
+		CHECK(g.last.kind == PLAT_SYSCALL && g.value == 6 && host.spare_count == 0);
+		break;
 	}
 }
 
 static void body(void *arg)
 {
 	(void) arg;
+	memory();
 	calls();
 	clocks();
 	registers();
@@ -842,8 +1028,9 @@ static void body(void *arg)
 	forks();
 	kicks();
 	traps();
-	memory();
 	hostile();
+	begins_anew();
+	hostile_ends();
 	host_stop();
 	fiber_exit();
 }

@@ -17,6 +17,9 @@
 #include "kernel/platform/host/inside.h"
 #include "kernel/platform/host/stub_code.h"
 
+/* Threads of a space that wait for work. */
+#define IDLE_MOST 8
+
 static struct heap_cache users = HEAP_CACHE_INIT(struct plat_user);
 
 /* ---- what it does ---- */
@@ -109,6 +112,20 @@ static void upcall(struct plat_user *u, const struct seccomp_notif *n)
 	tell(u, &event);
 }
 
+/* One that was given back is where it can wait for the next, or end. */
+static void came(struct plat_user *u, const struct seccomp_notif *n)
+{
+	bool upcall = n->data.args[0] == DOOR_UPCALL;
+
+	u->frame = n->data.args[1];
+	if (u->space->use == STUB_ENTERS && upcall)
+		spare_entered(u);
+	else if (u->space->use == STUB_SERVES && upcall && u->space->idle_count < IDLE_MOST)
+		user_idle(u);
+	else
+		plat_user_free(u);
+}
+
 void user_notified(struct plat_user *u, const struct seccomp_notif *n)
 {
 	uint64_t ip = n->data.instruction_pointer;
@@ -125,7 +142,7 @@ void user_notified(struct plat_user *u, const struct seccomp_notif *n)
 	} else if (u->state == USER_ENDING) {
 		/* Something else than its end is not answered; the stub's end will be its own. */
 		if (door)
-			plat_user_free(u);
+			came(u, n);
 	} else if (u->state == USER_RUNNING && door && n->data.args[0] == DOOR_UPCALL) {
 		upcall(u, n);
 	} else if (u->state == USER_RUNNING && !inside && !u->fetching) {
@@ -137,14 +154,56 @@ void user_notified(struct plat_user *u, const struct seccomp_notif *n)
 
 /* ---- what the kernel does with it ---- */
 
-static void unlink_user(struct plat_user *u)
+static void drop(struct plat_user *u)
 {
 	if (u->tid > 0 && radix_get(&host.tids, (uint64_t) u->tid) == u)
 		(void) radix_take(&host.tids, (uint64_t) u->tid);
-	u->space->active -= !u->parked;
 	list_remove(&u->link);
 	list_push(&u->space->areas, &u->area->link);
 	heap_cache_free(&users, u);
+}
+
+static void unlink_user(struct plat_user *u)
+{
+	u->space->active -= !u->parked;
+	drop(u);
+}
+
+void user_idle(struct plat_user *u)
+{
+	u->state = USER_IDLE;
+	u->space->active--;
+	u->space->idle_count++;
+	list_remove(&u->link);
+	list_push(&u->space->idle, &u->link);
+}
+
+void user_forget(struct plat_user *u)
+{
+	u->space->idle_count--;
+	drop(u);
+}
+
+/* One that waits in the handler, as if it were new; NULL: there is none. */
+static struct plat_user *take_idle(struct plat_space *s, const struct plat_regs *regs)
+{
+	struct list *l = list_pop(&s->idle);
+	struct plat_user *u = l ? list_entry(l, struct plat_user, link) : NULL;
+
+	if (!u)
+		return NULL;
+	s->idle_count--;
+	s->active++;
+	*u = (struct plat_user){ .space = s,
+				 .tid = u->tid,
+				 .area = u->area,
+				 .ring = u->ring,
+				 .frame = u->frame,
+				 .regs = *regs,
+				 .known = true,
+				 .dirty = true };
+	list_push(&s->users, &u->link);
+	return u;
 }
 
 static void signal_it(struct plat_user *u)
@@ -165,9 +224,13 @@ static void answer_call(struct plat_user *u)
 	host_answer(&u->ring, u->fetching ? 0 : u->result);
 }
 
-/* Its call is answered with its end, which comes in the handler. */
-static void end_call(struct plat_user *u)
+void user_end_call(struct plat_user *u)
 {
+	if (u->parked) {
+		u->parked = false;
+		u->space->active++;
+		u->state = USER_CALL;
+	}
 	signal_it(u);
 	if (u->state == USER_CALL)
 		answer_call(u);
@@ -181,22 +244,24 @@ static void unpark(struct plat_space *s)
 	{
 		struct plat_user *u = list_entry(l, struct plat_user, link);
 
-		if (!u->parked)
-			continue;
-		u->parked = false;
-		s->active++;
-		u->state = USER_CALL;
-		end_call(u);
+		if (u->parked)
+			user_end_call(u);
 	}
 }
 
 struct plat_user *plat_user_new(struct plat_space *s, const struct plat_regs *regs)
 {
-	struct plat_user *u = s->dead ? NULL : heap_cache_alloc(&users);
+	struct plat_user *u;
 
-	if (!u)
+	if (s->dead)
 		return NULL;
 	unpark(s);
+	u = take_idle(s, regs);
+	if (u)
+		return u;
+	u = heap_cache_alloc(&users);
+	if (!u)
+		return NULL;
 	u->space = s;
 	list_init(&u->link);
 	u->area = stub_area(s);
@@ -236,7 +301,7 @@ void plat_user_free(struct plat_user *u)
 		unlink_user(u);
 		return;
 	}
-	if (u->ring.waits && (u->state != USER_CALL || u->nr == SYS_exit)) {
+	if (u->ring.waits && u->state != USER_CALL) {
 		host_let_end(&u->ring);
 		unlink_user(u);
 		return;
@@ -248,7 +313,7 @@ void plat_user_free(struct plat_user *u)
 		u->state = USER_ENDING;
 		return;
 	}
-	end_call(u);
+	user_end_call(u);
 }
 
 static void resume(struct plat_user *u)
