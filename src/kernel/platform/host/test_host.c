@@ -394,7 +394,7 @@ GUEST void guest_calls_at(long arg)
 {
 	asm volatile("mov %0, %%eax; mov $6, %%edi; jmp *%1"
 		     :
-		     : "i"(CALL_DONE), "r"(arg)
+		     : "i"(CALL_DONE), "c"(arg)
 		     : "memory");
 	__builtin_unreachable();
 }
