@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What single operations of a kernel take: `ops DIR [NAME...]` prints a line per operation, its name
- * and the microseconds of one, the median of a few batches. DIR: where files are made. Static, so
- * that the same bytes run on the host, in a container and in a sandbox (tests/perf/sandbox.py).
+ * What single operations of a kernel take: `ops DIR [NAME...]` prints a line per operation, its
+ * name and the microseconds of one, the median of a few batches. DIR: where files are made. Static,
+ * so that the same bytes run on the host, in a container and in a sandbox (tests/perf/sandbox.py).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -144,7 +144,7 @@ static void thread(void)
 
 static volatile sig_atomic_t caught;
 
-static void catch(int sig)
+static void catch (int sig)
 {
 	caught = sig;
 }
