@@ -213,10 +213,11 @@ static int64_t type_some(struct tty *t, struct file *f, struct uio *from)
 static int64_t master_write(struct file *f, struct uio *from, uint64_t *pos)
 {
 	struct tty *t = f->own;
-	int64_t done = 0, n = 0;
+	int64_t done = 0, n = tty_take_turn(&t->typing, f);
 
 	(void) pos;
-	sleeplock_take(&t->typing);
+	if (n < 0)
+		return n;
 	while (from->left > 0) {
 		n = type_some(t, f, from);
 		if (n < 0)
@@ -257,25 +258,37 @@ static int64_t number_text(char to[static 12], uint32_t n)
 	return (int64_t) len;
 }
 
-/* The slave, by the mount that the master was opened through. */
-static sysret_t open_peer(struct file *f, struct tty *t, uint64_t flags)
+int pty_open_slave(const struct file *master, unsigned int flags, const struct cred *who,
+		   struct file **ret)
 {
-	struct task *self = this_task();
-	struct path p = { .mount = f->path.mount };
-	struct file *peer;
+	const struct tty *t = master->own;
+	struct path p = { .mount = master->path.mount };
 	char name[12];
 	size_t len = (size_t) number_text(name, t->index);
 	int r;
 
-	if (!self || !t->inode || !p.mount || f->path.dentry->super != t->inode->super)
+	if (!t->inode || !p.mount || master->path.dentry->super != t->inode->super)
 		return -EINVAL;
-	r = dentry_lookup(f->path.dentry->super->root, name, len, &p.dentry);
+	r = dentry_lookup(master->path.dentry->super->root, name, len, &p.dentry);
 	if (r < 0)
 		return r;
 	p.mount->owners++;
-	r = file_open(&p, (unsigned int) flags & (O_ACCMODE | O_NOCTTY | O_NONBLOCK | O_CLOEXEC),
-		      self->cred, &peer);
+	r = file_open(&p, flags, who, ret);
 	path_unref(&p);
+	return r;
+}
+
+static sysret_t open_peer(struct file *f, uint64_t flags)
+{
+	struct task *self = this_task();
+	struct file *peer;
+	int r;
+
+	if (!self)
+		return -EINVAL;
+	r = pty_open_slave(f,
+			   (unsigned int) flags & (O_ACCMODE | O_NOCTTY | O_NONBLOCK | O_CLOEXEC),
+			   self->cred, &peer);
 	if (r < 0)
 		return r;
 	return descriptors_add(self->files, peer, flags & O_CLOEXEC, 0,
@@ -317,7 +330,7 @@ static sysret_t master_ioctl(struct file *f, unsigned int request, uint64_t arg,
 		tty_signal_foreground(t, (int) arg);
 		return 0;
 	case TIOCGPTPEER:
-		return open_peer(f, t, arg);
+		return open_peer(f, arg);
 	default:
 		return tty_ioctl(t, true, request, arg, s);
 	}

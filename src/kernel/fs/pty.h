@@ -23,6 +23,9 @@ struct tty;
 /* /dev/tty. -ENXIO: nothing controls the caller. */
 [[nodiscard]] int tty_open(struct inode *i, struct file *f, unsigned int flags);
 
+/* A master's other end, by the mount that the master was opened through. -EINVAL: that is none. */
+[[nodiscard]] int pty_open_slave(const struct file *master, unsigned int flags,
+				 const struct cred *who, struct file **ret);
 /* The file of a terminal's end, or NULL. */
 struct tty *file_tty(const struct file *f);
 

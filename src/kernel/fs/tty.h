@@ -89,6 +89,9 @@ uint32_t tty_waiting(const struct tty *t); /* FIONREAD */
 
 /* ---- tty_file.c: as a program's file ---- */
 
+/* Who has one of the locks may wait long, so this wait is like one for the terminal itself: a
+ * signal ends it, and O_NONBLOCK does not begin it. */
+[[nodiscard]] int tty_take_turn(struct sleeplock *l, const struct file *f);
 int64_t tty_read(struct file *f, struct uio *to, uint64_t *pos);
 int64_t tty_write(struct file *f, struct uio *from, uint64_t *pos);
 unsigned int tty_poll(struct file *f, struct waiter *w);
@@ -97,6 +100,8 @@ unsigned int tty_poll(struct file *f, struct waiter *w);
 
 /* Of either end. -ENOTTY: not one of a terminal. */
 sysret_t tty_ioctl(struct tty *t, bool master, unsigned int request, uint64_t arg, struct space *s);
+/* The foreground is told, if it is another size. */
+void tty_resize(struct tty *t, struct winsize w);
 
 /* ---- tty_job.c: sessions and signals ---- */
 
@@ -107,6 +112,8 @@ void tty_signal_foreground(struct tty *t, int signal);
 void tty_signal_leader(struct tty *t);
 /* open(2) without O_NOCTTY by a session's leader that has none. */
 void tty_opened(struct tty *t);
+/* p, which leads a session without a terminal, gets it. */
+void tty_control(struct tty *t, struct process *p);
 sysret_t tty_job_ioctl(struct tty *t, bool master, unsigned int request, uint64_t arg,
 		       struct space *s);
 /* The terminal controls nobody any more. */

@@ -9,6 +9,20 @@
 /* VTIME's unit. */
 #define TENTH (NSEC_PER_SEC / 10)
 
+int tty_take_turn(struct sleeplock *l, const struct file *f)
+{
+	int r = 0;
+
+	while (r == 0 && l->holder) {
+		if (f->flags & O_NONBLOCK)
+			return -EAGAIN;
+		r = waitq_wait(&l->waiters, !l->holder, NSEC_NEVER, fiber_interrupted());
+	}
+	if (r == 0)
+		sleeplock_take(l); /* it is free: at once */
+	return r;
+}
+
 /* ---- reading ---- */
 
 /* What is there, and in canonical mode of one line; with `reading`. */
@@ -108,7 +122,9 @@ int64_t tty_read(struct file *f, struct uio *to, uint64_t *pos)
 		return r;
 	if (!t->master || to->left == 0)
 		return 0;
-	sleeplock_take(&t->reading);
+	r = tty_take_turn(&t->reading, f);
+	if (r < 0)
+		return r;
 	n = tty_canonical(t) ? read_line(t, f, to) : read_raw(t, f, to);
 	sleeplock_give(&t->reading);
 	(void) waitq_wake(&t->waiters, POLLOUT | POLLWRNORM, 0);
@@ -154,7 +170,9 @@ int64_t tty_write(struct file *f, struct uio *from, uint64_t *pos)
 		return r;
 	if (!t->master)
 		return -EIO;
-	sleeplock_take(&t->writing);
+	r = tty_take_turn(&t->writing, f);
+	if (r < 0)
+		return r;
 	while (from->left > 0) {
 		size_t part = (size_t) min_of(from->left, (uint64_t) sizeof(bytes));
 		int64_t got = uio_in(from, bytes, part);

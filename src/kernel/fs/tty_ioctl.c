@@ -78,16 +78,21 @@ static int set(struct tty *t, unsigned int how, uint64_t arg, struct space *s)
 	return 0;
 }
 
+void tty_resize(struct tty *t, struct winsize w)
+{
+	if (memcmp(&w, &t->size, sizeof(w)) == 0)
+		return;
+	t->size = w;
+	tty_signal_foreground(t, SIGWINCH);
+}
+
 static int set_size(struct tty *t, uint64_t arg, struct space *s)
 {
 	struct winsize w;
 
 	if (copy_in(s, &w, uva(arg), sizeof(w)) < 0)
 		return -EFAULT;
-	if (memcmp(&w, &t->size, sizeof(w)) == 0)
-		return 0;
-	t->size = w;
-	tty_signal_foreground(t, SIGWINCH);
+	tty_resize(t, w);
 	return 0;
 }
 

@@ -85,10 +85,11 @@ void tty_leader_leaves(struct session *s, bool exiting)
 	tty_let_go(t);
 }
 
-static void take_control(struct tty *t, struct process *p)
+void tty_control(struct tty *t, struct process *p)
 {
 	struct session *s = p->group->session;
 
+	tty_let_go(t);
 	t->session = s->pid;
 	pid_ref(t->session);
 	t->owners++;
@@ -106,10 +107,8 @@ void tty_opened(struct tty *t)
 {
 	struct process *p = this_task() ? this_task()->process : NULL;
 
-	if (p && leads(p) && !p->group->session->tty && !session_of(t)) {
-		tty_let_go(t);
-		take_control(t, p);
-	}
+	if (p && leads(p) && !p->group->session->tty && !session_of(t))
+		tty_control(t, p);
 }
 
 static int set_control(struct tty *t, uint64_t force)
@@ -125,8 +124,7 @@ static int set_control(struct tty *t, uint64_t force)
 		return -EPERM;
 	if (session_of(t) && !(force == 1 && cred_can(self->cred, CAP_SYS_ADMIN)))
 		return -EPERM;
-	tty_let_go(t);
-	take_control(t, p);
+	tty_control(t, p);
 	return 0;
 }
 

@@ -151,7 +151,7 @@ bool group_orphaned(const struct group *g, const struct process *but)
 	{
 		const struct process *p = list_entry(l, struct process, in_group);
 
-		if (p == but || p->zombie || !p->parent || p->parent == process_init())
+		if (p == but || p->zombie || !p->parent)
 			continue;
 		if (p->parent->group != g && p->parent->group &&
 		    p->parent->group->session == g->session)
