@@ -40,8 +40,8 @@ struct sentry_request {
 	enum sentry_type type;
 	uint64_t process, signal;
 	const char *spec; /* JSON */
-	/* EXEC: all three; a terminal among them is non-blocking. Received: owned. FD_NONE: none.
-	 */
+	/* EXEC: all three, or with process.terminal `in` alone, the slave's end of a pty; what is a
+	 * terminal is non-blocking. Received: owned. FD_NONE: none. */
 	int in, out, err;
 };
 

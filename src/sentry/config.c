@@ -31,7 +31,6 @@ static int refuse_first(const struct refusal *v, size_t n, struct err *e)
 static int check_process(const struct spec_process *p, struct err *e)
 {
 	const struct refusal list[] = {
-		{ p->terminal, "process.terminal" },
 		{ p->apparmor_profile && *p->apparmor_profile, "process.apparmorProfile" },
 		{ p->selinux_label && *p->selinux_label, "process.selinuxLabel" },
 		{ p->scheduler && p->scheduler->policy == SCHED_DEADLINE,

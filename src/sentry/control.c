@@ -110,8 +110,8 @@ static bool await_end(struct end *n, struct job *j, struct sentry_reply *a)
 	struct sandbox *s = n->sandbox;
 
 	j->waiting++;
-	(void) waitq_wait(&s->changed, j->ended || hung_up(n), NSEC_NEVER, 0); /* cannot fail */
-	if (!j->ended) {
+	(void) waitq_wait(&s->changed, sandbox_ended(j) || hung_up(n), NSEC_NEVER, 0);
+	if (!sandbox_ended(j)) {
 		j->waiting--;
 		return false;
 	}
@@ -138,12 +138,14 @@ static void exec(struct sandbox *s, struct sentry_request *q, struct arena *aren
 	struct job *j = NULL;
 	int r;
 
-	if (stdio[0] < 0 || stdio[1] < 0 || stdio[2] < 0)
-		r = err_set(e, ERR_INVALID, EINVAL, "three descriptors are needed");
-	else if (s->first->ended)
+	if (s->first->ended)
 		r = err_set(e, ERR_CONFLICT, ESRCH, "the sandbox has ended");
 	else
 		r = config_process(q->spec, arena, &p, e);
+	if (r == 0 && (stdio[0] < 0 || (!p->terminal && (stdio[1] < 0 || stdio[2] < 0))))
+		r = err_set(e, ERR_INVALID, EINVAL,
+			    p->terminal ? "the descriptor of a terminal is needed"
+					: "three descriptors are needed");
 	if (r == 0)
 		r = sandbox_exec(s, p, stdio, &j, e);
 	for (size_t n = 0; n < 3; n++)

@@ -15,6 +15,8 @@ FILTER_ARG_IS(is_readable, 1, FIONREAD);
 FILTER_ARG_IS(is_queued, 1, TIOCOUTQ);
 FILTER_ARG_IS(is_termios, 1, TCGETS);
 FILTER_ARG_IS(is_winsize, 1, TIOCGWINSZ);
+/* The host's end of a terminal carries bytes as they are. */
+FILTER_ARG_IS(is_set_termios, 1, TCSETS);
 FILTER_ARG_IS(is_get_flags, 1, F_GETFL);
 /*
  * A socket that the broker gave leads where the broker has connected it, or nowhere: no address is
@@ -51,6 +53,7 @@ static const struct seccomp_rule own[] = {
 	FILTER_CALL_IF(ioctl, is_queued),
 	FILTER_CALL_IF(ioctl, is_termios),
 	FILTER_CALL_IF(ioctl, is_winsize),
+	FILTER_CALL_IF(ioctl, is_set_termios),
 	FILTER_CALL_IF(fcntl, is_get_flags),
 	FILTER_CALL_IF(newfstatat, is_descriptor),
 	FILTER_CALL(fstat),

@@ -16,6 +16,7 @@
 #include "sentry/config.h"
 #include "sentry/filter.h"
 #include "sentry/gofer.h"
+#include "sentry/host_tty.h"
 #include "sentry/jail.h"
 #include "sentry/options.h"
 #include "sentry/outside.h"
@@ -124,6 +125,14 @@ static int raise_files(struct err *e)
 		       : 0;
 }
 
+/* The first is all; what happens to it is told this process. */
+static void take_terminal(struct sandbox *s)
+{
+	close_fd(&s->stdio[1]);
+	close_fd(&s->stdio[2]);
+	s->resized = host_tty_claim(s->stdio[0]);
+}
+
 /* Up to where hostile bytes begin. */
 static int prepare(const struct options *o, struct sandbox *s, struct arena *a, struct err *e)
 {
@@ -147,6 +156,7 @@ static int prepare(const struct options *o, struct sandbox *s, struct arena *a, 
 	s->files = (struct root_files){ .share = o->root_share,
 					.binds = o->binds,
 					.binds_n = o->binds_n };
+	s->resized = FD_NONE;
 	enclose_fds(STDERR_FILENO + 1,
 		    (const int[]){ config, seccomp, s->control, s->gofer, o->broker, s->stdio[0],
 				   s->stdio[1], s->stdio[2] },
@@ -155,6 +165,8 @@ static int prepare(const struct options *o, struct sandbox *s, struct arena *a, 
 	if (r == 0)
 		r = config_read(config, a, &s->spec, e);
 	close_fd(&config);
+	if (r == 0 && s->spec->process->terminal)
+		take_terminal(s);
 	if (r == 0)
 		r = seccomp_read(seccomp, &s->seccomp, e);
 	close_fd(&seccomp);

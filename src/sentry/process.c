@@ -14,6 +14,7 @@
 #include "kernel/task/task.h"
 #include "kernel/vfs/file.h"
 #include "sentry/place.h"
+#include "sentry/terminal.h"
 #include "sentry/users.h"
 
 #define ARENA_MAX  ((size_t) 16 << 20)
@@ -73,6 +74,30 @@ static int open_three(struct process_wish *w, const struct cred *who, struct des
 			return err_sys(e, -r, "standard %s", names[n]);
 	}
 	return 0;
+}
+
+static int open_terminal(struct process_wish *w, const struct cred *who, struct descriptors *d,
+			 struct err *e)
+{
+	struct terminal_wish q = { .root = w->root,
+				   .who = who,
+				   .fd = w->stdio[0],
+				   .resized = w->resized,
+				   .size = w->spec->console_size,
+				   .console = w->console,
+				   .told = w->told };
+	struct file *slave;
+	int r = terminal_new(&q, &w->terminal, &slave, e);
+
+	w->stdio[0] = q.fd;
+	if (r < 0)
+		return r;
+	for (uint64_t n = 0; r == 0 && n < 3; n++) {
+		file_ref(slave);
+		r = descriptors_put(d, n, slave, false);
+	}
+	file_unref(slave);
+	return r < 0 ? err_sys(e, -r, "process.terminal") : 0;
 }
 
 /* ---- which program ---- */
@@ -255,7 +280,8 @@ static int make(struct process_wish *w, struct task **ret, struct err *e)
 	q.cred = cred_of(w->spec);
 	q.files = q.cred ? descriptors_new() : NULL;
 	if (q.files) {
-		r = open_three(w, q.cred, q.files, e);
+		r = w->spec->terminal ? open_terminal(w, q.cred, q.files, e)
+				      : open_three(w, q.cred, q.files, e);
 		if (r == 0 && task_new_first(&q, &t) < 0)
 			r = err_set(e, ERR_EXHAUSTED, ENOMEM, "make a process");
 		descriptors_unref(q.files);
@@ -264,11 +290,15 @@ static int make(struct process_wish *w, struct task **ret, struct err *e)
 	}
 	if (q.cred)
 		cred_unref(q.cred);
-	if (r < 0)
-		return r;
-	r = fill(t, w, e);
+	if (r == 0) {
+		if (w->terminal)
+			terminal_control(w->terminal, t->process);
+		r = fill(t, w, e);
+		if (r < 0)
+			process_undo(t);
+	}
 	if (r < 0) {
-		process_undo(t);
+		terminal_unref(TAKE(w->terminal));
 		return r;
 	}
 	*ret = t;

@@ -9,6 +9,8 @@ struct path;
 struct process;
 struct seccomp_filter;
 struct task;
+struct terminal;
+struct waitq;
 
 struct process_wish {
 	const struct spec_process *spec;
@@ -16,7 +18,13 @@ struct process_wish {
 	struct seccomp_filter *filter; /* borrowed; NULL: none */
 	uint32_t personality;	       /* personality(2) */
 	bool make_cwd;		       /* the current directory is made where it is missing */
-	int stdio[3];		       /* of the host; taken, FD_NONE once they are */
+	/* Of the host; taken, FD_NONE once they are. With a terminal the first alone counts. */
+	int stdio[3];
+	/* With process.terminal: as struct terminal_wish has them; what came of it is given. */
+	bool console;
+	int resized;
+	struct waitq *told;
+	struct terminal *terminal;
 	void (*ended)(struct process *p, int status, void *arg); /* as struct process has it */
 	void *arg;
 };

@@ -23,6 +23,7 @@
 struct making {
 	const struct path *root;
 	const struct root_files *files;
+	bool console; /* a terminal will stand on /dev/console */
 	struct err *e;
 };
 
@@ -230,6 +231,8 @@ static int fill_dev(const struct making *m)
 
 	if (r == 0) {
 		r = devices_fill(&at, &place_root);
+		if (r == 0 && m->console)
+			r = names_create(&w, "/dev/console", S_IFREG | 0600, 0, NULL);
 		path_unref(&at);
 	}
 	return r < 0 ? fail(m, r, "make devices in", "/dev") : 0;
@@ -501,7 +504,9 @@ static int check_binds(const struct making *m, const struct spec *s)
 int root_make(const struct spec *s, const struct root_files *files, struct mount_space **ret_space,
 	      struct path *ret_root, struct err *e)
 {
-	struct making m = { .root = ret_root, .files = files, .e = e };
+	struct making m = {
+		.root = ret_root, .files = files, .console = s->process->terminal, .e = e
+	};
 	struct mount_space *space;
 	struct super *root;
 	int r = check_binds(&m, s);

@@ -20,6 +20,7 @@
 #include "sentry/process.h"
 #include "sentry/root.h"
 #include "sentry/seccomp.h"
+#include "sentry/terminal.h"
 
 #define MEMORY_LEAST ((uint64_t) 4 << 20)
 /* The kernel's own memory: a share of the guest's, within bounds. */
@@ -75,8 +76,15 @@ static void ended(struct process *p, int how, void *arg)
 			continue;
 		j->ended = true;
 		j->status = status_of(how);
+		if (j->terminal)
+			terminal_ended(j->terminal);
 	}
 	(void) waitq_wake(&s->changed, 0, 0);
+}
+
+bool sandbox_ended(const struct job *j)
+{
+	return j->ended && (!j->terminal || terminal_drained(j->terminal));
 }
 
 struct job *sandbox_job(struct sandbox *s, uint64_t nr)
@@ -95,6 +103,7 @@ void sandbox_forget(struct job *j)
 {
 	list_remove(&j->link);
 	pid_unref(j->pid);
+	terminal_unref(j->terminal);
 	heap_cache_free(&jobs, j);
 }
 
@@ -113,7 +122,7 @@ static bool room_for_job(struct sandbox *s)
 	{
 		struct job *j = list_entry(l, struct job, link);
 
-		if (j != s->first && j->ended && j->waiting == 0) {
+		if (j != s->first && sandbox_ended(j) && j->waiting == 0) {
 			sandbox_forget(j);
 			return true;
 		}
@@ -130,6 +139,9 @@ static int add_job(struct sandbox *s, const struct spec_process *p, int stdio[3]
 				  .personality = s->spec->linux_.personality,
 				  .make_cwd = !s->first,
 				  .stdio = { stdio[0], stdio[1], stdio[2] },
+				  .console = !s->first,
+				  .resized = s->first ? FD_NONE : s->resized,
+				  .told = &s->changed,
 				  .ended = ended,
 				  .arg = s };
 	struct job *j = room_for_job(s) ? heap_cache_alloc(&jobs) : NULL;
@@ -145,6 +157,7 @@ static int add_job(struct sandbox *s, const struct spec_process *p, int stdio[3]
 	}
 	j->pid = (*ret_task)->process->id;
 	pid_ref(j->pid);
+	j->terminal = w.terminal;
 	j->nr = ++s->last_nr;
 	list_push(&s->jobs, &j->link);
 	*ret = j;
@@ -245,7 +258,7 @@ static bool settled(struct sandbox *s)
 	{
 		const struct job *j = list_entry(l, struct job, link);
 
-		if (!j->ended || j->waiting > 0)
+		if (!sandbox_ended(j) || j->waiting > 0)
 			return false;
 	}
 	return true;
@@ -265,7 +278,7 @@ static void life(void *arg)
 	if (r < 0) {
 		s->failed = true;
 	} else {
-		(void) waitq_wait(&s->changed, s->first->ended, NSEC_NEVER, 0);
+		(void) waitq_wait(&s->changed, sandbox_ended(s->first), NSEC_NEVER, 0);
 		deadline = plat_now(PLAT_MONOTONIC) + LAST_WORDS;
 		(void) waitq_wait(&s->changed, settled(s), deadline, 0); /* or not */
 		(void) fuse_sync(); /* who could be told has ended */

@@ -18,12 +18,14 @@
 struct process;
 struct pid;
 struct seccomp_filter;
+struct terminal;
 
 /* A process that the host knows: the first one, or one of an EXEC. */
 struct job {
 	struct list link;
-	uint64_t nr;	 /* of the control messages */
-	struct pid *pid; /* owned */
+	uint64_t nr;		   /* of the control messages */
+	struct pid *pid;	   /* owned */
+	struct terminal *terminal; /* owned; NULL: none */
 	bool ended;
 	int status;	      /* as containers tell it */
 	unsigned int waiting; /* connections */
@@ -37,7 +39,8 @@ struct sandbox {
 	struct root_files files; /* without image and gofer */
 	int gofer;		 /* a connected socket; FD_NONE: none */
 	int control;		 /* a listening socket; FD_NONE: none */
-	int stdio[3];		 /* taken */
+	int stdio[3];		 /* taken; with process.terminal the first alone */
+	int resized;		 /* of a terminal there: host_tty_claim()'s; FD_NONE: none */
 	struct buf seccomp;	 /* its bytes: seccomp.h */
 	/* Its own: */
 	struct mount_space *space;
@@ -66,6 +69,8 @@ struct sandbox {
 /* A process runs, from now on known by job->nr. In a fiber; stdio is taken. */
 [[nodiscard]] int sandbox_exec(struct sandbox *s, const struct spec_process *p, int stdio[3],
 			       struct job **ret, struct err *e);
+/* It has ended, and what its terminal was told is where it goes. */
+bool sandbox_ended(const struct job *j);
 struct job *sandbox_job(struct sandbox *s, uint64_t nr);
 /* It has ended and nobody asks for it any more. */
 void sandbox_forget(struct job *j);

@@ -11,11 +11,12 @@ import shutil
 import socket
 import struct
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
-from . import wait
+from . import run, wait
 
 BUSYBOX = "/bin/busybox"
 NUMBERS = itertools.count()
@@ -136,6 +137,47 @@ class Sentries:
     def start(self, args, *more, **changes):
         args = ["sh", "-c", args] if isinstance(args, str) else args
         return Sandbox(self, config(args, **changes), more)
+
+
+class Pty(run.Terminal):
+    """The master of a pty whose slave somebody gets: `slave`, non-blocking."""
+
+    def __init__(self, what="terminal"):
+        self.argv, self.text, self.pid, self.rc = [what], b"", None, 0
+        self.fd, blocking = os.openpty()
+        self.slave = os.open(os.ttyname(blocking), os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
+        os.close(blocking)
+
+    def given(self):
+        """The slave is another's alone."""
+        os.close(self.slave)
+        self.slave = -1
+
+    def rest(self, timeout=60):
+        """What comes until nobody has the slave any more."""
+        end = time.monotonic() + timeout
+        while self.read(end):
+            pass
+        text, self.text = self.text, b""
+        return text
+
+    def close(self):
+        if self.slave >= 0:
+            self.given()
+        super().close()
+
+
+class OnPty(Pty):
+    """A sandbox before a terminal: config is as config() has it."""
+
+    def __init__(self, sentries, what, *more):
+        super().__init__(what["process"]["args"])
+        what["process"]["terminal"] = True
+        p = subprocess.Popen(sentries.command(what, *more), stdin=self.slave, stdout=self.slave,
+                             stderr=self.slave)
+        p.returncode = 0  # waited for here
+        self.pid, self.rc = p.pid, None
+        self.given()
 
 
 class Sandbox:
