@@ -73,15 +73,35 @@ static bool may_ping(void)
 	return may;
 }
 
+/* icmp(7). */
+static int make_echo(int domain, int protocol, struct socket **ret)
+{
+	struct inet_sock *u = inet_sock_new(domain, SOCK_DGRAM);
+	int r;
+
+	if (!u)
+		return -ENOMEM;
+	u->socket.protocol = protocol;
+	r = inet_outside_open(u);
+	if (r < 0)
+		inet_retire(u);
+	else
+		*ret = &u->socket;
+	return r;
+}
+
 static int make(int domain, int type, int protocol, struct socket **ret)
 {
 	struct inet_sock *u;
 
 	if (type != SOCK_STREAM && type != SOCK_DGRAM)
 		return -ESOCKTNOSUPPORT; /* SOCK_RAW, too: there are no packets */
-	if (type == SOCK_DGRAM && protocol == (domain == AF_INET ? IPPROTO_ICMP : IPPROTO_ICMPV6) &&
-	    !may_ping())
-		return -EACCES;
+	if (type == SOCK_DGRAM && protocol == (domain == AF_INET ? IPPROTO_ICMP : IPPROTO_ICMPV6)) {
+		if (!may_ping())
+			return -EACCES;
+		if (outside_ops())
+			return make_echo(domain, protocol, ret);
+	}
 	if (protocol != 0 && protocol != (type == SOCK_STREAM ? IPPROTO_TCP : IPPROTO_UDP))
 		return -EPROTONOSUPPORT;
 	u = inet_sock_new(domain, type);
@@ -170,6 +190,8 @@ static int inet_bind(struct socket *s, const struct sock_actor *by, const struct
 	if (u->state != INET_CLOSED || u->local.port)
 		return -EINVAL;
 	u->uid = by->walk.who->euid;
+	if (inet_is_echo(u))
+		return inet_outside_bind(u, &at, &given);
 	if (at.port == 0 && inet_port_none_left(u))
 		return -EADDRINUSE;
 	r = inet_take_port(u, &at, &given);
@@ -237,6 +259,8 @@ static int inet_shutdown(struct socket *s, int how)
 
 	if (inet_is_stream(u))
 		return inet_stream_shutdown(u, how);
+	if (u->out_peer)
+		(void) outside_ops()->shutdown(u->out, how);
 	u->closed |= of[how]; /* of one that is not connected, too */
 	(void) waitq_wake(&s->waiters, 0, 0);
 	return u->state == INET_ESTABLISHED ? 0 : -ENOTCONN;
@@ -278,10 +302,7 @@ static unsigned int inet_poll(struct socket *s, struct waiter *w)
 	if (inet_is_stream(u)) {
 		ready = poll_stream(u);
 	} else {
-		ready = WRITABLE | POLLWRBAND;
-		ready |= u->closed & NO_INPUT ? READABLE | POLLRDHUP : 0u;
-		ready |= u->closed == NO_MORE ? POLLHUP : 0u;
-		ready |= list_empty(&u->inbox) ? 0u : READABLE;
+		ready = inet_datagram_poll(u);
 	}
 	return ready | (s->error ? POLLERR : 0u);
 }

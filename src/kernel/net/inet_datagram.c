@@ -12,6 +12,7 @@
 #include "kernel/net/inet_sock.h"
 
 #define READABLE  (POLLIN | POLLRDNORM)
+#define WRITABLE  (POLLOUT | POLLWRNORM)
 #define MOST4	  65507 /* the longest packet without its heads */
 #define MOST6	  65527
 #define LOOPBACK  1   /* index of lo */
@@ -38,19 +39,97 @@ void inet_datagram_discard(struct inet_sock *u)
 
 size_t inet_datagram_next(const struct inet_sock *u)
 {
-	return list_empty(&u->inbox) ? 0 : list_entry(u->inbox.next, struct datagram, link)->len;
+	int64_t n = 0;
+
+	if (!list_empty(&u->inbox))
+		return list_entry(u->inbox.next, struct datagram, link)->len;
+	if (u->out)
+		n = outside_ops()->queued(u->out, false);
+	return n > 0 ? (size_t) n : 0;
+}
+
+/* Whether what comes from outside is for u: not where it is connected to one in here. */
+static bool hears_outside(const struct inet_sock *u)
+{
+	return u->out && (u->state != INET_ESTABLISHED || u->out_peer);
+}
+
+unsigned int inet_datagram_poll(const struct inet_sock *u)
+{
+	unsigned int ready = WRITABLE | POLLWRBAND;
+
+	/* What there is out there counts, and whether there is room when it is connected there. */
+	if (hears_outside(u)) {
+		ready = outside_ops()->poll(u->out);
+		if (!u->out_peer)
+			ready |= WRITABLE | POLLWRBAND;
+	}
+	ready |= u->closed & NO_INPUT ? READABLE | POLLRDHUP : 0u;
+	ready |= u->closed == NO_MORE ? POLLHUP : 0u;
+	return ready | (list_empty(&u->inbox) ? 0u : READABLE);
 }
 
 /* ---- connected ---- */
 
+/* To nobody out there: what is bound to no port of its own gets another one. */
+static void part_outside(struct inet_sock *u)
+{
+	static const struct sock_address nobody = { .len = sizeof(nobody.family) };
+	struct sock_address local;
+
+	if (!u->out_peer)
+		return;
+	if (u->port_bound)
+		(void) outside_ops()->connect(u->out, &nobody, &local);
+	else
+		inet_outside_close(u);
+	u->out_peer = false;
+}
+
 static void disconnect(struct inet_sock *u)
 {
+	part_outside(u);
 	u->state = INET_CLOSED;
 	u->remote = (struct inet_address){ .ip = inet_ip_none(u->socket.domain) };
 	if (!u->ip_bound)
 		u->local.ip = inet_ip_none(u->socket.domain);
 	if (!u->port_bound)
 		inet_port_give(u);
+}
+
+/* Whether datagrams of u to it leave this kernel. */
+static bool goes_out(const struct inet_sock *u, const struct inet_ip *to)
+{
+	return inet_is_echo(u) || inet_goes_out(to);
+}
+
+static int connect_outside(struct inet_sock *u, const struct inet_address *to,
+			   const struct sock_address *a)
+{
+	struct sock_address name, local = {};
+	struct inet_address from;
+	int r;
+
+	if (inet_ip_is4(&to->ip) && u->option[OPT_V6ONLY])
+		return -ENETUNREACH;
+	if (inet_ip_local(&u->local.ip) && !inet_is_echo(u))
+		return -EINVAL; /* as Linux: from the loopback nothing goes out */
+	r = inet_outside_open(u);
+	if (r < 0)
+		return r;
+	inet_outside_name(u, to, a, &name);
+	r = outside_ops()->connect(u->out, &name, &local);
+	if (r < 0)
+		return r;
+	if (inet_parse(u, &local, false, &from) == 0) {
+		u->local.ip = from.ip;
+		if (!u->local.port)
+			u->local.port = from.port; /* out there alone */
+	}
+	u->remote = *to;
+	u->out_peer = true;
+	u->state = INET_ESTABLISHED;
+	return 0;
 }
 
 int inet_datagram_connect(struct inet_sock *u, const struct sock_address *a)
@@ -64,6 +143,10 @@ int inet_datagram_connect(struct inet_sock *u, const struct sock_address *a)
 		return 0;
 	}
 	r = inet_parse(u, a, true, &to);
+	if (r == 0 && goes_out(u, &to.ip))
+		return connect_outside(u, &to, a);
+	if (r == 0)
+		part_outside(u);
 	if (r == 0 && inet_autobind(u) < 0)
 		r = -EAGAIN;
 	if (r < 0)
@@ -102,7 +185,7 @@ static int destination(const struct inet_sock *u, const struct sock_message *m,
 }
 
 /* What the sender's control messages say of the packet. -EINVAL. */
-static int apply(const struct control_note *n, struct datagram *d, bool v6)
+static int apply(const struct control_note *n, struct datagram *d, bool v6, bool out)
 {
 	struct inet_ip from = inet_ip_none(AF_INET);
 	int32_t value = 0;
@@ -134,7 +217,7 @@ static int apply(const struct control_note *n, struct datagram *d, bool v6)
 	}
 	if (inet_ip_any(&from))
 		return 0;
-	if (!inet_ip_local(&from) || inet_ip_is4(&from) != inet_ip_is4(&d->to))
+	if ((!out && !inet_ip_local(&from)) || inet_ip_is4(&from) != inet_ip_is4(&d->to))
 		return -EINVAL;
 	d->from.ip = from;
 	return 0;
@@ -160,7 +243,7 @@ static int datagram_new(struct inet_sock *u, struct sock_message *m, struct inet
 	d->hops = (unsigned char) u->option[v4 ? OPT_TTL : OPT_HOPS6];
 	d->class = (unsigned char) u->option[v4 ? OPT_TOS : OPT_TCLASS6];
 	for (unsigned int n = 0; n < m->control->notes && r == 0; n++)
-		r = apply(&m->control->note[n], d, u->socket.domain == AF_INET6);
+		r = apply(&m->control->note[n], d, u->socket.domain == AF_INET6, false);
 	if (r == 0 && len && uio_in(m->data, d->bytes, len) != (int64_t) len)
 		r = -EFAULT;
 	if (r < 0)
@@ -190,6 +273,73 @@ static void deliver(struct inet_sock *u, const struct inet_address *at, struct d
 	(void) waitq_wake(&u->socket.waiters, 0, 0);
 }
 
+/* What is said beside the bytes, if anything. -EINVAL. */
+static int way_of(const struct inet_sock *u, const struct sock_message *m,
+		  const struct inet_address *to, struct sock_address *name, struct outside_way *ret)
+{
+	/* As a datagram of this kernel would be told. */
+	struct datagram d = { .to = to->ip, .hops = 0, .class = 0 };
+	struct outside_way w = { .hops = -1, .class = -1 };
+
+	for (unsigned int n = 0; n < m->control->notes; n++) {
+		const struct control_note *c = &m->control->note[n];
+		struct inet_address from = {};
+		int r;
+
+		d.from.ip = inet_ip_none(u->socket.domain);
+		r = apply(c, &d, u->socket.domain == AF_INET6, true);
+		if (r < 0)
+			return r;
+		if (!inet_ip_any(&d.from.ip)) {
+			from.ip = d.from.ip;
+			inet_outside_name(u, &from, NULL, &w.from);
+		} else if (c->type == IP_TTL || c->type == IPV6_HOPLIMIT) {
+			w.hops = d.hops;
+		} else if (c->type == IP_TOS || c->type == IPV6_TCLASS) {
+			w.class = d.class;
+		}
+	}
+	if (m->address) {
+		inet_outside_name(u, to, m->address, name);
+		w.to = name;
+	}
+	*ret = w;
+	return 0;
+}
+
+static int64_t send_outside(struct inet_sock *u, struct sock_message *m,
+			    const struct inet_address *to)
+{
+	nsec_t timeout = u->socket.send_timeout, deadline = socket_deadline(timeout);
+	size_t len = (size_t) m->data->left;
+	struct outside_way way;
+	struct sock_address name;
+	char *bytes;
+	int64_t n = inet_outside_open(u);
+
+	if (n == 0)
+		n = way_of(u, m, to, &name, &way);
+	if (n < 0)
+		return n;
+	bytes = inet_buffer_take();
+	if (!bytes)
+		return -ENOBUFS;
+	n = len && uio_in(m->data, bytes, len) != (int64_t) len ? -EFAULT : 0;
+	while (n == 0 && u->out) {
+		bool plain = !way.to && !way.from.len && way.hops < 0 && way.class < 0;
+		uint64_t seen = u->out->happened;
+
+		n = outside_ops()->send(u->out, bytes, len, m->flags, plain ? NULL : &way);
+		if (n >= 0)
+			break;
+		if (n == -EAGAIN && !(m->flags & MSG_DONTWAIT))
+			n = waitq_wait(&u->socket.waiters, !u->out || u->out->happened != seen,
+				       deadline, fiber_interrupted());
+	}
+	inet_buffer_give(bytes);
+	return n < 0 ? socket_wait_result((int) n, timeout) : (int64_t) len;
+}
+
 int64_t inet_datagram_send(struct inet_sock *u, struct sock_message *m)
 {
 	int64_t len = (int64_t) min_of(m->data->left, (uint64_t) INT32_MAX);
@@ -202,12 +352,14 @@ int64_t inet_datagram_send(struct inet_sock *u, struct sock_message *m)
 	r = destination(u, m, &to);
 	if (r == 0 && len > (inet_ip_is4(&to.ip) ? MOST4 : MOST6))
 		r = -EMSGSIZE;
-	if (r == 0 && inet_autobind(u) < 0)
+	if (r == 0 && !inet_is_echo(u) && inet_autobind(u) < 0)
 		r = -EAGAIN;
 	if (r == 0)
 		r = socket_take_error(&u->socket);
 	if (r == 0 && u->closed & NO_OUTPUT)
 		r = -EPIPE;
+	if (r == 0 && goes_out(u, &to.ip))
+		return send_outside(u, m, &to);
 	if (r == 0)
 		r = datagram_new(u, m, &to, &d);
 	if (r < 0)
@@ -249,8 +401,25 @@ static void tell(const struct inet_sock *u, struct sock_message *m, const struct
 		control_add(m->control, IPPROTO_IP, IP_TOS, &d->class, sizeof(d->class));
 }
 
+/* One that came from outside; -EAGAIN. */
+static int64_t take_outside(struct inet_sock *u, struct sock_message *m)
+{
+	size_t room = (size_t) min_of(m->data->left, (uint64_t) INET_BUFFER);
+	char *bytes = inet_buffer_take();
+	int64_t n;
+
+	if (!bytes)
+		return -ENOBUFS;
+	n = outside_ops()->receive(u->out, bytes, room, m);
+	if (n > 0 && room && uio_out(m->data, bytes, min_of((size_t) n, room)) < 0)
+		n = -EFAULT;
+	inet_buffer_give(bytes);
+	return n;
+}
+
 /* With `reading`, which is given back meanwhile. 1: nothing comes any more; 0: look again. */
-static int wait_for_one(struct inet_sock *u, const struct sock_message *m, nsec_t deadline)
+static int wait_for_one(struct inet_sock *u, const struct sock_message *m, uint64_t seen,
+			nsec_t deadline)
 {
 	int r;
 
@@ -260,8 +429,9 @@ static int wait_for_one(struct inet_sock *u, const struct sock_message *m, nsec_
 		return 1;
 	sleeplock_give(&u->reading);
 	r = waitq_wait(&u->socket.waiters,
-		       !list_empty(&u->inbox) || u->socket.error || u->closed & NO_INPUT, deadline,
-		       fiber_interrupted());
+		       !list_empty(&u->inbox) || u->socket.error || u->closed & NO_INPUT ||
+			       (u->out && u->out->happened != seen),
+		       deadline, fiber_interrupted());
 	sleeplock_take(&u->reading);
 	return r;
 }
@@ -295,14 +465,19 @@ int64_t inet_datagram_receive(struct inet_sock *u, struct sock_message *m)
 
 	sleeplock_take(&u->reading);
 	do {
+		uint64_t seen = u->out ? u->out->happened : 0;
+
 		n = socket_take_error(&u->socket);
-		if (n == 0 && !list_empty(&u->inbox)) {
-			n = take(u, m);
-			sleeplock_give(&u->reading);
-			return n;
+		if (n == 0 && (!list_empty(&u->inbox) || hears_outside(u))) {
+			n = list_empty(&u->inbox) ? take_outside(u, m) : take(u, m);
+			if (n != -EAGAIN) {
+				sleeplock_give(&u->reading);
+				return n;
+			}
+			n = 0;
 		}
 		if (n == 0)
-			n = wait_for_one(u, m, deadline);
+			n = wait_for_one(u, m, seen, deadline);
 	} while (n == 0);
 	sleeplock_give(&u->reading);
 	return n > 0 ? 0 : socket_wait_result((int) n, timeout);

@@ -16,14 +16,16 @@
 #define LEVEL_IP   0
 #define LEVEL_IPV6 41
 
-#define LOOPBACK_MTU 65536
-#define SEGMENT_MOST 65483 /* what Linux's loopback has for a packet's data */
-#define SEGMENT_NONE 536   /* before there is a connection */
-#define CONGESTION   "cubic"
+#define LOOPBACK_MTU	65536
+#define SEGMENT_MOST	65483 /* what Linux's loopback has for a packet's data */
+#define SEGMENT_NONE	536   /* before there is a connection */
+#define CONGESTION	"cubic"
+#define CONGESTION_BITS 3 /* INET_ECN_MASK */
 
 enum {
 	TRUTH = 1,   /* anything but 0 is 1 */
 	DEFAULT = 2, /* -1 is what it was at first */
+	BYTE = 4,    /* of a packet's head; of a stream's without the bits of its congestion */
 };
 
 struct rule {
@@ -51,7 +53,7 @@ static const struct rule rules[INET_OPTIONS] = {
 	[OPT_USER_TIMEOUT] = { LEVEL_TCP, TCP_USER_TIMEOUT, 0, INT32_MAX, 0, 0 },
 	[OPT_FASTOPEN] = { LEVEL_TCP, TCP_FASTOPEN, 0, INT32_MAX, 0, 0 },
 	[OPT_NOTSENT_LOWAT] = { LEVEL_TCP, TCP_NOTSENT_LOWAT, INT32_MIN, INT32_MAX, 0, 0 },
-	[OPT_TOS] = { LEVEL_IP, IP_TOS, 0, 255, 0, 0 },
+	[OPT_TOS] = { LEVEL_IP, IP_TOS, INT32_MIN, INT32_MAX, 0, BYTE },
 	[OPT_TTL] = { LEVEL_IP, IP_TTL, 1, 255, 64, DEFAULT },
 	[OPT_PKTINFO] = SWITCH(LEVEL_IP, IP_PKTINFO, 0),
 	[OPT_MTU_DISCOVER] = { LEVEL_IP, IP_MTU_DISCOVER, 0, 5, 1, 0 },
@@ -72,7 +74,7 @@ static const struct rule rules[INET_OPTIONS] = {
 	[OPT_RECVHOPLIMIT6] = SWITCH(LEVEL_IPV6, IPV6_RECVHOPLIMIT, 0),
 	[OPT_DONTFRAG6] = SWITCH(LEVEL_IPV6, IPV6_DONTFRAG, 0),
 	[OPT_RECVTCLASS6] = SWITCH(LEVEL_IPV6, IPV6_RECVTCLASS, 0),
-	[OPT_TCLASS6] = { LEVEL_IPV6, IPV6_TCLASS, 0, 255, 0, DEFAULT },
+	[OPT_TCLASS6] = { LEVEL_IPV6, IPV6_TCLASS, 0, 255, 0, DEFAULT | BYTE },
 	[OPT_FREEBIND6] = SWITCH(LEVEL_IPV6, IPV6_FREEBIND, 0),
 };
 
@@ -269,7 +271,7 @@ int inet_get(struct socket *s, int level, int name, void *to, size_t *len)
 		return -ENOPROTOOPT;
 	if (n < INET_OPTIONS)
 		return answer_number(level, to, len, u->option[n]);
-	if (u->out && known_outside(level, name) && u->socket.ops != inet_ops())
+	if (u->out && known_outside(level, name) && (u->out_peer || u->socket.ops != inet_ops()))
 		return outside_ops()->get(u->out, level, name, to, len);
 	if (level == SOL_SOCKET)
 		return get_socket(u, name, to, len);
@@ -318,6 +320,15 @@ static int number_of(int level, const void *value, size_t len, int32_t *ret)
 	return 0;
 }
 
+/* Groups are of interfaces, and these are outside. */
+static bool is_of_groups(int level, int name)
+{
+	return (level == LEVEL_IP && (name == IP_ADD_MEMBERSHIP || name == IP_DROP_MEMBERSHIP ||
+				      name == IP_MULTICAST_IF)) ||
+	       (level == LEVEL_IPV6 && (name == IPV6_ADD_MEMBERSHIP ||
+					name == IPV6_DROP_MEMBERSHIP || name == IPV6_MULTICAST_IF));
+}
+
 int inet_set(struct socket *s, const struct sock_actor *by, int level, int name, const void *value,
 	     size_t len)
 {
@@ -329,6 +340,10 @@ int inet_set(struct socket *s, const struct sock_actor *by, int level, int name,
 	(void) by;
 	if (!has_level(u, level))
 		return -ENOPROTOOPT;
+	if (outside_ops() && !inet_is_stream(u) && is_of_groups(level, name)) {
+		r = inet_outside_open(u);
+		return r < 0 ? r : outside_ops()->set(u->out, level, name, value, len, false);
+	}
 	if (n == INET_OPTIONS && !(level == SOL_SOCKET && name == SO_REUSEPORT))
 		return set_other(level, name, value, len);
 	r = number_of(level, value, len, &v);
@@ -347,6 +362,11 @@ int inet_set(struct socket *s, const struct sock_actor *by, int level, int name,
 		v = v != 0;
 	else if (v < rules[n].least || v > rules[n].most)
 		return -EINVAL;
+	if (rules[n].flags & BYTE) {
+		v &= 0xff;
+		if (inet_is_stream(u))
+			v = (v & ~CONGESTION_BITS) | (u->option[n] & CONGESTION_BITS);
+	}
 	if (u->out) {
 		r = outside_ops()->set(u->out, level, name, &v, sizeof(v), false);
 		if (r < 0 && r != -ENOPROTOOPT)

@@ -110,6 +110,19 @@ static int bind_outside(struct inet_sock *u, const struct inet_address *at,
 	return outside_ops()->bind(u->out, &a, &local);
 }
 
+int inet_outside_bind(struct inet_sock *u, const struct inet_address *at,
+		      const struct sock_address *given)
+{
+	struct sock_address a, local = {};
+	int r;
+
+	inet_outside_name(u, at, given, &a);
+	r = outside_ops()->bind(u->out, &a, &local);
+	if (r == 0)
+		note(u, &local, &u->local);
+	return r;
+}
+
 int inet_take_port(struct inet_sock *u, const struct inet_address *wish,
 		   const struct sock_address *given)
 {
@@ -249,6 +262,7 @@ static int stream_connect(struct socket *s, const struct sock_actor *by,
 	(void) by;
 	if (a->family == AF_UNSPEC) {
 		leave(u);
+		s->error = ECONNRESET; /* as Linux tells who has parted from a peer himself */
 		return 0;
 	}
 	if (u->phase == INET_CONNECTED)
@@ -325,6 +339,7 @@ static int64_t stream_send(struct socket *s, struct sock_message *m)
 	bytes = inet_buffer_take();
 	if (!bytes)
 		return -ENOBUFS;
+	n = socket_take_error(s);
 	while (m->data->left > 0 && n >= 0 && u->out) {
 		uint64_t seen = u->out->happened;
 
@@ -355,9 +370,9 @@ static int64_t receive(struct inet_sock *u, struct sock_message *m, uint64_t wan
 {
 	const uint64_t left = m->data->left;
 	uint64_t done = 0;
-	int64_t n = 0;
+	int64_t n = socket_take_error(&u->socket);
 
-	while (u->out) {
+	while (n == 0 && u->out) {
 		uint64_t seen = u->out->happened;
 
 		n = take(u, m, left - done, bytes);
@@ -365,15 +380,15 @@ static int64_t receive(struct inet_sock *u, struct sock_message *m, uint64_t wan
 			done += (uint64_t) n;
 		if (n == 0 || done >= want || (done && m->flags & (MSG_PEEK | MSG_OOB)))
 			break;
-		if (n > 0)
+		if (n > 0) {
+			n = 0;
 			continue;
+		}
 		if (n != -EAGAIN)
 			break;
 		sleeplock_give(&u->reading);
 		n = wait_for(u, seen, m, deadline);
 		sleeplock_take(&u->reading);
-		if (n < 0)
-			break;
 	}
 	return done ? (int64_t) done : n;
 }

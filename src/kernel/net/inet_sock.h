@@ -2,6 +2,9 @@
 /* What the files net/inet*.c share. */
 #pragma once
 
+#include <linux/in.h>
+#include <linux/in6.h>
+
 #include "kernel/net/control.h"
 #include "kernel/net/inet.h"
 #include "kernel/net/outside.h"
@@ -115,6 +118,12 @@ static inline bool inet_is_stream(const struct inet_sock *u)
 	return u->socket.type == SOCK_STREAM;
 }
 
+/* A socket of ping's (icmp(7)): it is outside alone. */
+static inline bool inet_is_echo(const struct inet_sock *u)
+{
+	return u->socket.protocol == IPPROTO_ICMP || u->socket.protocol == IPPROTO_ICMPV6;
+}
+
 void inet_unref(struct inet_sock *u);
 
 /* ---- inet_address.c ---- */
@@ -187,6 +196,9 @@ void inet_outside_name(const struct inet_sock *u, const struct inet_address *to,
 /* u->out is there, with u's options. */
 int inet_outside_open(struct inet_sock *u);
 void inet_outside_close(struct inet_sock *u);
+/* One that is outside alone. */
+int inet_outside_bind(struct inet_sock *u, const struct inet_address *at,
+		      const struct sock_address *given);
 /* inet_port_take(), and the same outside where it is of more than the loopback. given: the guest's.
  */
 int inet_take_port(struct inet_sock *u, const struct inet_address *at,
@@ -225,6 +237,7 @@ int inet_datagram_connect(struct inet_sock *u, const struct sock_address *a);
 int64_t inet_datagram_send(struct inet_sock *u, struct sock_message *m);
 int64_t inet_datagram_receive(struct inet_sock *u, struct sock_message *m);
 size_t inet_datagram_next(const struct inet_sock *u);
+unsigned int inet_datagram_poll(const struct inet_sock *u);
 void inet_stream_discard(struct inet_sock *u);
 void inet_datagram_discard(struct inet_sock *u);
 

@@ -53,8 +53,8 @@ CONFIG = {
 }
 
 
-def tree(root):
-    """A directory of busybox and its names, as a root."""
+def tree(root, programs=()):
+    """A directory of busybox and its names, and of these, as a root."""
     for d in ("bin", "dev", "etc", "proc", "sys", "tmp"):
         (root / d).mkdir(parents=True)
     shutil.copy(BUSYBOX, root / "bin/busybox")
@@ -62,15 +62,17 @@ def tree(root):
                                check=True).stdout.split():
         if name != "busybox":
             (root / "bin" / name).symlink_to("busybox")
+    for p in programs:
+        shutil.copy(p, root / "bin")
     (root / "etc/passwd").write_text("root:x:0:0:root:/:/bin/sh\n")
     (root / "etc/group").write_text("root:x:0:\n")
     (root / "tmp").chmod(0o1777)
     return root
 
 
-def image(directory):
-    """An EROFS image of busybox and its names."""
-    root = tree(directory / "tree")
+def image(directory, programs=()):
+    """An EROFS image of such a one."""
+    root = tree(directory / "tree", programs)
     path = directory / "image"
     subprocess.run(["mkfs.erofs", "-d0", "--all-root", path, root], check=True,
                    stdout=subprocess.DEVNULL)
@@ -115,9 +117,9 @@ def alive(pid):
 class Sentries:
     """Starts sandboxes from one image."""
 
-    def __init__(self, build, base):
+    def __init__(self, build, base, programs=()):
         self.program, self.base = build / "atoll-sentry", base
-        self.image = image(base)
+        self.image = image(base, programs)
         self.image.chmod(0o644)
 
     def command(self, what, *more, root=None):
