@@ -12,6 +12,7 @@
  *	workload.c    containers; root.c: their root file systems made here
  *	files.c       their files, shown to the host
  *	session.c     a process and its streams, on one connection
+ *	forward.c     ports of the machine, to which the host connects
  *	hold.c        all of it held still for a snapshot, and taken up again from one
  *	look.c        what runs, and what it takes
  *

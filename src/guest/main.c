@@ -26,6 +26,7 @@
 #include "base/auto.h"
 #include "base/log.h"
 #include "guest/agent.h"
+#include "guest/forward.h"
 #include "guest/machine.h"
 
 #define REAP_AT_ONCE 256 /* of a fork bomb's orphans, before others get their turn */
@@ -35,6 +36,7 @@
 
 struct program {
 	struct agent agent;
+	struct forwards forwards;
 	struct agent_link hello; /* to the host; stays, and says nothing more */
 	struct loop_source hello_ls;
 	struct loop_timer hello_timer;
@@ -225,6 +227,7 @@ static int be_init(struct program *p)
 	machine_boot();
 	r = init_common(&p->agent, MACHINE_RUN);
 	r = r < 0 ? r : listen_vsock(&p->agent);
+	r = r < 0 ? r : forwards_listen(&p->forwards, &p->agent.loop);
 	if (r < 0)
 		return r;
 	p->hello_until = clock_deadline(HELLO_WITHIN);

@@ -43,6 +43,10 @@
  *	agent:  ATTACHED{pid, stdin_open, stdin_credit} | ERROR
  *	both:   as in a session after STARTED
  *
+ * A connection to AGENT_FORWARD_PORT is one to a port of the guest's loopback, over IPv4 or, where
+ * nobody listens there, IPv6: it begins with "CONNECT <port>\n", and all else is the server's and
+ * the host's own. It ends without an end of the file where there is no server, or that one is lost.
+ *
  * The network of the machine is its containers': a network namespace in a config is left out.
  * SIGNAL within a session has no id and no answer.
  *
@@ -63,14 +67,15 @@
 #include "proto/process.h"
 #include "proto/usage.h"
 
-#define AGENT_VERSION	 1
-#define AGENT_PORT	 1024	      /* of the guest */
-#define AGENT_HELLO_PORT 1025	      /* of the host */
-#define AGENT_WINDOW	 (64u << 10)  /* bytes of a stream on their way */
-#define AGENT_DATA_MAX	 (16u << 10)  /* bytes of one DATA that we send */
-#define AGENT_FRAME_MAX	 (256u << 10) /* bytes of a payload */
-#define AGENT_TEXT_MAX	 (8u << 20)   /* of one with a config or process in it */
-#define AGENT_HEADER	 8u	      /* bytes before the payload */
+#define AGENT_VERSION	   1
+#define AGENT_PORT	   1024		/* of the guest */
+#define AGENT_HELLO_PORT   1025		/* of the host */
+#define AGENT_FORWARD_PORT 1026		/* of the guest */
+#define AGENT_WINDOW	   (64u << 10)	/* bytes of a stream on their way */
+#define AGENT_DATA_MAX	   (16u << 10)	/* bytes of one DATA that we send */
+#define AGENT_FRAME_MAX	   (256u << 10) /* bytes of a payload */
+#define AGENT_TEXT_MAX	   (8u << 20)	/* of one with a config or process in it */
+#define AGENT_HEADER	   8u		/* bytes before the payload */
 
 #define AGENT_STREAMS 3
 enum agent_stream { AGENT_STDIN, AGENT_STDOUT, AGENT_STDERR };

@@ -5,6 +5,7 @@
 #include <linux/audit.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define REFUSED (SECCOMP_RET_ERRNO | EPERM)
@@ -28,6 +29,11 @@
 
 const struct seccomp_condition filter_not_code[1] = {
 	{ .arg = 2, .op = SECCOMP_MASKED_EQ, .value = PROT_EXEC, .value_two = 0 }
+};
+
+const struct seccomp_condition filter_linger[2] = {
+	{ .arg = 1, .op = SECCOMP_EQ, .value = SOL_SOCKET },
+	{ .arg = 2, .op = SECCOMP_EQ, .value = SO_LINGER },
 };
 
 static const struct seccomp_rule common[] = {

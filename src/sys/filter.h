@@ -31,6 +31,9 @@ extern const struct seccomp_condition filter_not_code[1];
 		{ .arg = (arg_), .op = SECCOMP_EQ, .value = (value_) }                             \
 	}
 
+/* Of setsockopt: how a socket's end is told, and nothing else. */
+extern const struct seccomp_condition filter_linger[2];
+
 struct filter_table {
 	const struct seccomp_rule *rules;
 	size_t n;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A guest's driver, packet by packet, and clients on the host, in one process and one loop. */
+#include <arpa/inet.h>
 #include <linux/virtio_vsock.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -19,6 +21,7 @@
 #define CID	    9
 #define GUEST_PORT  52
 #define FORWARD	    1025
+#define PORTS_TO    1026
 #define TRANSMIT_AT (ENTRIES * BUFFER)
 
 enum { RECEIVE, TRANSMIT, EVENTS };
@@ -30,7 +33,8 @@ static struct loop_timer wake;
 static struct virtio_device *device;
 static struct sockaddr_un address;
 static socklen_t address_n;
-static int forward; /* our end of it */
+static int forward;  /* our end of it */
+static int kept_end; /* the other one of what the device keeps open */
 
 static void woken(struct loop_timer *t)
 {
@@ -458,6 +462,117 @@ static void test_limit(void)
 	(void) close(fd);
 }
 
+/* A connection to a port of the host's side, which the guest has answered. */
+static int to_port(const struct sockaddr_in *at, enum virtio_vsock_op answer, uint32_t *ret_port)
+{
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct virtio_vsock_hdr h;
+
+	CHECK(connect(fd, (const struct sockaddr *) at, sizeof(*at)) == 0);
+	CHECK(send(fd, "early", 5, MSG_NOSIGNAL) == 5);
+	turn();
+	h = receive(NULL);
+	CHECK(h.op == VIRTIO_VSOCK_OP_REQUEST && h.dst_port == PORTS_TO);
+	offer(1);
+	packet(answer, h.src_port, PORTS_TO);
+	*ret_port = h.src_port;
+	return fd;
+}
+
+/* Which port it came to, and then what is sent. */
+static void hears(const char *text)
+{
+	const uint8_t *data = NULL;
+	struct virtio_vsock_hdr h = receive(&data);
+
+	CHECK(h.op == VIRTIO_VSOCK_OP_RW && h.len == strlen(text));
+	CHECK(h.len == strlen(text) && memcmp(data, text, h.len) == 0);
+	offer(1);
+}
+
+static bool was_reset(int fd)
+{
+	char byte;
+
+	turn();
+	return recv(fd, &byte, 1, MSG_DONTWAIT) < 0 && errno == ECONNRESET;
+}
+
+static void guest_ends(uint32_t port, uint32_t flags)
+{
+	transmit((struct virtio_vsock_hdr){ .op = VIRTIO_VSOCK_OP_SHUTDOWN,
+					    .src_port = PORTS_TO,
+					    .dst_port = port,
+					    .flags = flags },
+		 NULL, 0);
+}
+
+static void test_ports(void)
+{
+	struct sockaddr_in at = { .sin_family = AF_INET,
+				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), kept[2], fd;
+	socklen_t n = sizeof(at);
+	struct virtio_vsock_hdr h;
+	char line[32], byte;
+	uint32_t port;
+	struct err e;
+
+	CHECK(bind(listener, (struct sockaddr *) &at, sizeof(at)) == 0);
+	CHECK(listen(listener, 8) == 0);
+	CHECK(getsockname(listener, (struct sockaddr *) &at, &n) == 0);
+	CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, kept) == 0);
+	CHECK(vsock_offer_ports(device, PORTS_TO, listener, kept[1], &e) == 0);
+	(void) snprintf(line, sizeof(line), "CONNECT %u\n", ntohs(at.sin_port));
+
+	/* Both ways, and both ends of the file. */
+	fd = to_port(&at, VIRTIO_VSOCK_OP_RESPONSE, &port);
+	hears(line);
+	hears("early");
+	transmit((struct virtio_vsock_hdr){ .op = VIRTIO_VSOCK_OP_RW,
+					    .src_port = PORTS_TO,
+					    .dst_port = port },
+		 "answer", 6);
+	CHECK(reads(fd, "answer"));
+	guest_ends(port, VIRTIO_VSOCK_SHUTDOWN_SEND);
+	CHECK(at_end(fd));
+	guest_ends(port, VIRTIO_VSOCK_SHUTDOWN_SEND | VIRTIO_VSOCK_SHUTDOWN_RCV);
+	CHECK(at_end(fd) && receives(VIRTIO_VSOCK_OP_RST, port, PORTS_TO));
+	(void) close(fd);
+
+	/* Nobody listens at the guest's end; and a server that is lost. */
+	fd = to_port(&at, VIRTIO_VSOCK_OP_RST, &port);
+	CHECK(was_reset(fd));
+	(void) close(fd);
+	fd = to_port(&at, VIRTIO_VSOCK_OP_RESPONSE, &port);
+	hears(line);
+	hears("early");
+	guest_ends(port, VIRTIO_VSOCK_SHUTDOWN_SEND | VIRTIO_VSOCK_SHUTDOWN_RCV);
+	CHECK(was_reset(fd) && receives(VIRTIO_VSOCK_OP_RST, port, PORTS_TO));
+	(void) close(fd);
+
+	/* A guest with little room gets the line in pieces. */
+	fd = to_port(&at, VIRTIO_VSOCK_OP_CREDIT_UPDATE, &port);
+	h = (struct virtio_vsock_hdr){ .op = VIRTIO_VSOCK_OP_RESPONSE,
+				       .src_port = PORTS_TO,
+				       .dst_port = port,
+				       .buf_alloc = 3 };
+	transmit(h, NULL, 0);
+	hears("CON");
+	CHECK(receives(VIRTIO_VSOCK_OP_CREDIT_REQUEST, port, PORTS_TO));
+	h.op = VIRTIO_VSOCK_OP_CREDIT_UPDATE;
+	h.buf_alloc = SPACE;
+	h.fwd_cnt = 3;
+	transmit(h, NULL, 0);
+	hears(line + 3);
+	hears("early");
+	packet(VIRTIO_VSOCK_OP_RST, port, PORTS_TO);
+	CHECK(was_reset(fd));
+	(void) close(fd);
+	CHECK(recv(kept[0], &byte, 1, MSG_DONTWAIT) < 0 && errno == EAGAIN);
+	kept_end = kept[0];
+}
+
 static struct virtio_device *make(void)
 {
 	struct sockaddr_un any = { .sun_family = AF_UNIX };
@@ -534,12 +649,15 @@ int main(void)
 	test_from_host();
 	test_greetings();
 	test_from_guest();
+	test_ports();
 	test_nonsense();
 	test_credit_of_guest();
 	test_credit_of_host();
 	test_no_buffers();
 	test_limit();
 	test_restored();
+	CHECK(at_end(kept_end)); /* it went with the first device */
+	(void) close(kept_end);
 	CHECK(guest.resets_needed == 0);
 	loop_timer_cancel(&wake);
 	device->ops->free(device);

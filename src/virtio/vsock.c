@@ -3,6 +3,7 @@
  * A connection goes
  *
  *   from the host:   GREETING -> ASKED [greet] -> OPEN [on_response]
+ *   to a port:       ASKED [port_connection] -> OPEN [on_response]
  *   from the guest:  OPEN [on_request]
  *   OPEN -> CLOSING [send_shutdown: the host's side is done with both directions]
  *   OPEN, CLOSING -> gone [part: the guest is done with both, or resets]; by way of LINGER while
@@ -18,6 +19,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/virtio_vsock.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -51,9 +53,13 @@ struct vsock {
 	struct virtio_device base;
 	uint64_t cid;
 	struct vsock_flows flows;
-	int listen_fd; /* owned */
-	struct loop_source listener;
-	struct loop_timer listen_again;
+	struct listening {
+		int fd; /* owned */
+		struct loop_source source;
+		struct loop_timer again;
+	} hosts, ports; /* unix sockets, TCP */
+	uint32_t ports_to;
+	int kept_fd;					   /* owned */
 	struct vsock_forward forwards[VSOCK_FORWARDS_MAX]; /* descriptors owned */
 	size_t forwards_n;
 	struct reset resets[RESETS_MAX];
@@ -176,6 +182,24 @@ static bool hung_up(const struct vsock_flow *w)
 	return poll(&p, 1, 0) > 0 && (p.revents & (POLLHUP | POLLERR));
 }
 
+/* What a connection to a port begins with, or the rest of it. false: the guest has it all. */
+static bool send_line(struct vsock *v, struct vsock_flow *w, const struct chain *c, size_t room)
+{
+	char line[GREETING_MAX];
+	int all = snprintf(line, sizeof(line), "CONNECT %u\n", w->tcp_port);
+	size_t n = (size_t) all - w->greeted;
+
+	if (n == 0)
+		return false;
+	if (n > room)
+		n = room;
+	(void) chain_write(c, HEADER_SIZE, line + w->greeted, n); /* as far as there is room */
+	w->greeted = (uint8_t) (w->greeted + n);
+	w->sent += (uint32_t) n;
+	push_flow_packet(v, w, c, VIRTIO_VSOCK_OP_RW, 0, (uint32_t) n);
+	return true;
+}
+
 /* Bytes of the socket into the chain. false: there are none, nothing was pushed. */
 static bool send_data(struct vsock *v, struct vsock_flow *w, const struct chain *c)
 {
@@ -186,6 +210,8 @@ static bool send_data(struct vsock *v, struct vsock_flow *w, const struct chain 
 
 	if (room > credit)
 		room = credit;
+	if (w->tcp_port && send_line(v, w, c, room))
+		return true;
 	m.msg_iovlen = iovec_slice(c->in, c->in_n, HEADER_SIZE, room, v->parts);
 	do
 		n = recvmsg(w->fd, &m, MSG_DONTWAIT);
@@ -297,9 +323,23 @@ static void close_gently(struct vsock_flow *w)
 			break;
 }
 
+/* The end of a connection that has not come to a good one: not an end of the file. */
+static void close_hard(struct vsock_flow *w)
+{
+	const struct linger none = { .l_onoff = 1 };
+
+	if (w->fd >= 0) /* fails where the other end is gone */
+		(void) setsockopt(w->fd, SOL_SOCKET, SO_LINGER, &none, sizeof(none));
+}
+
 /* The guest is done with the connection. What it sent still reaches the socket. */
 static void part(struct vsock_flow *w)
 {
+	if (w->tcp_port && w->cut) {
+		close_hard(w);
+		vsock_flow_free(w);
+		return;
+	}
 	if (w->waiting_n > 0 && w->fd >= 0) {
 		vsock_flow_unname(w);
 		vsock_flow_clear_due(w);
@@ -423,36 +463,109 @@ static void flow_ready(struct loop_source *s, uint32_t events)
 }
 
 static void connection(struct loop_source *s, uint32_t events);
+static void port_connection(struct loop_source *s, uint32_t events);
 
-static void listen_again(struct loop_timer *t)
+static int listen_on(struct vsock *v, struct listening *l)
 {
-	struct vsock *v = LOOP_OWNER(t, struct vsock, listen_again);
+	return loop_add(v->base.loop, &l->source, l->fd, EPOLLIN,
+			l == &v->ports ? port_connection : connection);
+}
 
-	if (loop_add(v->base.loop, &v->listener, v->listen_fd, EPOLLIN, connection) < 0)
-		loop_timer_set(v->base.loop, t, clock_deadline(RETRY_AFTER), listen_again);
+static void listen_again(struct vsock *v, struct listening *l, void (*again)(struct loop_timer *t))
+{
+	if (listen_on(v, l) < 0)
+		loop_timer_set(v->base.loop, &l->again, clock_deadline(RETRY_AFTER), again);
+}
+
+static void hosts_again(struct loop_timer *t)
+{
+	struct vsock *v = LOOP_OWNER(t, struct vsock, hosts.again);
+
+	listen_again(v, &v->hosts, hosts_again);
+}
+
+static void ports_again(struct loop_timer *t)
+{
+	struct vsock *v = LOOP_OWNER(t, struct vsock, ports.again);
+
+	listen_again(v, &v->ports, ports_again);
+}
+
+static void stop_listening(struct listening *l)
+{
+	loop_timer_cancel(&l->again);
+	loop_remove(&l->source);
+	close_fd(&l->fd);
+}
+
+/* The next one's flow. 0: it was refused, go on; or -EAGAIN: no more now. */
+static int accept_one(struct vsock *v, struct listening *l, struct vsock_flow **ret_w)
+{
+	int fd = accept4(l->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	struct vsock_flow *w;
+
+	if (fd < 0 && (errno == EAGAIN || errno == EINTR || errno == ECONNABORTED))
+		return -EAGAIN;
+	if (fd < 0) { /* of descriptors or memory there is none left: not at once again */
+		loop_remove(&l->source);
+		loop_timer_set(v->base.loop, &l->again, clock_deadline(RETRY_AFTER),
+			       l == &v->ports ? ports_again : hosts_again);
+		return -EAGAIN;
+	}
+	w = vsock_flow_new(&v->flows, fd);
+	if (w && loop_add(v->base.loop, &w->source, fd, EDGE_TRIGGERS, flow_ready) < 0) {
+		vsock_flow_free(w);
+		return 0;
+	}
+	*ret_w = w;
+	return w ? 1 : 0;
 }
 
 static void connection(struct loop_source *s, uint32_t events)
 {
-	struct vsock *v = LOOP_OWNER(s, struct vsock, listener);
+	struct vsock *v = LOOP_OWNER(s, struct vsock, hosts.source);
+	struct vsock_flow *w;
 
 	(void) events;
-	for (int i = 0; i < ACCEPTS_MAX; i++) {
-		int fd = accept4(v->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-		struct vsock_flow *w;
+	for (int i = 0; i < ACCEPTS_MAX; i++)
+		if (accept_one(v, &v->hosts, &w) < 0)
+			return;
+}
 
-		if (fd < 0 && (errno == EAGAIN || errno == EINTR || errno == ECONNABORTED))
-			return;
-		if (fd < 0) { /* of descriptors or memory there is none left: not at once again */
-			loop_remove(&v->listener);
-			loop_timer_set(v->base.loop, &v->listen_again, clock_deadline(RETRY_AFTER),
-				       listen_again);
-			return;
-		}
-		w = vsock_flow_new(&v->flows, fd);
-		if (w && loop_add(v->base.loop, &w->source, fd, EDGE_TRIGGERS, flow_ready) < 0)
-			vsock_flow_free(w);
+/* To the guest at once: which port it is for goes before what it sends. */
+static void ask_for_port(struct vsock *v, struct vsock_flow *w)
+{
+	struct sockaddr_in at = {};
+	socklen_t n = sizeof(at);
+
+	w->cut = true;
+	if (!v->base.active || getsockname(w->fd, (struct sockaddr *) &at, &n) < 0 ||
+	    at.sin_family != AF_INET || !at.sin_port) {
+		close_hard(w);
+		vsock_flow_free(w);
+		return;
 	}
+	w->tcp_port = ntohs(at.sin_port);
+	vsock_flow_name(w, vsock_flow_port(&v->flows), v->ports_to);
+	w->state = VSOCK_ASKED;
+	w->may_read = true; /* the line, to begin with */
+	w->tell = VSOCK_TELL_REQUEST;
+	vsock_flow_set_due(w);
+}
+
+static void port_connection(struct loop_source *s, uint32_t events)
+{
+	struct vsock *v = LOOP_OWNER(s, struct vsock, ports.source);
+	struct vsock_flow *w;
+	int r = 0;
+
+	(void) events;
+	for (int i = 0; i < ACCEPTS_MAX && r >= 0; i++) {
+		r = accept_one(v, &v->ports, &w);
+		if (r > 0)
+			ask_for_port(v, w);
+	}
+	serve_receive(v);
 }
 
 /* --- from the guest --- */
@@ -505,8 +618,9 @@ static bool on_response(struct vsock_flow *w)
 	char line[32];
 	int n = snprintf(line, sizeof(line), "OK %u\n", w->host_port);
 
-	if (w->state != VSOCK_ASKED ||
-	    send(w->fd, line, (size_t) n, MSG_DONTWAIT | MSG_NOSIGNAL) != n)
+	if (w->state != VSOCK_ASKED)
+		return false;
+	if (!w->tcp_port && send(w->fd, line, (size_t) n, MSG_DONTWAIT | MSG_NOSIGNAL) != n)
 		return false;
 	w->state = VSOCK_OPEN;
 	w->may_write = true;
@@ -552,6 +666,7 @@ static bool on_data(struct vsock *v, struct vsock_flow *w, const struct chain *c
 /* false: the flow is gone, and the guest is told. */
 static bool on_shutdown(struct vsock *v, struct vsock_flow *w, uint32_t flags)
 {
+	w->cut = !w->guest_done && (flags & VIRTIO_VSOCK_SHUTDOWN_RCV);
 	if (flags & VIRTIO_VSOCK_SHUTDOWN_SEND)
 		w->guest_done = true;
 	if (flags & VIRTIO_VSOCK_SHUTDOWN_RCV)
@@ -751,9 +866,9 @@ static void vsock_free(struct virtio_device *d)
 
 	virtio_reset(d);
 	vsock_flows_fini(&v->flows);
-	loop_timer_cancel(&v->listen_again);
-	loop_remove(&v->listener);
-	close_fd(&v->listen_fd);
+	stop_listening(&v->hosts);
+	stop_listening(&v->ports);
+	close_fd(&v->kept_fd);
 	for (size_t i = 0; i < v->forwards_n; i++)
 		close_fd(&v->forwards[i].fd);
 	free(v);
@@ -789,11 +904,11 @@ static int prepare(struct vsock *v, struct err *e)
 		r = unblock(v->forwards[i].fd);
 	if (r < 0)
 		return err_sys(e, -r, "vsock: a forward's descriptor");
-	if (v->listen_fd < 0)
+	if (v->hosts.fd < 0)
 		return 0;
-	r = unblock(v->listen_fd);
+	r = unblock(v->hosts.fd);
 	if (r == 0)
-		r = loop_add(v->base.loop, &v->listener, v->listen_fd, EPOLLIN, connection);
+		r = listen_on(v, &v->hosts);
 	return r < 0 ? err_sys(e, -r, "vsock: the listening socket") : 0;
 }
 
@@ -816,7 +931,9 @@ struct virtio_device *vsock_new(struct loop *loop, const struct guest_memory *me
 	}
 	virtio_init(&v->base, &ops, loop, memory, QUEUES, QUEUE_SIZE);
 	v->cid = cid;
-	v->listen_fd = listen_fd;
+	v->hosts = (struct listening){ .fd = listen_fd, .source.fd = FD_NONE };
+	v->ports = (struct listening){ .fd = FD_NONE, .source.fd = FD_NONE };
+	v->kept_fd = FD_NONE;
 	v->forwards_n = forwards_n;
 	if (forwards_n)
 		memcpy(v->forwards, forwards, forwards_n * sizeof(*forwards));
@@ -825,4 +942,21 @@ struct virtio_device *vsock_new(struct loop *loop, const struct guest_memory *me
 		return NULL;
 	}
 	return &v->base;
+}
+
+int vsock_offer_ports(struct virtio_device *d, uint32_t guest_port, int listen_fd, int kept_fd,
+		      struct err *e)
+{
+	struct vsock *v = vsock_of(d);
+	int r;
+
+	close_fd(&v->kept_fd);
+	stop_listening(&v->ports);
+	v->ports.fd = listen_fd;
+	v->kept_fd = kept_fd;
+	v->ports_to = guest_port;
+	r = unblock(listen_fd);
+	if (r == 0)
+		r = listen_on(v, &v->ports);
+	return r < 0 ? err_sys(e, -r, "vsock: the listening socket of ports") : 0;
 }

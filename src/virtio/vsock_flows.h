@@ -36,13 +36,16 @@ enum {
 struct vsock_flow {
 	enum vsock_flow_state state;
 	uint32_t host_port, guest_port;
-	int fd; /* owned; FD_NONE: closed */
+	int fd;		   /* owned; FD_NONE: closed */
+	uint16_t tcp_port; /* of a connection by vsock_offer_ports(); 0: another one */
+	uint8_t greeted;   /* bytes of the line before all else that the guest has of it */
 	struct loop_source source;
 	struct loop_timer patience; /* CLOSING: until it is given up */
 	struct vsock_flows *flows;
 	bool may_read, may_write;    /* since the last event, nothing said EAGAIN */
 	bool host_done, host_deaf;   /* the socket's other end sends no more, reads no more */
 	bool guest_done, guest_deaf; /* the guest said so of itself */
+	bool cut;		     /* the guest left without having said that it sends no more */
 	unsigned tell;
 	/* Credit (virtio 1.2, 5.10.6.3); all counters wrap. */
 	uint32_t sent;		  /* bytes to the guest */

@@ -146,10 +146,26 @@ static int add_nets(struct machine *m, const struct options *o, struct err *e)
 	return 0;
 }
 
+static int offer_ports(struct virtio_device *d, const struct vsock_option *v, struct err *e)
+{
+	auto_fd int listener = open_listening(&v->ports, "--vsock ports", e);
+	auto_fd int kept = FD_NONE;
+
+	if (listener < 0)
+		return -1;
+	if (file_option_given(&v->kept)) {
+		kept = open_file(&v->kept, O_RDONLY, "--vsock keep", e);
+		if (kept < 0)
+			return -1;
+	}
+	return vsock_offer_ports(d, v->ports_to, take_fd(&listener), take_fd(&kept), e);
+}
+
 static int add_vsock(struct machine *m, const struct options *o, struct err *e)
 {
 	struct vsock_forward forwards[OPTION_FORWARDS_MAX];
 	const struct vsock_option *v = &o->vsock;
+	struct virtio_device *d;
 	int listener;
 
 	if (!v->cid)
@@ -163,10 +179,10 @@ static int add_vsock(struct machine *m, const struct options *o, struct err *e)
 	listener = open_listening(&v->listen, "--vsock", e);
 	if (listener < 0)
 		return -1;
-	return add(
-		m,
-		vsock_new(&m->loop, &m->ram.memory, v->cid, listener, forwards, v->forwards_n, e),
-		"--vsock", e);
+	d = vsock_new(&m->loop, &m->ram.memory, v->cid, listener, forwards, v->forwards_n, e);
+	if (add(m, d, "--vsock", e) < 0)
+		return -1;
+	return file_option_given(&v->ports) ? offer_ports(d, v, e) : 0;
 }
 
 int devices_add(struct machine *m, const struct options *o, struct err *e)

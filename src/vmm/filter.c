@@ -97,6 +97,8 @@ static const struct seccomp_rule loop[] = {
 	FILTER_CALL(sendto),
 	FILTER_CALL(recvfrom),
 	FILTER_CALL(shutdown),
+	FILTER_CALL(getsockname),
+	FILTER_CALL_IF(setsockopt, filter_linger),
 	FILTER_CALL(fcntl),
 	FILTER_CALL(poll),
 	FILTER_CALL(ppoll),

@@ -35,7 +35,7 @@ static void keep(int *fds, size_t *n, const struct file_option *f)
 /* A machine has what it was given and nothing that its parent forgot to close. */
 static void close_others(const struct options *o)
 {
-	int fds[9 + OPTION_DISKS_MAX + OPTION_NETS_MAX + OPTION_FORWARDS_MAX + 1];
+	int fds[12 + OPTION_DISKS_MAX + OPTION_NETS_MAX + OPTION_FORWARDS_MAX + 1];
 	size_t n = 0;
 
 	keep(fds, &n, &o->kernel);
@@ -47,6 +47,8 @@ static void close_others(const struct options *o)
 	keep(fds, &n, &o->console);
 	keep(fds, &n, &o->control);
 	keep(fds, &n, &o->vsock.listen);
+	keep(fds, &n, &o->vsock.ports);
+	keep(fds, &n, &o->vsock.kept);
 	keep(fds, &n, &o->fs.socket);
 	for (size_t i = 0; i < o->disks_n; i++)
 		keep(fds, &n, &o->disks[i].file);

@@ -35,7 +35,7 @@ const char options_help[] =
 	"  --net KIND=FILE,mac=AA:BB:CC:DD:EE:FF[,mtu=N][,LIMIT=N]...\n"
 	"                         a network device; KIND: tap, packet or stream; may be repeated;\n"
 	"                         LIMIT: rx-bps, rx-pps, tx-bps, tx-pps, N per second\n"
-	"  --vsock cid=N,listen=FILE[,forward=PORT:FILE]...\n"
+	"  --vsock cid=N,listen=FILE[,forward=PORT:FILE]...[,ports=PORT:FILE[,keep=FILE]]\n"
 	"                         sockets between host and guest\n"
 	"  --fs tag=NAME,socket=FILE\n"
 	"                         a file system served over vhost-user\n"
@@ -190,9 +190,20 @@ static int parse_forward(struct str v, struct vsock_option *k)
 	return parse_file(file, &k->forwards[k->forwards_n++].file);
 }
 
+static int parse_ports(struct str v, struct vsock_option *k)
+{
+	struct str file, port = str_cut(v, ':', &file);
+
+	if (file_option_given(&k->ports))
+		return -E2BIG;
+	if (!file.p || num_parse_u32(port, 0, UINT32_MAX - 1, &k->ports_to) < 0)
+		return -EINVAL;
+	return parse_file(file, &k->ports);
+}
+
 static int parse_vsock(struct str v, struct options *o)
 {
-	struct vsock_option k = { .listen.fd = FD_NONE };
+	struct vsock_option k = { .listen.fd = FD_NONE, .ports.fd = FD_NONE, .kept.fd = FD_NONE };
 	struct str key, value;
 	int r;
 
@@ -205,12 +216,17 @@ static int parse_vsock(struct str v, struct options *o)
 			r = parse_file(value, &k.listen);
 		else if (str_is(key, "forward"))
 			r = parse_forward(value, &k);
+		else if (str_is(key, "ports"))
+			r = parse_ports(value, &k);
+		else if (str_is(key, "keep"))
+			r = parse_file(value, &k.kept);
 		else
 			r = -EINVAL;
 		if (r < 0)
 			return r;
 	}
-	if (!k.cid || !file_option_given(&k.listen))
+	if (!k.cid || !file_option_given(&k.listen) ||
+	    (file_option_given(&k.kept) && !file_option_given(&k.ports)))
 		return -EINVAL;
 	o->vsock = k;
 	return 0;
@@ -408,6 +424,7 @@ int options_parse(int argc, char *const *argv, struct options *ret_o, struct err
 		.serial = none,
 		.console = none,
 		.control = none,
+		.vsock = { .ports = none, .kept = none },
 		.append = "",
 		.memory_bytes = UINT64_C(512) << 20,
 		.cpus = 1,

@@ -47,6 +47,8 @@ struct vsock_option {
 		struct file_option file;
 	} forwards[OPTION_FORWARDS_MAX];
 	size_t forwards_n;
+	uint32_t ports_to;
+	struct file_option ports, kept; /* none, or the first, or both */
 };
 
 struct fs_option {

@@ -34,14 +34,16 @@ static void test_all(void)
 	CHECK_STR(o.append, "x y");
 	CHECK(!o.jail && str_is(o.kvm.path, "/dev/kvm") && !file_option_given(&o.serial));
 	CHECK(PARSE("--kernel", "k", "--net", "packet=fd:3,mac=02:00:00:00:aB:01,mtu=1400",
-		    "--vsock", "cid=3,listen=fd:0,forward=1025:fd:9,forward=5:/p", "--fs",
-		    "tag=atoll,socket=/s") == 0);
+		    "--vsock",
+		    "cid=3,listen=fd:0,forward=1025:fd:9,forward=5:/p,ports=1026:fd:11,keep=fd:12",
+		    "--fs", "tag=atoll,socket=/s") == 0);
 	CHECK(o.nets[0].limits[0].bytes == 0 && o.nets[0].limits[1].ops == 0);
 	CHECK(o.jail && o.nets_n == 1 && o.nets[0].kind == LINK_PACKET && o.nets[0].mtu == 1400);
 	CHECK(memcmp(o.nets[0].mac, "\x02\0\0\0\xab\x01", 6) == 0);
 	CHECK(o.vsock.cid == 3 && o.vsock.listen.fd == 0 && o.vsock.forwards_n == 2);
 	CHECK(o.vsock.forwards[0].port == 1025 && o.vsock.forwards[0].file.fd == 9);
 	CHECK(str_is(o.vsock.forwards[1].file.path, "/p"));
+	CHECK(o.vsock.ports_to == 1026 && o.vsock.ports.fd == 11 && o.vsock.kept.fd == 12);
 	CHECK(str_is(o.fs.tag, "atoll") && str_is(o.fs.socket.path, "/s"));
 }
 
@@ -101,6 +103,8 @@ static void test_refused(void)
 	CHECK(PARSE("--kernel", "k", "--vsock", "cid=2,listen=a") < 0);
 	CHECK(PARSE("--kernel", "k", "--vsock", "cid=3") < 0);
 	CHECK(PARSE("--kernel", "k", "--vsock", "cid=3,listen=a,forward=b") < 0);
+	CHECK(PARSE("--kernel", "k", "--vsock", "cid=3,listen=a,ports=fd:3") < 0);
+	CHECK(PARSE("--kernel", "k", "--vsock", "cid=3,listen=a,keep=fd:3") < 0);
 	CHECK(PARSE("--kernel", "k", "--fs", "tag=,socket=a") < 0);
 	CHECK(PARSE("--kernel", "k", "--balloon=yes") < 0);
 	CHECK(PARSE("--kernel", "k", "what") < 0);

@@ -97,13 +97,46 @@ def test_localhost_and_memory_between_them(pod, pair):
                for k in ("net", "ipc", "uts"))
 
 
+def forward(pod, port, sent=""):
+    url = pod.cri.PortForward(pod_sandbox_id=pod.id, port=[port])["url"]
+    return json.loads(pod.world("/usr/bin/python3", cri_.__file__, "port", url, input=sent))
+
+
 def test_a_forwarded_port(pod, pair):
-    """The CRI server connects to localhost in the pod's namespace on the host: nobody is there."""
+    """The CRI server connects to localhost in the pod's namespace on the host: the guest's server
+    answers, over IPv6, too; where there is none nobody waits."""
     a, _ = pair
-    assert pod.sh(a, "mkdir -p /w && httpd -p 127.0.0.1:88 -h /w")[0] == 0
-    url = pod.cri.PortForward(pod_sandbox_id=pod.id, port=[88])["url"]
-    got = json.loads(pod.world("/usr/bin/python3", cri_.__file__, "port", url, input=""))
-    assert not got["data"] and "refused" in got["error"], got
+    get = "GET / HTTP/1.0\r\n\r\n"
+    assert pod.sh(a, "mkdir -p /w && head -c 300000 /dev/zero | tr '\\0' x > /w/index.html && "
+                  "httpd -p 127.0.0.1:88 -h /w && httpd -p [::1]:89 -h /w")[0] == 0
+    for port in 88, 89:
+        got = forward(pod, port, get)
+        assert got["data"].endswith("\r\n\r\n" + "x" * 300000) and not got["error"], got
+    got = forward(pod, 90, get)
+    assert not got["data"] and "reset" in got["error"], got
+
+
+TRY = """
+import socket, sys
+for host in sys.argv[1:]:
+    try:
+        s = socket.create_connection((host, 91), 30)
+        s.sendall(b"GET /etc/hostname HTTP/1.0\\r\\n\\r\\n")
+        print(host, s.recv(12).decode())
+    except OSError as e:
+        print(host, type(e).__name__)
+"""
+
+
+def test_no_other_address_is_forwarded(pod, pair):
+    """What is not localhost in the pod's namespace is what it always was: nobody's."""
+    assert pod.sh(pair[0], "httpd -p 0.0.0.0:91 -h /")[0] == 0
+    hosts = "127.0.0.1", "127.0.0.2", "::1"
+    said = pod.world("sh", "-c", 'for n in /run/netns/* /var/run/netns/*; do [ ! -e "$n" ] || '
+                     f"nsenter --net=$n /usr/bin/python3 -c '{TRY}' {' '.join(hosts)}; done")
+    lines = set(said.splitlines())
+    assert any(l.startswith("127.0.0.1 HTTP/1.") for l in lines), said
+    assert not [l for l in lines if l.startswith(hosts[1:]) and "Error" not in l], said
 
 
 def test_exec(pod, pair):

@@ -189,8 +189,8 @@ static int start_fs(struct arena *a, struct proxied *p, const struct guest *g, i
 	return run(&c, p, false, e);
 }
 
-static int start_vsock(struct arena *a, struct proxied *p, int sock, int listen_fd, int forward,
-		       struct err *e)
+static int start_vsock(struct arena *a, struct proxied *p, const struct network *net, int sock,
+		       int listen_fd, int forward, struct err *e)
 {
 	struct command c = { .a = a };
 	int r = sibling(&c, "atoll-device", e);
@@ -205,6 +205,12 @@ static int start_vsock(struct arena *a, struct proxied *p, int sock, int listen_
 	ADDF(&c, "fd:%d", add_fd(&c, listen_fd));
 	add(&c, "--forward");
 	ADDF(&c, "%d:fd:%d", AGENT_HELLO_PORT, add_fd(&c, forward));
+	if (net->ports_fd >= 0) {
+		add(&c, "--ports");
+		ADDF(&c, "%d:fd:%d", AGENT_FORWARD_PORT, add_fd(&c, net->ports_fd));
+		add(&c, "--keep");
+		ADDF(&c, "fd:%d", add_fd(&c, net->ports_kept_fd));
+	}
 	return run(&c, p, false, e);
 }
 
@@ -349,6 +355,20 @@ static void add_kernel(struct command *c, const struct machine *m, const struct 
 	     g->cpus);
 }
 
+static const char *vsock_words(struct command *c, const struct network *net, int listen_fd,
+			       int forward)
+{
+	const char *ports = "";
+
+	if (net->ports_fd >= 0)
+		ports = arena_printf(c->a, ",ports=%d:fd:%d,keep=fd:%d", AGENT_FORWARD_PORT,
+				     add_fd(c, net->ports_fd), add_fd(c, net->ports_kept_fd));
+	return ports ? arena_printf(c->a, "cid=%d,listen=fd:%d,forward=%d:fd:%d%s", GUEST_CID,
+				    add_fd(c, listen_fd), AGENT_HELLO_PORT, add_fd(c, forward),
+				    ports)
+		     : NULL;
+}
+
 static int start_vmm(const struct machine *m, struct arena *a, struct proxied *p,
 		     const struct guest *g, const struct network *net, int fs, int listen_fd,
 		     int forward, int control, struct err *e)
@@ -381,8 +401,7 @@ static int start_vmm(const struct machine *m, struct arena *a, struct proxied *p
 	add(&c, "--control");
 	ADDF(&c, "fd:%d", add_fd(&c, control));
 	add(&c, "--vsock");
-	ADDF(&c, "cid=%d,listen=fd:%d,forward=%d:fd:%d", GUEST_CID, add_fd(&c, listen_fd),
-	     AGENT_HELLO_PORT, add_fd(&c, forward));
+	add(&c, vsock_words(&c, net, listen_fd, forward));
 	if (g->disk_fd >= 0) {
 		add(&c, "--disk");
 		ADDF(&c, "fd:%d,ro%s", add_fd(&c, g->disk_fd),
@@ -415,7 +434,7 @@ static int start_emulated(const struct machine *m, struct arena *a, struct proxi
 	auto_fd int vsock_theirs = vsock[1];
 	size_t n = 0;
 
-	r = r < 0 ? r : start_vsock(a, p, vsock_theirs, listen_fd, forward, e);
+	r = r < 0 ? r : start_vsock(a, p, net, vsock_theirs, listen_fd, forward, e);
 	for (; r == 0 && n < net->cards_n; n++) {
 		cards[n] = FD_NONE;
 		r = start_net(a, p, &net->cards[n], &g->rates.network, state_fd, &cards[n], e);

@@ -26,9 +26,11 @@
 #include "proto/proxy.h"
 #include "sys/netlink.h"
 #include "sys/ns.h"
+#include "sys/sk_lookup.h"
 
-#define LINKS_MAX 64
-#define ALIAS	  "atoll microvm" /* whose: what is so named is taken */
+#define LINKS_MAX     64
+#define PORTS_BACKLOG 64
+#define ALIAS	      "atoll microvm" /* whose: what is so named is taken */
 
 static bool same_file(const struct stat *a, const struct stat *b)
 {
@@ -80,6 +82,8 @@ void network_fini(struct network *n)
 	for (size_t i = 0; i < n->cards_n; i++)
 		close_fd(&n->cards[i].fd);
 	n->cards_n = 0;
+	close_fd(&n->ports_fd);
+	close_fd(&n->ports_kept_fd);
 	close_fd(&n->netns);
 }
 
@@ -248,16 +252,42 @@ static int take(void *arg, int sock, struct err *e)
 	return r;
 }
 
+static int listen_in(void *)
+{
+	return sk_lookup_listen(PORTS_BACKLOG);
+}
+
+/* As a CRI server forwards ports into a pod. Without it they are refused, as nobody listens. */
+static void offer_ports(struct network *n, const struct microvm *m)
+{
+	int fd = FD_NONE, r = ns_network_visit(n->netns, listen_in, NULL, &fd);
+
+	if (r == 0)
+		r = fd;
+	n->ports_fd = r < 0 ? FD_NONE : fd;
+	if (r >= 0)
+		r = n->ports_kept_fd = sk_lookup_attach(n->netns, n->ports_fd);
+	if (r >= 0)
+		return;
+	close_fd(&n->ports_fd);
+	n->ports_kept_fd = FD_NONE;
+	log_info("no ports are forwarded into the machine of '%s': errno=%d", m->id, -r);
+}
+
 int network_take(struct network *n, struct microvm *m, struct arena *a, struct err *e)
 {
 	auto_free struct taking *t = calloc(1, sizeof(*t));
+	int r;
 
 	if (!t)
 		return err_set(e, ERR_EXHAUSTED, ENOMEM, "out of memory");
 	t->m = m;
 	t->n = n;
 	t->a = a;
-	return visit(n->netns, take, t, e);
+	r = visit(n->netns, take, t, e);
+	if (r == 0 && m->pod_path)
+		offer_ports(n, m);
+	return r;
 }
 
 int network_plug(struct network *n, struct microvm *m, struct arena *a, int fd, struct err *e)

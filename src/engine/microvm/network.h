@@ -32,9 +32,14 @@ struct network {
 	size_t cards_n;
 	/* Borrowed: hardware addresses that the guest's cards have so far, in their order. */
 	const char *was[NETWORK_CARDS_MAX];
+	/*
+	 * Owned; FD_NONE: none. What connects to the loopback of a pod's namespace, where nobody
+	 * else is, means the guest's: a socket that listens for all its ports, and what makes it.
+	 */
+	int ports_fd, ports_kept_fd;
 	bool user; /* no namespace: passt (usernet.h) */
 };
-#define NETWORK_INIT ((struct network){ .netns = -1 })
+#define NETWORK_INIT ((struct network){ .netns = -1, .ports_fd = -1, .ports_kept_fd = -1 })
 
 /* The namespace: the one that the spec names, or a new one; none where the spec has none. */
 [[nodiscard]] int network_open(struct network *n, const struct microvm *m, struct err *e);
