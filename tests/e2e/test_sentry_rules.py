@@ -4,13 +4,14 @@ atoll-sentry: what a config.json says of rights and limits: filters of system ca
 and the engine's.
 """
 import errno
+import json
 import os
 import struct
 import subprocess
 
 import pytest
 
-from lib import guest, sentry
+from lib import engine_specs, guest, sentry
 
 pytestmark = [pytest.mark.timeout(60),
               pytest.mark.skipif(os.uname().machine != "x86_64", reason="numbers of x86-64")]
@@ -248,3 +249,61 @@ def test_what_engines_mount(box):
                  "cgroup /sys/fs/cgroup cgroup2 ro,"):
         assert "\n" + line in "\n" + said, said
     assert said.endswith("root:x:0:0:root:/:/bin/sh\n1777\nro\n"), said
+
+
+# ---- what engines write ----
+
+
+def for_a_sandbox(spec, script):
+    """What is others' to bring: root, terminal, binds, the network."""
+    spec["mounts"] = [m for m in spec["mounts"] if m["type"] != "bind"]
+    spec["process"].update(args=["/bin/sh", "-c", script], terminal=False)
+    for n in spec["linux"]["namespaces"]:
+        n.pop("path", None)
+    return spec
+
+
+SEES = ("grep -E 'CapEff|CapBnd|NoNewPrivs|Seccomp:' /proc/self/status; umask; "
+        "cat /sys/fs/cgroup/pids.max /proc/self/oom_score_adj; "
+        "ulimit -n; "
+        "echo x 2>/dev/null >/proc/sys/kernel/hostname || echo ro; "
+        "echo x >/dev/null && cut -d' ' -f2 /proc/mounts | sort | tr '\\n' ' '")
+EFFECTIVE = "CapEff:\t00000000a80425fb\nCapBnd:\t00000000a80425fb\n"
+MOUNTED = "/ /dev /dev/mqueue /dev/pts "
+SEEN = {
+    "docker": (EFFECTIVE + "NoNewPrivs:\t0\nSeccomp:\t2\n0022\n100\n0\n1048576\nro\n",
+               MOUNTED + "/dev/shm /proc /proc/sys /run/x "),
+    "containerd": (EFFECTIVE + "NoNewPrivs:\t1\nSeccomp:\t2\n0022\nmax\n1000\n1024\nro\n",
+                   MOUNTED + "/dev/shm /proc /proc/sys /run "),
+    "podman": (EFFECTIVE + "NoNewPrivs:\t0\nSeccomp:\t2\n0022\n2048\n0\n1048576\nro\n",
+               MOUNTED + "/opt /proc /proc/sys "),
+}
+
+
+@pytest.mark.parametrize("engine", sorted(engine_specs.ENGINES))
+def test_what_engines_write(box, base, engine):
+    path = base / "allow-all"
+    path.write_bytes(program({}))
+    spec = for_a_sandbox(engine_specs.ENGINES[engine](), SEES)
+    r = subprocess.run(box.command(json.dumps(spec), "--seccomp", path), capture_output=True,
+                       timeout=60, check=False)
+    rights, mounts = SEEN[engine]
+    said = r.stdout.decode()
+    assert (r.returncode, r.stderr) == (0, b""), r
+    assert said == rights + mounts + "/sys /sys/fs/cgroup ", said
+
+
+def test_what_atoll_writes(box, base, atoll, busybox):
+    """`atoll run`'s own, and `atoll-runtime spec`'s."""
+    path = base / "allow-all"
+    path.write_bytes(program({}))
+    name = atoll("run", "-d", busybox, "sleep", "100").out.strip()
+    own = json.loads((atoll.root / "workloads" / name / "config.json").read_text("utf-8"))
+    subprocess.run([box.program.parent / "atoll-runtime", "spec", "--bundle", base], check=True,
+                   timeout=60)
+    for spec in (own, json.loads((base / "config.json").read_text("utf-8"))):
+        spec = for_a_sandbox(spec, "echo fine")
+        r = subprocess.run(box.command(json.dumps(spec), "--seccomp", path), capture_output=True,
+                           timeout=60, check=False)
+        assert (r.returncode, r.stdout, r.stderr) == (0, b"fine\n", b""), r
+    atoll("rm", "-f", name)
