@@ -2,7 +2,9 @@
 #include "device/fs_door.h"
 
 #include <errno.h>
+#include <stdalign.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
@@ -75,12 +77,54 @@ static uint32_t serve_one(struct fs_door *d, struct fs_member *m, struct exchang
 	return (uint32_t) n;
 }
 
-/* An answer. The client takes it, or keeps nobody waiting but itself. */
-static void give(struct fs_door *d, const struct exchange *x, uint32_t n)
+/* The file that was opened, where it is one whose storage answers: borrowed, or FD_NONE. */
+static int opened(const struct fs_door *d, const struct exchange *x, uint32_t n)
 {
-	while (send(d->socket, x->out, n, MSG_NOSIGNAL) < 0) {
+	struct fuse_in_header in;
+	struct fuse_out_header out;
+	struct fuse_open_out open;
+	size_t at = sizeof(out);
+
+	memcpy(&in, x->in, sizeof(in));
+	memcpy(&out, x->out, sizeof(out));
+	if (in.opcode == FUSE_CREATE || in.opcode == FUSE_TMPFILE)
+		at += sizeof(struct fuse_entry_out);
+	else if (in.opcode != FUSE_OPEN)
+		return FD_NONE;
+	if (out.error || n < at + sizeof(open))
+		return FD_NONE;
+	memcpy(&open, x->out + at, sizeof(open));
+	return open.open_flags & FOPEN_NOFLUSH ? fs_handle_fd(&d->session->handles, open.fh)
+					       : FD_NONE;
+}
+
+/* An answer. The client takes it, or keeps nobody waiting but itself. */
+static void give(struct fs_door *d, struct exchange *x, uint32_t n)
+{
+	alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
+	struct iovec v = { x->out, n };
+	struct msghdr m = { .msg_iov = &v, .msg_iovlen = 1 };
+	int fd = opened(d, x, n);
+
+	if (fd >= 0) {
+		struct cmsghdr *c;
+
+		m.msg_control = control;
+		m.msg_controllen = sizeof(control);
+		c = CMSG_FIRSTHDR(&m);
+		c->cmsg_level = SOL_SOCKET;
+		c->cmsg_type = SCM_RIGHTS;
+		c->cmsg_len = CMSG_LEN(sizeof(fd));
+		memcpy(CMSG_DATA(c), &fd, sizeof(fd));
+	}
+	while (sendmsg(d->socket, &m, MSG_NOSIGNAL) < 0) {
 		if (errno == EINTR)
 			continue;
+		if (errno == ETOOMANYREFS && m.msg_control) { /* on their way: without it */
+			m.msg_control = NULL;
+			m.msg_controllen = 0;
+			continue;
+		}
 		loop_stop(d->loop); /* it has hung up */
 		return;
 	}

@@ -60,6 +60,13 @@ struct fs_handle *fs_handle_get(const struct fs_ids *t, uint64_t fh, const struc
 	return h && h->inode == inode && h->directory == directory ? h : NULL;
 }
 
+int fs_handle_fd(const struct fs_ids *t, uint64_t fh)
+{
+	const struct fs_handle *h = fs_ids_get(t, fh);
+
+	return h && !h->directory ? h->fd : FD_NONE;
+}
+
 static void handle_free(struct fs_inodes *inodes, struct fs_handle *h)
 {
 	struct fs_inode *inode = h->inode;

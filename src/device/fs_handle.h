@@ -34,6 +34,8 @@ void fs_handles_init(struct fs_ids *t);
 /* NULL: none, of another inode, or of the other kind. */
 struct fs_handle *fs_handle_get(const struct fs_ids *t, uint64_t fh, const struct fs_inode *inode,
 				bool directory);
+/* A file's descriptor (borrowed), or FD_NONE: there is none of that number. */
+int fs_handle_fd(const struct fs_ids *t, uint64_t fh);
 /* The guest has it no longer; as long as requests use it, it stays open for them. */
 void fs_handle_close(struct fs_ids *t, struct fs_inodes *inodes, struct fs_handle *h);
 /* All of a share's. */

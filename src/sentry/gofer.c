@@ -3,9 +3,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdalign.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
+#include <unistd.h>
 
 #include "base/auto.h"
 #include "kernel/platform/host/host.h"
@@ -15,6 +18,10 @@
 #define PARTS_MOST   8
 
 static int gofer_send(struct fuse_transport *t, const struct fuse_part *parts, size_t n);
+static int64_t data_read(struct fuse_transport *t, int fd, void *to, size_t n, uint64_t at);
+static int64_t data_write(struct fuse_transport *t, int fd, const void *from, size_t n,
+			  uint64_t at);
+static void data_close(struct fuse_transport *t, int fd);
 static void ready(struct host_watch *w, uint32_t events);
 
 static struct gofer {
@@ -24,7 +31,11 @@ static struct gofer {
 	int fd;
 	char message[BYTES_MOST + FUSE_HEADS];
 } gofer = {
-	.transport = { .send = gofer_send, .most = BYTES_MOST },
+	.transport = { .send = gofer_send,
+		       .most = BYTES_MOST,
+		       .read = data_read,
+		       .write = data_write,
+		       .close = data_close },
 	.watch = { .ready = ready },
 	.fd = FD_NONE,
 };
@@ -45,6 +56,52 @@ static int gofer_send(struct fuse_transport *t, const struct fuse_part *parts, s
 	return 0;
 }
 
+/* ---- files that came with answers: regular ones, of file systems of this host ---- */
+
+static int64_t data_read(struct fuse_transport *t, int fd, void *to, size_t n, uint64_t at)
+{
+	struct iovec v = { to, n };
+	ssize_t r = preadv2(fd, &v, 1, (off_t) at, RWF_NOWAIT);
+
+	(void) t;
+	if (r < 0)
+		return errno == EOPNOTSUPP || errno == EINTR ? -EAGAIN : -errno;
+	return r;
+}
+
+/* It waits for room among the host's dirty pages alone. */
+static int64_t data_write(struct fuse_transport *t, int fd, const void *from, size_t n, uint64_t at)
+{
+	struct iovec v = { (void *) (uintptr_t) from, n };
+	ssize_t r = pwritev2(fd, &v, 1, (off_t) at, 0);
+
+	(void) t;
+	if (r < 0)
+		return errno == EINTR ? -EAGAIN : -errno;
+	return r;
+}
+
+static void data_close(struct fuse_transport *t, int fd)
+{
+	(void) t;
+	(void) close(fd);
+}
+
+/* ---- messages ---- */
+
+/* A descriptor that came with a message, if there was room for it in this process. */
+static int descriptor_of(struct msghdr *m)
+{
+	struct cmsghdr *c = CMSG_FIRSTHDR(m);
+	int fd;
+
+	if (!c || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS ||
+	    c->cmsg_len != CMSG_LEN(sizeof(fd)))
+		return FUSE_NO_DATA;
+	memcpy(&fd, CMSG_DATA(c), sizeof(fd));
+	return fd;
+}
+
 static void end(struct gofer *g, const char *why)
 {
 	plat_log("atoll-sentry: the gofer is lost, and its files: %s", why);
@@ -56,8 +113,12 @@ static void receive(struct gofer *g)
 {
 	for (;;) {
 		struct iovec v = { g->message, sizeof(g->message) };
-		struct msghdr m = { .msg_iov = &v, .msg_iovlen = 1 };
-		ssize_t n = recvmsg(g->fd, &m, MSG_DONTWAIT);
+		alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(int))];
+		struct msghdr m = { .msg_iov = &v,
+				    .msg_iovlen = 1,
+				    .msg_control = control,
+				    .msg_controllen = sizeof(control) };
+		ssize_t n = recvmsg(g->fd, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -67,8 +128,8 @@ static void receive(struct gofer *g)
 			end(g, n == 0 ? "it has ended" : "the socket failed");
 			return;
 		}
-		if (m.msg_flags & (MSG_TRUNC | MSG_CTRUNC) ||
-		    fuse_received(g->conn, g->message, (size_t) n) < 0) {
+		if (m.msg_flags & MSG_TRUNC ||
+		    fuse_received(g->conn, g->message, (size_t) n, descriptor_of(&m)) < 0) {
 			end(g, "it sent what is no answer");
 			return;
 		}

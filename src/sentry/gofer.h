@@ -2,7 +2,9 @@
 /*
  * The way to the gofer: atoll-device, which serves directories and files of the host over a socket
  * of packets, one FUSE message in each. It is asked for files alone, and may end: what it served
- * gives EIO from then on.
+ * gives EIO from then on. Regular files come with the answer to who opens them, as descriptors with
+ * just the access that was asked for, and are read and written without it: what is not in the
+ * host's memory is left to the gofer, so that no process waits for another one's storage.
  */
 #pragma once
 

@@ -84,16 +84,17 @@ int fuse_attributes(struct inode *i, const struct fuse_attr *a, uint64_t epoch)
 	i->times.change = time_of(a->ctime, a->ctimensec);
 	i->times.birth = 0;
 	n->until = valid_until(i);
+	n->changed = false;
 	return 0;
 }
 
 void fuse_stale(struct inode *i)
 {
-	fuse_of(i)->until = 0;
+	fuse_of(i)->changed = true;
 	fuse_of(i)->epoch = ++fuse_conn_of(i)->epoch;
 }
 
-int fuse_refresh(struct inode *i)
+static int ask(struct inode *i)
 {
 	struct fuse_getattr_in in = {};
 	struct fuse_attr_out out;
@@ -106,10 +107,20 @@ int fuse_refresh(struct inode *i)
 	uint64_t epoch = fuse_conn_of(i)->epoch;
 	int r;
 
-	if (plat_now(PLAT_MONOTONIC) < fuse_of(i)->until)
-		return fuse_conn_of(i)->lost ? -EIO : 0;
 	r = fuse_call(fuse_conn_of(i), &q);
 	return r < 0 ? r : fuse_attributes(i, &out.attr, epoch);
+}
+
+int fuse_expired(struct inode *i)
+{
+	if (fuse_conn_of(i)->lost)
+		return -EIO;
+	return plat_now(PLAT_MONOTONIC) < fuse_of(i)->until ? 0 : ask(i);
+}
+
+int fuse_refresh(struct inode *i)
+{
+	return fuse_of(i)->changed ? ask(i) : fuse_expired(i);
 }
 
 static void put_time(nsec_t t, uint64_t *ret_sec, uint32_t *ret_nsec)

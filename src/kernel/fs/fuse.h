@@ -37,14 +37,26 @@ struct fuse_transport {
 	 * the connection is lost. Does not park. */
 	int (*send)(struct fuse_transport *t, const struct fuse_part *parts, size_t n);
 	size_t most; /* bytes of a file in one message, whole pages; there is room for more */
+	/*
+	 * Optional, all or none: an answer to who opens a file may come with the file itself
+	 * (`data`, not negative), whose bytes are moved without the server. As pread(2) and
+	 * pwrite(2); -EAGAIN: not without waiting, so the server is asked.
+	 */
+	int64_t (*read)(struct fuse_transport *t, int data, void *to, size_t n, uint64_t at);
+	int64_t (*write)(struct fuse_transport *t, int data, const void *from, size_t n,
+			 uint64_t at);
+	void (*close)(struct fuse_transport *t, int data);
 };
+
+#define FUSE_NO_DATA (-1)
 
 #define FUSE_HEADS ((size_t) 8192) /* of a message beside the bytes of a file */
 
 /* Agrees on the protocol; borrows t, for good. In a fiber. -EPROTO, -EIO, -ENOMEM. */
 [[nodiscard]] int fuse_connect(struct fuse_transport *t, struct fuse_conn **ret);
-/* For the transport, on a carrier's own stack: a message has come; -EPROTO: it is none. */
-[[nodiscard]] int fuse_received(struct fuse_conn *c, const void *message, size_t n);
+/* For the transport, on a carrier's own stack: a message has come, with a file or FUSE_NO_DATA,
+ * which is taken; -EPROTO: it is none. */
+[[nodiscard]] int fuse_received(struct fuse_conn *c, const void *message, size_t n, int data);
 void fuse_sendable(struct fuse_conn *c);
 void fuse_lost(struct fuse_conn *c);
 

@@ -100,6 +100,7 @@ int fuse_call(struct fuse_conn *c, struct fuse_call *q)
 	(void) waitq_wait(&c->room, (r = try(c, q, &h)) != -EAGAIN, NSEC_NEVER, 0);
 	if (r < 0)
 		return r;
+	q->data = FUSE_NO_DATA;
 	q->fiber = fiber_now();
 	q->answered = false;
 	tree_insert(&c->calls, &q->by_number, h.unique);
@@ -118,6 +119,17 @@ static void answer(struct fuse_conn *c, struct fuse_call *q, int result)
 	fiber_wake(q->fiber);
 }
 
+void fuse_data_close(struct fuse_conn *c, int data)
+{
+	if (data >= 0)
+		c->transport->close(c->transport, data);
+}
+
+static bool opens(const struct fuse_call *q)
+{
+	return q->op == FUSE_OPEN || q->op == FUSE_CREATE || q->op == FUSE_TMPFILE;
+}
+
 static int result_of(const struct fuse_call *q, const struct fuse_out_header *h, size_t body)
 {
 	if (h->error > 0 || h->error < -ERRNO_MOST || (h->error && body))
@@ -127,23 +139,25 @@ static int result_of(const struct fuse_call *q, const struct fuse_out_header *h,
 	return body < q->least || body > q->room ? -EIO : 0;
 }
 
-int fuse_received(struct fuse_conn *c, const void *message, size_t n)
+int fuse_received(struct fuse_conn *c, const void *message, size_t n, int data)
 {
 	struct fuse_out_header h;
 	struct fuse_call *q;
 	struct tree_node *t;
 	int r;
 
-	if (n < sizeof(h))
-		return -EPROTO;
-	memcpy(&h, message, sizeof(h));
-	if (h.len != n)
-		return -EPROTO;
-	t = tree_from(&c->calls, h.unique);
-	if (!t || t->key != h.unique)
-		return 0; /* of a farewell */
+	memcpy(&h, message, min_of(n, sizeof(h)));
+	t = n < sizeof(h) || h.len != n ? NULL : tree_from(&c->calls, h.unique);
+	if (!t || t->key != h.unique) {
+		fuse_data_close(c, data);
+		return n < sizeof(h) || h.len != n ? -EPROTO : 0; /* of a farewell */
+	}
 	q = container_of(t, struct fuse_call, by_number);
 	r = result_of(q, &h, n - sizeof(h));
+	if (r < 0 || !opens(q))
+		fuse_data_close(c, data);
+	else
+		q->data = data;
 	if (r == 0) {
 		q->got = n - sizeof(h);
 		if (q->got)
@@ -207,6 +221,11 @@ int fuse_connect(struct fuse_transport *t, struct fuse_conn **ret)
 	list_init(&c->recent);
 	list_init(&c->reading);
 	list_init(&c->dirty);
+	c->bytes = heap_alloc(t->most);
+	if (!c->bytes) {
+		heap_cache_free(&conns, c);
+		return -ENOMEM;
+	}
 	list_push(&all, &c->all);
 	*ret = c; /* answers come by it */
 	r = begin(c);

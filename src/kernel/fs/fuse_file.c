@@ -28,6 +28,7 @@ static void give_up(struct fuse_node *n, struct fuse_handle *h)
 	if (!h->open)
 		return;
 	h->open = false;
+	fuse_data_close(fuse_conn_of(&n->inode), h->data);
 	fuse_farewell(fuse_conn_of(&n->inode), FUSE_RELEASE, n->by_id.key, h->fh);
 }
 
@@ -66,17 +67,19 @@ static void bound_handles(struct fuse_conn *c)
 	}
 }
 
-static void keep(struct fuse_node *n, bool write, uint64_t fh)
+static void keep(struct fuse_node *n, bool write, uint64_t fh, int data)
 {
 	struct fuse_conn *c = fuse_conn_of(&n->inode);
 	struct fuse_handle *h = write ? &n->write : &n->read;
 
 	if (h->open) { /* another was quicker */
+		fuse_data_close(c, data);
 		fuse_farewell(c, FUSE_RELEASE, n->by_id.key, fh);
 		return;
 	}
 	h->open = true;
 	h->fh = fh;
+	h->data = data;
 	if (write)
 		return;
 	list_push(&c->reading, &n->reading);
@@ -84,9 +87,9 @@ static void keep(struct fuse_node *n, bool write, uint64_t fh)
 	bound_handles(c);
 }
 
-void fuse_opened(struct fuse_node *n, const struct fuse_open_out *o)
+void fuse_opened(struct fuse_node *n, const struct fuse_open_out *o, int data)
 {
-	keep(n, true, o->fh);
+	keep(n, true, o->fh, data);
 }
 
 int fuse_handle(struct fuse_node *n, bool write, struct fuse_handle **ret)
@@ -112,7 +115,7 @@ int fuse_handle(struct fuse_node *n, bool write, struct fuse_handle **ret)
 		r = fuse_call(fuse_conn_of(&n->inode), &q);
 		if (r < 0)
 			return r;
-		keep(n, write, out.fh);
+		keep(n, write, out.fh, q.data);
 	}
 }
 
@@ -151,6 +154,22 @@ static uint64_t window(struct fuse_node *n, uint64_t index)
 	return count;
 }
 
+/* Without the server: all of it is in the host's memory, or is behind the end. -EAGAIN: not. */
+static int read_data(struct fuse_node *n, const struct fuse_handle *h, uint64_t at, void *to,
+		     size_t count)
+{
+	struct fuse_transport *t = fuse_conn_of(&n->inode)->transport;
+	int64_t done = 0, r = h->data < 0 ? -EAGAIN : 1;
+
+	while (r > 0 && (size_t) done < count) {
+		r = t->read(t, h->data, (char *) to + done, count - (size_t) done,
+			    at + (uint64_t) done);
+		if (r > 0)
+			done += r;
+	}
+	return r < 0 ? (int) r : 0;
+}
+
 /* What was read while something was written may be of before: once more. */
 static int read_pages(struct fuse_node *n, uint64_t index, void *to, uint64_t pages)
 {
@@ -167,6 +186,11 @@ static int read_pages(struct fuse_node *n, uint64_t index, void *to, uint64_t pa
 
 	if (r < 0)
 		return r;
+	r = read_data(n, h, index << PAGE_SHIFT, to, in.size);
+	if (r != -EAGAIN) {
+		fuse_handle_done(n, h);
+		return r;
+	}
 	in.fh = h->fh;
 	do {
 		version = n->version;
@@ -241,14 +265,14 @@ const struct pager_ops fuse_pager_ops = {
 
 static int64_t read(struct file *f, struct uio *to, uint64_t *pos)
 {
-	int r = fuse_refresh(f->inode);
+	int r = fuse_expired(f->inode);
 
 	return r < 0 ? r : file_regular_ops()->read(f, to, pos);
 }
 
 static int map(struct file *f, struct pager **ret)
 {
-	int r = fuse_refresh(f->inode);
+	int r = fuse_expired(f->inode);
 
 	*ret = &f->inode->pager;
 	return r;
@@ -266,7 +290,7 @@ static int64_t seek(struct file *f, int64_t offset, int whence)
 			       .least = sizeof(out),
 			       .room = sizeof(out) };
 	struct fuse_handle *h;
-	int r = whence == SEEK_SET || whence == SEEK_CUR ? 0 : fuse_refresh(f->inode);
+	int r = whence == SEEK_SET || whence == SEEK_CUR ? 0 : fuse_expired(f->inode);
 
 	if (r < 0)
 		return r;
@@ -322,7 +346,7 @@ int fuse_open(struct inode *i, struct file *f)
 		return 0;
 	}
 	f->ops = &file_ops;
-	r = fuse_refresh(i);
+	r = fuse_expired(i);
 	if (r == 0)
 		r = fuse_handle(fuse_of(i), file_can_write(f), &h);
 	if (r == 0)

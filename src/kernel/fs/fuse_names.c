@@ -228,6 +228,12 @@ struct made {
 	struct fuse_open_out open; /* of CREATE and TMPFILE */
 };
 
+static void lose_open(const struct inode *dir, const struct made *m, int data)
+{
+	fuse_data_close(fuse_conn_of(dir), data);
+	fuse_farewell(fuse_conn_of(dir), FUSE_RELEASE, m->entry.nodeid, m->open.fh);
+}
+
 /* What FUSE has for each type. */
 static int make(struct inode *dir, const char *name, size_t len, uint32_t mode, uint64_t rdev,
 		const char *target, struct fuse_call *q)
@@ -293,9 +299,9 @@ int fuse_create(struct inode *dir, const char *name, size_t len, uint32_t mode, 
 	}
 	r = entered(dir, name, len, &made.entry, epoch, ret);
 	if (q.op == FUSE_CREATE && r == 0)
-		fuse_opened(fuse_of(*ret), &made.open);
+		fuse_opened(fuse_of(*ret), &made.open, q.data);
 	else if (q.op == FUSE_CREATE)
-		fuse_farewell(fuse_conn_of(dir), FUSE_RELEASE, made.entry.nodeid, made.open.fh);
+		lose_open(dir, &made, q.data);
 	return r;
 }
 
@@ -319,9 +325,9 @@ int fuse_nameless(struct inode *dir, uint32_t mode, const struct cred *who, stru
 		return r;
 	r = fuse_entered(fuse_super_of(dir), &made.entry, fuse_conn_of(dir)->epoch, ret);
 	if (r == 0)
-		fuse_opened(fuse_of(*ret), &made.open);
+		fuse_opened(fuse_of(*ret), &made.open, q.data);
 	else
-		fuse_farewell(fuse_conn_of(dir), FUSE_RELEASE, made.entry.nodeid, made.open.fh);
+		lose_open(dir, &made, q.data);
 	return r;
 }
 

@@ -33,6 +33,8 @@ struct fuse_conn {
 	struct waitq work; /* for who writes it */
 	struct sleeplock writing;
 	struct list all; /* connections */
+	char *bytes;	 /* of one write on its way, transport->most of them */
+	bool bytes_used;
 };
 
 struct fuse_super {
@@ -46,6 +48,7 @@ struct fuse_super {
 struct fuse_handle {
 	bool open;
 	uint64_t fh;
+	int data;	    /* of the transport; FUSE_NO_DATA */
 	unsigned int users; /* calls that name it */
 };
 
@@ -54,6 +57,7 @@ struct fuse_node {
 	struct tree_node by_id; /* in the connection's */
 	uint64_t lookups;	/* that the server counts */
 	nsec_t until;		/* attributes are valid: PLAT_MONOTONIC */
+	bool changed;		/* but this client has changed something since then */
 	uint64_t epoch;		/* of its last change: what a call begun before tells is old */
 	uint64_t version;	/* of contents: on with each change that this client made */
 	bool wrote;		/* by this client, since attributes came */
@@ -110,6 +114,7 @@ struct fuse_call {
 	void *out;
 	size_t least, room; /* what the answer may have */
 	size_t got;
+	int data; /* what came with the answer to OPEN, CREATE or TMPFILE: the caller's */
 	/* Its own: */
 	struct tree_node by_number;
 	struct fiber *fiber;
@@ -119,6 +124,8 @@ struct fuse_call {
 
 /* 0, or -errno of the server or of what has become of it. Parks. */
 [[nodiscard]] int fuse_call(struct fuse_conn *c, struct fuse_call *q);
+/* What came with an answer goes. */
+void fuse_data_close(struct fuse_conn *c, int data);
 /* What has no answer that anybody waits for: FORGET with a count, RELEASE or RELEASEDIR with a
  * handle. Does not park. */
 void fuse_farewell(struct fuse_conn *c, uint32_t op, uint64_t node, uint64_t what);
@@ -133,6 +140,8 @@ void fuse_farewell(struct fuse_conn *c, uint32_t op, uint64_t node, uint64_t wha
 /* They have changed by what was done, and are asked for when they are needed next. */
 void fuse_stale(struct inode *i);
 int fuse_refresh(struct inode *i);
+/* The same where only what others have changed matters. */
+int fuse_expired(struct inode *i);
 int fuse_change(struct inode *i, const struct vfs_change *c);
 
 /* ---- fuse_names.c ---- */
@@ -158,8 +167,8 @@ void fuse_names_drop(struct fuse_conn *c, const struct super *s, size_t most);
 
 extern const struct pager_ops fuse_pager_ops;
 int fuse_open(struct inode *i, struct file *f);
-/* The handle of a file that a call has made. Takes it. */
-void fuse_opened(struct fuse_node *n, const struct fuse_open_out *o);
+/* The handle of a file that a call has made. Takes it, and what came with it. */
+void fuse_opened(struct fuse_node *n, const struct fuse_open_out *o, int data);
 /* One to read by, or to write by, as well, for a call: fuse_handle_done() once it has its answer.
  */
 [[nodiscard]] int fuse_handle(struct fuse_node *n, bool write, struct fuse_handle **ret);

@@ -47,7 +47,8 @@ static void changed(struct fuse_node *n, uint64_t end)
 		pager_resize(&n->inode.pager, end);
 }
 
-/* How many bytes; h: of the file. */
+/* How many bytes; h: of the file. S_ISUID and S_ISGID fall where the file itself is written to, so
+ * that is only done where there are none, or they shall. */
 static int64_t send_bytes(struct fuse_node *n, const struct fuse_handle *h, uint64_t at,
 			  const void *from, size_t count, uint32_t flags)
 {
@@ -61,11 +62,37 @@ static int64_t send_bytes(struct fuse_node *n, const struct fuse_handle *h, uint
 			       .out = &out,
 			       .least = sizeof(out),
 			       .room = sizeof(out) };
-	int r = fuse_call(fuse_conn_of(&n->inode), &q);
+	struct fuse_transport *t = fuse_conn_of(&n->inode)->transport;
+	int64_t r = -EAGAIN;
 
+	if (h->data >= 0 &&
+	    (flags & FUSE_WRITE_KILL_SUIDGID || !(n->inode.mode & (S_ISUID | S_ISGID))))
+		r = t->write(t, h->data, from, count, at);
+	if (r == 0)
+		return -EIO;
+	if (r != -EAGAIN)
+		return r;
+	r = fuse_call(fuse_conn_of(&n->inode), &q);
 	if (r < 0)
 		return r;
 	return out.size > 0 && out.size <= count ? (int64_t) out.size : -EIO;
+}
+
+/* The connection's own, or where that is in use others. */
+static char *take_bytes(struct fuse_conn *c, size_t n)
+{
+	if (c->bytes_used)
+		return heap_alloc(n);
+	c->bytes_used = true;
+	return c->bytes;
+}
+
+static void give_bytes(struct fuse_conn *c, char *bytes)
+{
+	if (bytes == c->bytes)
+		c->bytes_used = false;
+	else
+		heap_free(bytes);
 }
 
 /* S_ISUID and S_ISGID fall for who has no CAP_FSETID. */
@@ -108,7 +135,7 @@ int64_t fuse_write(struct file *f, struct uio *from, uint64_t *pos)
 	r = fuse_handle(n, true, &h);
 	if (r < 0)
 		return r;
-	bytes = heap_alloc(room);
+	bytes = take_bytes(fuse_conn_of(f->inode), room);
 	r = bytes ? 0 : -ENOMEM;
 	while (r >= 0 && from->left > 0) {
 		size_t part = min_of(room, (size_t) from->left);
@@ -121,7 +148,7 @@ int64_t fuse_write(struct file *f, struct uio *from, uint64_t *pos)
 		if ((size_t) r < part)
 			break;
 	}
-	heap_free(bytes);
+	give_bytes(fuse_conn_of(f->inode), bytes);
 	fuse_handle_done(n, h);
 	return done ? done : r;
 }
@@ -247,7 +274,7 @@ int fuse_write_back(struct fuse_node *n)
 		fuse_clean(n, 0, UINT64_MAX); /* nowhere to go: told to who syncs */
 	if (r < 0 || !n->dirty_n)
 		goto give;
-	bytes = heap_alloc(most);
+	bytes = take_bytes(fuse_conn_of(&n->inode), most);
 	r = bytes ? 0 : -ENOMEM;
 	while (r == 0 && radix_next(&n->dirty, &index)) {
 		size_t pages = take_run(n, index, bytes, most >> PAGE_SHIFT);
@@ -255,7 +282,7 @@ int fuse_write_back(struct fuse_node *n)
 		r = write_run(n, h, index, bytes, pages);
 		index += max_of(pages, (size_t) 1);
 	}
-	heap_free(bytes);
+	give_bytes(fuse_conn_of(&n->inode), bytes);
 	fuse_handle_done(n, h);
 give:
 	if (r < 0 && r != -ENOMEM)
