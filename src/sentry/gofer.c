@@ -140,6 +140,8 @@ static void ready(struct host_watch *w, uint32_t events)
 {
 	struct gofer *g = container_of(w, struct gofer, watch);
 
+	if (!g->conn)
+		return;
 	if (events & EPOLLOUT)
 		fuse_sendable(g->conn);
 	if (events & ~(uint32_t) EPOLLOUT)

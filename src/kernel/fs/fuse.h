@@ -54,6 +54,8 @@ struct fuse_transport {
 
 /* Agrees on the protocol; borrows t, for good. In a fiber. -EPROTO, -EIO, -ENOMEM. */
 [[nodiscard]] int fuse_connect(struct fuse_transport *t, struct fuse_conn **ret);
+/* Nobody uses a file system of it any more: it goes. */
+void fuse_disconnect(struct fuse_conn *c);
 /* For the transport, on a carrier's own stack: a message has come, with a file or FUSE_NO_DATA,
  * which is taken; -EPROTO: it is none. */
 [[nodiscard]] int fuse_received(struct fuse_conn *c, const void *message, size_t n, int data);

@@ -231,7 +231,25 @@ int fuse_connect(struct fuse_transport *t, struct fuse_conn **ret)
 	r = begin(c);
 	if (r == 0)
 		r = sched_spawn(fuse_writer, c, &f);
+	if (r < 0) {
+		*ret = NULL;
+		fuse_conn_free(c);
+	}
 	return r;
+}
+
+void fuse_conn_free(struct fuse_conn *c)
+{
+	list_remove(&c->all);
+	heap_free(c->bytes);
+	heap_cache_free(&conns, c);
+}
+
+void fuse_disconnect(struct fuse_conn *c)
+{
+	fuse_lost(c);
+	c->ends = true;
+	(void) waitq_wake(&c->work, 0, 0);
 }
 
 int fuse_sync(void)

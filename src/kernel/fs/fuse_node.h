@@ -29,6 +29,7 @@ struct fuse_conn {
 	struct list reading; /* handles that nobody needs, used last at the end */
 	size_t reading_n;
 	struct list dirty; /* nodes that have something to be written */
+	bool ends;	   /* with the writer */
 	bool hurry;	   /* now, not some time later */
 	struct waitq work; /* for who writes it */
 	struct sleeplock writing;
@@ -189,8 +190,9 @@ int fuse_sync_pager(struct pager *p);
 [[nodiscard]] int fuse_write_back(struct fuse_node *n);
 /* Those in what was dropped are not to be written any more. */
 void fuse_clean(struct fuse_node *n, uint64_t first, uint64_t last);
-/* The fiber that writes back. */
+/* The fiber that writes back; it frees the connection. */
 void fuse_writer(void *conn);
+void fuse_conn_free(struct fuse_conn *c);
 /* It does so now. */
 void fuse_write_soon(struct fuse_node *n);
 [[nodiscard]] int fuse_write_all(struct fuse_conn *c);

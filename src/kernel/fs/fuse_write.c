@@ -364,10 +364,14 @@ void fuse_writer(void *conn)
 	for (;;) {
 		nsec_t later;
 
-		(void) waitq_wait(&c->work, !list_empty(&c->dirty), NSEC_NEVER, 0);
+		(void) waitq_wait(&c->work, c->ends || !list_empty(&c->dirty), NSEC_NEVER, 0);
+		if (c->ends)
+			break;
 		later = plat_now(PLAT_MONOTONIC) + WRITE_LATER;
 		(void) waitq_wait(&c->work, c->hurry, later, 0);
 		c->hurry = false;
 		(void) fuse_write_all(c); /* each file keeps its error */
 	}
+	fuse_conn_free(c);
+	fiber_exit();
 }
