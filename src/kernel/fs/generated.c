@@ -378,3 +378,8 @@ void generated_release(struct super *s)
 {
 	heap_cache_free(&supers, s);
 }
+
+const struct generated_node *generated_node_of(const struct inode *i)
+{
+	return i->ops == &ops || i->ops == &link_ops || i->ops == &follow_ops ? node_of(i) : NULL;
+}

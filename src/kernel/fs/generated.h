@@ -56,5 +56,7 @@ bool generated_tell_number(struct generated_sink *to, uint64_t number, uint32_t 
 					  const struct generated_entry *top);
 void generated_shutdown(struct super *s);
 void generated_release(struct super *s);
+/* What an inode of such a file system stands for; NULL: it is of another one. */
+const struct generated_node *generated_node_of(const struct inode *i);
 /* The number that a name is; false: it is none. */
 bool generated_number(const char *name, size_t len, uint64_t *ret);

@@ -65,8 +65,8 @@ static void make_there(struct space *s, uint64_t at, uint64_t end)
 	const struct vma *v;
 
 	for (; at < end && (v = space_after(s, at)) && vma_start(v) < end; at += PAGE_SIZE) {
-		unsigned int access = v->prot & PLAT_WRITE && !(v->flags & VMA_SHARED) ? PLAT_WRITE
-										       : PLAT_READ;
+		/* Pages of shared memory that are holes shall be there, too. */
+		unsigned int access = v->prot & PLAT_WRITE ? PLAT_WRITE : PLAT_READ;
 
 		at = max_of(at, vma_start(v));
 		if (!v->prot)

@@ -677,8 +677,6 @@ static bool known_advice(int advice)
 	case MADV_REMOVE:
 	case MADV_HUGEPAGE:
 	case MADV_NOHUGEPAGE:
-	case MADV_MERGEABLE:
-	case MADV_UNMERGEABLE:
 	case MADV_COLD:
 	case MADV_PAGEOUT:
 	case MADV_POPULATE_READ:

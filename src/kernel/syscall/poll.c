@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* poll and select without a mask of signals. */
+#include <linux/personality.h>
 #include <linux/poll.h>
 #include <linux/posix_types.h>
 #include <linux/time_types.h>
@@ -257,7 +258,7 @@ sysret_t sys_select(struct task *t, const uint64_t *a)
 		deadline = n == 0 ? 0 : time_from_now(n);
 	}
 	r = select_call(t, a, deadline);
-	if (a[4]) {
+	if (a[4] && !(t->personality & STICKY_TIMEOUTS)) {
 		/* Linux's own: the rest of the time. It cannot fail the call. */
 		left = poll_left(deadline);
 		tv = (struct __kernel_old_timeval){ left / NSEC_PER_SEC,

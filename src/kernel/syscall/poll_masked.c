@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* ppoll, pselect6, epoll_pwait: waits with another mask of signals until they are over. */
+#include <linux/personality.h>
 #include <linux/time_types.h>
 
 #include "kernel/syscall/decode.h"
@@ -47,7 +48,7 @@ static int deadline_in(struct task *t, uva_t from, nsec_t *ret)
 /* Linux's own: what is left of the time. It cannot fail the call. */
 static void left_out(struct task *t, uva_t to, nsec_t deadline)
 {
-	if (to.v)
+	if (to.v && !(t->personality & STICKY_TIMEOUTS))
 		(void) time_out(t, to, poll_left(deadline));
 }
 

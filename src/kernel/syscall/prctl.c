@@ -149,7 +149,7 @@ sysret_t sys_prctl(struct task *t, const uint64_t *a)
 	case PR_GET_NO_NEW_PRIVS:
 		return rest_zero(a, 1) ? t->cred->no_new_privs : -EINVAL;
 	case PR_SET_TIMERSLACK:
-		t->timer_slack = (int64_t) a[1] > 0 ? (nsec_t) a[1] : 50000;
+		t->timer_slack = (int64_t) a[1] > 0 ? (nsec_t) a[1] : t->slack_at_birth;
 		return 0;
 	case PR_GET_TIMERSLACK:
 		return t->timer_slack;

@@ -112,6 +112,12 @@ static int set_policy(struct task *t, struct task *other, unsigned int policy, i
 	return 0;
 }
 
+/* Once it is set, it is taken back with rights alone. */
+static int may_reset(const struct task *t, const struct task *other, bool reset)
+{
+	return other->reset_on_fork && !reset && !cred_can(t->cred, CAP_SYS_NICE) ? -EPERM : 0;
+}
+
 sysret_t sys_sched_setscheduler(struct task *t, const uint64_t *a)
 {
 	unsigned int policy = (unsigned int) a[1] & ~(unsigned int) SCHED_RESET_ON_FORK;
@@ -124,7 +130,13 @@ sysret_t sys_sched_setscheduler(struct task *t, const uint64_t *a)
 	r = copy_in(t->space, &priority, uva(a[2]), sizeof(priority));
 	if (r == 0)
 		r = task_of(t, a[0], &other);
-	return r < 0 ? r : set_policy(t, other, policy, priority);
+	if (r == 0)
+		r = may_reset(t, other, a[1] & SCHED_RESET_ON_FORK);
+	if (r == 0)
+		r = set_policy(t, other, policy, priority);
+	if (r == 0)
+		other->reset_on_fork = a[1] & SCHED_RESET_ON_FORK;
+	return r;
 }
 
 sysret_t sys_sched_getscheduler(struct task *t, const uint64_t *a)
@@ -132,7 +144,9 @@ sysret_t sys_sched_getscheduler(struct task *t, const uint64_t *a)
 	struct task *other;
 	int r = (int) a[0] < 0 ? -EINVAL : task_of(t, a[0], &other);
 
-	return r < 0 ? r : (sysret_t) other->policy;
+	return r < 0		      ? r
+	       : other->reset_on_fork ? (sysret_t) other->policy | SCHED_RESET_ON_FORK
+				      : (sysret_t) other->policy;
 }
 
 sysret_t sys_sched_setparam(struct task *t, const uint64_t *a)
@@ -215,7 +229,11 @@ static int set_attr(struct task *t, struct task *other, const struct sched_attr 
 		return deadline(t, a);
 	if (a->sched_priority > 99)
 		return -EINVAL;
-	r = set_policy(t, other, policy, priority);
+	r = may_reset(t, other, a->sched_flags & SCHED_FLAG_RESET_ON_FORK);
+	if (r == 0)
+		r = set_policy(t, other, policy, priority);
+	if (r == 0)
+		other->reset_on_fork = a->sched_flags & SCHED_FLAG_RESET_ON_FORK;
 	if (r == 0 && !real_time(policy) && !(a->sched_flags & SCHED_FLAG_KEEP_PARAMS))
 		r = set_nice(t, other, nice);
 	return r;
@@ -256,6 +274,8 @@ sysret_t sys_sched_getattr(struct task *t, const uint64_t *a)
 		attr.sched_priority = other->priority;
 	else
 		attr.sched_nice = other->nice;
+	if (other->reset_on_fork)
+		attr.sched_flags = SCHED_FLAG_RESET_ON_FORK;
 	attr.sched_util_max = 1024;
 	return copy_out(t->space, uva(a[1]), &attr, attr.size);
 }

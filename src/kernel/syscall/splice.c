@@ -68,16 +68,42 @@ static int64_t from_file(void *arg, char *to, size_t room)
 	return vfs_read(x->f, &u, x->own_at ? &x->at : NULL);
 }
 
-static int64_t to_file(void *arg, const char *bytes, size_t n)
+static int64_t write_to(struct side *x, const char *bytes, size_t n)
 {
-	struct side *x = arg;
 	struct uio u;
 
-	if (!is_ready(x, POLLOUT | POLLWRNORM))
-		return -EAGAIN;
 	uio_kernel(&u, (char *) (uintptr_t) bytes, n);
 	return file_write(x->f, &u, x->own_at ? &x->at : NULL,
 			  process_limit(x->t->process, RLIMIT_FSIZE));
+}
+
+/* A socket takes more than what makes it ready for poll(2): until it would wait, which it must not
+ * do here. Nobody else runs meanwhile, and sees the flag. */
+static int64_t try_socket(struct side *x, const char *bytes, size_t n)
+{
+	unsigned int was = x->f->flags & O_NONBLOCK;
+	int64_t r;
+
+	x->f->flags |= O_NONBLOCK;
+	r = write_to(x, bytes, n);
+	x->f->flags = (x->f->flags & ~(unsigned int) O_NONBLOCK) | was;
+	x->waits = r == -EAGAIN;
+	return r;
+}
+
+static int64_t to_file(void *arg, const char *bytes, size_t n)
+{
+	struct side *x = arg;
+
+	if (inode_is(x->f->inode, S_IFSOCK))
+		return try_socket(x, bytes, n);
+	return is_ready(x, POLLOUT | POLLWRNORM) ? write_to(x, bytes, n) : -EAGAIN;
+}
+
+/* What has contents that go by: no directories, eventfds and the like. */
+static bool has_contents(const struct file *f)
+{
+	return f->ops->seek || inode_is(f->inode, S_IFCHR) || inode_is(f->inode, S_IFSOCK);
 }
 
 /* A position, if one is given: of what has any. */
@@ -102,12 +128,9 @@ static int64_t position_out(const struct side *x, uint64_t to, int64_t n)
 
 static int64_t into_pipe(struct side *x, uint64_t at, struct file *pipe, size_t n, bool nonblock)
 {
-	const struct inode *i = x->f->inode;
 	int64_t r = position_in(x, at);
 
-	/* What has no contents that go by: directories, eventfds and the like. */
-	if (r == 0 && (!x->f->ops->read || inode_is(i, S_IFDIR) ||
-		       !(x->f->ops->seek || inode_is(i, S_IFCHR) || inode_is(i, S_IFSOCK))))
+	if (r == 0 && (!x->f->ops->read || inode_is(x->f->inode, S_IFDIR) || !has_contents(x->f)))
 		r = -EINVAL;
 	while (r == 0) {
 		r = pipe_fill(pipe, n, nonblock, from_file, x);
@@ -122,7 +145,7 @@ static int64_t out_of_pipe(struct file *pipe, struct side *x, uint64_t at, size_
 {
 	int64_t r = position_in(x, at);
 
-	if (r == 0 && (!x->f->ops->write || x->f->flags & O_APPEND))
+	if (r == 0 && (!x->f->ops->write || x->f->flags & O_APPEND || !has_contents(x->f)))
 		r = -EINVAL;
 	while (r == 0) {
 		r = pipe_pour(pipe, n, nonblock, to_file, x);

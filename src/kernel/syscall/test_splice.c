@@ -5,6 +5,7 @@
 #include <linux/fs.h>
 
 #include "kernel/core/heap.h"
+#include "kernel/net/numbers.h"
 #include "kernel/platform/sim/test_run.h"
 #include "kernel/syscall/test_guest.h"
 
@@ -206,6 +207,19 @@ static void failing(void)
 	}
 }
 
+/* A socket takes what fits into it, though it is not ready for poll any more; an eventfd none. */
+static void room(void)
+{
+	CHECK(CALL(&g, __NR_pipe2, BUF, 0) == 0 &&
+	      CALL(&g, __NR_socketpair, AF_UNIX, SOCK_STREAM, 0, BUF) == 0 &&
+	      CALL(&g, __NR_eventfd2, 0, 0) == 4);
+	for (int n = 0; n < 4; n++)
+		CHECK(CALL(&g, __NR_write, 1, GUEST_AT, 16384) == 16384);
+	CHECK(splice(0, 0, 4, 0, 8, 0) == -EINVAL);
+	CHECK(splice(0, 0, 2, 0, 65536, 0) == 65536 && splice(3, 0, 1, 0, 65536, 0) > 0);
+	close_all();
+}
+
 static bool finished;
 
 static void body(void *arg)
@@ -215,6 +229,7 @@ static void body(void *arg)
 	between_pipes();
 	files();
 	sockets();
+	room();
 	memory();
 	failing();
 	guest_end(&g);

@@ -89,12 +89,11 @@ sysret_t sys_sendfile(struct task *t, const uint64_t *a)
 	if (!fits(x.in_at, 0))
 		return -EINVAL;
 	n = move(&x);
-	if (n <= 0)
-		return n;
-	if (!a[2])
-		in->pos = x.in_at;
-	else if (copy_out(t->space, uva(a[2]), &x.in_at, sizeof(x.in_at)) < 0)
+	/* The position is told whatever came of it, as Linux does. */
+	if (a[2] && copy_out(t->space, uva(a[2]), &x.in_at, sizeof(x.in_at)) < 0)
 		return -EFAULT;
+	if (!a[2] && n > 0)
+		in->pos = x.in_at;
 	return n;
 }
 

@@ -4,6 +4,7 @@
 #include <linux/pidfd.h>
 #include <linux/wait.h>
 
+#include "kernel/fs/proc/proc.h"
 #include "kernel/syscall/decode.h"
 #include "kernel/syscall/usage.h"
 #include "kernel/task/cred.h"
@@ -141,7 +142,7 @@ sysret_t sys_pidfd_send_signal(struct task *t, const uint64_t *a)
 	r = fd_file(t, a[0], &f);
 	if (r < 0)
 		return r;
-	p = pidfd_pid(f);
+	p = pidfd_pid(f) ?: proc_pid_of(f);
 	return p ? signal_send_pid(t, p, (int) a[1], uva(a[2])) : -EBADF;
 }
 

@@ -123,8 +123,16 @@ static void copy_rest(struct task *child, const struct task *t, const struct clo
 	child->policy = t->policy;
 	child->priority = t->priority;
 	child->io_priority = t->io_priority;
+	if (t->reset_on_fork) {
+		if (t->policy == SCHED_FIFO || t->policy == SCHED_RR) {
+			child->policy = SCHED_NORMAL;
+			child->priority = 0;
+			child->nice = 0;
+		}
+		child->nice = max_of(child->nice, 0);
+	}
 	child->affinity = t->affinity;
-	child->timer_slack = t->timer_slack;
+	child->timer_slack = child->slack_at_birth = t->timer_slack;
 	if (q->flags & CLONE_CHILD_CLEARTID)
 		child->clear_child_tid = q->child_tid;
 }

@@ -4,8 +4,10 @@
 #include <linux/futex.h>
 
 #include "kernel/core/clock.h"
+#include "kernel/core/heap.h"
 #include "kernel/core/list.h"
 #include "kernel/core/sched.h"
+#include "kernel/mm/frame.h"
 #include "kernel/mm/pager.h"
 #include "kernel/mm/space.h"
 #include "kernel/mm/uio.h"
@@ -65,6 +67,14 @@ static int key_find(struct space *s, uva_t at, bool shared, struct key *ret)
 		v = space_find(s, at.v); /* a stack that grew */
 	if (!v)
 		return -EFAULT;
+	/* What cannot be read is nobody's word, whoever would wait there. */
+	if (space_frame(s, at.v, PLAT_READ) == FRAME_NONE) {
+		if (space_fault(s, at.v, PLAT_READ) != FAULT_DONE)
+			return -EFAULT;
+		v = space_find(s, at.v); /* others ran meanwhile */
+		if (!v)
+			return -EFAULT;
+	}
 	if (v->flags & VMA_SHARED && v->pager) {
 		*ret = (struct key){
 			.what = v->pager,
@@ -155,6 +165,75 @@ static int wait(struct space *s, const struct futex_again *a)
 	list_remove(&w.link);
 	key_drop(&w.key); /* which a requeue may have changed */
 	return w.woken ? 0 : r;
+}
+
+/* ---- several at once ---- */
+
+/* Leaves all queues: which of them was woken first, or none. */
+static int out_of_queues(struct sleeper *w, unsigned int n)
+{
+	int woken = -1;
+
+	while (n-- > 0) {
+		list_remove(&w[n].link);
+		key_drop(&w[n].key);
+		if (w[n].woken)
+			woken = (int) n;
+	}
+	return woken;
+}
+
+static bool any_woken(const struct sleeper *w, unsigned int n)
+{
+	while (n-- > 0) {
+		if (w[n].woken)
+			return true;
+	}
+	return false;
+}
+
+/* *ret_n: how many of them stand in a queue. */
+static int into_queues(struct space *s, const struct futex_word *words, unsigned int n,
+		       struct sleeper *w, unsigned int *ret_n)
+{
+	uint32_t value;
+	int r = 0;
+
+	for (unsigned int k = 0; r == 0 && k < n; k++) {
+		w[k] = (struct sleeper){ .fiber = fiber_now(), .bits = FUTEX_BITSET_MATCH_ANY };
+		r = key_find(s, uva(words[k].at), words[k].shared, &w[k].key);
+		if (r < 0)
+			break;
+		list_push(queue_of(&w[k].key), &w[k].link);
+		*ret_n = k + 1;
+	}
+	for (unsigned int k = 0; r == 0 && k < n; k++) {
+		r = word_read(s, uva(words[k].at), &value);
+		if (r == 0 && value != words[k].value)
+			r = -EAGAIN;
+	}
+	return r;
+}
+
+sysret_t futex_wait_any(struct space *s, const struct futex_word *words, unsigned int n,
+			nsec_t deadline)
+{
+	struct sleeper *w = heap_alloc(n * sizeof(*w));
+	unsigned int in = 0;
+	int r, woken;
+
+	if (!w)
+		return -ENOMEM;
+	r = into_queues(s, words, n, w, &in);
+	while (r == 0 && !any_woken(w, in)) {
+		r = fiber_interrupted();
+		if (r == 0)
+			r = fiber_park_until(deadline);
+	}
+	woken = out_of_queues(w, in);
+	heap_free(w);
+	/* The time is a point on a clock: it is the same when it is begun again. */
+	return woken >= 0 ? woken : r;
 }
 
 sysret_t futex_go_on(struct space *s, const struct futex_again *again)

@@ -41,3 +41,16 @@ sysret_t futex_wake(struct space *s, uva_t at, unsigned int most);
  * the guest's: what of it cannot be read is left.
  */
 void futex_robust_exit(struct space *s, uva_t head, uint32_t tid);
+
+/* One of the words that futex_wait_any() waits for. */
+struct futex_word {
+	uint64_t at;
+	uint32_t value;
+	bool shared;
+};
+
+/* Which of 1 ... FUTEX_WORDS_MOST words a waker was at: all still had their values. -EAGAIN,
+ * -EFAULT, -EINVAL, -ETIMEDOUT at the deadline (PLAT_MONOTONIC), -ERESTARTSYS, -ENOMEM. */
+#define FUTEX_WORDS_MOST 128
+[[nodiscard]] sysret_t futex_wait_any(struct space *s, const struct futex_word *words,
+				      unsigned int n, nsec_t deadline);

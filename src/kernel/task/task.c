@@ -233,7 +233,7 @@ int task_new_first(const struct task_first *q, struct task **ret)
 	t->files = q->files;
 	descriptors_ref(t->files);
 	task_set_comm(t, q->comm);
-	t->timer_slack = 50000;
+	t->timer_slack = t->slack_at_birth = 50000;
 	t->affinity = plat_cpus() >= 64 ? UINT64_MAX : ((uint64_t) 1 << plat_cpus()) - 1;
 	first_limits(p);
 	*ret = t;

@@ -116,15 +116,16 @@ struct task {
 	uva_t robust_list;     /* set_robust_list */
 
 	/* ---- the rest ---- */
-	struct vfork_wait *vfork;      /* its parent waits for its execve or exit */
-	uint32_t personality;	       /* personality(2) */
-	int pdeath_signal;	       /* PR_SET_PDEATHSIG; 0: none */
-	int nice;		       /* -20 ... 19 */
-	unsigned int policy, priority; /* SCHED_*, of real-time ones 1 ... 99 */
-	uint64_t affinity;	       /* of processors 0 ... 63 */
-	uint16_t io_priority;	       /* ioprio_set(2): class and level; 0: none was set */
-	nsec_t timer_slack;
-	nsec_t started; /* PLAT_MONOTONIC */
+	struct vfork_wait *vfork;	    /* its parent waits for its execve or exit */
+	uint32_t personality;		    /* personality(2) */
+	int pdeath_signal;		    /* PR_SET_PDEATHSIG; 0: none */
+	int nice;			    /* -20 ... 19 */
+	unsigned int policy, priority;	    /* SCHED_*, of real-time ones 1 ... 99 */
+	bool reset_on_fork;		    /* SCHED_RESET_ON_FORK */
+	uint64_t affinity;		    /* of processors 0 ... 63 */
+	uint16_t io_priority;		    /* ioprio_set(2): class and level; 0: none was set */
+	nsec_t timer_slack, slack_at_birth; /* PR_SET_TIMERSLACK; 0 brings back the second */
+	nsec_t started;			    /* PLAT_MONOTONIC */
 	struct task_usage usage;
 };
 

@@ -109,3 +109,10 @@ struct super *proc_new(void)
 {
 	return generated_new(&super_ops, &top);
 }
+
+struct pid *proc_pid_of(const struct file *f)
+{
+	const struct generated_node *n = generated_node_of(f->inode);
+
+	return n && n->entry == &proc_process ? n->pid : NULL;
+}

@@ -7,7 +7,10 @@
 
 #include "kernel/core/types.h"
 
+struct file;
+struct pid;
 struct super;
+struct text;
 
 /* The caller is its user (super_leave). NULL: no memory. */
 [[nodiscard]] struct super *proc_new(void);
@@ -16,3 +19,7 @@ struct super;
  * asking who may. One that is not written to takes what it says already. -ENOENT, -EPERM, -EINVAL.
  */
 [[nodiscard]] int proc_sysctl(const char *name, const char *value);
+/* Whose directory f is (/proc/PID, not that of a thread), borrowed from it; NULL: no such. */
+struct pid *proc_pid_of(const struct file *f);
+/* The lines of /proc/filesystems. */
+void proc_filesystems(struct text *to);

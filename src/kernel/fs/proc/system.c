@@ -121,12 +121,17 @@ static int version(const struct generated_node *n, struct text *to)
 	return 0;
 }
 
-static int filesystems(const struct generated_node *n, struct text *to)
+void proc_filesystems(struct text *to)
 {
-	(void) n;
 	text_put(to, "nodev\tsysfs\nnodev\ttmpfs\nnodev\tproc\nnodev\tcgroup2\nnodev\tdevpts\n"
 		     "nodev\tmqueue\n"
 		     "nodev\toverlay\n\terofs\n");
+}
+
+static int filesystems(const struct generated_node *n, struct text *to)
+{
+	(void) n;
+	proc_filesystems(to);
 	return 0;
 }
 
