@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "kernel/fs/proc/cpu.h"
+#include "kernel/fs/proc/proc.h"
 #include "kernel/fs/proc/tables.h"
 #include "kernel/mm/frame.h"
 #include "kernel/platform/platform.h"
