@@ -6,9 +6,10 @@
  * that is closed changes nothing. Both sides refuse what they do not know.
  *
  *	START			the first process runs. EBUSY: it does already
- *	SIGNAL process, signal	ESRCH: it has ended, or there is none
- *	WAIT process		answered when it has ended: status; of another than the first it is
- *				forgotten then
+ *	SIGNAL process, signal	ESRCH: it has ended, or there is none; process 0: all there are
+ *	WAIT process [signal]	answered when it has ended: status; of another than the first it is
+ *				forgotten then. The signal is sent to it if the connection ends
+ *				before it does
  *	EXEC spec, in out err	a further process; spec: a `process` object of config.json; answered
  *				when it runs: process, pid
  *	STATS
@@ -16,6 +17,10 @@
  * Nothing is answered before all is made but for the start; what cannot be made is told by the
  * program's end. Before START all but START and STATS are EBUSY. The sandbox ends with its first
  * process, after those that wait were answered.
+ */
+/*
+ * The file of --report has one line when the program has ended by itself: "STATUS", or of a failure
+ * "125 KIND ERRNO WORDS" (KIND: enum err_kind). Who killed it left none.
  */
 #pragma once
 

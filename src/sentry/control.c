@@ -17,7 +17,7 @@
 #include "sentry/config.h"
 #include "sentry/sandbox.h"
 
-#define CONNECTIONS_MOST 64
+#define CONNECTIONS_MOST 512
 #define ARENA_MAX	 ((size_t) 4 << 20) /* of one request */
 
 /* A socket that is watched: who waits for it waits for the sandbox's `changed`. */
@@ -87,6 +87,15 @@ static void start(struct sandbox *s, struct sentry_reply *a)
 	(void) waitq_wake(&s->changed, 0, 0);
 }
 
+static void signal_all(const struct signal_info *info)
+{
+	struct pid *p;
+
+	for (uint64_t nr = 1; (p = pid_next(&nr)); nr++)
+		if (p->process && !p->process->zombie)
+			(void) signal_send_process(p->process, info, false); /* it may be ending */
+}
+
 /* As kill(2) from outside of the guest's numbers. */
 static void send_signal(struct sandbox *s, const struct sentry_request *q, struct sentry_reply *a)
 {
@@ -94,6 +103,11 @@ static void send_signal(struct sandbox *s, const struct sentry_request *q, struc
 	struct job *j = sandbox_job(s, q->process);
 	int r;
 
+	if (q->process == 0) {
+		if (q->signal)
+			signal_all(&info);
+		return;
+	}
 	if (!j || j->ended || !j->pid->process) {
 		refuse(a, ESRCH, "there is no such process");
 		return;
@@ -196,6 +210,8 @@ static bool serve(struct end *n, struct sentry_request *q, struct arena *arena)
 	} else if (await_end(n, j, &a)) {
 		waited = true;
 	} else {
+		if (q->signal)
+			send_signal(s, q, &a); /* nobody is there to be told */
 		return false;
 	}
 	r = sentry_send_reply(n->fd, &a);

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <grp.h>
+#include <linux/capability.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
@@ -14,23 +15,74 @@
 #include "base/auto.h"
 #include "sentry/filter.h"
 #include "sentry/landlock.h"
+#include "sys/caps.h"
 #include "sys/enclose.h"
 #include "sys/ns.h"
+
+/*
+ * Users that nobody is, one for each sandbox: apart from those of machines (proxy/machine.c). In a
+ * user namespace those that services without a user of their own get by custom.
+ */
+#define STRANGER_UID   0x71000000u
+#define STRANGER_FIRST 61184u
+#define STRANGERS      4336u
+#define MAPS_MAX       340 /* lines of an id map (Linux 4.15) */
 
 #define SPACES                                                                                     \
 	(CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP)
 
-static int take_ids(const struct jail *j, struct err *e)
+static int become(uint32_t uid, uint32_t gid, struct err *e)
 {
-	if (!j->set_ids)
-		return 0;
-	if (setgroups(0, NULL) < 0 || setresgid(j->gid, j->gid, j->gid) < 0 ||
-	    setresuid(j->uid, j->uid, j->uid) < 0)
-		return err_sys(e, errno, "become user %u, group %u", j->uid, j->gid);
+	if (setresgid(gid, gid, gid) < 0 || setresuid(uid, uid, uid) < 0)
+		return err_sys(e, errno, "become user %u, group %u", uid, gid);
 	/* What is in /proc of it is its own again: the maps are written there. */
 	if (prctl(PR_SET_DUMPABLE, 1) < 0)
-		return err_sys(e, errno, "become user %u, group %u", j->uid, j->gid);
+		return err_sys(e, errno, "become user %u, group %u", uid, gid);
 	return 0;
+}
+
+static bool maps_strangers(enum ns_map_kind kind)
+{
+	static struct ns_map maps[MAPS_MAX];
+	size_t n = 0;
+
+	if (ns_same_ids(kind, maps, MAPS_MAX, &n) < 0)
+		return false;
+	for (size_t i = 0; i < n; i++)
+		if (maps[i].inside <= STRANGER_FIRST &&
+		    maps[i].count >= STRANGER_FIRST + STRANGERS - maps[i].inside)
+			return true;
+	return false;
+}
+
+/* Without the right to it, or with too few ids, it stays who it is, in a user namespace. */
+static int become_nobody(struct err *e)
+{
+	const uint32_t pid = (uint32_t) getpid();
+	uint32_t id = STRANGER_UID + pid;
+
+	if (!caps_effective(CAP_SETUID) || !caps_effective(CAP_SETGID))
+		return 0;
+	if (ns_in_user()) {
+		if (!maps_strangers(NS_MAP_UID) || !maps_strangers(NS_MAP_GID))
+			return 0;
+		id = STRANGER_FIRST + pid % STRANGERS;
+	}
+	/* Some user namespaces forbid it (ns_deny_setgroups). */
+	if (setgroups(0, NULL) < 0 && errno != EPERM)
+		return err_sys(e, errno, "give up groups");
+	return become(id, id, e);
+}
+
+static int take_ids(const struct jail *j, struct err *e)
+{
+	if (j->own_ids)
+		return become_nobody(e);
+	if (!j->set_ids)
+		return 0;
+	if (setgroups(0, NULL) < 0)
+		return err_sys(e, errno, "become user %u, group %u", j->uid, j->gid);
+	return become(j->uid, j->gid, e);
 }
 
 static int own_id(enum ns_map_kind kind, uint32_t id)
@@ -70,17 +122,24 @@ static int give_up(struct err *e)
 	return landlock_nothing(e);
 }
 
-/* It has nothing any more, and does nothing but wait. */
-[[gnu::noreturn]] static void stand_for(pid_t child)
+/* It has nothing any more, and does nothing but wait, with `all` signals blocked. */
+[[gnu::noreturn]] static void stand_for(pid_t child, int sock, const sigset_t *all)
 {
 	siginfo_t info = {};
 	struct err e;
 
-	enclose_fds(0, NULL, 0);
+	enclose_fds(0, (const int[]){ sock }, 1);
 	if (filter_enter_waiting(&e) < 0)
 		_exit(SANDBOX_FAILED);
-	while (waitid(P_PID, (id_t) child, &info, WEXITED) < 0 && errno == EINTR)
-		;
+	while (info.si_pid != child) {
+		int signo = sigwaitinfo(all, NULL);
+		unsigned char byte = (unsigned char) signo;
+
+		if (signo == SIGCHLD)
+			(void) waitid(P_PID, (id_t) child, &info, WEXITED | WNOHANG);
+		else if (signo > 0) /* nobody reads any more: then it ends */
+			(void) send(sock, &byte, 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+	}
 	_exit(info.si_code == CLD_EXITED ? info.si_status : 128 + info.si_status);
 }
 
@@ -100,9 +159,11 @@ static int exchange(int fd, bool first)
 	return 0;
 }
 
-static int go_on_as_first(struct err *e)
+static int go_on_as_first(int *ret_signals, struct err *e)
 {
+	const struct sigaction usual = { .sa_handler = SIG_DFL };
 	auto_fd int own = FD_NONE, other = FD_NONE;
+	sigset_t all, before;
 	int ends[2];
 	pid_t child;
 
@@ -110,24 +171,29 @@ static int go_on_as_first(struct err *e)
 		return err_sys(e, errno, "make a pair of sockets");
 	own = ends[0];
 	other = ends[1];
+	(void) sigaction(SIGCHLD, &usual, NULL); /* these three are given what is valid */
+	(void) sigfillset(&all);
+	(void) sigprocmask(SIG_BLOCK, &all, &before);
 	child = fork();
 	if (child < 0)
 		return err_sys(e, errno, "make the sandbox's process");
 	if (child > 0) {
 		close_fd(&other);
 		(void) exchange(own, false); /* its end is waited for anyway */
-		stand_for(child);
+		stand_for(child, own, &all);
 	}
+	(void) sigprocmask(SIG_SETMASK, &before, NULL);
 	close_fd(&own);
 	/* Then the parent answers, if it is there still: it has no number in here. */
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
 		return err_sys(e, errno, "set the signal of the parent's death");
-	return exchange(other, true) < 0
-		       ? err_set(e, ERR_CONFLICT, ESRCH, "the process that started this has ended")
-		       : 0;
+	if (exchange(other, true) < 0)
+		return err_set(e, ERR_CONFLICT, ESRCH, "the process that started this has ended");
+	*ret_signals = take_fd(&other);
+	return 0;
 }
 
-int jail_enter(const struct jail *j, struct err *e)
+int jail_enter(const struct jail *j, int *ret_signals, struct err *e)
 {
 	int death_signal = 0;
 	pid_t parent = getppid();
@@ -141,5 +207,6 @@ int jail_enter(const struct jail *j, struct err *e)
 		return err_sys(e, errno, "set the signal of the parent's death");
 	if (death_signal && getppid() != parent)
 		return err_set(e, ERR_CONFLICT, ESRCH, "the process that started this has ended");
-	return getpid() == 1 ? 0 : go_on_as_first(e);
+	*ret_signals = FD_NONE;
+	return getpid() == 1 ? 0 : go_on_as_first(ret_signals, e);
 }

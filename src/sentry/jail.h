@@ -9,6 +9,7 @@
 
 struct jail {
 	bool set_ids;
+	bool own_ids; /* those of nobody, by the process' number */
 	uint32_t uid, gid;
 };
 
@@ -18,6 +19,7 @@ struct jail {
  *
  * Unless the caller is number 1 of its pid namespace already the rest of the program goes on in a
  * child that is: this process gives everything up, waits for that one and ends as it does, and
- * either dies with the other. DENIED says what to do about it.
+ * either dies with the other. Signals that it gets are handed on: a byte each, from
+ * *ret_signals (gives; FD_NONE: there is no such process). DENIED says what to do about it.
  */
-[[nodiscard]] int jail_enter(const struct jail *j, struct err *e);
+[[nodiscard]] int jail_enter(const struct jail *j, int *ret_signals, struct err *e);

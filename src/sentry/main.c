@@ -3,6 +3,7 @@
  * atoll-sentry: one sandbox. It opens what its options name, gives up all that it does not need,
  * and then serves the system calls of a container's processes by Atoll's own kernel to their end.
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -31,6 +32,18 @@ static int fail(const struct err *e)
 {
 	(void) fprintf(stderr, "atoll-sentry: %s\n", e->msg);
 	return SANDBOX_FAILED;
+}
+
+/* As proto/sentry.h has it. fd may be FD_NONE. */
+static void report(int fd, int status, const struct err *e)
+{
+	char text[sizeof(e->msg) + 64];
+	int n = status < 0 ? snprintf(text, sizeof(text), "%d %d %d %s\n", SANDBOX_FAILED,
+				      (int) e->kind, e->sys, e->msg)
+			   : snprintf(text, sizeof(text), "%d\n", status);
+
+	if (fd >= 0 && write(fd, text, (size_t) n) != n)
+		(void) fputs("atoll-sentry: --report cannot be written to\n", stderr);
 }
 
 static int map_image(const struct options *o, struct sandbox *s, struct err *e)
@@ -133,10 +146,33 @@ static void take_terminal(struct sandbox *s)
 	s->resized = host_tty_claim(s->stdio[0]);
 }
 
+/* Its creator has put it where it belongs. */
+static int await_creator(int fd, struct sandbox *s, struct err *e)
+{
+	char byte = 0;
+	ssize_t n;
+
+	s->creator = FD_NONE;
+	if (fd < 0)
+		return 0;
+	do
+		n = read(fd, &byte, 1);
+	while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return err_sys(e, errno, "--creator: read descriptor %d", fd);
+	if (n == 0)
+		return err_set(e, ERR_CONFLICT, ESRCH, "the process that started this has ended");
+	if (byte == 'b')
+		s->creator = fd;
+	return 0;
+}
+
 /* Up to where hostile bytes begin. */
 static int prepare(const struct options *o, struct sandbox *s, struct arena *a, struct err *e)
 {
-	const struct jail j = { .set_ids = o->set_ids, .uid = o->uid, .gid = o->gid };
+	const struct jail j = {
+		.set_ids = o->set_ids, .own_ids = o->own_ids, .uid = o->uid, .gid = o->gid
+	};
 	auto_fd int config = FD_NONE, seccomp = FD_NONE;
 	int r;
 
@@ -149,7 +185,7 @@ static int prepare(const struct options *o, struct sandbox *s, struct arena *a, 
 	if (config < 0 || map_image(o, s, e) < 0 || check_control(o->control, e) < 0 ||
 	    (o->broker >= 0 && outside_check(o->broker, e) < 0) ||
 	    (o->gofer >= 0 && gofer_check(o->gofer, e) < 0) || take_three(o, s, e) < 0 ||
-	    raise_files(e) < 0)
+	    raise_files(e) < 0 || await_creator(o->creator, s, e) < 0)
 		return -1;
 	s->control = o->control;
 	s->gofer = o->gofer;
@@ -158,10 +194,10 @@ static int prepare(const struct options *o, struct sandbox *s, struct arena *a, 
 					.binds_n = o->binds_n };
 	s->resized = FD_NONE;
 	enclose_fds(STDERR_FILENO + 1,
-		    (const int[]){ config, seccomp, s->control, s->gofer, o->broker, s->stdio[0],
-				   s->stdio[1], s->stdio[2] },
-		    8);
-	r = jail_enter(&j, e);
+		    (const int[]){ config, seccomp, s->control, s->gofer, o->broker, s->creator,
+				   o->report, s->stdio[0], s->stdio[1], s->stdio[2] },
+		    10);
+	r = jail_enter(&j, &s->signals, e);
 	if (r == 0)
 		r = config_read(config, a, &s->spec, e);
 	close_fd(&config);
@@ -195,9 +231,10 @@ int main(int argc, char *argv[])
 		return 0;
 	}
 	(void) sigaction(SIGPIPE, &ignored, NULL); /* a valid signal: cannot fail */
-	if (prepare(&o, &sandbox, &arena, &e) < 0)
-		return fail(&e);
-	status = sandbox_run(&sandbox, &e);
+	status = prepare(&o, &sandbox, &arena, &e);
+	if (status == 0)
+		status = sandbox_run(&sandbox, &e);
+	report(o.report, status, &e);
 	/* What is left of it goes with the process, and its stubs die with it. */
 	_exit(status < 0 ? fail(&e) : status);
 }

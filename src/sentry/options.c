@@ -30,7 +30,14 @@ const char options_help[] =
 	"...;\n"
 	"                         without one the sandbox starts at once\n"
 	"  --log FILE             where this program's own words go (default: standard error)\n"
-	"  --uid N, --gid N       who to be, once all is open\n"
+	"  --report fd:N          a file that says how it ended: the status, and of a failure "
+	"its\n"
+	"                         kind, errno and words\n"
+	"  --creator fd:N         a pipe: nothing begins before a byte was read from it; after a "
+	"'b'\n"
+	"                         the sandbox ends with the pipe, unless it was started\n"
+	"  --uid N|own, --gid N   who to be, once all is open; own: a user and group that nobody "
+	"is\n"
 	"  --help, --version\n"
 	"\n"
 	"Exit status: that of the first process, 128 + N when signal N ended it; 125: it could "
@@ -88,6 +95,12 @@ static int parse_id(const char *value, struct options *o, uint32_t *ret_id)
 	return num_parse_u32(str_of(value), 0, UINT32_MAX - 1, ret_id);
 }
 
+static int parse_uid(const char *value, struct options *o)
+{
+	o->own_ids = streq(value, "own");
+	return o->own_ids ? 0 : parse_id(value, o, &o->uid);
+}
+
 static int parse_value(struct str name, const char *value, struct options *o)
 {
 	if (str_is(name, "root"))
@@ -106,8 +119,12 @@ static int parse_value(struct str name, const char *value, struct options *o)
 		return parse_file(value, &o->log);
 	if (str_is(name, "control"))
 		return parse_fd(value, &o->control);
+	if (str_is(name, "report"))
+		return parse_fd(value, &o->report);
+	if (str_is(name, "creator"))
+		return parse_fd(value, &o->creator);
 	if (str_is(name, "uid"))
-		return parse_id(value, o, &o->uid);
+		return parse_uid(value, o);
 	if (str_is(name, "gid"))
 		return parse_id(value, o, &o->gid);
 	return -ENOENT;
@@ -143,14 +160,9 @@ static int parse_word(int argc, char *const *argv, int *i, struct options *o, st
 int options_parse(int argc, char *const *argv, struct options *ret_o, struct err *e)
 {
 	const struct file_option none = { .fd = FD_NONE };
-	struct options o = { .root = none,
-			     .config = none,
-			     .seccomp = none,
-			     .log = none,
-			     .control = FD_NONE,
-			     .gofer = FD_NONE,
-			     .broker = FD_NONE };
+	struct options o = { .root = none, .config = none, .seccomp = none, .log = none };
 
+	o.control = o.gofer = o.broker = o.creator = o.report = FD_NONE;
 	for (int i = 0; i < argc; i++)
 		if (parse_word(argc, argv, &i, &o, e) < 0)
 			return -1;

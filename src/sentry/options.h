@@ -30,8 +30,8 @@ struct options {
 	struct bind_option binds[BINDS_MOST];
 	size_t binds_n;
 	int control; /* borrowed; FD_NONE: none */
-	int broker;  /* the same */
-	bool set_ids;
+	int broker, creator, report; /* the same */
+	bool set_ids, own_ids;
 	uint32_t uid, gid;
 	bool help, version;
 };

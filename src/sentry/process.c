@@ -163,6 +163,23 @@ static int add_words(struct words *w, const char **texts, size_t n)
 	return r;
 }
 
+/* Runtimes' callers know these texts: podman and docker tell 127 from 126 by them. */
+static int cannot_start(const char *name, int r, struct err *e)
+{
+	if (r == -ENOENT && !strchr(name, '/'))
+		return err_set(e, ERR_NOT_FOUND, ENOENT,
+			       "exec: \"%.200s\": executable file not found in $PATH", name);
+	if (r == -ENOENT || r == -ENOTDIR)
+		return err_set(e, ERR_NOT_FOUND, -r,
+			       "exec: \"%.150s\": stat %.150s: no such file or directory", name,
+			       name);
+	return err_set(e, ERR_DENIED, -r, "exec: \"%.200s\": %s", name,
+		       r == -EISDIR   ? "is a directory"
+		       : r == -EACCES ? "permission denied"
+		       : r == -ENOEXEC ? "exec format error"
+				      : strerror(-r));
+}
+
 static int load(struct task *t, const struct spec_process *p, struct err *e)
 {
 	struct walk w = task_walk(t);
@@ -172,7 +189,7 @@ static int load(struct task *t, const struct spec_process *p, struct err *e)
 	int r = find_program(&w, p, &exe, name);
 
 	if (r < 0)
-		return err_sys(e, -r, "start '%s'", p->args[0]);
+		return cannot_start(p->args[0], r, e);
 	words_init(&args, WORDS_MOST);
 	words_init(&env, WORDS_MOST);
 	r = add_words(&args, p->args, p->args_n);
@@ -183,7 +200,7 @@ static int load(struct task *t, const struct spec_process *p, struct err *e)
 	words_fini(&args);
 	words_fini(&env);
 	path_unref(&exe);
-	return r < 0 ? err_sys(e, -r, "start '%s'", p->args[0]) : 0;
+	return r < 0 ? cannot_start(p->args[0], r, e) : 0;
 }
 
 /* ---- the rest ---- */

@@ -17,6 +17,7 @@
 #include "kernel/task/uts.h"
 #include "sentry/control.h"
 #include "sentry/gofer.h"
+#include "sentry/handed.h"
 #include "sentry/process.h"
 #include "sentry/root.h"
 #include "sentry/seccomp.h"
@@ -246,6 +247,8 @@ static int make(struct sandbox *s, struct task **ret)
 		r = seccomp_chain(&s->seccomp, &s->filter, s->e);
 	if (r == 0)
 		r = add_job(s, s->spec->process, s->stdio, ret, &s->first, s->e);
+	if (r == 0)
+		r = handed_begin(s, s->e);
 	if (r == 0 && s->control >= 0)
 		r = control_begin(s, s->e);
 	return r;
@@ -272,7 +275,11 @@ static void life(void *arg)
 	int r = make(s, &t);
 
 	if (r == 0 && s->control >= 0)
-		(void) waitq_wait(&s->changed, s->started, NSEC_NEVER, 0); /* cannot fail */
+		(void) waitq_wait(&s->changed, s->started || s->abandoned, NSEC_NEVER,
+				  0); /* cannot fail */
+	if (r == 0 && s->abandoned)
+		r = err_set(s->e, ERR_CONFLICT, ESRCH,
+			    "the process that made the sandbox ended before it started it");
 	if (r == 0 && task_start(t) < 0)
 		r = err_set(s->e, ERR_EXHAUSTED, ENOMEM, "start the first process");
 	if (r < 0) {

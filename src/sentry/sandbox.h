@@ -39,6 +39,8 @@ struct sandbox {
 	struct root_files files; /* without image and gofer */
 	int gofer;		 /* a connected socket; FD_NONE: none */
 	int control;		 /* a listening socket; FD_NONE: none */
+	int signals; /* where those to the first process come, a byte each; FD_NONE: nowhere */
+	int creator; /* a pipe that hangs up when its maker has gone; FD_NONE: it may go */
 	int stdio[3];		 /* taken; with process.terminal the first alone */
 	int resized;		 /* of a terminal there: host_tty_claim()'s; FD_NONE: none */
 	struct buf seccomp;	 /* its bytes: seccomp.h */
@@ -49,7 +51,7 @@ struct sandbox {
 	struct list jobs;
 	struct job *first;
 	uint64_t last_nr;
-	bool started;
+	bool started, abandoned; /* abandoned: before it was started */
 	struct waitq changed; /* something of the above, or a connection's */
 	bool failed;
 	struct err *e;
