@@ -16,6 +16,7 @@
 
 #define NAME	     "atoll-runtime"
 #define MICROVM_NAME "atoll-microvm"
+#define SANDBOX_NAME "atoll-sandbox"
 #define DEFAULT_ROOT "/run/atoll-runtime"
 #define ARENA_MAX    (64u << 20)
 #define SPEC_VERSION "1.3.0"
@@ -224,6 +225,8 @@ static int check_globals(struct runtime *rt, struct err *e)
 	/* What callers that cannot give options choose by name. */
 	if (streq(rt->program, MICROVM_NAME) && !rt->isolation)
 		rt->isolation = "microvm";
+	if (streq(rt->program, SANDBOX_NAME) && !rt->isolation)
+		rt->isolation = "sandbox";
 	const char *manager = rt->cgroup_manager;
 
 	if (manager && !streq(manager, "cgroupfs") && !streq(manager, "systemd") &&

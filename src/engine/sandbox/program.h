@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* atoll-sentry as the engine starts it: its words, its descriptors, and when it begins. */
+#pragma once
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "base/err.h"
+
+#define PROGRAM_SENTRY "atoll-sentry"
+
+struct groups;
+
+/* All borrowed; FD_NONE: without. */
+struct program {
+	int stdio[3];
+	int root_fd;   /* an EROFS image */
+	int config_fd; /* inside_config() */
+	int control_fd, log_fd, end_fd;
+	bool bound; /* it ends with the pipe, unless it was started */
+};
+
+/*
+ * Starts one in the control groups (which may be NULL). It begins when it is in them. *ret_creator:
+ * the pipe's end, when it is bound to it, else FD_NONE; also on failure *ret_pidfd is given, when
+ * there is a process.
+ */
+[[nodiscard]] int program_start(const struct program *p, const struct groups *g, pid_t *ret_pid,
+				int *ret_pidfd, int *ret_creator, struct err *e);

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The sandbox engine: the workload's processes on Atoll's own kernel, which is a program of the
+ * host, atoll-sentry. instance.pid is that program, which ends as the workload does; what is asked
+ * of it goes over its control socket in the state directory (proto/sentry.h). Each exec has a
+ * process here that waits for it (waiter.h). Its instance, shared by the files of this room.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "engine/engine.h"
+#include "fmt/spec.h"
+
+struct groups;
+
+#define SANDBOX_SOCKET "control" /* in the state directory, as the others */
+#define SANDBOX_LOG    "sandbox.log"
+#define SANDBOX_END    "sandbox.end" /* what its program reported */
+
+struct sandbox {
+	struct instance in;	 /* first: engine.h */
+	char *id;		 /* owned; NULL: nothing was created */
+	const struct spec *spec; /* the caller's, or in `arena` after a load that needed it */
+	struct arena arena;
+	struct groups *groups; /* owned, NULL: none */
+	int state_fd;	       /* owned: the state directory */
+	int creator_fd; /* owned: until it is started the sandbox ends with it; FD_NONE: not so */
+	uint64_t ident; /* with the pid: which process it is (sys/process.h) */
+	uint64_t memory; /* bytes that the guest may use; 0: as many as the host has */
+	bool killed;	 /* by this instance */
+	bool late_hooks, poststop_due;
+	char *bundle_path; /* owned; NULL unless late_hooks */
+	char *config_path; /* owned; NULL: config.json of the bundle */
+	const char *state_head, *state_tail; /* for hooks, in `arena` */
+};
+
+extern const struct engine_ops sandbox_ops;
+
+struct sandbox *sandbox_of_instance(struct instance *in); /* the one downcast */
+
+/* check.c */
+[[nodiscard]] int sandbox_check(const struct engine_caps *caps, const struct spec *s,
+				struct err *e);
+
+/* create.c */
+[[nodiscard]] int sandbox_create(struct instance *in, const struct bundle *b, nsec_t deadline,
+				 struct err *e);
+[[nodiscard]] int sandbox_start(struct instance *in, struct err *e);
+/* Hooks of the host. */
+[[nodiscard]] int sandbox_hooks(struct sandbox *s, enum spec_hook_kind kind, const char *status,
+				int cwd_fd, struct err *e);
+
+/* exec.c */
+[[nodiscard]] int sandbox_exec(struct instance *in, const struct exec_spec *x, struct exec *ret,
+			       struct err *e);
+
+/* state.c */
+[[nodiscard]] int sandbox_save(struct instance *in, int state_fd, struct err *e);
+[[nodiscard]] int sandbox_load(struct instance *in, int state_fd, struct err *e);
+/* What its program said of its own failure: *e, and true. */
+bool sandbox_failure(const struct sandbox *s, struct err *e);
+/* A sentence, once it has ended; NULL: its status says it all. In the arena. */
+const char *sandbox_why_ended(struct instance *in, struct arena *a);

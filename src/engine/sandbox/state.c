@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * An instance on disk: "instance.json", with the container engine's names where they mean the same
+ * (container_look reads both), the cgroups' own file, and what the program reported of its end.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/auto.h"
+#include "base/file.h"
+#include "base/num.h"
+#include "engine/container/groups.h"
+#include "engine/container/hooks.h"
+#include "engine/container/saved.h"
+#include "engine/sandbox/sandbox.h"
+#include "sys/pidfd.h"
+#include "sys/process.h"
+
+#define STATE_FILE "instance.json"
+#define STATE_MAX  (1u << 16)
+#define END_MAX	   (1u << 12)
+
+struct record {
+	const char *id, *state, *bundle, *config;
+	int64_t pid;
+	uint64_t ident, memory;
+	bool poststop_due, groups;
+};
+
+static const struct json_field record_fields[] = {
+	JSON_STRING_FIELD(struct record, id, "id", JSON_REQUIRED),
+	JSON_STRING_FIELD(struct record, state, "state", JSON_REQUIRED),
+	JSON_STRING_FIELD(struct record, bundle, "bundle", 0),
+	JSON_STRING_FIELD(struct record, config, "config", 0),
+	JSON_I64_FIELD(struct record, pid, "pid", 0, INT32_MAX, JSON_REQUIRED),
+	JSON_U64_FIELD(struct record, ident, "ident", 0, UINT64_MAX, JSON_REQUIRED),
+	JSON_U64_FIELD(struct record, memory, "memory", 0, UINT64_MAX, JSON_REQUIRED),
+	JSON_BOOL_FIELD(struct record, poststop_due, "poststopDue", 0),
+	JSON_BOOL_FIELD(struct record, groups, "cgroups", 0),
+};
+static const struct json_table record_table = JSON_TABLE(struct record, record_fields,
+							 JSON_UNKNOWN_IGNORE);
+
+int sandbox_save(struct instance *in, int state_fd, struct err *e)
+{
+	struct sandbox *s = sandbox_of_instance(in);
+	auto_buf struct buf text = BUF_INIT(STATE_MAX);
+	struct json_writer w = JSON_WRITER(&text);
+	char path[GROUPS_PATH_MAX];
+	int r;
+
+	json_w_object(&w, NULL);
+	json_w_string(&w, "id", s->id);
+	json_w_string(&w, "state", engine_state_name(in->state));
+	json_w_i64(&w, "pid", in->pid);
+	json_w_u64(&w, "ident", s->ident);
+	json_w_u64(&w, "gate", 0);
+	json_w_u64(&w, "namespaces", 0);
+	json_w_u64(&w, "memory", s->memory);
+	json_w_bool(&w, "poststopDue", s->poststop_due);
+	json_w_bool(&w, "cgroups", s->groups != NULL);
+	if (s->groups && groups_path(s->groups, CGROUP_FREEZER, path))
+		json_w_string(&w, "freezer", path);
+	if (s->groups && groups_path(s->groups, 0, path))
+		json_w_string(&w, "unified", path);
+	if (s->late_hooks && s->bundle_path)
+		json_w_string(&w, "bundle", s->bundle_path);
+	if (s->late_hooks && s->bundle_path && s->config_path)
+		json_w_string(&w, "config", s->config_path);
+	json_w_end(&w);
+	r = saved_write(state_fd, STATE_FILE, &text, e);
+	return r < 0 || !s->groups ? r : groups_save(s->groups, state_fd, e);
+}
+
+static int take_record(struct sandbox *s, const struct record *rec, struct err *e)
+{
+	struct instance *in = &s->in;
+
+	s->id = strdup(rec->id);
+	s->bundle_path = rec->bundle ? strdup(rec->bundle) : NULL;
+	s->config_path = rec->config ? strdup(rec->config) : NULL;
+	if (!s->id || (rec->bundle && !s->bundle_path) || (rec->config && !s->config_path))
+		return err_set(e, ERR_EXHAUSTED, ENOMEM, "out of memory");
+	s->ident = rec->ident;
+	s->memory = rec->memory;
+	s->late_hooks = rec->bundle != NULL;
+	s->poststop_due = rec->poststop_due;
+	in->state = engine_state_of(rec->state);
+	if (in->state == ENGINE_CREATING)
+		in->state = ENGINE_FAILED; /* its creator crashed: what there is can be destroyed */
+	in->pidfd = rec->pid ? process_find((pid_t) rec->pid, rec->ident) : FD_NONE;
+	in->pid = in->pidfd < 0 ? 0 : (pid_t) rec->pid;
+	if (in->pidfd < 0 && in->state != ENGINE_FAILED)
+		in->state = ENGINE_STOPPED;
+	return 0;
+}
+
+int sandbox_load(struct instance *in, int state_fd, struct err *e)
+{
+	struct sandbox *s = sandbox_of_instance(in);
+	struct record rec = {};
+	bool found = false;
+	int r;
+
+	s->arena = ARENA_INIT(64u << 20);
+	s->state_fd = s->creator_fd = FD_NONE;
+	r = saved_read(&s->arena, state_fd, STATE_FILE, STATE_MAX, &record_table, &rec, &found, e);
+	if (r == 0 && !found)
+		r = err_set(e, ERR_NOT_FOUND, ENOENT, "no state of an instance there");
+	r = r < 0 ? r : take_record(s, &rec, e);
+	if (r < 0)
+		return r;
+	s->state_fd = openat(state_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (s->state_fd < 0)
+		return err_sys(e, errno, "open the state directory");
+	if (rec.groups) {
+		r = groups_load(state_fd, &s->groups, e);
+		if (r < 0)
+			return r;
+		if (in->state == ENGINE_RUNNING && groups_frozen(s->groups))
+			in->state = ENGINE_PAUSED;
+		else if (in->state == ENGINE_PAUSED && !groups_frozen(s->groups))
+			in->state = ENGINE_RUNNING;
+	}
+	return rec.bundle ? hooks_load(&s->arena, rec.bundle, rec.config, s->id, &s->spec,
+				       &s->state_head, &s->state_tail, e)
+			  : 0;
+}
+
+/* ---- its end ----------------------------------------------------------------------------- */
+
+/* proto/sentry.h: "STATUS" or "125 KIND ERRNO WORDS". */
+struct end {
+	struct buf text;
+	uint32_t status, kind, error;
+	struct str words; /* of a failure; else empty */
+};
+
+static bool read_end(const struct sandbox *s, struct end *ret)
+{
+	struct str rest, kind;
+
+	*ret = (struct end){ .text = BUF_INIT(END_MAX) };
+	if (s->state_fd < 0 || file_read(s->state_fd, SANDBOX_END, &ret->text) < 0 ||
+	    ret->text.n == 0)
+		return false;
+	if (num_parse_u32(str_cut(str_trim(buf_str(&ret->text)), ' ', &rest), 0, 255,
+			  &ret->status) < 0)
+		return false;
+	if (!rest.p)
+		return true;
+	kind = str_cut(rest, ' ', &rest);
+	return num_parse_u32(kind, ERR_NONE + 1, ERR_INTERNAL, &ret->kind) == 0 &&
+	       num_parse_u32(str_cut(rest, ' ', &ret->words), 0, 4095, &ret->error) == 0;
+}
+
+bool sandbox_failure(const struct sandbox *s, struct err *e)
+{
+	struct end end;
+	bool failed = read_end(s, &end) && end.kind;
+
+	if (failed)
+		(void) err_set(e, (enum err_kind) end.kind, (int) end.error, "%.*s",
+			       (int) end.words.n, end.words.p);
+	buf_fini(&end.text);
+	return failed;
+}
+
+const char *sandbox_why_ended(struct instance *in, struct arena *a)
+{
+	const struct sandbox *s = sandbox_of_instance(in);
+	struct end end;
+	bool known = read_end(s, &end);
+	const char *why = NULL;
+
+	if (known && end.kind)
+		why = arena_printf(a, "the sandbox failed: %.*s", (int) end.words.n, end.words.p);
+	else if (!known && !s->killed)
+		why = "the sandbox's kernel (atoll-sentry) was killed or crashed";
+	buf_fini(&end.text);
+	return why;
+}
