@@ -12,6 +12,7 @@
 #include "base/file.h"
 #include "engine/container/groups.h"
 #include "engine/container/hooks.h"
+#include "engine/container/seccomp.h"
 #include "engine/sandbox/control.h"
 #include "engine/sandbox/inside.h"
 #include "engine/sandbox/program.h"
@@ -28,19 +29,20 @@ static int no_memory(struct err *e)
 	return err_set(e, ERR_EXHAUSTED, ENOMEM, "out of memory");
 }
 
-/* What a create holds besides the instance; all owned but the terminal's. */
+/* What a create holds besides the instance. */
 struct making {
 	struct sandbox *s;
 	const struct bundle *b;
 	struct program program;
 	struct terminal terminal;
-	int config_fd, control_fd, log_fd, end_fd;
+	int config_fd, seccomp_fd, control_fd, log_fd, end_fd; /* owned */
 };
 
 static void making_fini(struct making *k)
 {
 	terminal_fini(&k->terminal);
 	close_fd(&k->config_fd);
+	close_fd(&k->seccomp_fd);
 	close_fd(&k->control_fd);
 	close_fd(&k->log_fd);
 	close_fd(&k->end_fd);
@@ -89,6 +91,17 @@ static int read_config(struct sandbox *s, const struct bundle *b, const struct j
 		     : json_parse(&s->arena, buf_str(&text), ret_root, e);
 }
 
+/* A file of these bytes, to be read from its beginning. Gives. */
+static int file_of(const void *bytes, size_t n, struct err *e)
+{
+	auto_fd int fd = memfd_create("atoll-spec", MFD_CLOEXEC);
+	int r = fd < 0 ? -errno : fd_write_all(fd, bytes, n);
+
+	if (r == 0 && lseek(fd, 0, SEEK_SET) < 0)
+		r = -errno;
+	return r < 0 ? err_sys(e, -r, "write the sandbox's specification") : take_fd(&fd);
+}
+
 static int write_config(struct making *k, struct err *e)
 {
 	auto_buf struct buf text = BUF_INIT(JSON_TEXT_MAX);
@@ -98,13 +111,26 @@ static int write_config(struct making *k, struct err *e)
 	if (r < 0)
 		return r;
 	inside_config(&text, k->s->spec, given);
-	k->config_fd = memfd_create("atoll-spec", MFD_CLOEXEC);
-	r = !buf_ok(&text)	? buf_error(&text)
-	    : k->config_fd < 0	? -errno
-				: fd_write_all(k->config_fd, text.p, text.n);
-	if (r == 0 && lseek(k->config_fd, 0, SEEK_SET) < 0)
-		r = -errno;
-	return r < 0 ? err_sys(e, -r, "write the sandbox's specification") : 0;
+	r = buf_ok(&text) ? file_of(text.p, text.n, e)
+			  : err_sys(e, -buf_error(&text), "write the sandbox's specification");
+	k->config_fd = r < 0 ? FD_NONE : r;
+	return r < 0 ? r : 0;
+}
+
+/* linux.seccomp judges what is called inside; of the host's calls the workload makes none. */
+static int compile_filter(struct making *k, struct err *e)
+{
+	const struct spec_seccomp *filter = k->s->spec->linux_.seccomp;
+	struct sock_fprog program = {};
+	unsigned flags;
+	int r = filter ? seccomp_compile(&k->s->arena, k->b->cache_fd, filter, &program, &flags, e)
+		       : 0;
+
+	if (r == 0 && program.len) {
+		r = file_of(program.filter, program.len * sizeof(*program.filter), e);
+		k->seccomp_fd = r < 0 ? FD_NONE : r;
+	}
+	return r < 0 ? r : 0;
 }
 
 /* What later verbs and hooks need. */
@@ -190,6 +216,7 @@ static int open_files(struct making *k, struct err *e)
 		return r;
 	*p = (struct program){ .root_fd = k->b->root_disk_fd,
 			       .config_fd = k->config_fd,
+			       .seccomp_fd = k->seccomp_fd,
 			       .control_fd = k->control_fd,
 			       .log_fd = k->log_fd,
 			       .end_fd = k->end_fd,
@@ -252,6 +279,7 @@ static int make(struct making *k, nsec_t deadline, struct err *e)
 		return err_set(e, ERR_INTERNAL, EBADF, "a sandbox needs a state directory");
 	s->memory = inside_memory(s->spec);
 	r = write_config(k, e);
+	r = r < 0 ? r : compile_filter(k, e);
 	r = r < 0 ? r : remember(s, k->b, e);
 	r = r < 0 ? r : make_groups(s, k->b, e);
 	r = r < 0 ? r : open_files(k, e);
@@ -268,6 +296,7 @@ int sandbox_create(struct instance *in, const struct bundle *b, nsec_t deadline,
 			    .b = b,
 			    .terminal = TERMINAL_INIT,
 			    .config_fd = FD_NONE,
+			    .seccomp_fd = FD_NONE,
 			    .control_fd = FD_NONE,
 			    .log_fd = FD_NONE,
 			    .end_fd = FD_NONE };

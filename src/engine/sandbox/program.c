@@ -70,6 +70,7 @@ int program_start(const struct program *p, const struct groups *g, pid_t *ret_pi
 	add_fd(&c, "--creator", theirs);
 	add_fd(&c, "--root", p->root_fd);
 	add_fd(&c, "--config", p->config_fd);
+	add_fd(&c, "--seccomp", p->seccomp_fd);
 	add_fd(&c, "--control", p->control_fd);
 	add_fd(&c, "--log", p->log_fd);
 	add_fd(&c, "--report", p->end_fd);
