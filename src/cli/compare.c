@@ -28,7 +28,7 @@ static const struct option table[] = {
 	  .help = "Format output: table or json", .words = "table json" },
 	{ OPTION_ITEM_(struct options, isolation, OPTION_LIST, "isolation", 0), .value = "name",
 	  .help = "Only this wall; may be repeated (default all there are)",
-	  .words = "container microvm" },
+	  .words = "container sandbox microvm" },
 	{ OPTION_ITEM_(struct options, output, OPTION_STRING, "output", 'o'),
 	  .complete = OPTION_COMPLETE_FILE, .value = "file",
 	  .help = "Also write charts to a file: .svg or .html; or the figures: .json" },

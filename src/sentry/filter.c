@@ -72,12 +72,8 @@ static const struct seccomp_rule own[] = {
 };
 
 static const struct seccomp_rule waiting[] = {
-	FILTER_CALL(waitid),
-	FILTER_CALL(rt_sigtimedwait),
-	FILTER_CALL(sendto),
-	FILTER_CALL(rt_sigreturn),
-	FILTER_CALL(restart_syscall),
-	FILTER_CALL(exit_group),
+	FILTER_CALL(waitid),	   FILTER_CALL(rt_sigtimedwait), FILTER_CALL(sendto),
+	FILTER_CALL(rt_sigreturn), FILTER_CALL(restart_syscall), FILTER_CALL(exit_group),
 };
 
 int filter_enter(struct err *e)

@@ -174,10 +174,10 @@ static int cannot_start(const char *name, int r, struct err *e)
 			       "exec: \"%.150s\": stat %.150s: no such file or directory", name,
 			       name);
 	return err_set(e, ERR_DENIED, -r, "exec: \"%.200s\": %s", name,
-		       r == -EISDIR   ? "is a directory"
-		       : r == -EACCES ? "permission denied"
+		       r == -EISDIR    ? "is a directory"
+		       : r == -EACCES  ? "permission denied"
 		       : r == -ENOEXEC ? "exec format error"
-				      : strerror(-r));
+				       : strerror(-r));
 }
 
 static int load(struct task *t, const struct spec_process *p, struct err *e)

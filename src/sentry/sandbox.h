@@ -52,7 +52,7 @@ struct sandbox {
 	struct job *first;
 	uint64_t last_nr;
 	bool started, abandoned; /* abandoned: before it was started */
-	struct waitq changed; /* something of the above, or a connection's */
+	struct waitq changed;	 /* something of the above, or a connection's */
 	bool failed;
 	struct err *e;
 };

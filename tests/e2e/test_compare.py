@@ -22,9 +22,10 @@ def compare(atoll, *args):
 
 def test_one_row_per_engine_beside_bare_metal(atoll, busybox):
     report = compare(atoll, busybox).json
-    assert [r["name"] for r in report["rows"]] == ["bare metal", "container", "microvm"]
+    assert [r["name"] for r in report["rows"]] == ["bare metal", "container", "sandbox",
+                                                "microvm"]
     bare, container = (r["figures"] for r in report["rows"][:2])
-    assert "is not installed" in report["rows"][2]["why_not"], report["rows"][2]
+    assert "is not installed" in report["rows"][3]["why_not"], report["rows"][3]
     for key in FIGURES:
         assert bare[key]["median"] >= 0, key
         assert container[key]["p99"] >= container[key]["median"] > 0, key

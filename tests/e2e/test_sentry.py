@@ -176,7 +176,7 @@ def test_mounts(box):
 
 def test_less_than_there_is(box):
     r = box.run(["sh", "-c", "true"], linux_maskedPaths=["/bin"])
-    assert r.returncode == 125 and b"start 'sh': No such file" in r.stderr
+    assert r.returncode == 125 and b'exec: "sh": executable file not found' in r.stderr
     r = box.run("touch /x 2>/dev/null; echo $?; touch /dev/shm/y; echo $?; "
                 "cat /proc/meminfo /etc/passwd; ls /tmp; "
                 "echo x 2>/dev/null >/proc/sys/kernel/hostname; echo $?; hostname",
@@ -198,8 +198,8 @@ REFUSED = {
     "namespace": ({"linux_namespaces": [{"type": "network", "path": "/proc/1/ns/net"}]},
                   "joins no namespace: 'network'"),
     "memory": ({"linux_resources": {"memory": {"limit": 4096}}}, "needs at least 4194304 bytes"),
-    "program": ({"process_args": ["nosuch"]}, "start 'nosuch': No such file or directory"),
-    "no-program": ({"process_args": ["/etc/passwd"]}, "start '/etc/passwd': Permission denied"),
+    "program": ({"process_args": ["nosuch"]}, 'exec: "nosuch": executable file not found in $PATH'),
+    "no-program": ({"process_args": ["/etc/passwd"]}, 'exec: "/etc/passwd": permission denied'),
     "cwd": ({"process_cwd": "/etc/passwd"}, "'/etc/passwd': Not a directory"),
     "process": ({"process": None}, "config.json"),
 }
@@ -340,7 +340,7 @@ def test_exec(box):
         os.close(given)
         said.close()
         reply, given, said = execute(s, "true", args=["nosuch"])
-        assert reply["error"] == errno.ENOENT and "start 'nosuch'" in reply["reason"]
+        assert reply["error"] == errno.ENOENT and 'exec: "nosuch"' in reply["reason"]
         os.close(given)
         assert said.read() == b""
         said.close()
@@ -379,6 +379,76 @@ def test_connections(box):
         assert s.ask("stats")["memory"] > 0
         assert s.ask("signal", process=1, signal=9) == {}
         assert s.ended()[0] == 137
+
+
+def test_a_wait_that_is_given_up(box):
+    """Who waits with a signal takes the process along; all can be sent one."""
+    with box.start("sleep 1000 & echo up; wait $!; echo $?; sleep 1000") as s:
+        assert s.ask("start") == {}
+        assert s.p.stdout.readline() == b"up\n"
+        reply, given, said = execute(s, "echo up; sleep 1000")
+        assert said.readline() == b"up\n"
+        waits, other = s.connect(), s.connect()
+        s.send("wait", process=reply["process"], signal=9, on=waits)
+        s.send("wait", process=reply["process"], on=other)
+        waits.close()
+        assert s.receive(other) == {"status": 137}
+        other.close()
+        os.close(given)
+        assert said.read() == b""
+        said.close()
+        assert s.ask("signal", signal=signal.SIGTERM) == {}
+        assert s.p.stdout.readline() == b"143\n"
+        assert s.ask("signal", process=1, signal=9) == {}
+        assert s.ended()[0] == 137
+
+
+# ---- who started it ----
+
+
+def test_signals_are_handed_on(box):
+    """What the process outside is sent the first one gets, once it runs."""
+    with box.start("trap 'exit 5' TERM; trap 'echo hup' HUP; echo up; while :; do sleep 0.01; done"
+                   ) as s:
+        assert s.ask("stats")["threads"] == 1
+        s.p.send_signal(signal.SIGTERM)
+        assert s.ask("start") == {}
+        assert s.p.stdout.readline() == b"up\n"
+        s.p.send_signal(signal.SIGHUP)
+        assert s.p.stdout.readline() == b"hup\n"
+        s.p.send_signal(signal.SIGTERM)
+        assert s.ended()[0] == 5
+
+
+@pytest.mark.parametrize("word, lives", [(b"b", False), (b"g", True), (b"", False)])
+def test_its_creator(box, word, lives):
+    """Before its word nothing begins; with 'b' the sandbox ends with it, until it was started."""
+    theirs, ours = os.pipe()
+    with box.start("exit 5", "--creator", f"fd:{theirs}", fds=[theirs]) as s:
+        os.close(theirs)
+        os.write(ours, word)
+        if word:
+            assert s.ask("stats")["threads"] == 1
+        os.close(ours)
+        if lives:
+            assert s.ask("start") == {}
+            assert s.ended() == (5, b"", b"")
+        else:
+            how, out, err = s.ended()
+            assert (how, out) == (125, b"") and b"ended" in err
+
+
+@pytest.mark.parametrize("args, how, said", [
+    ("exit 6", 6, "6\n"),
+    ("kill -9 $$; exit 4", 4, "4\n"),
+    (["nosuch"], 125, '125 2 2 exec: "nosuch": executable file not found in $PATH\n'),
+])
+def test_report(box, base, args, how, said):
+    with open(base / "report", "w+", encoding="utf-8") as f:
+        fd = f.fileno()
+        r = box.run(args, "--report", f"fd:{fd}", fds=[fd])
+        f.seek(0)
+        assert (r.returncode, f.read()) == (how, said)
 
 
 # ---- ends ----
@@ -435,7 +505,7 @@ def test_walls(box):
             assert re.search(r"Max core file size +0 ",
                              Path(f"/proc/{pid}/limits").read_text(encoding="ascii"))
         assert status(inner)["NSpid"].split()[-1] == "1"
-        assert os.listdir(f"/proc/{s.p.pid}/fd") == []
+        assert [f.split(":")[0] for f in sentry.fds_of(s.p.pid)] == ["socket"]
         files = sentry.fds_of(inner)
         own = [f for f in files if not f.startswith(("pipe:", "socket:"))]
         assert set(own) <= {"/memfd:ram (deleted)", "/memfd:stubs (deleted)", "anon_inode:[pidfd]",
@@ -456,7 +526,7 @@ def test_the_filter(box):
     assert {n for n, nr in calls.items()
             if verdict(program, nr, args=WITH_ARGUMENTS.get(n, ())) == ALLOW} == ALLOWED
     assert {n for n, nr in calls.items() if verdict(waiting, nr) == ALLOW} == \
-        {"waitid", "rt_sigreturn", "restart_syscall", "exit_group"}
+        {"waitid", "rt_sigtimedwait", "sendto", "rt_sigreturn", "restart_syscall", "exit_group"}
     # Descriptors are asked, not set; no name is looked up.
     assert verdict(program, calls["fcntl"], args=(0, 4)) != ALLOW
     assert verdict(program, calls["newfstatat"], args=(0, 0, 0, 0)) != ALLOW
@@ -490,6 +560,20 @@ def test_as_somebody_else(box):
             st = status(pid)
             assert st["Uid"].split() == st["Gid"].split() == [str(NOBODY)] * 4
             assert st["Groups"].strip() == ""
+
+
+def test_as_nobody(box):
+    """A user and a group that nobody is, others for each."""
+    with box.start("sleep 1000", "--uid", "own") as a, box.start("true", "--uid", "own") as b:
+        ids = set()
+        for s in (a, b):
+            assert s.ask("stats")["threads"] == 1
+            st = status(s.p.pid)
+            (uid,), (gid,) = set(st["Uid"].split()), set(st["Gid"].split())
+            assert uid == gid and st["Groups"].strip() == "" and int(uid) > NOBODY
+            assert set(status(s.inner())["Uid"].split()) == {uid}
+            ids.add(uid)
+        assert len(ids) == 2
 
 
 def test_a_terminal(box):

@@ -196,7 +196,7 @@ def test_init_reaps_and_passes_on(build, atoll, busybox):
     (("--pid", "nonsense"), "nonsense"),
     (("--network", "bridge"), "bridge"),
     (("--userns", "auto"), "auto"),
-    (("--isolation", "magic"), "it has: container, microvm"),
+    (("--isolation", "magic"), "it has: container, sandbox, microvm"),
     (("--ulimit", "nofle=1"), "nofile"),
     (("--cap-add", "NO_SUCH"), "NO_SUCH"),
     (("--stop-signal", "SIGNOPE"), "SIGNOPE"),

@@ -148,6 +148,12 @@ void groups_dismiss_kernel_threads(const struct groups *g);
 [[nodiscard]] int groups_freeze(const struct groups *g, bool frozen, nsec_t deadline,
 				struct err *e);
 bool groups_frozen(const struct groups *g);
+/*
+ * To freeze processes that wait for one of their own where only SIGKILL wakes them (seccomp's
+ * notifications), which never come to stop: it is done when none of their threads runs, as whatever
+ * wakes stops first. groups_freeze() thaws them.
+ */
+[[nodiscard]] int groups_hold(const struct groups *g, nsec_t deadline, struct err *e);
 
 /*
  * The usual name of its directory in the hierarchy of this controller (0: the unified one), which

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What happens to the processes in a container's control groups: list, freeze, signal, kill. */
+#include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -94,6 +97,69 @@ void groups_dismiss_kernel_threads(const struct groups *g)
 							(uint64_t) pids[i]);
 		}
 	}
+}
+
+/* State R of any of its threads: what waits for a processor, or has one. */
+static bool process_runs(pid_t pid)
+{
+	char path[64];
+
+	(void) snprintf(path, sizeof(path), "/proc/%d/task", (int) pid);
+	auto_dir DIR *tasks = dir_open(AT_FDCWD, path);
+
+	for (struct dirent *de; tasks && (de = dir_next(tasks));) {
+		auto_buf struct buf text = BUF_INIT(4096);
+		char file[64];
+		const char *name_end;
+
+		(void) snprintf(file, sizeof(file), "%.16s/stat", de->d_name);
+		if (file_read(dirfd(tasks), file, &text) < 0)
+			continue; /* it has ended */
+		name_end = strrchr(buf_z(&text), ')');
+		if (name_end && strncmp(name_end, ") R", 3) == 0)
+			return true;
+	}
+	return false;
+}
+
+static int any_runs(const struct groups *g, bool *ret, struct err *e)
+{
+	auto_free pid_t *pids = calloc(SWEEP_MAX, sizeof(*pids));
+	size_t n = 0;
+	int r = pids ? groups_pids(g, pids, SWEEP_MAX, &n, e)
+		     : err_set(e, ERR_EXHAUSTED, ENOMEM, "out of memory");
+
+	*ret = n > SWEEP_MAX;
+	for (size_t i = 0; r == 0 && !*ret && i < n; i++)
+		*ret = process_runs(pids[i]);
+	return r;
+}
+
+int groups_hold(const struct groups *g, nsec_t deadline, struct err *e)
+{
+	const struct groups_place *p = freezer(g);
+	bool runs = true;
+
+	if (!p)
+		return err_set(e, ERR_UNSUPPORTED, 0,
+			       "the container has no cgroup that can freeze it");
+	for (nsec_t wait = NSEC_PER_MSEC;;) {
+		int r = cgroup_freeze(p->dir_fd, p->unified, true, clock_mono());
+
+		if (r == 0)
+			return 0;
+		if (r != -ETIMEDOUT)
+			return err_sys(e, -r, "freeze /sys/fs/cgroup/%s/%s", p->dir, p->path);
+		r = any_runs(g, &runs, e);
+		if (r < 0 || !runs)
+			return r;
+		if (clock_mono() >= deadline)
+			break;
+		groups_await(0, &wait, deadline);
+	}
+	(void) cgroup_freeze(p->dir_fd, p->unified, false, clock_mono());
+	return err_set(e, ERR_TIMEOUT, ETIMEDOUT, "freeze /sys/fs/cgroup/%s/%s: not done in time",
+		       p->dir, p->path);
 }
 
 int groups_freeze(const struct groups *g, bool frozen, nsec_t deadline, struct err *e)

@@ -155,7 +155,8 @@ static int check_rest(const struct spec *s, struct err *e)
 		{ l->intel_rdt, "have a class of cache of its own (linux.intelRdt)" },
 		{ l->memory_policy, "have a memory policy (linux.memoryPolicy)" },
 		{ l->personality_set && l->personality, "be of another personality" },
-		{ l->monotonic.set || l->boottime.set, "have clocks of its own (linux.timeOffsets)" },
+		{ l->monotonic.set || l->boottime.set,
+		  "have clocks of its own (linux.timeOffsets)" },
 	};
 
 	for (size_t i = 0; i < l->devices_n; i++) {
@@ -171,7 +172,8 @@ static int check_memory(const struct spec *s, struct err *e)
 
 	return memory && memory < (uint64_t) MEMORY_LEAST
 		       ? err_set(e, ERR_INVALID, EINVAL,
-				 "linux.resources.memory.limit: a sandbox needs at least %lld bytes",
+				 "linux.resources.memory.limit: a sandbox needs at least %lld "
+				 "bytes",
 				 (long long) MEMORY_LEAST)
 		       : 0;
 }

@@ -12,8 +12,8 @@
 #include "engine/sandbox/sandbox.h"
 #include "sys/unix.h"
 
-#define BACKLOG	     128
-#define DIAL_WITHIN  (10 * NSEC_PER_SEC)
+#define BACKLOG	    128
+#define DIAL_WITHIN (10 * NSEC_PER_SEC)
 
 /* Of the state directory, whose own path may be longer than an address. */
 static void path_of(int state_fd, char *ret, size_t max)

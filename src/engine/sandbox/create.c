@@ -256,8 +256,7 @@ static int begin(struct making *k, nsec_t deadline, struct err *e)
 	if (r < 0)
 		return err_set(e, ERR_INTERNAL, ESRCH, "the sandbox's kernel has ended");
 	r = sandbox_hooks(s, SPEC_HOOK_PRESTART, "creating", k->b->bundle_fd, e);
-	r = r < 0 ? r
-		  : sandbox_hooks(s, SPEC_HOOK_CREATE_RUNTIME, "creating", k->b->bundle_fd, e);
+	r = r < 0 ? r : sandbox_hooks(s, SPEC_HOOK_CREATE_RUNTIME, "creating", k->b->bundle_fd, e);
 	return r < 0 ? r : await(k, deadline, e);
 }
 
@@ -278,6 +277,8 @@ static int make(struct making *k, nsec_t deadline, struct err *e)
 	if (s->state_fd < 0)
 		return err_set(e, ERR_INTERNAL, EBADF, "a sandbox needs a state directory");
 	s->memory = inside_memory(s->spec);
+	s->swap = inside_swap(s->spec);
+	s->pids = inside_pids(s->spec);
 	r = write_config(k, e);
 	r = r < 0 ? r : compile_filter(k, e);
 	r = r < 0 ? r : remember(s, k->b, e);

@@ -38,6 +38,20 @@ uint64_t inside_memory(const struct spec *s)
 	return m && m->limit_set && m->limit > 0 ? (uint64_t) m->limit : 0;
 }
 
+int64_t inside_swap(const struct spec *s)
+{
+	const struct spec_resources *r = s->linux_.resources;
+
+	return r && r->memory && r->memory->swap_set ? r->memory->swap : 0;
+}
+
+int64_t inside_pids(const struct spec *s)
+{
+	const struct spec_resources *r = s->linux_.resources;
+
+	return r && r->pids && r->pids->limit > 0 ? r->pids->limit : -1;
+}
+
 static int64_t with_overhead(int64_t limit, uint64_t overhead)
 {
 	return limit > INT64_MAX - (int64_t) overhead ? INT64_MAX : limit + (int64_t) overhead;

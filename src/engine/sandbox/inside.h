@@ -33,3 +33,6 @@ bool inside_is_bind(const struct spec_mount *m);
 struct spec_resources *inside_host_part(struct arena *a, const struct spec *s);
 /* Bytes that the guest may use; 0: no limit was given. */
 uint64_t inside_memory(const struct spec *s);
+/* memory.swap; 0: not given. Processes that it may have; -1: no limit was given. */
+int64_t inside_swap(const struct spec *s);
+int64_t inside_pids(const struct spec *s);

@@ -14,8 +14,8 @@ struct groups;
 /* All borrowed; FD_NONE: without. */
 struct program {
 	int stdio[3];
-	int root_fd;   /* an EROFS image */
-	int config_fd; /* inside_config() */
+	int root_fd;	/* an EROFS image */
+	int config_fd;	/* inside_config() */
 	int seccomp_fd; /* linux.seccomp, compiled */
 	int control_fd, log_fd, end_fd;
 	bool bound; /* it ends with the pipe, unless it was started */

@@ -85,8 +85,7 @@ static int signal_first(struct instance *in, int signo, struct err *e)
 
 	/* The program hands on what it can catch, also later, when it is paused. */
 	if (signo == SIGSTOP)
-		return in->state == ENGINE_CREATED ? 0
-						   : ask_signal(s, SENTRY_FIRST, signo, e);
+		return in->state == ENGINE_CREATED ? 0 : ask_signal(s, SENTRY_FIRST, signo, e);
 	r = in->pidfd < 0 ? -ESRCH : pidfd_kill(in->pidfd, signo);
 	if (r == -ESRCH)
 		return err_set(e, ERR_CONFLICT, ESRCH, "container not running");
@@ -175,7 +174,8 @@ static int freeze(struct instance *in, bool frozen, struct err *e)
 	if (!has_groups(s))
 		return err_set(e, ERR_UNSUPPORTED, EOPNOTSUPP,
 			       "pausing needs a cgroup, and this sandbox has none");
-	return groups_freeze(s->groups, frozen, clock_deadline(FREEZE_WITHIN), e);
+	return frozen ? groups_hold(s->groups, clock_deadline(FREEZE_WITHIN), e)
+		      : groups_freeze(s->groups, false, clock_deadline(FREEZE_WITHIN), e);
 }
 
 static int pause_all(struct instance *in, struct err *e)
@@ -188,18 +188,31 @@ static int resume(struct instance *in, struct err *e)
 	return freeze(in, false, e);
 }
 
+/* What its kernel has for good may be given as it is. */
+static int check_update(const struct sandbox *s, const struct spec_resources *r, struct err *e)
+{
+	const struct spec_memory *m = r->memory;
+	int64_t pids = r->pids && r->pids->limit > 0 ? r->pids->limit : -1;
+
+	if (m && ((m->limit_set && (m->limit > 0 ? (uint64_t) m->limit : 0) != s->memory) ||
+		  (m->swap_set && m->swap != s->swap)))
+		return err_set(e, ERR_UNSUPPORTED, EOPNOTSUPP,
+			       "the memory of a sandbox cannot change while it runs");
+	if (r->pids && r->pids->limit_set && pids != s->pids)
+		return err_set(e, ERR_UNSUPPORTED, EOPNOTSUPP,
+			       "how many processes a sandbox may have cannot change while it runs");
+	return 0;
+}
+
 /* Shares of the host; how large it is, and how many processes it has, is its kernel's. */
 static int update(struct instance *in, const struct spec_resources *r, struct err *e)
 {
 	struct sandbox *s = sandbox_of_instance(in);
 	struct spec_resources host = *r;
+	struct spec_memory memory = r->memory ? *r->memory : (struct spec_memory){};
 
-	if (r->memory && (r->memory->limit_set || r->memory->swap_set))
-		return err_set(e, ERR_UNSUPPORTED, EOPNOTSUPP,
-			       "the memory of a sandbox cannot change while it runs");
-	if (r->pids && r->pids->limit_set)
-		return err_set(e, ERR_UNSUPPORTED, EOPNOTSUPP,
-			       "how many processes a sandbox may have cannot change while it runs");
+	if (check_update(s, r, e) < 0)
+		return -1;
 	if (!has_groups(s))
 		return err_set(e, ERR_UNSUPPORTED, EOPNOTSUPP,
 			       "limits need a cgroup, and this sandbox has none");
@@ -207,6 +220,8 @@ static int update(struct instance *in, const struct spec_resources *r, struct er
 	host.devices = NULL;
 	host.devices_n = 0;
 	host.pids = NULL;
+	memory.limit_set = memory.swap_set = false;
+	host.memory = r->memory ? &memory : NULL;
 	return groups_update(s->groups, &host, e);
 }
 

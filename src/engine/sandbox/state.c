@@ -26,6 +26,7 @@
 struct record {
 	const char *id, *state, *bundle, *config;
 	int64_t pid;
+	int64_t swap, pids;
 	uint64_t ident, memory;
 	bool poststop_due, groups;
 };
@@ -38,6 +39,8 @@ static const struct json_field record_fields[] = {
 	JSON_I64_FIELD(struct record, pid, "pid", 0, INT32_MAX, JSON_REQUIRED),
 	JSON_U64_FIELD(struct record, ident, "ident", 0, UINT64_MAX, JSON_REQUIRED),
 	JSON_U64_FIELD(struct record, memory, "memory", 0, UINT64_MAX, JSON_REQUIRED),
+	JSON_I64_FIELD(struct record, swap, "swap", INT64_MIN, INT64_MAX, JSON_REQUIRED),
+	JSON_I64_FIELD(struct record, pids, "pids", INT64_MIN, INT64_MAX, JSON_REQUIRED),
 	JSON_BOOL_FIELD(struct record, poststop_due, "poststopDue", 0),
 	JSON_BOOL_FIELD(struct record, groups, "cgroups", 0),
 };
@@ -60,6 +63,8 @@ int sandbox_save(struct instance *in, int state_fd, struct err *e)
 	json_w_u64(&w, "gate", 0);
 	json_w_u64(&w, "namespaces", 0);
 	json_w_u64(&w, "memory", s->memory);
+	json_w_i64(&w, "swap", s->swap);
+	json_w_i64(&w, "pids", s->pids);
 	json_w_bool(&w, "poststopDue", s->poststop_due);
 	json_w_bool(&w, "cgroups", s->groups != NULL);
 	if (s->groups && groups_path(s->groups, CGROUP_FREEZER, path))
@@ -86,6 +91,8 @@ static int take_record(struct sandbox *s, const struct record *rec, struct err *
 		return err_set(e, ERR_EXHAUSTED, ENOMEM, "out of memory");
 	s->ident = rec->ident;
 	s->memory = rec->memory;
+	s->swap = rec->swap;
+	s->pids = rec->pids;
 	s->late_hooks = rec->bundle != NULL;
 	s->poststop_due = rec->poststop_due;
 	in->state = engine_state_of(rec->state);

@@ -19,7 +19,10 @@
 #define ARENA_MAX (1u << 20)
 
 static const struct seccomp_rule own[] = {
-	FILTER_CALL(poll), FILTER_CALL(read), FILTER_CALL(sendmsg), FILTER_CALL(recvmsg),
+	FILTER_CALL(poll),
+	FILTER_CALL(read),
+	FILTER_CALL(sendmsg),
+	FILTER_CALL(recvmsg),
 };
 
 struct waiter {
@@ -97,9 +100,9 @@ static void hand_on(const struct waiter *w)
 int waiter_start(int wait_sock, int signal_sock, uint64_t process, pid_t *ret_pid, int *ret_pidfd,
 		 struct err *e)
 {
-	struct waiter w = {
-		.wait_sock = wait_sock, .signal_sock = signal_sock, .process = process
-	};
+	struct waiter w = { .wait_sock = wait_sock,
+			    .signal_sock = signal_sock,
+			    .process = process };
 	struct sentry_request q = sentry_request(SENTRY_WAIT);
 	pid_t pid;
 	int r;

@@ -127,18 +127,18 @@ class Sentries:
         path.write_text(what if isinstance(what, str) else json.dumps(what), encoding="utf-8")
         return [self.program, "--root", root or self.image, "--config", path, *more]
 
-    def run(self, args, *more, stdin=b"", timeout=120, root=None, **changes):
+    def run(self, args, *more, stdin=b"", timeout=120, root=None, fds=(), **changes):
         """A shell's script, or arguments: what it said and how it ended."""
         args = ["sh", "-c", args] if isinstance(args, str) else args
         given = {"stdin": stdin} if stdin is None or not isinstance(stdin, bytes) \
             else {"input": stdin}
         return subprocess.run(self.command(config(args, **changes), *more, root=root), **given,
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=timeout,
-                              check=False)
+                              check=False, pass_fds=fds)
 
-    def start(self, args, *more, **changes):
+    def start(self, args, *more, fds=(), **changes):
         args = ["sh", "-c", args] if isinstance(args, str) else args
-        return Sandbox(self, config(args, **changes), more)
+        return Sandbox(self, config(args, **changes), more, fds)
 
 
 class Pty(run.Terminal):
@@ -185,14 +185,14 @@ class OnPty(Pty):
 class Sandbox:
     """One that is told by its control socket; gone at the end of `with`."""
 
-    def __init__(self, sentries, what, more):
+    def __init__(self, sentries, what, more, fds=()):
         self.path = sentries.base / f"s{next(NUMBERS)}"
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listening:
             listening.bind(str(self.path))
             listening.listen(128)
             fd = listening.fileno()
             self.p = subprocess.Popen(
-                [*sentries.command(what, *more), "--control", f"fd:{fd}"], pass_fds=[fd],
+                [*sentries.command(what, *more), "--control", f"fd:{fd}"], pass_fds=[fd, *fds],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         self.s = self.connect()
 
