@@ -29,7 +29,7 @@ struct options {
 	int gofer;		/* borrowed; FD_NONE: none */
 	struct bind_option binds[BINDS_MOST];
 	size_t binds_n;
-	int control; /* borrowed; FD_NONE: none */
+	int control;		     /* borrowed; FD_NONE: none */
 	int broker, creator, report; /* the same */
 	bool set_ids, own_ids;
 	uint32_t uid, gid;
