@@ -39,18 +39,11 @@ struct sandbox {
 	struct root_files files; /* without image and gofer */
 	int gofer;		 /* a connected socket; FD_NONE: none */
 	int control;		 /* a listening socket; FD_NONE: none */
-<<<<<<< HEAD
 	int signals;  /* where those to the first process come, a byte each; FD_NONE: nowhere */
 	int creator;  /* a pipe that hangs up when its maker has gone; FD_NONE: it may go */
 	int stdio[3]; /* taken; with process.terminal the first alone */
 	int resized;  /* of a terminal there: host_tty_claim()'s; FD_NONE: none */
 	struct buf seccomp; /* its bytes: seccomp.h */
-=======
-	int signals;  /* where those to the first process come, a byte each; FD_NONE: nowhere */
-	int creator;  /* a pipe that hangs up when its maker has gone; FD_NONE: it may go */
-	int stdio[3]; /* taken */
-	struct buf seccomp; /* its bytes: seccomp.h */
->>>>>>> 156e72d (sentry: format after others' lines)
 	/* Its own: */
 	struct mount_space *space;
 	struct path root;
