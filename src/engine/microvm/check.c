@@ -3,10 +3,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/magic.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/statfs.h>
 #include <sys/sysinfo.h>
 
 #include "base/auto.h"
@@ -16,11 +14,8 @@
 #include "engine/microvm/guest.h"
 #include "engine/microvm/pod.h"
 #include "engine/microvm/usernet.h"
+#include "engine/source.h"
 #include "fmt/spec.h"
-
-#ifndef MQUEUE_MAGIC
-#define MQUEUE_MAGIC 0x19800202
-#endif
 
 [[gnu::format(printf, 2, 3)]] static int refuse(struct err *e, const char *fmt, ...)
 {
@@ -76,22 +71,7 @@ static bool is_virtual(const struct spec_device *d)
 
 int check_source(int fd, const char *path, struct err *e)
 {
-	static const long kernels[] = { PROC_SUPER_MAGIC,    SYSFS_MAGIC,	 CGROUP_SUPER_MAGIC,
-					CGROUP2_SUPER_MAGIC, DEVPTS_SUPER_MAGIC, MQUEUE_MAGIC,
-					DEBUGFS_MAGIC,	     TRACEFS_MAGIC,	 BPF_FS_MAGIC,
-					SECURITYFS_MAGIC,    NSFS_MAGIC };
-	struct statfs fs;
-	struct stat st;
-
-	if (fstat(fd, &st) < 0 || fstatfs(fd, &fs) < 0)
-		return err_sys(e, errno, "mount source '%.200s'", path);
-	if (S_ISCHR(st.st_mode) || S_ISBLK(st.st_mode))
-		return refuse(e, "have the host's device '%.200s'", path);
-	for (size_t i = 0; i < ARRAY_SIZE(kernels); i++) {
-		if ((long) fs.f_type == kernels[i])
-			return refuse(e, "have '%.200s': that is the host's kernel's", path);
-	}
-	return 0;
+	return source_check(fd, path, "a microvm", e);
 }
 
 static int check_bind(const struct spec_mount *m, struct err *e)

@@ -14,9 +14,11 @@
 #include "engine/container/hooks.h"
 #include "engine/container/seccomp.h"
 #include "engine/sandbox/control.h"
+#include "engine/sandbox/gofer.h"
 #include "engine/sandbox/inside.h"
 #include "engine/sandbox/program.h"
 #include "engine/sandbox/sandbox.h"
+#include "engine/sandbox/shares.h"
 #include "engine/sandbox/terminal.h"
 #include "fmt/json.h"
 #include "sys/process.h"
@@ -35,12 +37,15 @@ struct making {
 	const struct bundle *b;
 	struct program program;
 	struct terminal terminal;
-	int config_fd, seccomp_fd, control_fd, log_fd, end_fd; /* owned */
+	struct shares shares;
+	int gofer_fd, config_fd, seccomp_fd, control_fd, log_fd, end_fd; /* owned */
 };
 
 static void making_fini(struct making *k)
 {
 	terminal_fini(&k->terminal);
+	shares_close(&k->shares);
+	close_fd(&k->gofer_fd);
 	close_fd(&k->config_fd);
 	close_fd(&k->seccomp_fd);
 	close_fd(&k->control_fd);
@@ -202,7 +207,7 @@ static int open_file(const struct sandbox *s, const char *name, struct err *e)
 	return fd < 0 ? err_sys(e, errno, "open '%s'", name) : fd;
 }
 
-/* The files that it gets, and its streams. */
+/* The files that it gets, who serves it others, and its streams. */
 static int open_files(struct making *k, struct err *e)
 {
 	struct program *p = &k->program;
@@ -210,11 +215,16 @@ static int open_files(struct making *k, struct err *e)
 
 	r = r < 0 ? r : (k->end_fd = open_file(k->s, SANDBOX_END, e));
 	r = r < 0 ? r : (k->control_fd = control_listen(k->s->state_fd, e));
+	if (r >= 0 && k->shares.n)
+		r = gofer_start(&k->shares, k->s->groups, k->log_fd, &k->gofer_fd,
+				&k->s->gofer_pidfd, e);
 	if (r >= 0 && k->s->spec->process->terminal)
 		r = terminal_open(&k->terminal, k->s->spec->process, e);
 	if (r < 0)
 		return r;
-	*p = (struct program){ .root_fd = k->b->root_disk_fd,
+	*p = (struct program){ .root_fd = k->shares.root ? FD_NONE : k->b->root_disk_fd,
+			       .gofer_fd = k->gofer_fd,
+			       .shares = &k->shares,
 			       .config_fd = k->config_fd,
 			       .seccomp_fd = k->seccomp_fd,
 			       .control_fd = k->control_fd,
@@ -248,6 +258,7 @@ static int begin(struct making *k, nsec_t deadline, struct err *e)
 
 	/* Its alone: when it has gone, who connects is told so. */
 	close_fd(&k->control_fd);
+	close_fd(&k->gofer_fd);
 	close_fd(&k->terminal.slave);
 	if (r < 0)
 		return r;
@@ -268,9 +279,6 @@ static int make(struct making *k, nsec_t deadline, struct err *e)
 	if (k->b->preserve_fds_n)
 		return err_set(e, ERR_UNSUPPORTED, EOPNOTSUPP,
 			       "a sandbox cannot take over open descriptors of the host");
-	if (k->b->root_disk_fd <= 0)
-		return err_set(e, ERR_UNSUPPORTED, EOPNOTSUPP,
-			       "a sandbox cannot have a root file system that is a directory");
 	s->state_fd = k->b->state_fd < 0
 			      ? FD_NONE
 			      : openat(k->b->state_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -281,6 +289,7 @@ static int make(struct making *k, nsec_t deadline, struct err *e)
 	s->pids = inside_pids(s->spec);
 	r = write_config(k, e);
 	r = r < 0 ? r : compile_filter(k, e);
+	r = r < 0 ? r : shares_open(&k->shares, &s->arena, k->b, k->b->root_disk_fd <= 0, e);
 	r = r < 0 ? r : remember(s, k->b, e);
 	r = r < 0 ? r : make_groups(s, k->b, e);
 	r = r < 0 ? r : open_files(k, e);
@@ -296,6 +305,7 @@ int sandbox_create(struct instance *in, const struct bundle *b, nsec_t deadline,
 	struct making k = { .s = s,
 			    .b = b,
 			    .terminal = TERMINAL_INIT,
+			    .gofer_fd = FD_NONE,
 			    .config_fd = FD_NONE,
 			    .seccomp_fd = FD_NONE,
 			    .control_fd = FD_NONE,
@@ -305,7 +315,7 @@ int sandbox_create(struct instance *in, const struct bundle *b, nsec_t deadline,
 
 	s->spec = b->spec;
 	s->arena = ARENA_INIT(ARENA_MAX);
-	s->state_fd = s->creator_fd = FD_NONE;
+	s->state_fd = s->creator_fd = s->gofer_pidfd = FD_NONE;
 	s->id = strdup(b->id);
 	if (!s->id)
 		return no_memory(e);

@@ -10,15 +10,18 @@
 #define PROGRAM_SENTRY "atoll-sentry"
 
 struct groups;
+struct shares;
 
 /* All borrowed; FD_NONE: without. */
 struct program {
 	int stdio[3];
-	int root_fd;	/* an EROFS image */
+	int root_fd;	/* an EROFS image; FD_NONE: the first share is the root */
+	int gofer_fd;	/* who serves the shares */
 	int config_fd;	/* inside_config() */
 	int seccomp_fd; /* linux.seccomp, compiled */
 	int control_fd, log_fd, end_fd;
-	bool bound; /* it ends with the pipe, unless it was started */
+	const struct shares *shares; /* NULL: none */
+	bool bound;		     /* it ends with the pipe, unless it was started */
 };
 
 /*

@@ -27,6 +27,7 @@ struct sandbox {
 	struct arena arena;
 	struct groups *groups; /* owned, NULL: none */
 	int state_fd;	       /* owned: the state directory */
+	int gofer_pidfd; /* owned: of who serves its files; FD_NONE: nobody, or not our child */
 	int creator_fd;	 /* owned: until it is started the sandbox ends with it; FD_NONE: not so */
 	uint64_t ident;	 /* with the pid: which process it is (sys/process.h) */
 	uint64_t memory; /* bytes that the guest may use; 0: as many as the host has */
