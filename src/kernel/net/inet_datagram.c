@@ -181,7 +181,7 @@ static int destination(const struct inet_sock *u, const struct sock_message *m,
 	if (u->socket.domain == AF_INET && a.len >= sizeof(a.family) && a.family == AF_UNSPEC)
 		a.family = AF_INET; /* as Linux takes it */
 	r = inet_parse(u, &a, true, ret);
-	return r < 0 ? r : ret->port ? 0 : -EINVAL;
+	return r < 0 ? r : ret->port || inet_is_echo(u) ? 0 : -EINVAL;
 }
 
 /* What the sender's control messages say of the packet. -EINVAL. */

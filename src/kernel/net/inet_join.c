@@ -201,7 +201,11 @@ int inet_listen(struct socket *s, const struct sock_actor *by, int backlog)
 	s->listening = true;
 	u->backlog_most = (unsigned int) backlog;
 	admit(u);
-	return u->out ? outside_ops()->listen(u->out, backlog) : 0;
+	r = u->out ? outside_ops()->listen(u->out, backlog) : 0;
+	if (r != -EPERM)
+		return r;
+	inet_outside_close(u); /* a port that is not to be reached from there */
+	return 0;
 }
 
 int inet_accept(struct socket *s, bool nonblocking, struct socket **ret)

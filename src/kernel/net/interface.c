@@ -4,7 +4,9 @@
 #include <linux/in.h>
 #include <linux/sockios.h>
 
+#include "kernel/core/heap.h"
 #include "kernel/mm/uio.h"
+#include "kernel/net/links.h"
 #include "kernel/net/numbers.h"
 
 /* struct ifreq of 64 bits; linux/if.h would bring the C library's headers. */
@@ -25,8 +27,6 @@ struct list_request {
 	uint64_t at;
 };
 
-static const char name[16] = INTERFACE_NAME;
-
 static void put_address(struct request *q, const unsigned char ip[static 4])
 {
 	memset(q->bytes, 0, sizeof(q->bytes));
@@ -34,87 +34,118 @@ static void put_address(struct request *q, const unsigned char ip[static 4])
 	memcpy(q->bytes + offsetof(struct sockaddr_in, sin_addr), ip, 4);
 }
 
-static int address(struct request *q, unsigned int request)
+static int address(struct request *q, const struct links_interface *i, unsigned int request)
 {
+	unsigned char mask[4] = {};
+
 	switch (request) {
 	case SIOCGIFADDR:
 	case SIOCGIFDSTADDR:
-		put_address(q, (const unsigned char[]){ 127, 0, 0, 1 });
-		return 0;
 	case SIOCGIFBRDADDR:
-		put_address(q, (const unsigned char[]){ 0, 0, 0, 0 });
-		return 0;
 	case SIOCGIFNETMASK:
-		put_address(q, (const unsigned char[]){ 255, 0, 0, 0 });
-		return 0;
+		break;
 	default:
 		return -ENOTTY;
 	}
+	if (!i->has_ip)
+		return -EADDRNOTAVAIL;
+	for (unsigned int n = 0; n < i->prefix; n++)
+		mask[n / 8] |= (unsigned char) (0x80 >> (n % 8));
+	put_address(q, request == SIOCGIFADDR	   ? i->ip
+		       : request == SIOCGIFDSTADDR ? i->peer
+		       : request == SIOCGIFBRDADDR ? i->broadcast
+						   : mask);
+	return 0;
 }
 
-static int figure(struct request *q, unsigned int request)
+static int figure(struct request *q, const struct links_interface *i, unsigned int request)
 {
 	switch (request) {
 	case SIOCGIFFLAGS:
-		q->flags = INTERFACE_FLAGS;
+		q->flags = (int16_t) i->flags;
 		return 0;
 	case SIOCGIFINDEX:
-		q->number = INTERFACE_INDEX;
+		q->number = i->index;
 		return 0;
 	case SIOCGIFMTU:
-		q->number = INTERFACE_MTU;
+		q->number = (int32_t) i->mtu;
 		return 0;
 	case SIOCGIFTXQLEN:
-		q->number = INTERFACE_QUEUE;
+		q->number = (int32_t) i->queue;
 		return 0;
 	case SIOCGIFMETRIC:
 		q->number = 0;
 		return 0;
 	case SIOCGIFHWADDR:
 		memset(q->bytes, 0, sizeof(q->bytes));
-		q->family = INTERFACE_TYPE;
+		q->family = i->type;
+		memcpy(q->bytes + 2, i->address, sizeof(i->address));
 		return 0;
 	default:
 		return -ENOTTY;
 	}
 }
 
+/* Those with an address, as many as there is room for; without a place how long they are. */
 static int list_all(uva_t at, struct space *s)
 {
-	struct request q = {};
+	struct links_interface *all;
 	struct list_request l;
-	int r = copy_in(s, &l, at, sizeof(l));
+	int32_t done = 0;
+	int r = copy_in(s, &l, at, sizeof(l)), count;
 
 	if (r < 0)
 		return r;
 	if (l.len < 0)
 		return -EINVAL;
-	memcpy(q.name, name, sizeof(name));
-	(void) address(&q, SIOCGIFADDR); /* it has one */
-	if (!l.at)
-		l.len = sizeof(q);
-	else if ((size_t) l.len < sizeof(q))
-		l.len = 0;
-	else
-		r = copy_out(s, uva(l.at), &q, sizeof(q));
-	if (l.at && l.len)
-		l.len = sizeof(q);
+	count = links_interfaces(&all);
+	if (count < 0)
+		return count;
+	for (int n = 0; n < count && r == 0; n++) {
+		struct request q = {};
+
+		memcpy(q.name, all[n].name, sizeof(q.name));
+		if (address(&q, &all[n], SIOCGIFADDR) < 0)
+			continue;
+		if (l.at && l.len - done < (int32_t) sizeof(q))
+			break;
+		if (l.at)
+			r = copy_out(s, uva(l.at + (uint64_t) done), &q, sizeof(q));
+		done += (int32_t) sizeof(q);
+	}
+	heap_free(all);
+	l.len = done;
 	return r < 0 ? r : copy_out(s, at, &l, sizeof(l));
 }
 
 /* Of the one it names: whatever there is to ask. */
 static int ask(struct request *q, int domain, unsigned int request)
 {
-	if (request == SIOCGIFNAME) {
-		if (q->number != INTERFACE_INDEX)
-			return -ENODEV;
-		memcpy(q->name, name, sizeof(name));
-		return 0;
-	}
+	struct links_interface *all;
+	int r = -ENODEV, count = links_interfaces(&all);
+
+	if (count < 0)
+		return count;
 	q->name[sizeof(q->name) - 1] = 0;
-	if (memcmp(q->name, name, sizeof(INTERFACE_NAME)) != 0)
-		return -ENODEV;
-	return domain == AF_INET && address(q, request) == 0 ? 0 : figure(q, request);
+	for (int n = 0; n < count; n++) {
+		const struct links_interface *i = &all[n];
+
+		if (request == SIOCGIFNAME) {
+			if (q->number != i->index)
+				continue;
+			memcpy(q->name, i->name, sizeof(q->name));
+			r = 0;
+			break;
+		}
+		if (memcmp(q->name, i->name, strlen(i->name) + 1) != 0)
+			continue;
+		r = domain == AF_INET ? address(q, i, request) : -ENOTTY;
+		if (r == -ENOTTY)
+			r = figure(q, i, request);
+		break;
+	}
+	heap_free(all);
+	return r;
 }
 
 static bool changes(unsigned int request)

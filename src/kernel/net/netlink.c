@@ -173,24 +173,35 @@ static int netlink_name(struct socket *s, bool of_peer, struct sock_address *ret
 
 /* ---- requests ---- */
 
-static int reply(struct netlink_sock *n, const struct netlink_answer *from)
+static int reply(struct netlink_sock *n, const unsigned char *bytes, size_t len)
 {
 	struct answer *a;
 
 	if (n->held > n->socket.receive_room)
 		return -ENOBUFS;
-	a = heap_alloc(sizeof(*a) + from->len);
+	a = heap_alloc(sizeof(*a) + len);
 	if (!a)
 		return -ENOBUFS;
-	a->len = from->len;
-	memcpy(a->bytes, from->bytes, from->len);
+	a->len = len;
+	memcpy(a->bytes, bytes, len);
 	list_push(&n->inbox, &a->link);
 	n->held += sizeof(*a) + a->len;
 	(void) waitq_wake(&n->socket.waiters, READABLE, 0);
 	return 0;
 }
 
-/* All requests of what was sent: one answer each. */
+/* netlink(7): an answer that finds no room is lost, and that is told. */
+static void give(void *to, const unsigned char *bytes, size_t len)
+{
+	struct netlink_sock *n = to;
+
+	if (len == 0 || reply(n, bytes, len) == 0)
+		return;
+	n->socket.error = ENOBUFS;
+	(void) waitq_wake(&n->socket.waiters, 0, 0);
+}
+
+/* All requests of what was sent. */
 static void answer_all(struct netlink_sock *n, const unsigned char *bytes, size_t len)
 {
 	size_t at = 0;
@@ -202,11 +213,9 @@ static void answer_all(struct netlink_sock *n, const unsigned char *bytes, size_
 		memcpy(&one, bytes + at, sizeof(one));
 		if (one < sizeof(struct nlmsghdr) || one > len - at)
 			return;
-		netlink_route(bytes + at, one, &to);
-		/* netlink(7): an answer that finds no room is lost, and that is told. */
-		if (to.len && reply(n, &to) < 0) {
-			n->socket.error = ENOBUFS;
-			(void) waitq_wake(&n->socket.waiters, 0, 0);
+		if (!netlink_outside(bytes + at, one, n->port, give, n)) {
+			netlink_route(bytes + at, one, &to);
+			give(n, to.bytes, to.len);
 		}
 		at += min_of((size_t) NLMSG_ALIGN(one), len - at);
 	}

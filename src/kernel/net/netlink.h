@@ -14,6 +14,14 @@
 
 extern const struct socket_family netlink_family;
 
+/* ---- netlink_outside.c ---- */
+
+/* One answer, of some messages. */
+typedef void (*netlink_give)(void *to, const unsigned char *bytes, size_t len);
+/* Answers what is of the network outside; false: it is not, or there is none. May park. */
+bool netlink_outside(const unsigned char *request, size_t len, uint32_t port, netlink_give give,
+		     void *to);
+
 /* ---- netlink_route.c ---- */
 
 /* An answer: messages one behind the other. */

@@ -48,9 +48,11 @@ struct outside_ops {
 	unsigned int (*poll)(struct outside *o); /* POLL* */
 	int64_t (*queued)(struct outside *o, bool sent);
 	/* rtnetlink's messages of a dump (RTM_GET*) from that byte on: how many bytes there are in
-	 * all, of which at most `room` are written, and *ret_n were. */
+	 * all, of which at most `room`, OUTSIDE_DUMP, are written, and *ret_n were. */
 	int64_t (*dump)(int kind, int family, size_t from, void *to, size_t room, size_t *ret_n);
 };
+
+#define OUTSIDE_DUMP ((size_t) 65536) /* the room that dump() has */
 
 /* Once, before the first socket. Borrowed for good. */
 void outside_set(const struct outside_ops *ops);

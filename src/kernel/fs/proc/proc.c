@@ -36,16 +36,18 @@ static const struct generated_entry links[] = {
 	{ .name = "thread-self", .mode = S_IFLNK | 0777, .link = thread_self_link },
 };
 
-/* The names of the root beside its processes: links, /proc/sys, /proc/sysvipc, what is of the
- * machine. */
+static const struct generated_entry *const directories[] = { &proc_sys, &proc_sysvipc, &proc_net };
+
+/* The names of the root beside its processes: links, directories, what is of the machine. */
 static const struct generated_entry *named(size_t n)
 {
 	if (n < countof(links))
 		return &links[n];
 	n -= countof(links);
-	if (n < 2)
-		return n == 0 ? &proc_sys : &proc_sysvipc;
-	return n - 2 < proc_system.count ? &proc_system.entries[n - 2] : NULL;
+	if (n < countof(directories))
+		return directories[n];
+	n -= countof(directories);
+	return n < proc_system.count ? &proc_system.entries[n] : NULL;
 }
 
 static int find(const struct generated_node *dir, const char *name, size_t len,

@@ -60,6 +60,8 @@ int proc_limits(const struct generated_node *n, struct text *to);
 /* system.c: what is of the machine; sys.c: /proc/sys. */
 extern const struct proc_table proc_system;
 extern const struct generated_entry proc_sys;
+/* net.c: /proc/net. */
+extern const struct generated_entry proc_net;
 /* ipc.c: a limit, by the name of its file in /proc/sys. */
 extern const struct generated_entry proc_sysvipc;
 int proc_ipc_limit(const struct generated_node *n, struct text *to);
