@@ -4,11 +4,12 @@
  * loopback, without a stack: what one writes stands in the other's queue. ip(7), ipv6(7), tcp(7),
  * udp(7); errors and events come as Linux 6.1 gives them over its own loopback.
  *
- * The addresses of the sandbox are 127.0.0.0/8 and ::1; anything else is -ENETUNREACH to reach and
- * -EADDRNOTAVAIL to bind. There is no TIME_WAIT: a port is free when its last socket is closed.
- * Nothing is lost but what a datagram's receiver has no room for. A connection that finds a full
- * backlog waits for room in it, without Linux's end after two minutes. Urgent data (MSG_OOB) is
- * -EOPNOTSUPP to send; the error queue (MSG_ERRQUEUE) is always empty.
+ * The addresses of the sandbox are 127.0.0.0/8 and ::1; anything else is outside (net/outside.h),
+ * and where there is no outside -ENETUNREACH to reach and -EADDRNOTAVAIL to bind. There is no
+ * TIME_WAIT: a port is free when its last socket is closed. Nothing is lost but what a datagram's
+ * receiver has no room for. A connection that finds a full backlog waits for room in it, without
+ * Linux's end after two minutes. Urgent data (MSG_OOB) is -EOPNOTSUPP to send; the error queue
+ * (MSG_ERRQUEUE) is always empty.
  */
 #pragma once
 

@@ -28,7 +28,7 @@ class Outside:
             net.ip("link", "set", "lo", "up")
             net.ip("addr", "add", f"{four}/24", "dev", name)
             net.ip("addr", "add", f"{six}/64", "dev", name, "nodad")
-            net.ip("link", "set", name, "up")
+            net.ip("link", "set", name, "addrgenmode", "none", "up")
         # As engines leave it: whoever is of a group may ping.
         subprocess.run(self.own.argv("sh", "-c", "echo 0 2147483647 "
                                      ">/proc/sys/net/ipv4/ping_group_range"), check=True)
