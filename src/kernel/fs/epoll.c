@@ -50,10 +50,13 @@ static bool notified(struct waiter *waiter, unsigned int events)
 {
 	struct watch *w = container_of(waiter, struct watch, waiter);
 
+	bool waits = !list_empty(&w->epoll->waiters.waiters);
+
 	if (!(w->events & ~INPUT) || (events && !(events & w->events)))
 		return false;
 	make_ready(w);
-	return true;
+	/* One that nobody waits at is not the one that takes it: EPOLLEXCLUSIVE. */
+	return waits;
 }
 
 static void watch_free(struct watch *w)

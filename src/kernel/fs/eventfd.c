@@ -43,7 +43,7 @@ static int64_t event_read(struct file *f, struct uio *to, uint64_t *pos)
 		return n;
 	value = e->semaphore ? 1 : e->count;
 	e->count -= value;
-	(void) waitq_wake(&e->waiters, WRITABLE, 0);
+	(void) waitq_wake(&e->waiters, WRITABLE, 1);
 	n = uio_out(to, &value, sizeof(value));
 	return n == sizeof(value) ? n : -EFAULT;
 }
@@ -68,7 +68,7 @@ static int64_t event_write(struct file *f, struct uio *from, uint64_t *pos)
 		return n;
 	e->count += value;
 	if (value)
-		(void) waitq_wake(&e->waiters, READABLE, 0);
+		(void) waitq_wake(&e->waiters, READABLE, 1);
 	return sizeof(value);
 }
 
@@ -131,7 +131,7 @@ static void fire(struct ktimer *k)
 	t->expired++;
 	if (!t->interval)
 		t->at = 0;
-	(void) waitq_wake(&t->waiters, READABLE, 0);
+	(void) waitq_wake(&t->waiters, READABLE, 1);
 }
 
 /* The times after the first are counted when somebody looks: a timer that nobody reads costs

@@ -111,7 +111,7 @@ static int64_t pipe_read(struct file *f, struct uio *to, uint64_t *pos)
 		if (r < 0)
 			return r;
 	}
-	(void) waitq_wake(&p->waiters, WRITABLE, 0);
+	(void) waitq_wake(&p->waiters, WRITABLE, 1);
 	return done;
 }
 
@@ -205,7 +205,7 @@ static int64_t pipe_write(struct file *f, struct uio *from, uint64_t *pos)
 		if (r > 0) {
 			done += r;
 			r = 0;
-			(void) waitq_wake(&p->waiters, READABLE, 0);
+			(void) waitq_wake(&p->waiters, READABLE, 1);
 		} else if (r == 0 && f->flags & O_NONBLOCK) {
 			r = -EAGAIN;
 		} else if (r == 0) {
@@ -402,6 +402,6 @@ int64_t pipe_set_size(struct file *f, size_t size, bool may_exceed)
 	sleeplock_give(&p->reading);
 	if (r < 0)
 		return r;
-	(void) waitq_wake(&p->waiters, WRITABLE, 0);
+	(void) waitq_wake(&p->waiters, WRITABLE, 1);
 	return (int64_t) (slots << PAGE_SHIFT);
 }

@@ -73,7 +73,7 @@ int64_t pipe_pour(struct file *in, size_t n, bool nonblock, pipe_taker *take, vo
 		sleeplock_give(&p->reading);
 	}
 	if (done > 0)
-		(void) waitq_wake(&p->waiters, WRITABLE, 0);
+		(void) waitq_wake(&p->waiters, WRITABLE, 1);
 	return done;
 }
 
@@ -92,7 +92,7 @@ static int64_t fill(struct pipe *p, size_t n, pipe_giver *give, void *arg)
 			break;
 		}
 		pipe_append(p, page, page, (size_t) given, false);
-		(void) waitq_wake(&p->waiters, READABLE, 0);
+		(void) waitq_wake(&p->waiters, READABLE, 1);
 		done += given;
 		if ((size_t) given < part)
 			break;
@@ -181,8 +181,8 @@ int64_t pipe_pass(struct file *in, struct file *out, size_t n, bool nonblock, bo
 		sleeplock_give(&a->reading);
 	}
 	if (done > 0) {
-		(void) waitq_wake(&a->waiters, WRITABLE, 0);
-		(void) waitq_wake(&b->waiters, READABLE, 0);
+		(void) waitq_wake(&a->waiters, WRITABLE, 1);
+		(void) waitq_wake(&b->waiters, READABLE, 1);
 	}
 	return done;
 }

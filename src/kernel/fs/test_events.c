@@ -291,6 +291,42 @@ static void waiter(void *arg)
 	fiber_exit();
 }
 
+static void exclusive_waiter(void *arg)
+{
+	struct epoll_ready r[1];
+
+	CHECK(epoll_collect(arg, r, 1, NSEC_NEVER) == 1);
+	finished++;
+	fiber_exit();
+}
+
+/* Of those who wait for the same file, each by an instance of its own, one is woken each time; one
+ * that nobody waits at is passed over. */
+static void exclusively(void)
+{
+	struct file *ep[3], *e;
+	struct fiber *f;
+
+	CHECK(eventfd_make(0, 0, false, &root_cred, &e) == 0);
+	finished = 0;
+	for (size_t n = 0; n < countof(ep); n++) {
+		CHECK(epoll_make(&root_cred, &ep[n]) == 0 &&
+		      epoll_control(ep[n], EPOLL_CTL_ADD, 1, e, EPOLLIN | EPOLLET | EPOLLEXCLUSIVE,
+				    0) == 0);
+		if (n > 0)
+			CHECK(sched_spawn(exclusive_waiter, ep[n], &f) == 0);
+	}
+	let_run();
+	CHECK(finished == 0 && add(e, 1) == 8);
+	let_run();
+	CHECK(finished == 1 && add(e, 1) == 8);
+	let_run();
+	CHECK(finished == 2);
+	for (size_t n = 0; n < countof(ep); n++)
+		file_unref(ep[n]);
+	file_unref(e);
+}
+
 static void polls(void)
 {
 	struct epoll_ready r[8];
@@ -360,6 +396,7 @@ static void polls(void)
 	file_unref(e);
 	file_unref(ep2);
 	file_unref(ep);
+	exclusively();
 }
 
 /* Whatever allocation fails, it is told and nothing is left. */

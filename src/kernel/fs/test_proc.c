@@ -220,6 +220,16 @@ static void of_process(void)
 	CHECK(content_by("/proc/self/maps", 7) && memcmp(all, text, strlen(all)) == 0);
 	CHECK(strstr(all, "40000000-40300000 rw-p 00000000 00:00 0 \n"));
 	CHECK(strstr(all, "50000000-50001000 r--s 00001000 00:") && strstr(all, " /bin/program\n"));
+	CHECK(says("/proc/self/smaps",
+		   "\nSize:               3072 kB\nKernelPageSize:        4 kB\n") &&
+	      says("/proc/self/smaps", "VmFlags: rd wr mr mw me\n") &&
+	      says("/proc/self/smaps_rollup", "[rollup]\nRss:     ") &&
+	      says("/proc/self/timerslack_ns", "50000\n") &&
+	      store("/proc/self/timerslack_ns", "70000\n") == 6 &&
+	      says("/proc/self/timerslack_ns", "70000\n") &&
+	      store("/proc/self/timerslack_ns", "0") == 1 &&
+	      says("/proc/self/timerslack_ns", "50000\n") &&
+	      store("/proc/self/timerslack_ns", "x") == -EINVAL);
 	CHECK(says("/proc/self/mounts", "tmpfs / tmpfs rw,relatime 0 0\n"));
 	CHECK(says("/proc/mounts", "proc /proc proc rw,nosuid,nodev,noexec,relatime 0 0\n"));
 	CHECK(says("/proc/self/mountinfo", " / / rw,relatime - tmpfs tmpfs rw\n"));

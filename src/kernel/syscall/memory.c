@@ -124,6 +124,54 @@ sysret_t sys_mmap(struct task *t, const uint64_t *a)
 	return r < 0 ? r : (sysret_t) at;
 }
 
+/* Whether [at, at + len) is shared memory of one kind, without a gap. */
+static bool is_window(const struct space *s, const struct vma *first, uint64_t at, uint64_t len)
+{
+	uint64_t end;
+
+	if (!first || !(first->flags & VMA_SHARED) || !first->pager || !uva_end(uva(at), len, &end))
+		return false;
+	for (const struct vma *v = first; v->end < end;) {
+		v = space_find(s, v->end);
+		if (!v || v->pager != first->pager || v->flags != first->flags ||
+		    v->prot != first->prot)
+			return false;
+	}
+	return true;
+}
+
+/* As Linux has it since it has no nonlinear mappings: another one in the place of the old. */
+sysret_t sys_remap_file_pages(struct task *t, const uint64_t *a)
+{
+	uint64_t at = page_down(a[0]), len = page_down(a[1]), last, placed;
+	const struct vma *v = space_find(t->space, at);
+	struct space_mapping m;
+	int r;
+
+	if (a[2] || len == 0 || !is_window(t->space, v, at, len) ||
+	    __builtin_add_overflow(a[3], len >> PAGE_SHIFT, &last) ||
+	    last > INT64_MAX >> PAGE_SHIFT)
+		return -EINVAL;
+	m = (struct space_mapping){ .at = at,
+				    .len = len,
+				    .prot = v->prot,
+				    .flags = v->flags,
+				    .pager = v->pager,
+				    .offset = a[3] << PAGE_SHIFT,
+				    .name = v->name,
+				    .fixed = true,
+				    .populate = !((uint32_t) a[4] & MAP_NONBLOCK) };
+	/* The old mapping, which goes, is what keeps them. */
+	pager_ref(m.pager);
+	if (m.name)
+		dentry_ref(m.name);
+	r = space_map(t->space, &m, &placed);
+	if (m.name)
+		dentry_unref(m.name);
+	pager_unref(m.pager);
+	return r;
+}
+
 sysret_t sys_munmap(struct task *t, const uint64_t *a)
 {
 	return space_unmap(t->space, a[0], a[1]);

@@ -219,11 +219,35 @@ static void times_and_limits(void)
 
 static bool finished;
 
+/* Pages of a shared mapping in another order. */
+static void remapped(void)
+{
+	uint64_t at = map(0, 4 * PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
+			  0),
+		 own = map(0, PAGE_SIZE, PROT_READ, ANON, -1, 0);
+
+	for (uint32_t n = 0; n < 4; n++)
+		CHECK(copy_out(g.task->space, uva(at + n * PAGE_SIZE), &n, sizeof(n)) == 0);
+	CHECK(CALL(&g, __NR_remap_file_pages, at, PAGE_SIZE, 0, 3, 0) == 0 && word(at) == 3 &&
+	      word(at + PAGE_SIZE) == 1);
+	CHECK(CALL(&g, __NR_remap_file_pages, at + PAGE_SIZE, 2 * PAGE_SIZE, 0, 0, 0) == 0 &&
+	      word(at + PAGE_SIZE) == 0 && word(at + 2 * PAGE_SIZE) == 1 &&
+	      word(at + 3 * PAGE_SIZE) == 3);
+	CHECK(CALL(&g, __NR_remap_file_pages, own, PAGE_SIZE, 0, 0, 0) == -EINVAL &&
+	      CALL(&g, __NR_remap_file_pages, at, 5 * PAGE_SIZE, 0, 0, 0) == -EINVAL &&
+	      CALL(&g, __NR_remap_file_pages, at, PAGE_SIZE, PROT_READ, 0, 0) == -EINVAL &&
+	      CALL(&g, __NR_remap_file_pages, at, PAGE_SIZE, 0, UINT64_MAX, 0) == -EINVAL &&
+	      CALL(&g, __NR_remap_file_pages, at, 0, 0, 0, 0) == -EINVAL);
+	CHECK(CALL(&g, __NR_munmap, at, 4 * PAGE_SIZE) == 0 &&
+	      CALL(&g, __NR_munmap, own, PAGE_SIZE) == 0);
+}
+
 static void body(void *arg)
 {
 	(void) arg;
 	guest_begin(&g);
 	mappings();
+	remapped();
 	shared();
 	polling();
 	messages();

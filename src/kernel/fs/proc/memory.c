@@ -34,7 +34,7 @@ static void name_of(const struct task *reader, struct dentry *d, struct mount **
 		text_put(to, "/%s", d->name);
 }
 
-static void one(const struct task *t, const struct vma *v, struct mount **last, struct text *to)
+void proc_map_line(const struct task *t, const struct vma *v, struct mount **last, struct text *to)
 {
 	const struct task_image *i = t->image;
 	size_t from = to->len;
@@ -68,7 +68,7 @@ int proc_maps(const struct generated_node *n, struct text *to)
 	if (r < 0 || !t->space)
 		return r;
 	for (struct tree_node *v = tree_first(&t->space->vmas); v; v = tree_next(v))
-		one(t, container_of(v, struct vma, node), &last, to);
+		proc_map_line(t, container_of(v, struct vma, node), &last, to);
 	return 0;
 }
 

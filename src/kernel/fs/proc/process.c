@@ -196,15 +196,20 @@ static void list_threads(const struct generated_node *dir, uint64_t at, struct g
 		  .mode = S_IFLNK | 0777,                                                          \
 		  .link = proc_root_link,                                                          \
 		  .follow = proc_root_follow },                                                    \
-		PROC_FILE("setgroups", 0444, setgroups), PROC_FILE("stat", 0444, proc_stat),       \
-		PROC_FILE("statm", 0444, proc_statm), PROC_FILE("status", 0444, proc_status),      \
-		PROC_FILE("uid_map", 0444, id_map)
+		PROC_FILE("smaps", 0444, proc_smaps), PROC_FILE("setgroups", 0444, setgroups),     \
+		PROC_FILE("stat", 0444, proc_stat), PROC_FILE("statm", 0444, proc_statm),          \
+		PROC_FILE("status", 0444, proc_status), PROC_FILE("uid_map", 0444, id_map)
 
 static const struct generated_entry of_thread[] = { OF_EACH };
 static const struct generated_entry of_process[] = {
 	OF_EACH,
 	PROC_FILE("coredump_filter", 0444, dump_filter),
 	PROC_FILE("loginuid", 0444, login),
+	PROC_FILE("smaps_rollup", 0444, proc_smaps_rollup),
+	{ .name = "timerslack_ns",
+	  .mode = S_IFREG | 0666,
+	  .show = proc_timer_slack,
+	  .store = proc_set_timer_slack },
 	{ .name = "task", .mode = S_IFDIR | 0555, .find = find_thread, .list = list_threads },
 };
 

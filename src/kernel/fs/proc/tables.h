@@ -5,6 +5,8 @@
 #include "kernel/fs/generated.h"
 #include "kernel/task/task.h"
 
+struct vma;
+
 struct proc_table {
 	const struct generated_entry *entries;
 	size_t count;
@@ -47,9 +49,15 @@ int proc_cwd_follow(const struct generated_node *n, const struct cred *who, stru
 int proc_root_follow(const struct generated_node *n, const struct cred *who, struct path *ret);
 /* memory.c */
 int proc_maps(const struct generated_node *n, struct text *to);
+void proc_map_line(const struct task *t, const struct vma *v, struct mount **last, struct text *to);
 int proc_statm(const struct generated_node *n, struct text *to);
 int proc_cmdline(const struct generated_node *n, struct text *to);
 int proc_environ(const struct generated_node *n, struct text *to);
+/* smaps.c */
+int proc_smaps(const struct generated_node *n, struct text *to);
+int proc_smaps_rollup(const struct generated_node *n, struct text *to);
+int proc_timer_slack(const struct generated_node *n, struct text *to);
+int proc_set_timer_slack(const struct generated_node *n, const char *bytes, size_t len);
 /* mounts.c */
 int proc_mounts(const struct generated_node *n, struct text *to);
 int proc_mountinfo(const struct generated_node *n, struct text *to);
