@@ -182,10 +182,26 @@ static void formats(void)
 	text_fini(&t);
 }
 
+/* The number whose directory this is, 0: it is none. */
+static uint64_t directory_of(const char *name)
+{
+	struct walk w = as_root();
+	struct pid *p;
+	struct file *f;
+
+	CHECK(names_open(&w, name, O_RDONLY | O_DIRECTORY, 0, &f) == 0);
+	p = proc_pid_of(f);
+	file_unref(f);
+	return p ? p->nr : 0;
+}
+
 static void of_process(void)
 {
 	char all[4096];
 
+	CHECK(directory_of("/proc/1") == 1 && directory_of("/proc/self") == 1);
+	CHECK(!directory_of("/proc/1/task/1") && !directory_of("/proc/1/fd") &&
+	      !directory_of("/proc") && !directory_of("/bin"));
 	CHECK_STR(target("/proc/self"), "1");
 	CHECK_STR(target("/proc/thread-self"), "1/task/1");
 	CHECK_STR(target("/proc/self/exe"), "/bin/program");

@@ -203,6 +203,9 @@ static int apply(const struct control_note *n, struct datagram *d, bool v6, bool
 			memcpy(&value, n->bytes, sizeof(value));
 		else
 			return -EINVAL;
+		/* As the socket has it. */
+		if (v6 && n->level == SOL_IPV6_ && value == -1 && n->len == sizeof(value))
+			return n->type == IPV6_HOPLIMIT || n->type == IPV6_TCLASS ? 0 : -EINVAL;
 		if (value < 0 || value > 255)
 			return -EINVAL;
 		if ((n->level == IPPROTO_IP && n->type == IP_TTL && value) ||

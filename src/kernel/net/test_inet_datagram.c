@@ -131,6 +131,7 @@ static void notes(void)
 	struct sock_address a = v4(0x7f000003, 620);
 	struct in6_pktinfo info6;
 	unsigned int flags = 0;
+	int32_t value = -1;
 
 	CHECK(bind_to(y, v6(0, 620)) == 0);
 	CHECK(set_option(y, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1) == 0);
@@ -158,6 +159,18 @@ static void notes(void)
 	control_fini(&sent);
 	info.ipi_spec_dst.s_addr = 1;
 	control_add(&sent, IPPROTO_IP, IP_PKTINFO, &info, sizeof(info));
+	CHECK(send_to(x, "a", 1, 0, &a) == -EINVAL);
+	control_fini(&sent);
+	file_unref(x);
+	/* -1 of IPv6: as the socket has it. */
+	x = new_socket(AF_INET6, SOCK_DGRAM);
+	a = v6(1, 620);
+	control_add(&sent, IPPROTO_IPV6, IPV6_TCLASS, &value, sizeof(value));
+	control_add(&sent, IPPROTO_IPV6, IPV6_HOPLIMIT, &value, sizeof(value));
+	CHECK(send_to(x, "a", 1, 0, &a) == 1 && get(y, 1, 0) == 1);
+	control_fini(&sent);
+	value = -2;
+	control_add(&sent, IPPROTO_IPV6, IPV6_TCLASS, &value, sizeof(value));
 	CHECK(send_to(x, "a", 1, 0, &a) == -EINVAL);
 	control_fini(&sent);
 	file_unref(x);
