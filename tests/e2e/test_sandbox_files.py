@@ -6,11 +6,12 @@ hand. What programs do with files, what the host sees of it, refusals, walls, en
 import hashlib
 import json
 import os
+import resource
 import subprocess
 
 import pytest
 
-from lib import sentry
+from lib import guest, sentry
 
 pytestmark = [pytest.mark.timeout(120),
               pytest.mark.skipif(os.uname().machine != "x86_64", reason="numbers of x86-64")]
@@ -108,7 +109,133 @@ def test_binds(world, base):
     assert (world.root / "mnt/ro").is_dir() and (world.root / "etc/one").is_file()
 
 
-@pytest.mark.parametrize("option", ["rshared", "rslave", "idmap", "size=1m"])
+@pytest.mark.parametrize("option", ["idmap", "size=1m", "nonsense"])
 def test_refused_options_of_binds(world, base, option):
     status, _, said = world.run("true", [("/mnt/x", base, ["bind", option])])
     assert status == 125 and f"a sandbox's bind has no option '{option}'" in said
+
+
+WORDS = {
+    "gofer": (["--bind", "0=x"], "shares need --gofer"),
+    "bind": (["--bind", "x=y"], "--bind: cannot be 'x=y'"),
+    "twice": (["--bind", "0=a", "--bind", "0=b"], "--bind: cannot be '0=b'"),
+    "share": (["--root", "share:"], "--root: cannot be 'share:'"),
+    "both": (["--root", "share:x"], "an image or a share, not both"),
+    "socket": (["--gofer", "fd:0"], "is no seqpacket socket that is connected"),
+    "proc": (None, "mount number 0 of config.json is no bind"),
+    "none": (None, "the gofer has no share 'nosuch'"),
+}
+
+
+@pytest.mark.parametrize("what", sorted(WORDS))
+def test_refused_words(world, build, base, what):
+    words, why = WORDS[what]
+    with world.gofer() as g:
+        given = world.words(g, world.config("true"), ())
+        if words:
+            image = base / "none"
+            image.write_bytes(b"x")
+            given = [build / "atoll-sentry", "--root", image, "--config", given[6], *words]
+        else:
+            given += ["--bind", "0=root"] if what == "proc" else []
+            given[2] = "share:nosuch" if what == "none" else given[2]
+        r = subprocess.run(given, pass_fds=[g.socket.fileno()], capture_output=True, check=False,
+                           stdin=subprocess.DEVNULL, timeout=60)
+    assert r.returncode == 125 and why in r.stderr.decode(), r
+
+
+def test_what_programs_do(world, base):
+    """Mappings, files without names, renames, holes, locks, attributes, users, 10,000 names."""
+    (world.root / "bin/files").write_bytes(guest.compiled("sandbox_files.c", base).read_bytes())
+    (world.root / "bin/files").chmod(0o755)
+    caps = [*sentry.CAPS, "CAP_FOWNER", "CAP_FSETID", "CAP_DAC_OVERRIDE"]
+    status, out, err = world.run("mkdir /w && files /w", process_capabilities={
+        k: caps for k in ("bounding", "effective", "permitted")})
+    assert (status, out, err) == (0, "0 failures\n", "")
+    # And the host has it so.
+    done = world.root / "w"
+    assert (done / "map").read_bytes() == b"bc" + b"a" * 4998 + b"XYZ" + b"a" * (3 * 4096 - 4903)
+    assert (done / "u/mine").stat().st_uid == 1000 and (done / "u/d").stat().st_gid == 1001
+    assert (done / "hole").stat().st_size == 100 * 4096
+    assert (done / "linked").read_bytes() == b"tmp" and not (done / "gone").exists()
+
+
+def test_the_host_writes_meanwhile(world, base):
+    """What is done outside is seen inside, a little later."""
+    directory = base / "shared"
+    directory.mkdir()
+    (directory / "f").write_text("one\n")
+    binds = [("/s", directory, ["bind"])]
+    with world.gofer(binds) as g, world.start(
+            g, "cat /s/f /s/new; until cat /s/new 2>/dev/null; do sleep 0.1; done; "
+               "until grep other /s/f; do sleep 0.1; done; ls /s | wc -l", binds) as p:
+        assert p.stdout.readline() == b"one\n"
+        assert p.stderr.readline().startswith(b"cat: can't open '/s/new'")
+        (directory / "f").write_text("other\n")
+        (directory / "new").write_text("new\n")
+        out, err = p.communicate(timeout=60)
+    assert (out, err) == (b"new\nother\n2\n", b"")
+
+
+def test_nothing_outside_is_within_reach(world, base):
+    """Links and names that lead up stay inside: in the root, and in a bind."""
+    inner = base / "walled"
+    inner.mkdir()
+    (base / "secret").write_text("secret\n")
+    (inner / "up").symlink_to("../secret")
+    (inner / "absolute").symlink_to(base / "secret")
+    (world.root / "passwd").symlink_to("/etc/passwd")
+    status, out, _ = world.run("cat /passwd; for f in up absolute; do cat /b/$f 2>/dev/null || echo none; "
+                               "echo over >/b/$f || echo no; done; cat /b/../secret",
+                               [("/b", inner, ["bind"])])
+    assert (status, out) == (0, "root:x:0:0:root:/:/bin/sh\nnone\nnone\nno\nover\n") and \
+        (base / "secret").read_text() == "secret\n"
+
+
+def test_less_memory_than_files(world):
+    """What is read of files takes what memory is left, and no more."""
+    data = os.urandom(1 << 20) * 64
+    (world.root / "much").write_bytes(data)
+    out = world.ok("md5sum </much; cat /much /much | md5sum",
+                   linux_resources={"memory": {"limit": 24 << 20}})
+    assert out == f"{hashlib.md5(data).hexdigest()}  -\n{hashlib.md5(data * 2).hexdigest()}  -\n"
+    (world.root / "much").unlink()
+
+
+def few_descriptors():
+    resource.setrlimit(resource.RLIMIT_NOFILE, (192, 192))
+
+
+def test_few_descriptors(world):
+    """A gofer that may have few of them serves as many files, one after the other."""
+    with world.gofer(limit=few_descriptors) as g, \
+            world.start(g, "mkdir /few; for n in $(seq 600); do echo $n >/few/$n; done; "
+                           "cat /few/* | wc -l; rm -r /few") as p:
+        out, err = p.communicate(timeout=100)
+    assert (p.returncode, out, err) == (0, b"600\n", b"")
+
+
+def test_killed_gofer(world):
+    """All that it served is EIO; what needs none of it goes on."""
+    with world.gofer() as g, world.start(
+            g, "exec 3<>/f; echo ready; read l; cat /etc/passwd 2>&1; echo x >&3; "
+               "echo $?; ls / 2>&1; echo y >/dev/shm/z && echo goes on; exit 7") as p:
+        assert p.stdout.readline() == b"ready\n"
+        g.process.kill()
+        g.process.wait()
+        out, err = p.communicate(b"\n", timeout=60)
+        assert p.returncode == 7 and out.endswith(b"goes on\n"), (out, err)
+        assert b"is lost" in err and b"Input/output error" in out + err
+
+
+def test_nonsense_of_the_client(build, base):
+    """What is no request: it is not served, and the gofer ends."""
+    with sentry.Gofer(build, {"x": base}) as g:
+        g.socket.send(b"y" * 150000)
+        assert g.process.wait(20) == 1
+        assert b"what is no request" in g.process.stderr.read()
+    with sentry.Gofer(build, {"x": base}) as g:
+        g.socket.send(b"short")
+        g.socket.send(os.urandom(4096))
+        g.socket.close()
+        assert g.process.wait(20) == 0

@@ -179,6 +179,7 @@ static void release(struct inode *i)
 	struct fuse_conn *c = fuse_conn_of(i);
 
 	fuse_close(n);
+	list_remove(&n->cached);
 	fuse_clean(n, 0, UINT64_MAX);
 	radix_fini(&n->dirty);
 	pager_fini(&i->pager);
@@ -237,6 +238,7 @@ static struct fuse_node *node_new(struct fuse_super *s, uint64_t id, uint32_t mo
 	pager_init(&n->inode.pager, &fuse_pager_ops, 0);
 	list_init(&n->reading);
 	list_init(&n->to_write);
+	list_init(&n->cached);
 	sleeplock_init(&n->writing_back);
 	tree_insert(&s->conn->nodes, &n->by_id, id);
 	return n;

@@ -2,6 +2,7 @@
 /* Calls of the FUSE client and their answers: numbered, checked, in any order. */
 #include "kernel/core/heap.h"
 #include "kernel/fs/fuse_node.h"
+#include "kernel/mm/frame.h"
 #include "kernel/platform/platform.h"
 
 #define ERRNO_MOST 133 /* of Linux; above are numbers of this kernel's own */
@@ -205,6 +206,17 @@ static int begin(struct fuse_conn *c)
 	return 0;
 }
 
+/* Pages that the server has, too, for who has no memory left. */
+static bool relieve(void)
+{
+	list_each(l, &all)
+	{
+		if (fuse_evict(list_entry(l, struct fuse_conn, all)))
+			return true;
+	}
+	return false;
+}
+
 int fuse_connect(struct fuse_transport *t, struct fuse_conn **ret)
 {
 	struct fuse_conn *c = heap_cache_alloc(&conns);
@@ -220,6 +232,7 @@ int fuse_connect(struct fuse_transport *t, struct fuse_conn **ret)
 	list_init(&c->farewells);
 	list_init(&c->recent);
 	list_init(&c->reading);
+	list_init(&c->cached);
 	list_init(&c->dirty);
 	c->bytes = heap_alloc(t->most);
 	if (!c->bytes) {
@@ -227,6 +240,7 @@ int fuse_connect(struct fuse_transport *t, struct fuse_conn **ret)
 		return -ENOMEM;
 	}
 	list_push(&all, &c->all);
+	frame_set_relief(relieve);
 	*ret = c; /* answers come by it */
 	r = begin(c);
 	if (r == 0)

@@ -28,7 +28,7 @@ static int open_listing(struct file *f, struct listing **ret)
 			       .least = sizeof(out),
 			       .room = sizeof(out) };
 	struct listing *l = f->own;
-	int r = l ? 0 : fuse_call(fuse_conn_of(f->inode), &q);
+	int r = l ? 0 : fuse_call_open(fuse_conn_of(f->inode), &q);
 
 	*ret = l;
 	if (r < 0 || l)

@@ -20,6 +20,10 @@
 /* Pages that are read at once: where they come in a row, and elsewhere; powers of two. */
 #define AHEAD_MOST  32u
 #define AHEAD_FIRST 4u
+/* Pages of all files together: at most, and this share of the guest's memory. The host has them,
+ * too. */
+#define CACHED_MOST  ((uint64_t) 65536)
+#define CACHED_SHARE 2
 
 /* ---- handles ---- */
 
@@ -67,6 +71,22 @@ static void bound_handles(struct fuse_conn *c)
 	}
 }
 
+int fuse_call_open(struct fuse_conn *c, struct fuse_call *q)
+{
+	int r = fuse_call(c, q);
+
+	if ((r != -ENFILE && r != -EMFILE) || !c->reading_n)
+		return r;
+	list_each_safe(l, &c->reading)
+	{
+		struct fuse_node *n = list_entry(l, struct fuse_node, reading);
+
+		if (n->read.users == 0)
+			forget_reading(n);
+	}
+	return fuse_call(c, q);
+}
+
 static void keep(struct fuse_node *n, bool write, uint64_t fh, int data)
 {
 	struct fuse_conn *c = fuse_conn_of(&n->inode);
@@ -112,7 +132,7 @@ int fuse_handle(struct fuse_node *n, bool write, struct fuse_handle **ret)
 			*ret = h;
 			return 0;
 		}
-		r = fuse_call(fuse_conn_of(&n->inode), &q);
+		r = fuse_call_open(fuse_conn_of(&n->inode), &q);
 		if (r < 0)
 			return r;
 		keep(n, write, out.fh, q.data);
@@ -202,6 +222,15 @@ static int read_pages(struct fuse_node *n, uint64_t index, void *to, uint64_t pa
 	return r;
 }
 
+static void give(struct fuse_node *n, uint64_t index, uint64_t frame)
+{
+	struct pager *p = &n->inode.pager;
+	uint64_t before = p->resident;
+
+	pager_give(p, index, frame);
+	fuse_conn_of(&n->inode)->pages += p->resident - before;
+}
+
 /* A run of frames in a row, as the pages behind are to be read with it. */
 static int fill_run(struct fuse_node *n, uint64_t index, void *page, uint64_t pages)
 {
@@ -221,18 +250,63 @@ static int fill_run(struct fuse_node *n, uint64_t index, void *page, uint64_t pa
 	frame_unref(first);
 	for (uint64_t at = 1; at < pages; at++) {
 		if (r == 0)
-			pager_give(&n->inode.pager, index + at, first + at);
+			give(n, index + at, first + at);
 		else
 			frame_unref(first + at);
 	}
 	return r;
 }
 
+bool fuse_evict(struct fuse_conn *c)
+{
+	list_each_safe(l, &c->cached)
+	{
+		struct fuse_node *n = list_entry(l, struct fuse_node, cached);
+
+		if (n->filling || n->dirty_n || n->inode.pager.owners)
+			continue;
+		list_remove(&n->cached);
+		list_init(&n->cached);
+		if (n->inode.pager.resident == 0)
+			continue;
+		pager_drop(&n->inode.pager, 0, UINT64_MAX);
+		return true;
+	}
+	return false;
+}
+
+/* Room for more: others' pages go, and where that is not enough its own, also out of mappings. */
+static void bound_pages(struct fuse_conn *c, struct fuse_node *n, uint64_t index)
+{
+	uint64_t most = min_of(CACHED_MOST, frame_budget() / CACHED_SHARE);
+
+	while (c->pages > most && fuse_evict(c))
+		;
+	if (c->pages <= most || (n->dirty_n && fuse_write_back(n) < 0))
+		return;
+	pager_drop(&n->inode.pager, 0, index);
+	pager_drop(&n->inode.pager, index + 1, UINT64_MAX);
+}
+
+static void dropped(struct pager *p, uint64_t pages)
+{
+	fuse_conn_of(container_of(p, struct inode, pager))->pages -= pages;
+}
+
 static int fill(struct pager *p, uint64_t index, void *page)
 {
 	struct fuse_node *n = fuse_of(container_of(p, struct inode, pager));
-	int r = fill_run(n, index, page, window(n, index));
+	struct fuse_conn *c = fuse_conn_of(&n->inode);
+	int r;
 
+	list_remove(&n->cached);
+	list_push(&c->cached, &n->cached);
+	n->filling++;
+	bound_pages(c, n, index);
+	r = fill_run(n, index, page, window(n, index));
+	n->filling--;
+	if (r == 0)
+		c->pages++; /* or it is told by dropped() */
 	return r == -ENOMEM ? r : r < 0 ? -EIO : 0;
 }
 
@@ -257,6 +331,7 @@ const struct pager_ops fuse_pager_ops = {
 	.fill = fill,
 	.touch = fuse_touch,
 	.sync = fuse_sync_pager,
+	.dropped = dropped,
 	.hold = hold,
 	.release = let_go,
 };

@@ -263,7 +263,7 @@ static int make(struct inode *dir, const char *name, size_t len, uint32_t mode, 
 		break;
 	}
 	text_part(&q->in[1], text, name, len);
-	return fuse_call(fuse_conn_of(dir), q);
+	return fuse_call_open(fuse_conn_of(dir), q);
 }
 
 /* The directory's own attributes are others now. */
@@ -317,7 +317,7 @@ int fuse_nameless(struct inode *dir, uint32_t mode, const struct cred *who, stru
 			       .out = &made,
 			       .least = sizeof(made),
 			       .room = sizeof(made) };
-	int r = fuse_call(fuse_conn_of(dir), &q);
+	int r = fuse_call_open(fuse_conn_of(dir), &q);
 
 	if (r == -ENOSYS)
 		return -EOPNOTSUPP;

@@ -28,10 +28,12 @@ struct fuse_conn {
 	size_t names_n;
 	struct list reading; /* handles that nobody needs, used last at the end */
 	size_t reading_n;
-	struct list dirty; /* nodes that have something to be written */
-	bool ends;	   /* with the writer */
-	bool hurry;	   /* now, not some time later */
-	struct waitq work; /* for who writes it */
+	struct list cached; /* nodes that have pages, filled last at the end */
+	uint64_t pages;	    /* of them all */
+	struct list dirty;  /* nodes that have something to be written */
+	bool ends;	    /* with the writer */
+	bool hurry;	    /* now, not some time later */
+	struct waitq work;  /* for who writes it */
 	struct sleeplock writing;
 	struct list all; /* connections */
 	char *bytes;	 /* of one write on its way, transport->most of them */
@@ -63,8 +65,10 @@ struct fuse_node {
 	uint64_t version;	/* of contents: on with each change that this client made */
 	bool wrote;		/* by this client, since attributes came */
 	struct fuse_handle read, write;
-	struct list reading; /* in the connection's, with `read` alone */
-	struct radix dirty;  /* indexes of pages */
+	struct list reading;  /* in the connection's, with `read` alone */
+	struct list cached;   /* in the connection's */
+	unsigned int filling; /* pages on their way */
+	struct radix dirty;   /* indexes of pages */
 	uint64_t dirty_n;
 	struct list to_write; /* in the connection's `dirty`, which owns the inode then */
 	struct sleeplock writing_back;
@@ -176,6 +180,13 @@ void fuse_opened(struct fuse_node *n, const struct fuse_open_out *o, int data);
 void fuse_handle_done(struct fuse_node *n, struct fuse_handle *h);
 /* The handle to write by goes, where nobody needs it any more. */
 void fuse_writers_gone(struct fuse_node *n);
+/* Some file's pages go, which are neither changed nor mapped, nor on their way: whether there was
+ * one.
+ */
+bool fuse_evict(struct fuse_conn *c);
+/* The same as fuse_call(), of what opens something: when the server has no descriptors left,
+ * handles that only stay are given up, and it is asked once more. */
+[[nodiscard]] int fuse_call_open(struct fuse_conn *c, struct fuse_call *q);
 /* Handles are given up. */
 void fuse_close(struct fuse_node *n);
 

@@ -163,10 +163,27 @@ static uint64_t take(unsigned int order, bool *ret_dirty)
 	return f;
 }
 
+static bool (*relief)(void);
+
+void frame_set_relief(bool (*by)(void))
+{
+	relief = by;
+}
+
+/* A run is not worth it: who asks for one takes less. */
+static uint64_t take_or_relieve(unsigned int order, bool *ret_dirty)
+{
+	uint64_t f = take(order, ret_dirty);
+
+	while (f == FRAME_NONE && order == 0 && relief && relief())
+		f = take(order, ret_dirty);
+	return f;
+}
+
 uint64_t frame_alloc(unsigned int order)
 {
 	bool dirty;
-	uint64_t f = take(order, &dirty);
+	uint64_t f = take_or_relieve(order, &dirty);
 
 	if (f != FRAME_NONE && dirty)
 		memset(frame_ptr(f), 0, PAGE_SIZE << order);
@@ -177,7 +194,7 @@ uint64_t frame_alloc_unclean(unsigned int order)
 {
 	bool dirty;
 
-	return take(order, &dirty);
+	return take_or_relieve(order, &dirty);
 }
 
 uint64_t frame_zero(void)

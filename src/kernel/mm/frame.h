@@ -26,6 +26,9 @@ uint64_t frame_zero(void);
 void frame_ref(uint64_t frame);
 /* The last owner's goes back. */
 void frame_unref(uint64_t frame);
+/* Called when there is no frame to give: whether some came free by it, of what can be had again. It
+ * must not park. NULL: nobody. */
+void frame_set_relief(bool (*relief)(void));
 bool frame_shared(uint64_t frame); /* more than one owner */
 void *frame_ptr(uint64_t frame);
 
