@@ -246,6 +246,11 @@ static void of_process(void)
 	      store("/proc/self/timerslack_ns", "0") == 1 &&
 	      says("/proc/self/timerslack_ns", "50000\n") &&
 	      store("/proc/self/timerslack_ns", "x") == -EINVAL);
+	init->usage.written = 17;
+	init->usage.writes = 3;
+	CHECK(says("/proc/self/io", "\nwchar: 17\n") && says("/proc/self/io", "\nsyscw: 3\n") &&
+	      store("/proc/self/timerslack_ns", "50000") == 5 &&
+	      says("/proc/self/io", "\nwchar: 22\n") && says("/proc/self/io", "\nsyscw: 4\n"));
 	CHECK(says("/proc/self/mounts", "tmpfs / tmpfs rw,relatime 0 0\n"));
 	CHECK(says("/proc/mounts", "proc /proc proc rw,nosuid,nodev,noexec,relatime 0 0\n"));
 	CHECK(says("/proc/self/mountinfo", " / / rw,relatime - tmpfs tmpfs rw\n"));

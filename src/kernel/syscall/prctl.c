@@ -163,6 +163,8 @@ sysret_t sys_prctl(struct task *t, const uint64_t *a)
 		return t->filters ? SECCOMP_MODE_FILTER : SECCOMP_MODE_DISABLED;
 	case PR_SET_SECCOMP:
 		return seccomp_of_prctl(t, a[1], uva(a[2]));
+	case PR_SET_MM: /* as a kernel without CONFIG_CHECKPOINT_RESTORE, after the right to */
+		return cred_can(t->cred, CAP_SYS_RESOURCE) ? -EINVAL : -EPERM;
 	default:
 		return -EINVAL;
 	}

@@ -126,7 +126,9 @@ static void turns(void)
 	CHECK(CALL(&g, __NR_sched_setscheduler, 0, SCHED_RR | SCHED_RESET_ON_FORK,
 		   guest_put(&g, 0, &priority, 4)) == 0 &&
 	      CALL(&g, __NR_sched_getscheduler, 0) == (SCHED_RR | SCHED_RESET_ON_FORK));
+	CHECK(CALL(&g, __NR_prctl, PR_SET_MM, PR_SET_MM_BRK) == -EINVAL);
 	g.cred->effective = 0;
+	CHECK(CALL(&g, __NR_prctl, PR_SET_MM, PR_SET_MM_BRK) == -EPERM);
 	CHECK(CALL(&g, __NR_sched_setscheduler, 0, SCHED_RR, AT(0)) == -EPERM);
 	g.cred->effective = UINT64_MAX;
 	CHECK(CALL(&g, __NR_sched_setscheduler, 0, SCHED_RR, AT(0)) == 0 &&

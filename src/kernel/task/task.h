@@ -63,6 +63,8 @@ struct task_usage {
 	nsec_t user, system;
 	uint64_t minor_faults, major_faults, switches, preempted;
 	uint64_t most_resident; /* pages */
+	uint64_t read, written; /* bytes, by read(2), write(2) and their kin */
+	uint64_t reads, writes; /* calls */
 };
 
 enum task_state {

@@ -18,6 +18,10 @@ void usage_add(struct task_usage *to, const struct task_usage *more)
 	to->major_faults += more->major_faults;
 	to->switches += more->switches;
 	to->preempted += more->preempted;
+	to->read += more->read;
+	to->written += more->written;
+	to->reads += more->reads;
+	to->writes += more->writes;
 	to->most_resident = max_of(to->most_resident, more->most_resident);
 }
 

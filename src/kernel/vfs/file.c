@@ -12,6 +12,7 @@
 #include "kernel/mm/frame.h"
 #include "kernel/platform/platform.h"
 #include "kernel/task/cred.h"
+#include "kernel/task/task.h"
 #include "kernel/vfs/lease.h"
 #include "kernel/vfs/lock.h"
 #include "kernel/vfs/notify.h"
@@ -164,9 +165,18 @@ bool file_can_write(const struct file *f)
 	return !(f->flags & O_PATH) && (mode == O_WRONLY || mode == O_RDWR);
 }
 
-/* What was read or written is told. */
+/* What was read or written is told, and counts for who did it. */
 static int64_t moved(const struct file *f, int64_t n, uint32_t event)
 {
+	struct task *t = this_task();
+
+	if (t && event == IN_ACCESS) {
+		t->usage.reads++;
+		t->usage.read += (uint64_t) max_of(n, (int64_t) 0);
+	} else if (t) {
+		t->usage.writes++;
+		t->usage.written += (uint64_t) max_of(n, (int64_t) 0);
+	}
 	if (n > 0)
 		notify_file(f, event);
 	return n;

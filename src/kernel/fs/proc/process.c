@@ -184,8 +184,9 @@ static void list_threads(const struct generated_node *dir, uint64_t at, struct g
 		  .mode = S_IFDIR | 0500,                                                          \
 		  .find = proc_fdinfo_find,                                                        \
 		  .list = proc_fd_list },                                                          \
-		PROC_FILE("gid_map", 0444, id_map), PROC_FILE("limits", 0444, proc_limits),        \
-		PROC_FILE("maps", 0444, proc_maps), PROC_FILE("mountinfo", 0444, proc_mountinfo),  \
+		PROC_FILE("gid_map", 0444, id_map), PROC_FILE("io", 0400, proc_io),                \
+		PROC_FILE("limits", 0444, proc_limits), PROC_FILE("maps", 0444, proc_maps),        \
+		PROC_FILE("mountinfo", 0444, proc_mountinfo),                                      \
 		PROC_FILE("mounts", 0444, proc_mounts), PROC_FILE("oom_score", 0444, score),       \
 		{ .name = "oom_score_adj",                                                         \
 		  .mode = S_IFREG | 0644,                                                          \

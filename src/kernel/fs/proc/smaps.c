@@ -131,6 +131,26 @@ int proc_smaps_rollup(const struct generated_node *n, struct text *to)
 	return 0;
 }
 
+int proc_io(const struct generated_node *n, struct text *to)
+{
+	const struct task *t = proc_task(n);
+	int r = t ? proc_may(t) : -ESRCH;
+	struct task_usage u;
+
+	if (r < 0)
+		return r;
+	if (n->number) /* a thread's own */
+		task_usage(t, &u);
+	else
+		process_usage(t->process, &u);
+	/* No storage is below: what is read and written is memory. */
+	text_put(to,
+		 "rchar: %lu\nwchar: %lu\nsyscr: %lu\nsyscw: %lu\nread_bytes: 0\nwrite_bytes: 0\n"
+		 "cancelled_write_bytes: 0\n",
+		 u.read, u.written, u.reads, u.writes);
+	return 0;
+}
+
 int proc_timer_slack(const struct generated_node *n, struct text *to)
 {
 	const struct task *t = proc_task(n);

@@ -56,6 +56,7 @@ int proc_environ(const struct generated_node *n, struct text *to);
 /* smaps.c */
 int proc_smaps(const struct generated_node *n, struct text *to);
 int proc_smaps_rollup(const struct generated_node *n, struct text *to);
+int proc_io(const struct generated_node *n, struct text *to);
 int proc_timer_slack(const struct generated_node *n, struct text *to);
 int proc_set_timer_slack(const struct generated_node *n, const char *bytes, size_t len);
 /* mounts.c */
