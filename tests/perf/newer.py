@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-crun and runc of a newer Debian suite, with the libraries they were built for. apt gets a
+crun, runc and runsc of a newer Debian suite, with the libraries they were built for. apt gets a
 configuration, lists and a status of its own below the build tree, so that it sees nothing of this
 machine and changes nothing of it; the packages are unpacked there and never installed.
 """
@@ -13,7 +13,7 @@ from pathlib import Path
 
 SUITE = "sid"
 MIRROR = "http://deb.debian.org/debian"
-PACKAGES = ["crun", "runc"]
+PACKAGES = ["crun", "runc", "runsc"]
 # Where their dynamic linker and its cache are: names no longer than Debian's, put in their place.
 HOME = "/run/newer"
 NAMES = {b"/lib64/ld-linux-x86-64.so.2": b"/run/newer/ld.so",
@@ -53,7 +53,7 @@ def unpacked(build):
     """The directory with bin/, and below it what HOME shall show: lib/, ld.so and its cache."""
     into = build / "peers" / SUITE
     done = into / ".complete"
-    if done.exists():
+    if done.exists() and done.read_text().split() == PACKAGES:
         return into
     shutil.rmtree(into, ignore_errors=True)
     into.mkdir(parents=True)
@@ -88,7 +88,7 @@ def unpacked(build):
                    check=True, capture_output=True)
     for d in ("root", "lists", "cache", "archives"):
         shutil.rmtree(into / d, ignore_errors=True)
-    done.touch()
+    done.write_text(" ".join(PACKAGES))
     return into
 
 

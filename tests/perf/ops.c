@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What single operations of a kernel take: `ops DIR [NAME...]` prints a line per operation, its
- * name and the microseconds of one, the median of a few batches. DIR: where files are made. Static,
- * so that the same bytes run on the host, in a container and in a sandbox (tests/perf/sandbox.py).
+ * name and the microseconds of one, the median of a few batches; `ops` alone their names. DIR:
+ * where files are made. Static, so that the same bytes run on the host, in a container and in a
+ * sandbox (tests/perf/sandbox.py).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -112,7 +113,7 @@ static void fork_exec(void)
 	pid_t child = fork();
 
 	if (child == 0) {
-		(void) execl(self, self, (char *) NULL);
+		(void) execl(self, self, "", (char *) NULL); /* ends at once: main() */
 		_exit(1);
 	}
 	must(child > 0 && waitpid(child, &status, 0) == child && status == 0, "fork and exec");
@@ -124,7 +125,7 @@ static void vfork_exec(void)
 	pid_t child = vfork();
 
 	if (child == 0) {
-		(void) execl(self, self, (char *) NULL);
+		(void) execl(self, self, "", (char *) NULL); /* ends at once: main() */
 		_exit(1);
 	}
 	must(child > 0 && waitpid(child, &status, 0) == child && status == 0, "vfork and exec");
@@ -303,8 +304,13 @@ static int wanted(const char *name, char *names[])
 int main(int argc, char *argv[])
 {
 	self = argv[0];
-	if (argc < 2)
+	if (argc == 2 && !*argv[1])
 		return 0; /* what fork+exec starts */
+	if (argc < 2) {
+		for (size_t n = 0; n < sizeof(operations) / sizeof(operations[0]); n++)
+			(void) puts(operations[n].name);
+		return 0;
+	}
 	(void) snprintf(file, sizeof(file), "%s/ops-file", argv[1]);
 	(void) snprintf(fresh, sizeof(fresh), "%s/ops-fresh", argv[1]);
 	for (size_t n = 0; n < sizeof(operations) / sizeof(operations[0]); n++) {

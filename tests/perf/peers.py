@@ -103,17 +103,22 @@ def reap_orphans():
     threading.Thread(target=reap, daemon=True).start()
 
 
-def private_mounts(root):
-    """
-    The peers as if they were installed (their /usr over ours: podman's helpers find each other by
-    fixed paths), and what they write below /run and /var/lib kept where nobody else sees it.
-    """
+def own_mounts():
+    """What is written below /run and /var/lib from now on nobody else sees."""
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.unshare(0x00020000):  # CLONE_NEWNS
         raise OSError(ctypes.get_errno(), "unshare: run this as root")
     subprocess.run(["mount", "--make-rprivate", "/"], check=True)
     for d in ("/run", "/var/lib"):
         subprocess.run(["mount", "-t", "tmpfs", "tmpfs", d], check=True)
+
+
+def private_mounts(root):
+    """
+    The peers as if they were installed (their /usr over ours: podman's helpers find each other by
+    fixed paths), with mounts of their own.
+    """
+    own_mounts()
     subprocess.run(["mount", "-t", "overlay", "-o", f"lowerdir={root}/usr:/usr", "peers", "/usr"],
                    check=True)
 
