@@ -238,7 +238,9 @@ static int64_t socket_send_bytes(struct outside *o, const void *bytes, size_t n,
 					     .from = pack(&way->from) };
 		if (way->to)
 			q.address = pack(way->to);
-		r = outside_ask(&q, bytes, n, &a);
+		/* While it parks another thread may close s. */
+		s->full = true;
+		return outside_ask(&q, bytes, n, &a);
 	}
 	if (r == -EAGAIN || (r >= 0 && (size_t) r < n))
 		s->full = true;

@@ -19,21 +19,22 @@ int fdpass_send(int sock, const void *p, size_t n, const int *fds, size_t n_fds)
 	struct iovec iov = { text, n };
 	union control c = {};
 	struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1 };
-	struct cmsghdr *h = &c.align;
 	ssize_t r;
 
 	if (n == 0 || n_fds > FDPASS_MAX)
 		return -EINVAL;
-	m.msg_control = c.bytes;
-	m.msg_controllen = CMSG_SPACE(n_fds * sizeof(int));
-	h->cmsg_level = SOL_SOCKET;
-	h->cmsg_type = SCM_RIGHTS;
-	h->cmsg_len = CMSG_LEN(n_fds * sizeof(int));
-	if (n_fds)
+	if (n_fds) {
+		struct cmsghdr *h = &c.align;
+
+		m.msg_control = c.bytes;
+		m.msg_controllen = CMSG_SPACE(n_fds * sizeof(int));
+		h->cmsg_level = SOL_SOCKET;
+		h->cmsg_type = SCM_RIGHTS;
+		h->cmsg_len = CMSG_LEN(n_fds * sizeof(int));
 		memcpy(CMSG_DATA(h), fds, n_fds * sizeof(int));
-	/* Without descriptors it is a call whose address a filter sees (sentry/filter.c). */
+	}
 	do
-		r = n_fds ? sendmsg(sock, &m, MSG_NOSIGNAL) : send(sock, p, n, MSG_NOSIGNAL);
+		r = sendmsg(sock, &m, MSG_NOSIGNAL);
 	while (r < 0 && errno == EINTR);
 	if (r < 0)
 		return -errno;

@@ -31,7 +31,7 @@ SOL_SOCKET, SO_ERROR = 1, 4
 @pytest.fixture(scope="module")
 def words(base):
     program = base / "words"
-    subprocess.run(["gcc", "-static", "-O1", "-w", "-o", program, SOURCE], check=True)
+    subprocess.run(["gcc", "-static", "-pthread", "-O1", "-w", "-o", program, SOURCE], check=True)
     return program
 
 
@@ -398,6 +398,16 @@ def test_many(out, echo):
             assert [w.hear(), w.hear()] == ["1000", "1000"]
         fds = len(os.listdir(f"/proc/{p.broker.pid}/fd"))
         assert fds < 20  # what was closed inside is closed there
+
+
+def test_threads_at_the_same_sockets(out, echo):
+    """Whatever they do at once, nothing of it is left, and the sandbox goes on."""
+    with inside(out) as w:
+        for seed in range(5):
+            assert w(f"race {HOST4} {echo.port} {1000 * seed}") == "0"
+        assert w(f"socket a {TCP}", f"connect a {HOST4} {echo.port}", "send a well",
+                 "recv a 4 0x100") == ["0", "0", "4", "4 WELL"]
+        wait.until(lambda: len(os.listdir(f"/proc/{w.broker.pid}/fd")) <= 5, "the end of sockets")
 
 
 def test_a_slow_reader(out):

@@ -79,11 +79,11 @@ static void part_outside(struct inet_sock *u)
 
 	if (!u->out_peer)
 		return;
+	u->out_peer = false;
 	if (u->port_bound)
 		(void) outside_ops()->connect(u->out, &nobody, &local);
 	else
 		inet_outside_close(u);
-	u->out_peer = false;
 }
 
 static void disconnect(struct inet_sock *u)
@@ -121,6 +121,8 @@ static int connect_outside(struct inet_sock *u, const struct inet_address *to,
 	r = outside_ops()->connect(u->out, &name, &local);
 	if (r < 0)
 		return r;
+	if (!u->out)
+		return -ECONNABORTED; /* another thread has parted meanwhile */
 	if (inet_parse(u, &local, false, &from) == 0) {
 		u->local.ip = from.ip;
 		if (!u->local.port)

@@ -191,6 +191,9 @@ int inet_listen(struct socket *s, const struct sock_actor *by, int backlog)
 			u->uid = by->walk.who->euid;
 			r = inet_take_port(u, &u->local, NULL);
 		}
+		/* That may have parked: another thread may listen, or connect it. */
+		if (u->state != INET_CLOSED || s->ops != inet_ops())
+			return -EINVAL;
 		if (r == 0)
 			r = inet_port_listen(u);
 		if (r < 0)

@@ -78,14 +78,22 @@ static void note(struct inet_sock *u, const struct sock_address *from, struct in
 int inet_outside_open(struct inet_sock *u)
 {
 	struct socket *s = &u->socket;
+	struct outside *made;
 	int r;
 
 	if (u->out)
 		return 0;
-	r = outside_ops()->open(s->domain, s->type, s->protocol, &s->waiters, &u->out);
-	if (r == 0)
-		inet_options_carry(u);
-	return r;
+	r = outside_ops()->open(s->domain, s->type, s->protocol, &s->waiters, &made);
+	if (r < 0)
+		return r;
+	/* It parked: another thread may have been here. */
+	if (u->out) {
+		outside_ops()->close(made);
+		return 0;
+	}
+	u->out = made;
+	inet_options_carry(u);
+	return u->out ? 0 : -ECONNABORTED;
 }
 
 void inet_outside_close(struct inet_sock *u)
@@ -131,7 +139,8 @@ int inet_take_port(struct inet_sock *u, const struct inet_address *wish,
 	int r = 0;
 
 	for (int tries = 0; tries < TRIES; tries++) {
-		r = inet_port_take(u, at);
+		/* It parked: another thread may have bound it. */
+		r = tries > 0 && u->local.port ? -EINVAL : inet_port_take(u, at);
 		if (r < 0 || !outside_ops() || inet_ip_local(&at->ip))
 			return r;
 		r = bind_outside(u, at, given);
@@ -159,9 +168,10 @@ int inet_take_port(struct inet_sock *u, const struct inet_address *wish,
 
 static const struct socket_ops outside_stream;
 
+/* Without one out there, where another thread has parted meanwhile, it is over. */
 static unsigned int state_of(const struct inet_sock *u)
 {
-	return outside_ops()->poll(u->out);
+	return u->out ? outside_ops()->poll(u->out) : POLLERR | POLLHUP;
 }
 
 static bool connecting(const struct inet_sock *u)
@@ -176,7 +186,7 @@ static int take_error(struct inet_sock *u)
 	size_t len = sizeof(error);
 	int r = socket_take_error(&u->socket);
 
-	if (r < 0 || !(state_of(u) & POLLERR))
+	if (r < 0 || !u->out || !(state_of(u) & POLLERR))
 		return r;
 	r = outside_ops()->get(u->out, SOL_SOCKET, SO_ERROR, &error, &len);
 	return r < 0 ? r : -error;
@@ -241,10 +251,12 @@ int inet_outside_connect(struct inet_sock *u, const struct inet_address *to,
 	inet_outside_name(u, to, given, &a);
 	r = outside_ops()->connect(u->out, &a, &local);
 	if (r < 0 && r != -EINPROGRESS) {
-		if (!open)
+		if (!open && u->socket.ops == inet_ops())
 			inet_outside_close(u);
 		return r;
 	}
+	if (!u->out)
+		return -ECONNABORTED;
 	u->socket.ops = &outside_stream;
 	u->phase = INET_CONNECTING;
 	u->remote = *to;
@@ -418,7 +430,9 @@ static int64_t stream_receive(struct socket *s, struct sock_message *m)
 
 static int stream_shutdown(struct socket *s, int how)
 {
-	return outside_ops()->shutdown(inet_of(s)->out, how);
+	const struct inet_sock *u = inet_of(s);
+
+	return u->out ? outside_ops()->shutdown(u->out, how) : -ENOTCONN;
 }
 
 static int stream_name(struct socket *s, bool of_peer, struct sock_address *ret)
@@ -441,7 +455,9 @@ static unsigned int stream_poll(struct socket *s, struct waiter *w)
 
 static int64_t stream_queued(struct socket *s, bool sent)
 {
-	return outside_ops()->queued(inet_of(s)->out, sent);
+	const struct inet_sock *u = inet_of(s);
+
+	return u->out ? outside_ops()->queued(u->out, sent) : 0;
 }
 
 static int refuse_bind(struct socket *s, const struct sock_actor *by, const struct sock_address *a)
