@@ -206,6 +206,20 @@ int64_t epoll_collect(struct file *epoll, struct epoll_ready *to, size_t room, n
 	return r == -ETIMEDOUT ? 0 : r;
 }
 
+size_t epoll_listed(const struct file *epoll)
+{
+	struct epoll *e = epoll->own;
+	size_t n = 0;
+
+	if (!file_is_epoll(epoll))
+		return 0;
+	list_each(l, &e->ready)
+	{
+		n++;
+	}
+	return n;
+}
+
 static unsigned int epoll_poll(struct file *f, struct waiter *w)
 {
 	struct epoll *e = f->own;

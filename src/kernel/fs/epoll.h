@@ -26,6 +26,9 @@ struct epoll_ready {
  * caller. */
 [[nodiscard]] int64_t epoll_collect(struct file *epoll, struct epoll_ready *to, size_t room,
 				    nsec_t deadline);
+/* How many may be ready: at least as many as the next epoll_collect() finds without waiting. 0: it
+ * is no epoll. */
+size_t epoll_listed(const struct file *epoll);
 bool file_is_epoll(const struct file *f);
 /* The last reference to a file is going: nobody watches it any more. */
 void epoll_forget(struct file *f);

@@ -5,6 +5,7 @@
 #include <linux/fcntl.h>
 #include <linux/poll.h>
 
+#include "kernel/core/heap.h"
 #include "kernel/platform/sim/test_run.h"
 #include "kernel/syscall/test_guest.h"
 
@@ -92,6 +93,32 @@ static void shared(void)
 	CHECK(CALL(&g, __NR_munmap, a, PAGE_SIZE) == 0);
 }
 
+/* All that are ready are told at once, where there is room; without memory some are. */
+static void many_ready(void)
+{
+	uint64_t at = GUEST_AT + 8 * PAGE_SIZE;
+	struct epoll_event e = { .events = EPOLLIN };
+	uint64_t epoll = (uint64_t) CALL(&g, __NR_epoll_create1, 0), fds[300];
+
+	for (size_t n = 0; n < countof(fds); n++) {
+		fds[n] = (uint64_t) CALL(&g, __NR_eventfd2, 1, 0);
+		e.data = fds[n];
+		(void) guest_put(&g, 8 * PAGE_SIZE, &e, sizeof(e));
+		CHECK(CALL(&g, __NR_epoll_ctl, epoll, EPOLL_CTL_ADD, fds[n], at) == 0);
+	}
+	CHECK(CALL(&g, __NR_epoll_wait, epoll, at, 400, -1) == 300);
+	CHECK(word(at + 4) == fds[0] && word(at + 299 * 12 + 4) == fds[299]);
+	CHECK(CALL(&g, __NR_epoll_wait, epoll, at, 200, -1) == 200 && word(at + 4) == fds[0]);
+	CHECK(CALL(&g, __NR_epoll_wait, epoll, at, 100, -1) == 100 && word(at + 4) == fds[200]);
+	heap_fail_at(1);
+	CHECK(CALL(&g, __NR_epoll_wait, epoll, at, 400, -1) == 128);
+	heap_fail_at(0);
+	CHECK(CALL(&g, __NR_epoll_wait, fds[0], at, 400, 0) == -EINVAL);
+	for (size_t n = 0; n < countof(fds); n++)
+		CHECK(CALL(&g, __NR_close, fds[n]) == 0);
+	CHECK(CALL(&g, __NR_close, epoll) == 0);
+}
+
 static void polling(void)
 {
 	struct pollfd p[3] = { { 0, POLLIN, 0x55 }, { 1, POLLOUT, 0 }, { 44, POLLIN, 0 } };
@@ -135,6 +162,7 @@ static void polling(void)
 	CHECK(CALL(&g, __NR_ppoll, at, 0, tv, tv, 9) == -EINVAL);
 	CHECK(CALL(&g, __NR_close, 0) == 0 && CALL(&g, __NR_write, 1, BUF, 1) == -EPIPE);
 	CHECK(CALL(&g, __NR_close_range, 0, 9, 0) == 0);
+	many_ready();
 }
 
 static void messages(void)
