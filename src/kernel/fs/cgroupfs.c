@@ -15,6 +15,11 @@ void sandbox_set_limits(const struct sandbox_limits *l)
 	limits = *l;
 }
 
+struct sandbox_limits sandbox_limits(void)
+{
+	return limits;
+}
+
 static void or_max(struct text *to, uint64_t n)
 {
 	if (n)

@@ -15,8 +15,9 @@ struct sandbox_limits {
 	bool memory;			      /* the frames' budget is a limit that somebody set */
 };
 
-/* For /sys/fs/cgroup. Once, before it is mounted. */
+/* For /sys/fs/cgroup. */
 void sandbox_set_limits(const struct sandbox_limits *l);
+struct sandbox_limits sandbox_limits(void);
 /* The caller is its user (super_leave). NULL: no memory. */
 [[nodiscard]] struct super *sysfs_new(void);
 [[nodiscard]] struct super *cgroupfs_new(void);

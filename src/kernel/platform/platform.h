@@ -134,3 +134,5 @@ void plat_user_set_fp(struct plat_user *u, const void *from);
 /* plat_user_run() of u returns soon, with PLAT_KICKED unless with something else. From any fiber.
  */
 void plat_user_kick(struct plat_user *u);
+/* It will be PLAT_GONE; who serves it is interrupted as that comes to be known. */
+bool plat_user_gone(const struct plat_user *u);

@@ -54,6 +54,9 @@ static void serve_call(struct task *t, const struct plat_event *e)
 	}
 	do {
 		c->result = syscall_do(t, c->nr, c->args);
+		/* Nobody is there to come back to, nor for whom to begin again. */
+		if (t->user && plat_user_gone(t->user))
+			process_kill(t->process, SIGKILL);
 		if (c->in)
 			plat_user_result(t->user, c->result);
 		if (t->space->starved) {

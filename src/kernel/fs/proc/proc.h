@@ -10,8 +10,11 @@
 struct file;
 struct pid;
 struct super;
+struct task;
 struct text;
 
+/* As ps(1) shows it: 'S'. */
+char proc_state(const struct task *t);
 /* The caller is its user (super_leave). NULL: no memory. */
 [[nodiscard]] struct super *proc_new(void);
 /*

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "kernel/fs/proc/proc.h"
 #include "kernel/fs/proc/tables.h"
 #include "kernel/fs/tty.h"
 #include "kernel/mm/space.h"
@@ -10,7 +11,7 @@
 #define TICKS(n) ((uint64_t) ((n) / (NSEC_PER_SEC / 100))) /* USER_HZ is 100 */
 #define KIB(n)	 ((n) << (PAGE_SHIFT - 10))
 
-static char state_of(const struct task *t)
+char proc_state(const struct task *t)
 {
 	const struct process *p = t->process;
 
@@ -93,7 +94,7 @@ int proc_stat(const struct generated_node *n, struct text *to)
 	else
 		process_usage(p, &u);
 	terminal(p, &device, &group);
-	text_put(to, "%u (%s) %c %u %u %u %lu %d 0 ", t->tid, t->comm, state_of(t), parent_of(p),
+	text_put(to, "%u (%s) %c %u %u %u %lu %d 0 ", t->tid, t->comm, proc_state(t), parent_of(p),
 		 p->group ? p->group->pid->nr : 0, p->group ? p->group->session->pid->nr : 0,
 		 device, group);
 	text_put(to, "%lu %lu %lu %lu ", u.minor_faults, p->children_usage.minor_faults,
@@ -160,7 +161,7 @@ int proc_status(const struct generated_node *n, struct text *to)
 
 	if (!t)
 		return -ESRCH;
-	state = state_of(t);
+	state = proc_state(t);
 	text_put(to, "Name:\t");
 	text_escaped(to, t->comm);
 	text_put(to, "\nUmask:\t%04o\nState:\t%c (%s)\n", t->fs ? t->fs->umask : 022, state,

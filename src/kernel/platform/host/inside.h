@@ -80,6 +80,8 @@ struct plat_user {
 	struct area *area;
 	enum user_state state;
 	struct fiber *fiber; /* that waits for it */
+	struct fiber
+		*server; /* that runs it, for as long as it does: also while it does not wait */
 	struct ring ring;
 	struct plat_event event;
 	bool ready;	/* the event is there */

@@ -38,6 +38,8 @@ void user_lost(struct plat_user *u)
 		plat_user_free(u);
 	else if (u->fiber)
 		fiber_wake(u->fiber);
+	else if (u->server && u->state == USER_CALL)
+		fiber_interrupt(u->server); /* who waits for its call comes back, and is told */
 }
 
 static void called(struct plat_user *u, const struct seccomp_notif *n)
@@ -295,7 +297,7 @@ void plat_user_free(struct plat_user *u)
 {
 	if (!u)
 		return;
-	u->fiber = NULL;
+	u->fiber = u->server = NULL;
 	if (u->space->dead) {
 		/* Its area is given back with the stub's end at the latest. */
 		unlink_user(u);
@@ -348,6 +350,7 @@ void plat_user_run(struct plat_user *u, struct plat_event *ret_event)
 {
 	struct plat_space *s = u->space;
 
+	u->server = fiber_now();
 	/* Orders that fail leave pages out, which fault. */
 	if (s->queued > 0)
 		(void) plat_space_commit(s);
@@ -427,6 +430,11 @@ void plat_user_set_fp(struct plat_user *u, const void *from)
 		sigframe_load(u);
 	u->dirty = true;
 	sigframe_set_fp(u, from);
+}
+
+bool plat_user_gone(const struct plat_user *u)
+{
+	return u->space->dead;
 }
 
 void plat_user_kick(struct plat_user *u)
