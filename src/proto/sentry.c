@@ -22,6 +22,10 @@ static const struct field request_fields[] = {
 	FIELD(sentry_request, in, FIELD_FD),
 	FIELD(sentry_request, out, FIELD_FD),
 	FIELD(sentry_request, err, FIELD_FD),
+	FIELD_NUMBER(sentry_request, memory),
+	FIELD_NUMBER(sentry_request, tasks),
+	FIELD_NUMBER(sentry_request, cpu_quota),
+	FIELD_NUMBER(sentry_request, cpu_period),
 };
 static const struct field_layout request_layout = FIELD_LAYOUT(sentry_request, request_fields);
 
@@ -36,6 +40,8 @@ static const struct field reply_fields[] = {
 	FIELD_NUMBER(sentry_reply, kernel_memory),
 	FIELD_NUMBER(sentry_reply, processes),
 	FIELD_NUMBER(sentry_reply, threads),
+	FIELD_NUMBER(sentry_reply, cpu_ns),
+	FIELD_LIST_OF(sentry_reply, list, &process_layout),
 };
 static const struct field_layout reply_layout = FIELD_LAYOUT(sentry_reply, reply_fields);
 
@@ -79,7 +85,7 @@ static int decode(struct str s, const struct field_layout *l, struct arena *a, i
 	if (field_get_le(s.p, 2) != VERSION)
 		return -EPROTO;
 	type = field_get_le(s.p + 2, 2);
-	if (type < SENTRY_START || type > SENTRY_STATS)
+	if (type < SENTRY_START || type > SENTRY_UPDATE)
 		return -EBADMSG;
 	*ret_type = (enum sentry_type) type;
 	fields_init(l, ret_p);

@@ -13,6 +13,11 @@
  *	EXEC spec, in out err	a further process; spec: a `process` object of config.json; answered
  *				when it runs: process, pid
  *	STATS
+ *	LIST process		the guest's processes, from this pid on: processes, and in `process`
+ *from where to ask on; 0: there are no more
+ *	UPDATE			other limits, of those that are not 0: memory (at most what it began
+ *				with: ERANGE), tasks, cpu_quota and cpu_period, which are told
+ *inside
  *
  * Nothing is answered before all is made but for the start; what cannot be made is told by the
  * program's end. Before START all but START and STATS are EBUSY. The sandbox ends with its first
@@ -29,6 +34,7 @@
 #include "base/auto.h"
 #include "base/clock.h"
 #include "proto/fields.h"
+#include "proto/process.h"
 
 #define SENTRY_MESSAGE_MAX (128u << 10) /* bytes of one, less than a socket's buffer */
 #define SENTRY_FIRST	   1		/* the workload's own process */
@@ -39,6 +45,8 @@ enum sentry_type {
 	SENTRY_WAIT,
 	SENTRY_EXEC,
 	SENTRY_STATS,
+	SENTRY_LIST,
+	SENTRY_UPDATE,
 };
 
 struct sentry_request {
@@ -48,7 +56,12 @@ struct sentry_request {
 	/* EXEC: all three, or with process.terminal `in` alone, the slave's end of a pty; what is a
 	 * terminal is non-blocking. Received: owned. FD_NONE: none. */
 	int in, out, err;
+	uint64_t memory, tasks;		/* UPDATE: bytes, and how many */
+	uint64_t cpu_quota, cpu_period; /* microseconds */
 };
+
+/* Bytes of a LIST's command lines; what is longer is cut. */
+#define SENTRY_COMMAND_MAX 1024
 
 static inline struct sentry_request sentry_request(enum sentry_type type)
 {
@@ -66,6 +79,11 @@ struct sentry_reply {
 	/* STATS: bytes in use by the guest, those it may use, those of the kernel itself */
 	uint64_t memory, memory_most, kernel_memory;
 	uint64_t processes, threads;
+	uint64_t cpu_ns; /* STATS: of the guest's processes, those that have ended as well */
+	struct {
+		struct process_fields *v;
+		size_t n;
+	} list; /* LIST */
 };
 
 /* A message to send: bytes in a buffer of SENTRY_MESSAGE_MAX at most; descriptors are borrowed.

@@ -39,6 +39,38 @@ static void test_reply(void)
 	CHECK_STR(got.reason, "because");
 }
 
+static void test_list(void)
+{
+	auto_arena struct arena a = ARENA_INIT(1 << 20);
+	struct process_fields two[] = {
+		{ .pid = 1, .state = "S", .terminal = "pts/0", .name = "sh", .command = "sh -c x" },
+		{ .pid = 7,
+		  .ppid = 1,
+		  .cpu_ns = 5,
+		  .state = "R",
+		  .terminal = "",
+		  .name = "",
+		  .command = "" },
+	};
+	const struct sentry_reply q = { .type = SENTRY_LIST, .process = 8, .list = { two, 2 } };
+	/* A process of two fields that has none. */
+	static const char few[] = "\1\0\6\0\1\0\14\0\4\0\0\0\2\0\0\0";
+	struct sentry_reply got;
+
+	CHECK(sentry_send_reply(pair[0], &q) == 0);
+	CHECK(sentry_receive_reply(pair[1], &a, &got) == 1);
+	CHECK(got.process == 8 && got.list.n == 2 && got.list.v[1].pid == 7);
+	CHECK(got.list.v[1].ppid == 1 && got.list.v[1].cpu_ns == 5);
+	CHECK_STR(got.list.v[0].terminal, "pts/0");
+	CHECK_STR(got.list.v[0].command, "sh -c x");
+	CHECK_STR(got.list.v[1].name, "");
+	CHECK(send(pair[0], few, sizeof(few) - 1, 0) == (ssize_t) sizeof(few) - 1);
+	CHECK(sentry_receive_reply(pair[1], &a, &got) == -EBADMSG);
+	two[0].pid = (uint64_t) INT32_MAX + 1;
+	CHECK(sentry_send_reply(pair[0], &q) == 0);
+	CHECK(sentry_receive_reply(pair[1], &a, &got) == -EBADMSG);
+}
+
 static int given(const char *bytes, size_t n)
 {
 	auto_arena struct arena a = ARENA_INIT(1 << 20);
@@ -54,7 +86,8 @@ static void test_nonsense(void)
 	CHECK(given("\1\0\1\0\0\0", 6) == 1);
 	CHECK(given("\2\0\1\0\0\0", 6) == -EPROTO);
 	CHECK(given("\1\0\0\0\0\0", 6) == -EBADMSG);
-	CHECK(given("\1\0\6\0\0\0", 6) == -EBADMSG);
+	CHECK(given("\1\0\7\0\0\0", 6) == 1);
+	CHECK(given("\1\0\10\0\0\0", 6) == -EBADMSG);
 	CHECK(given("\1\0\1\0\0\0x", 7) == -EBADMSG);
 	CHECK(given("\1\0\2\0\1\0\2\0\10\0\0\0\101\0\0\0\0\0\0\0", 20) == -EBADMSG); /* signal 65 */
 	CHECK(given("\1\0\2\0\1\0\2\0\10\0\0\0\100\0\0\0\0\0\0\0", 20) == 1);
@@ -91,6 +124,7 @@ int main(void)
 	CHECK(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == 0);
 	test_request();
 	test_reply();
+	test_list();
 	test_nonsense();
 	test_too_long();
 	test_gone();

@@ -8,13 +8,17 @@
 
 #include "base/auto.h"
 #include "kernel/core/heap.h"
+#include "kernel/fs/sysfs.h"
 #include "kernel/mm/frame.h"
 #include "kernel/platform/host/host.h"
+#include "kernel/platform/platform.h"
+#include "kernel/task/limit.h"
 #include "kernel/task/pid.h"
 #include "kernel/task/signal.h"
 #include "kernel/task/task.h"
 #include "proto/sentry.h"
 #include "sentry/config.h"
+#include "sentry/processes.h"
 #include "sentry/sandbox.h"
 
 #define CONNECTIONS_MOST 512
@@ -172,17 +176,36 @@ static void exec(struct sandbox *s, struct sentry_request *q, struct arena *aren
 	a->pid = j->pid->nr;
 }
 
-static void stats(struct sentry_reply *a)
+static void list(const struct sentry_request *q, struct arena *arena, struct sentry_reply *a)
 {
-	struct pid *p;
+	if (processes_list(q->process, arena, a) < 0)
+		refuse(a, ENOMEM, "there is no memory for it");
+}
 
-	a->memory = frame_used() * PAGE_SIZE;
-	a->memory_most = frame_budget() * PAGE_SIZE;
-	a->kernel_memory = heap_used();
-	for (uint64_t nr = 1; (p = pid_next(&nr)); nr++) {
-		a->processes += p->process && !p->process->zombie;
-		a->threads += p->task && p->task->state != TASK_ENDED;
+/* All of it, or nothing. */
+static void update(const struct sentry_request *q, struct sentry_reply *a)
+{
+	struct sandbox_limits l = sandbox_limits();
+
+	if (q->memory / PAGE_SIZE > plat_ram_frames()) {
+		refuse(a, ERANGE, "a sandbox has no more memory than it began with");
+		return;
 	}
+	if (q->memory > 0 && q->memory / PAGE_SIZE < frame_used()) {
+		refuse(a, EBUSY, "more memory than that is in use");
+		return;
+	}
+	if (q->memory > 0) {
+		frame_set_budget(q->memory / PAGE_SIZE);
+		l.memory = true;
+	}
+	if (q->tasks > 0)
+		limit_tasks(q->tasks);
+	if (q->cpu_quota > 0)
+		l.cpu_quota_us = q->cpu_quota;
+	if (q->cpu_period > 0)
+		l.cpu_period_us = q->cpu_period;
+	sandbox_set_limits(&l);
 }
 
 /* False: nobody is there to be answered. */
@@ -204,7 +227,12 @@ static bool serve(struct end *n, struct sentry_request *q, struct arena *arena)
 	} else if (q->type == SENTRY_EXEC) {
 		exec(s, q, arena, &a, &e);
 	} else if (q->type == SENTRY_STATS) {
-		stats(&a);
+		processes_stats(&a);
+		a.cpu_ns += s->cpu_gone;
+	} else if (q->type == SENTRY_LIST) {
+		list(q, arena, &a);
+	} else if (q->type == SENTRY_UPDATE) {
+		update(q, &a);
 	} else if (!(j = sandbox_job(s, q->process))) {
 		refuse(&a, ESRCH, "there is no such process");
 	} else if (await_end(n, j, &a)) {

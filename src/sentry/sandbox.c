@@ -15,6 +15,7 @@
 #include "kernel/task/serve.h"
 #include "kernel/task/task.h"
 #include "kernel/task/uts.h"
+#include "kernel/task/wait.h"
 #include "sentry/control.h"
 #include "sentry/gofer.h"
 #include "sentry/handed.h"
@@ -68,7 +69,11 @@ static int status_of(int how)
 static void ended(struct process *p, int how, void *arg)
 {
 	struct sandbox *s = arg;
+	struct task_usage u;
 
+	process_usage(p, &u);
+	usage_add(&u, &p->children_usage);
+	s->cpu_gone += (uint64_t) (u.user + u.system);
 	list_each(l, &s->jobs)
 	{
 		struct job *j = list_entry(l, struct job, link);

@@ -51,6 +51,7 @@ struct sandbox {
 	struct list jobs;
 	struct job *first;
 	uint64_t last_nr;
+	uint64_t cpu_gone; /* ns, of jobs that have ended and the processes that they waited for */
 	bool started, abandoned; /* abandoned: before it was started */
 	struct waitq changed;	 /* something of the above, or a connection's */
 	bool failed;

@@ -362,6 +362,55 @@ def test_exec(box):
         said.close()
 
 
+def test_list(box):
+    """As ps and top show it, and one message after the other where there are many."""
+    with box.start("sleep 1000 & for n in $(seq 200); do sleep 1001 & done; echo up; "
+                   "while :; do :; done") as s:
+        assert s.ask("start") == {}
+        assert s.p.stdout.readline() == b"up\n"
+        found, at = [], 0
+        while True:
+            reply = s.ask("list", process=at)
+            found += reply["list"]
+            at = reply.get("process", 0)
+            if not at:
+                break
+            assert at > found[-1]["pid"]
+        assert [p["pid"] for p in found] == [1, 2, *range(4, 204)]  # 3: seq
+        first, second = found[:2]
+        assert first["command"].startswith("sh -c sleep 1000 & for n") and first["state"] == "R"
+        assert (second["ppid"], second["name"], second["command"], second["state"]) == \
+            (1, "sleep", "sleep 1000", "S")
+        assert first["resident_bytes"] > 4096 <= second["virtual_bytes"]
+        wait.until(lambda: s.ask("list")["list"][0].get("cpu_ns", 0) > 50_000_000, "its time")
+        assert s.ask("stats")["cpu_ns"] > 50_000_000
+        assert "terminal" not in first or not first["terminal"]
+        # To all of them.
+        assert s.ask("signal", signal=signal.SIGSTOP) == {}
+        wait.until(lambda: s.ask("list", process=2)["list"][0]["state"] == "T", "they stop")
+        assert s.ask("signal", signal=signal.SIGKILL) == {}
+        assert s.ended()[0] == 137
+
+
+def test_update(box):
+    limit = 64 << 20
+    script = ("read l; cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/pids.max "
+              "/sys/fs/cgroup/cpu.max; (true) || echo no-more; "
+              "dd if=/dev/zero of=/dev/null bs=30M count=1 2>/dev/null; echo $?")
+    with box.start(script, linux_resources={"memory": {"limit": limit}}) as s:
+        assert s.ask("start") == {}
+        assert s.ask("update", memory=limit * 2)["error"] == errno.ERANGE
+        assert s.ask("update", memory=4096)["error"] == errno.EBUSY
+        assert s.ask("stats")["memory_most"] == limit
+        assert s.ask("update", memory=limit // 4, tasks=1, cpu_quota=20000, cpu_period=50000) == {}
+        assert s.ask("stats")["memory_most"] == limit // 4
+        assert s.ask("update", tasks=5) == {}
+        s.p.stdin.write(b"go\n")
+        s.p.stdin.flush()
+        said = s.ended()[1].decode().splitlines()
+        assert said[:3] == [str(limit // 4), "5", "20000 50000"] and said[-1] != "0", said
+
+
 def test_connections(box):
     """Nonsense ends its connection alone; who hangs up while it waits is forgotten."""
     with box.start("sleep 1000") as s:
@@ -475,6 +524,18 @@ def test_a_killed_stub_is_a_killed_process(box):
             os.kill(max(children(s.p.pid)), signal.SIGKILL)
             assert s.p.stdout.readline() == b"137\n"
         assert s.ended()[0] == 0
+
+
+def test_a_killed_stub_ends_who_waits(box):
+    """In a call that would have taken long."""
+    with box.start("echo up; sleep 1000; echo $?") as s:
+        assert s.ask("start") == {}
+        assert s.p.stdout.readline() == b"up\n"
+        wait.until(lambda: s.ask("stats")["processes"] == 2, "the first's child")
+        wait.until(lambda: s.ask("list", process=2)["list"][0]["command"] == "sleep 1000", "it")
+        for pid in sorted(children(s.inner()))[1:]:  # but the source of stubs
+            os.kill(pid, signal.SIGKILL)
+        assert s.ended()[0] == 137
 
 
 # ---- walls ----

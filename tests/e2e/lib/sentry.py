@@ -21,9 +21,11 @@ from . import run, wait
 BUSYBOX = "/bin/busybox"
 NUMBERS = itertools.count()
 MESSAGE = 128 << 10
-TYPES = {"start": 1, "signal": 2, "wait": 3, "exec": 4, "stats": 5}
+TYPES = {"start": 1, "signal": 2, "wait": 3, "exec": 4, "stats": 5, "list": 6, "update": 7}
 REPLY = ("error", "reason", "process", "pid", "status", "memory", "memory_most", "kernel_memory",
-         "processes", "threads")
+         "processes", "threads", "cpu_ns", "list")
+PROCESS = ("pid", "ppid", "uid", "cpu_ns", "age_ns", "state", "terminal", "name", "command",
+           "resident_bytes", "virtual_bytes")
 
 CAPS = ["CAP_CHOWN", "CAP_KILL", "CAP_SETUID", "CAP_SETGID"]
 CONFIG = {
@@ -182,6 +184,21 @@ class OnPty(Pty):
         self.given()
 
 
+TEXTS = {"reason", "state", "terminal", "name", "command"}
+
+
+def fields_of(data, at, count, names):
+    """So many fields from `at`, by their names; and where they end."""
+    found = {}
+    for _ in range(count):
+        tag, n = struct.unpack_from("<HI", data, at)
+        value, name = data[at + 6:at + 6 + n], names[tag - 1]
+        found[name] = (value[:-1].decode() if name in TEXTS else
+                       value if name == "list" else struct.unpack("<Q", value)[0])
+        at += 6 + n
+    return found, at
+
+
 class Sandbox:
     """One that is told by its control socket; gone at the end of `with`."""
 
@@ -202,7 +219,8 @@ class Sandbox:
         s.connect(str(self.path))
         return s
 
-    def send(self, what, fds=(), on=None, process=0, signal=0, spec=None):
+    def send(self, what, fds=(), on=None, process=0, signal=0, spec=None, **limits):
+        """limits: memory, tasks, cpu_quota, cpu_period."""
         fields = []
         if process:
             fields.append((1, struct.pack("<Q", process)))
@@ -211,6 +229,9 @@ class Sandbox:
         if spec is not None:
             fields.append((3, json.dumps(spec).encode() + b"\0"))
         fields += [(4 + n, bytes([n])) for n in range(len(fds))]
+        for n, name in enumerate(("memory", "tasks", "cpu_quota", "cpu_period")):
+            if limits.get(name):
+                fields.append((7 + n, struct.pack("<Q", limits[name])))
         body = struct.pack("<HHH", 1, TYPES[what], len(fields)) + b"".join(
             struct.pack("<HI", tag, len(data)) + data for tag, data in fields)
         socket.send_fds(on or self.s, [body], list(fds))
@@ -221,14 +242,15 @@ class Sandbox:
         assert data, "hung up"
         version, _, count = struct.unpack_from("<HHH", data)
         assert version == 1
-        reply, at = {}, 6
-        for _ in range(count):
-            tag, n = struct.unpack_from("<HI", data, at)
-            value = data[at + 6:at + 6 + n]
-            reply[REPLY[tag - 1]] = (value[:-1].decode() if tag == 2
-                                     else struct.unpack("<Q", value)[0])
-            at += 6 + n
-        assert at == len(data)
+        reply, end = fields_of(data, 6, count, REPLY)
+        assert end == len(data)
+        if "list" in reply:
+            inside = reply["list"]
+            at, reply["list"] = 0, []
+            while at < len(inside):
+                (count,) = struct.unpack_from("<H", inside, at)
+                process, at = fields_of(inside, at + 2, count, PROCESS)
+                reply["list"].append(process)
         return reply
 
     def ask(self, what, **kw):
