@@ -89,6 +89,16 @@ static int check_machine(const struct workload_config *c, struct err *e)
 		       "%s: only a machine has it: use --isolation=microvm", flag);
 }
 
+/* There is nothing of the host's in there that it could be let at. */
+static int check_privileged(const struct workload_config *c, struct err *e)
+{
+	if (!c->privileged || !c->isolation || !streq(c->isolation, "sandbox"))
+		return 0;
+	return err_set(e, ERR_UNSUPPORTED, EOPNOTSUPP,
+		       "--privileged: a sandbox has no devices and no kernel of the host: use "
+		       "--isolation=container, or --cap-add");
+}
+
 /* Ports are a machine's that shares the host's network; a container there has them all. */
 static int check_publish(const struct workload_config *c, struct err *e)
 {
@@ -295,6 +305,8 @@ int workload_config_check(const struct workload_config *c, struct err *e)
 	r = check_resources(&c->resources, e);
 	if (r >= 0)
 		r = check_machine(c, e);
+	if (r >= 0)
+		r = check_privileged(c, e);
 	if (r >= 0)
 		r = check_publish(c, e);
 	if (r >= 0)

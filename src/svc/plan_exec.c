@@ -7,6 +7,7 @@
 
 #include "base/auto.h"
 #include "base/file.h"
+#include "engine/engine.h"
 #include "store/workload.h"
 #include "svc/plan.h"
 #include "svc/plan_process.h"
@@ -53,6 +54,7 @@ static int user_write(struct json_writer *w, const struct workload_record *recor
 		      const struct plan_exec *x, struct arena *a, const char **ret_home,
 		      struct err *e)
 {
+	const struct engine_ops *ops = engine_find(record->isolation);
 	struct account user;
 	char path[64];
 
@@ -61,6 +63,11 @@ static int user_write(struct json_writer *w, const struct workload_record *recor
 	if (root_fd < 0)
 		return err_sys(e, errno, "open the root of workload '%s'", record->name);
 	int r = accounts_find(root_fd, x->user, NULL, 0, a, &user, e);
+	if (r < 0 && ops && ops->root_hidden)
+		return err_set(e, ERR_UNSUPPORTED, EOPNOTSUPP,
+			       "--user '%s': names of users that workload '%s' has are not seen "
+			       "from here: give their numbers",
+			       x->user, record->name);
 	if (r < 0)
 		return r;
 	plan_user_write(w, &user);

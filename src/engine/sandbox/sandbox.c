@@ -271,6 +271,7 @@ const struct engine_ops sandbox_ops = {
 	.instance_size = sizeof(struct sandbox),
 	.own_kernel = true,
 	.root_disk = true,
+	.root_hidden = true,
 	.probe = probe,
 	.check = sandbox_check,
 	.create = sandbox_create,

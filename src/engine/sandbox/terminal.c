@@ -15,6 +15,9 @@ int terminal_open(struct terminal *t, const struct spec_process *p, struct err *
 
 	if (r == 0 && size && (size->width || size->height))
 		r = pty_resize(t->master, size->height, size->width);
+	/* The sandbox's end is an open of its own: no other waits on it. */
+	if (r == 0 && fcntl(t->slave, F_SETFL, O_RDWR | O_NONBLOCK) < 0)
+		r = -errno;
 	return r < 0 ? err_sys(e, -r, "make a terminal") : 0;
 }
 

@@ -19,10 +19,8 @@
 #define ARENA_MAX (1u << 20)
 
 static const struct seccomp_rule own[] = {
-	FILTER_CALL(poll),
-	FILTER_CALL(read),
-	FILTER_CALL(sendmsg),
-	FILTER_CALL(recvmsg),
+	FILTER_CALL(poll),    FILTER_CALL(read),    FILTER_CALL(sendto),
+	FILTER_CALL(sendmsg), FILTER_CALL(recvmsg),
 };
 
 struct waiter {
