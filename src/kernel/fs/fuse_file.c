@@ -98,6 +98,11 @@ int fuse_call_open(struct fuse_conn *c, struct fuse_call *q)
 
 	if ((r != -ENFILE && r != -EMFILE) || !c->reading_n)
 		return r;
+	if (q->op == FUSE_CREATE) { /* the file may be there by now, and not be open */
+		struct fuse_create_in *in = (void *) (uintptr_t) q->in[0].at;
+
+		in->flags &= ~(uint32_t) O_EXCL;
+	}
 	list_each_safe(l, &c->reading)
 	{
 		struct fuse_node *n = list_entry(l, struct fuse_node, reading);
