@@ -362,11 +362,12 @@ int engine_files(struct instance *in, bool hold, nsec_t deadline, struct engine_
 	if (!in->ops->files)
 		return err_set(e, ERR_UNSUPPORTED, EOPNOTSUPP,
 			       "the files of the engine '%s' are this machine's", in->ops->name);
-	if (in->state == ENGINE_PAUSED)
+	if (in->state == ENGINE_PAUSED && !in->ops->files_here)
 		return err_set(e, ERR_CONFLICT, EBUSY,
 			       "its files are read by its own kernel, which is paused: unpause it "
 			       "first");
-	if (in->state != ENGINE_CREATED && in->state != ENGINE_RUNNING)
+	if (in->state != ENGINE_CREATED && in->state != ENGINE_RUNNING &&
+	    in->state != ENGINE_PAUSED)
 		return wrong_state(in, "look at the files of", e);
 	return in->ops->files(in, hold, deadline, ret, e);
 }

@@ -255,9 +255,9 @@ struct engine_ops {
 	const char *
 		name; /* "container" "sandbox" "microvm" "vm" "unikernel"; on disk, never renamed */
 	size_t instance_size; /* bytes; the first member is struct instance */
-	bool own_kernel;  /* its processes are another kernel's: no namespace of theirs is here */
-	bool root_disk;	  /* it can use bundle.root_disk_fd */
-	bool root_hidden; /* /proc/PID/root of instance.pid is not what the workload sees */
+	bool own_kernel; /* its processes are another kernel's: no namespace of theirs is here */
+	bool root_disk;	 /* it can use bundle.root_disk_fd */
+	bool files_here; /* with `files`: they are directories of this machine, of any that runs */
 	/* Optional: whether it can use bundle.root_upper_fd here and now: UNSUPPORTED says what is
 	 * missing. Not part of probe: it may make a kernel ready. */
 	int (*can_root_upper)(nsec_t deadline, struct err *e);

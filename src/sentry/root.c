@@ -332,7 +332,7 @@ static int add_bind(const struct making *m, const struct spec_mount *s, size_t n
 	r = inode_is(super->root->inode, S_IFDIR) ? place_make(m->root, s->destination, &at)
 						  : file_place(m, s->destination, &at);
 	if (r == 0)
-		r = mount_add(&at, super->root, w.flags, s->source ? s->source : share.name, NULL);
+		r = mount_add(&at, super->root, w.flags, share.name, NULL);
 	path_unref(&at);
 	super_leave(super);
 	return r < 0 ? fail(m, r, "config.json: bind on", s->destination) : 0;

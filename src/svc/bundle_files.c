@@ -43,7 +43,7 @@ static int other_of(struct svc *s, const char *flag, const char *mode, struct ar
 	const struct engine_ops *ops = engine_find(ret->isolation);
 	if (ops && ops->own_kernel)
 		return err_set(e, ERR_UNSUPPORTED, EOPNOTSUPP,
-			       "%s: workload '%s' is in a machine of its own (%s): its namespaces "
+			       "%s: workload '%s' is on a kernel of its own (%s): its namespaces "
 			       "cannot be shared",
 			       flag, ret->name, ret->isolation);
 	return 0;

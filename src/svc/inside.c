@@ -43,6 +43,13 @@ bool inside_needed(struct svc *s, const struct workload_record *w)
 	return fd >= 0 && own_disk_there(fd);
 }
 
+bool inside_here(const struct workload_record *w)
+{
+	const struct engine_ops *ops = engine_find(w->isolation);
+
+	return ops && ops->files_here;
+}
+
 static int engine_for(const struct workload_record *w, struct instance **ret, struct err *e)
 {
 	const struct engine_ops *ops = engine_find(w->isolation);
@@ -198,7 +205,7 @@ int inside_open(struct svc *s, const struct workload_record *w, bool hold, struc
 {
 	struct inside i = INSIDE_INIT;
 
-	if (w->status.state == WORKLOAD_PAUSED)
+	if (w->status.state == WORKLOAD_PAUSED && !inside_here(w))
 		return err_set(e, ERR_CONFLICT, EBUSY,
 			       "the files of workload '%s' are read by its own kernel, which is "
 			       "paused: unpause it first",

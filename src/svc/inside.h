@@ -22,6 +22,8 @@ struct inside {
 #define INSIDE_INIT ((struct inside){ .files = ENGINE_FILES_INIT })
 
 bool inside_needed(struct svc *s, const struct workload_record *w);
+/* While it runs its engine alone knows where they are, on this machine: inside_open(). */
+bool inside_here(const struct workload_record *w);
 
 /*
  * hold: the workload stands still meanwhile. Fails: CONFLICT it is paused, or its disk is in use;

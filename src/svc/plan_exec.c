@@ -7,8 +7,8 @@
 
 #include "base/auto.h"
 #include "base/file.h"
-#include "engine/engine.h"
 #include "store/workload.h"
+#include "svc/inside.h"
 #include "svc/plan.h"
 #include "svc/plan_process.h"
 
@@ -54,7 +54,6 @@ static int user_write(struct json_writer *w, const struct workload_record *recor
 		      const struct plan_exec *x, struct arena *a, const char **ret_home,
 		      struct err *e)
 {
-	const struct engine_ops *ops = engine_find(record->isolation);
 	struct account user;
 	char path[64];
 
@@ -63,11 +62,6 @@ static int user_write(struct json_writer *w, const struct workload_record *recor
 	if (root_fd < 0)
 		return err_sys(e, errno, "open the root of workload '%s'", record->name);
 	int r = accounts_find(root_fd, x->user, NULL, 0, a, &user, e);
-	if (r < 0 && ops && ops->root_hidden)
-		return err_set(e, ERR_UNSUPPORTED, EOPNOTSUPP,
-			       "--user '%s': names of users that workload '%s' has are not seen "
-			       "from here: give their numbers",
-			       x->user, record->name);
 	if (r < 0)
 		return r;
 	plan_user_write(w, &user);
@@ -116,7 +110,7 @@ int plan_exec_write(struct svc *s, const char *id, const struct plan_exec *x, st
 	json_w_object(&w, NULL);
 	json_w_bool(&w, "terminal", x->tty);
 	/* Where users are looked up in there, so is their home. */
-	inside = json_get(json_get(process, "user"), "username");
+	inside = json_get(json_get(process, "user"), "username") || inside_here(&record);
 	if (user && inside) {
 		plan_names_write(&w, x->user, NULL, 0);
 	} else if (user) {

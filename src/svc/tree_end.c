@@ -95,13 +95,6 @@ int tree_upper(struct svc *s, const struct workload_record *w, bool hold, struct
 	return 0;
 }
 
-static bool hides_root(const struct workload_record *w)
-{
-	const struct engine_ops *ops = engine_find(w->isolation);
-
-	return ops && ops->root_hidden;
-}
-
 int tree_root(struct svc *s, const struct workload_record *w, bool read_only, struct tree_root *ret,
 	      struct err *e)
 {
@@ -113,13 +106,10 @@ int tree_root(struct svc *s, const struct workload_record *w, bool read_only, st
 		return -1;
 	if (inside_needed(s, w))
 		return open_inside(s, w, PART_SEEN, false, ret, e);
+	if (inside_here(w) && process_alive(w->status.pid, w->status.pid_ident))
+		return open_inside(s, w, PART_SEEN, false, ret, e);
 	if (w->status.pid <= 0)
 		return bundle_root(s, w, read_only, &ret->fd, e);
-	if (hides_root(w))
-		return err_set(e, ERR_UNSUPPORTED, EOPNOTSUPP,
-			       "workload '%s' runs on a kernel of its own, whose files are not "
-			       "seen from here: stop it first, or use exec, or a volume",
-			       w->name);
 	(void) snprintf(path, sizeof(path), "/proc/%d/ns/mnt", (int) w->status.pid);
 	mnt = open(path, O_RDONLY | O_CLOEXEC);
 	(void) snprintf(path, sizeof(path), "/proc/%d/root", (int) w->status.pid);

@@ -281,12 +281,38 @@ def test_refused_by_name(atoll, busybox, args, says):
     assert not atoll("ps", "-aq").out.replace(atoll("ps", "-q").out, "")
 
 
-def test_its_files_are_its_own(atoll, box):
-    """What it changed is the host's; what it sees now, with its mounts, is not shown from here."""
-    atoll("exec", "-u", "0", box, "sh", "-c", "echo made > /made")
+def in_tar(data):
+    """Name to content, of what is a file."""
+    tar = tarfile.open(fileobj=io.BytesIO(data))
+    return {m.name: tar.extractfile(m).read() for m in tar if m.isfile()}
+
+
+def test_its_files_while_it_runs(atoll, box, volume, base):
+    atoll("exec", "-u", "0", box, "sh", "-c", "echo made > /made; mkdir /there; ls /there")
     assert "A /made" in atoll("diff", box).out.splitlines()
-    atoll.fails("cp", f"{box}:/made", "-", says="a kernel of its own")
-    atoll.fails("exec", "-u", "nobody", box, "true", says="give their numbers")
+    if tuple(map(int, os.uname().release.split(".")[:2])) < (6, 15):
+        atoll.fails("cp", f"{box}:/made", "-", says="Linux 6.15")
+        return
+    (base / "given").write_text("given\n")
+    atoll("cp", base / "given", f"{box}:/there/given")
+    assert atoll("exec", box, "cat", "/there/given").out == "given\n"
+    atoll("pause", box)
+    try:
+        assert in_tar(atoll("cp", f"{box}:/made", "-").raw) == {"made": b"made\n"}
+    finally:
+        atoll("unpause", box)
+    # A volume is what is at its place, in both directions.
+    atoll("cp", base / "given", f"{box}:/v/given")
+    assert (volume / "given").read_text() == "given\n"
+    assert in_tar(atoll("cp", f"{box}:/v", "-").raw)["v/given"] == b"given\n"
+    r = atoll.try_("cp", base / "given", f"{box}:/ro/refused")
+    assert r.rc and not (volume / "refused").exists(), str(r)
+
+
+def test_users_of_an_exec_by_name(atoll, box):
+    r = atoll("exec", "-u", "root", box, "sh", "-c", "id -u; echo $HOME")
+    assert r.out == "0\n/root\n", str(r)
+    atoll.fails("exec", "-u", "nosuch", box, "true", says="nosuch")
 
 
 def test_checkpoint_is_refused(atoll, box):

@@ -14,6 +14,7 @@
 #include "engine/container/hooks.h"
 #include "engine/container/seccomp.h"
 #include "engine/sandbox/control.h"
+#include "engine/sandbox/files.h"
 #include "engine/sandbox/gofer.h"
 #include "engine/sandbox/inside.h"
 #include "engine/sandbox/program.h"
@@ -211,13 +212,16 @@ static int open_file(const struct sandbox *s, const char *name, struct err *e)
 static int open_files(struct making *k, struct err *e)
 {
 	struct program *p = &k->program;
+	pid_t gofer = 0;
 	int r = k->log_fd = open_file(k->s, SANDBOX_LOG, e);
 
 	r = r < 0 ? r : (k->end_fd = open_file(k->s, SANDBOX_END, e));
 	r = r < 0 ? r : (k->control_fd = control_listen(k->s->state_fd, e));
 	if (r >= 0 && k->shares.n)
-		r = gofer_start(&k->shares, k->s->groups, k->log_fd, &k->gofer_fd,
+		r = gofer_start(&k->shares, k->s->groups, k->log_fd, &k->gofer_fd, &gofer,
 				&k->s->gofer_pidfd, e);
+	if (r >= 0 && k->shares.n)
+		r = files_save(k->s, &k->shares, gofer, e);
 	if (r >= 0 && k->s->spec->process->terminal)
 		r = terminal_open(&k->terminal, k->s->spec->process, e);
 	if (r < 0)

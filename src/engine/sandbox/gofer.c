@@ -18,7 +18,7 @@
 #include "sys/spawn.h"
 
 #define PROGRAM	   "atoll-device"
-#define FIRST_FD   3
+#define FIRST_FD   (GOFER_SHARES_FD - 1)
 #define SHARE_WORD 64
 #define WORDS	   (2 * SHARES_MAX + 8)
 
@@ -81,12 +81,11 @@ static int spawn(struct command *c, const struct shares *s, int log_fd, pid_t *r
 }
 
 int gofer_start(const struct shares *s, const struct groups *g, int log_fd, int *ret_sock,
-		int *ret_pidfd, struct err *e)
+		pid_t *ret_pid, int *ret_pidfd, struct err *e)
 {
 	auto_free struct command *c = calloc(1, sizeof(*c));
 	auto_fd int ours = FD_NONE, theirs = FD_NONE;
 	int pair[2], r;
-	pid_t pid;
 
 	if (!c)
 		return err_set(e, ERR_EXHAUSTED, ENOMEM, "out of memory");
@@ -95,10 +94,10 @@ int gofer_start(const struct shares *s, const struct groups *g, int log_fd, int 
 	ours = pair[0];
 	theirs = pair[1];
 	make_command(c, s, theirs);
-	r = spawn(c, s, log_fd, &pid, ret_pidfd, e);
+	r = spawn(c, s, log_fd, ret_pid, ret_pidfd, e);
 	if (r < 0)
 		return r;
-	r = enter_groups(g, pid, e);
+	r = enter_groups(g, *ret_pid, e);
 	if (r < 0) {
 		(void) pidfd_kill(*ret_pidfd, SIGKILL);
 		(void) pidfd_reap(*ret_pidfd, NULL);

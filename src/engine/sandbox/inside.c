@@ -84,12 +84,15 @@ struct spec_resources *inside_host_part(struct arena *a, const struct spec *s)
 
 /* ---- config.json ------------------------------------------------------------------------- */
 
-static void write_process(struct json_writer *w, const char *key, const struct spec_process *p)
+static void write_process(struct json_writer *w, const char *key, const struct spec_process *p,
+			  bool names)
 {
 	struct spec_process inside = *p;
 
-	inside.user.username = NULL;
-	inside.user.group_names_n = 0;
+	if (!names) {
+		inside.user.username = NULL;
+		inside.user.group_names_n = 0;
+	}
 	inside.apparmor_profile = NULL;
 	inside.selinux_label = NULL;
 	spec_process_write(w, key, &inside);
@@ -99,7 +102,8 @@ void inside_process(struct buf *out, const struct spec_process *p)
 {
 	struct json_writer w = JSON_WRITER(out);
 
-	write_process(&w, NULL, p);
+	/* A name is looked up inside where it is given instead of a number: svc/plan_exec.c. */
+	write_process(&w, NULL, p, p->user.uid == 0 && p->user.gid == 0);
 }
 
 static void write_mounts(struct json_writer *w, const struct spec *s)
@@ -161,7 +165,7 @@ void inside_config(struct buf *out, const struct spec *s, const struct json *giv
 
 	json_w_object(&w, NULL);
 	json_w_string(&w, "ociVersion", s->oci_version ? s->oci_version : "1.0.0");
-	write_process(&w, "process", s->process);
+	write_process(&w, "process", s->process, false);
 	json_w_object(&w, "root");
 	json_w_string(&w, "path", "root");
 	json_w_bool(&w, "readonly", s->root->readonly);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The engine's ops that need little: probe, signals, figures, freezing, limits, the end. */
 #include "engine/sandbox/sandbox.h"
+#include "engine/sandbox/files.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -271,7 +272,8 @@ const struct engine_ops sandbox_ops = {
 	.instance_size = sizeof(struct sandbox),
 	.own_kernel = true,
 	.root_disk = true,
-	.root_hidden = true,
+	.files_here = true,
+	.files = sandbox_files,
 	.probe = probe,
 	.check = sandbox_check,
 	.create = sandbox_create,

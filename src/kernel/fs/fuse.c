@@ -75,8 +75,6 @@ int fuse_attributes(struct inode *i, const struct fuse_attr *a, uint64_t epoch)
 	i->links = a->nlink;
 	i->rdev = a->rdev;
 	i->ino = a->ino;
-	i->blocks = a->blocks;
-	i->blocks_counted = true;
 	if (inode_is(i, S_IFREG))
 		contents(n, a);
 	else

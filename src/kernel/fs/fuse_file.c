@@ -3,9 +3,9 @@
  * Contents of files of the FUSE client, as they are read: handles and pages.
  *
  * A node has at most two handles at the server, which all its open files share: rights are checked
- * here, by inode. They stay, among HANDLES_MOST nodes', so that a file that was open once is opened
- * again without a call; but that for writing goes with the last file open for writing, since a host
- * does not execute what is open so, where a share is not this client's own.
+ * here, by inode. That for reading stays, among HANDLES_MOST, so that a file that was open once is
+ * opened again without a call; that for writing goes with the last file open for writing, since a
+ * host does not execute what is open so.
  */
 #include <asm/fcntl.h>
 #include <linux/fs.h>
@@ -27,8 +27,6 @@
 
 /* ---- handles ---- */
 
-static void bound_handles(struct fuse_conn *c);
-
 static void give_up(struct fuse_node *n, struct fuse_handle *h)
 {
 	if (!h->open)
@@ -38,35 +36,16 @@ static void give_up(struct fuse_node *n, struct fuse_handle *h)
 	fuse_farewell(fuse_conn_of(&n->inode), FUSE_RELEASE, n->by_id.key, h->fh);
 }
 
-static void enlist(struct fuse_node *n)
-{
-	struct fuse_conn *c = fuse_conn_of(&n->inode);
-
-	if (!list_empty(&n->reading))
-		return;
-	list_push(&c->reading, &n->reading);
-	c->reading_n++;
-	bound_handles(c);
-}
-
-/* Nobody writes, and nothing is left to be written. */
-static bool unwritten(const struct fuse_node *n)
-{
-	return n->inode.writers == 0 && n->write.users == 0 && n->inode.pager.owners == 0 &&
-	       n->dirty_n == 0;
-}
-
 static void forget_reading(struct fuse_node *n)
 {
 	struct fuse_conn *c = fuse_conn_of(&n->inode);
 
-	if (!list_empty(&n->reading)) {
+	if (n->reading.next != &n->reading) {
 		list_remove(&n->reading);
+		list_init(&n->reading);
 		c->reading_n--;
 	}
 	give_up(n, &n->read);
-	if (unwritten(n))
-		give_up(n, &n->write);
 }
 
 void fuse_close(struct fuse_node *n)
@@ -98,11 +77,6 @@ int fuse_call_open(struct fuse_conn *c, struct fuse_call *q)
 
 	if ((r != -ENFILE && r != -EMFILE) || !c->reading_n)
 		return r;
-	if (q->op == FUSE_CREATE) { /* the file may be there by now, and not be open */
-		struct fuse_create_in *in = (void *) (uintptr_t) q->in[0].at;
-
-		in->flags &= ~(uint32_t) O_EXCL;
-	}
 	list_each_safe(l, &c->reading)
 	{
 		struct fuse_node *n = list_entry(l, struct fuse_node, reading);
@@ -126,8 +100,11 @@ static void keep(struct fuse_node *n, bool write, uint64_t fh, int data)
 	h->open = true;
 	h->fh = fh;
 	h->data = data;
-	if (!write)
-		enlist(n);
+	if (write)
+		return;
+	list_push(&c->reading, &n->reading);
+	c->reading_n++;
+	bound_handles(c);
 }
 
 void fuse_opened(struct fuse_node *n, const struct fuse_open_out *o, int data)
@@ -169,13 +146,11 @@ void fuse_handle_done(struct fuse_node *n, struct fuse_handle *h)
 		fuse_writers_gone(n);
 }
 
+/* The last that writes is gone, and nothing is left to be written. */
 void fuse_writers_gone(struct fuse_node *n)
 {
-	if (!n->write.open || !unwritten(n))
-		return;
-	if (fuse_super_of(&n->inode)->own)
-		enlist(n);
-	else
+	if (n->inode.writers == 0 && n->write.users == 0 && n->inode.pager.owners == 0 &&
+	    n->dirty_n == 0)
 		give_up(n, &n->write);
 }
 

@@ -263,8 +263,7 @@ static int make(struct inode *dir, const char *name, size_t len, uint32_t mode, 
 		break;
 	}
 	text_part(&q->in[1], text, name, len);
-	return q->op == FUSE_CREATE ? fuse_call_open(fuse_conn_of(dir), q)
-				    : fuse_call(fuse_conn_of(dir), q);
+	return fuse_call_open(fuse_conn_of(dir), q);
 }
 
 /* The directory's own attributes are others now. */

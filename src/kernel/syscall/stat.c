@@ -38,11 +38,6 @@ static uint64_t size_of(struct inode *i)
 	return n > 0 ? (uint64_t) n : 0;
 }
 
-static uint64_t blocks_of(const struct inode *i)
-{
-	return i->blocks_counted ? i->blocks : i->pager.resident * (PAGE_SIZE / 512);
-}
-
 static sysret_t stat_out(struct task *t, struct inode *i, uva_t to)
 {
 	struct stat s = {};
@@ -59,7 +54,7 @@ static sysret_t stat_out(struct task *t, struct inode *i, uva_t to)
 	s.st_rdev = i->rdev;
 	s.st_size = (int64_t) size_of(i);
 	s.st_blksize = (int64_t) PAGE_SIZE;
-	s.st_blocks = (int64_t) blocks_of(i);
+	s.st_blocks = (int64_t) (i->pager.resident * (PAGE_SIZE / 512));
 	s.st_atime = (uint64_t) (i->times.access / NSEC_PER_SEC);
 	s.st_atime_nsec = (uint64_t) (i->times.access % NSEC_PER_SEC);
 	s.st_mtime = (uint64_t) (i->times.modify / NSEC_PER_SEC);
@@ -149,7 +144,7 @@ sysret_t sys_statx(struct task *t, const uint64_t *a)
 	x.stx_mode = (uint16_t) i->mode;
 	x.stx_ino = i->ino;
 	x.stx_size = size_of(i);
-	x.stx_blocks = blocks_of(i);
+	x.stx_blocks = i->pager.resident * (PAGE_SIZE / 512);
 	x.stx_atime = stamp(i->times.access);
 	x.stx_btime = stamp(i->times.birth);
 	x.stx_ctime = stamp(i->times.change);

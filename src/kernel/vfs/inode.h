@@ -144,8 +144,6 @@ struct inode {
 	unsigned int owners;
 	uint64_t ino, rdev, links;
 	uint32_t mode, uid, gid;
-	uint64_t blocks; /* of 512 bytes, where its file system counts them; else by its pages */
-	bool blocks_counted;
 	struct vfs_times times;
 	struct pager pager; /* of a regular file: its size is the file's */
 	void *own;	    /* of a FIFO: fs/pipe.h's, while it is open */
