@@ -352,7 +352,7 @@ static void others_write(void)
 
 static void mappings_are_written_back(void)
 {
-	struct pager *p;
+	struct pager *p = NULL;
 	struct file *f;
 
 	CHECK(open_at("new", O_RDWR, &f) == 0 && f->ops->mmap(f, &p) == 0);
@@ -378,7 +378,7 @@ static void mappings_are_written_back(void)
 
 static void answers_are_checked(void)
 {
-	struct file *f;
+	struct file *f = NULL;
 	char text[4];
 
 	later(5 * NSEC_PER_SEC);
