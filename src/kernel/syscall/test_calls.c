@@ -8,6 +8,9 @@
 #include "kernel/syscall/test_guest.h"
 
 /* Newer than the headers may be. */
+#ifndef __NR_cachestat
+#define __NR_cachestat 451
+#endif
 #ifndef __NR_fchmodat2
 #define __NR_fchmodat2 452
 #endif

@@ -62,6 +62,35 @@ static void file_systems(void)
 	      CALL(&g, __NR_ustat, 0xfff00, AT(0)) == -EINVAL);
 }
 
+#define CACHESTAT 451 /* Linux 6.5 */
+
+static uint64_t in_memory(sysret_t fd, uint64_t off, uint64_t len)
+{
+	const uint64_t range[2] = { off, len };
+	uint64_t told[5];
+
+	CHECK(CALL(&g, CACHESTAT, (uint64_t) fd, guest_put(&g, 0, range, sizeof(range)), AT(64),
+		   0) == 0);
+	guest_get(&g, 64, told, sizeof(told));
+	CHECK(told[1] == 0 && told[2] == 0 && told[3] == 0 && told[4] == 0);
+	return told[0];
+}
+
+static void caches(void)
+{
+	sysret_t fd = CALL(&g, __NR_open, guest_text(&g, 0, "/f"), O_CREAT | O_RDWR, 0600);
+
+	CHECK(CALL(&g, __NR_write, (uint64_t) fd, AT(0), 3 * PAGE_SIZE) == 3 * PAGE_SIZE &&
+	      CALL(&g, __NR_pwrite64, (uint64_t) fd, AT(0), 1, 9 * PAGE_SIZE) == 1);
+	CHECK(in_memory(fd, 0, 0) == 4 && in_memory(fd, PAGE_SIZE, PAGE_SIZE + 1) == 2 &&
+	      in_memory(fd, 3 * PAGE_SIZE, PAGE_SIZE) == 0 && in_memory(fd, UINT64_MAX, 5) == 0);
+	CHECK(CALL(&g, CACHESTAT, (uint64_t) fd, AT(0), AT(64), 1) == -EINVAL &&
+	      CALL(&g, CACHESTAT, (uint64_t) fd, NONE, AT(64), 0) == -EFAULT &&
+	      CALL(&g, CACHESTAT, (uint64_t) fd, AT(0), NONE, 0) == -EFAULT &&
+	      CALL(&g, CACHESTAT, 99, AT(0), AT(64), 0) == -EBADF);
+	CHECK(CALL(&g, __NR_close, (uint64_t) fd) == 0);
+}
+
 static bool finished;
 
 static void waker(void *arg)
@@ -148,6 +177,7 @@ static void all(void *arg)
 	guest_begin(&g);
 	unsharing();
 	file_systems();
+	caches();
 	words();
 	turns();
 	guest_end(&g);
