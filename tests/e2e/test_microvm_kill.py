@@ -130,4 +130,4 @@ def test_killed_while_it_starts(atoll, busybox, victim, seen):
         assert b"atoll-device fs was killed by signal 9" in err, err
     atoll.try_("system", "repair")
     wait.until(lambda: gone(id, all_.values()), "nothing of it is left")
-    atoll.try_("rm", "-f", "k")
+    atoll("rm", "-f", "k")
