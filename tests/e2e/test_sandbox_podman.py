@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""podman over atoll-sandbox: its containers on Atoll's own kernel, and what it is refused."""
+import os
+from pathlib import Path
+
+import pytest
+
+from lib import clients, sentry
+from lib.wait import until
+
+IMAGE = "localhost/busybox:latest"
+RUN = ["--network", "none", "--pull", "never", "--no-healthcheck"]
+BOOT_ID = "/proc/sys/kernel/random/boot_id"
+
+pytestmark = [pytest.mark.timeout(300),
+              pytest.mark.skipif(os.uname().machine != "x86_64", reason="numbers of x86-64")]
+
+
+@pytest.fixture(scope="module")
+def podman(cache, base, build, busybox_tar):
+    sentry.need(sentry.Sentries(build, base / "sentries"))
+    name = base / "atoll-sandbox"
+    name.symlink_to(build / "atoll-runtime")
+    with clients.World(cache, base, "podman-sandbox") as w:
+        c = clients.podman(w, build, busybox_tar)
+        yield clients.Client(w, *c.base, "--runtime", name)
+        assert w.states("/run/atoll-runtime") == []
+
+
+@pytest.fixture
+def life(podman):
+    podman("run", "-d", "--name", "life", *RUN, "-m", "64m", "--pids-limit", "50", IMAGE, "sh", "-c",
+           "trap 'exit 3' TERM; trap 'exit 5' USR1; echo up; while :; do sleep 0.05; done")
+    until(lambda: podman("logs", "life") == "up\n", "its traps are set")
+    yield "life"
+    podman.try_("rm", "-f", "-t", "0", "life")
+
+
+def state(podman, name):
+    return podman.json("inspect", name)[0]["State"]
+
+
+def test_run(podman):
+    d = podman.try_("run", "--rm", "-i", *RUN, "-e", "A=b", "-w", "/tmp", "-u", "1000:50",
+                    "--hostname", "h", IMAGE, "sh", "-c",
+                    f"cat {BOOT_ID}; cat; echo $A $(pwd) $(id -u):$(id -g) $(hostname); "
+                    "echo e >&2; exit 7", input="in\n")
+    boot, *lines = d.out.splitlines()
+    assert (d.rc, lines, d.err) == (7, ["in", "b /tmp 1000:50 h"], "e\n"), str(d)
+    assert boot != Path(BOOT_ID).read_text().strip()
+
+
+@pytest.mark.parametrize("argv, rc", [(["no-such"], 127), (["/etc/passwd"], 126)])
+def test_why_it_does_not_run(podman, argv, rc):
+    d = podman.try_("run", "--rm", *RUN, IMAGE, *argv)
+    assert d.rc == rc, str(d)
+    assert podman("ps", "-aq") == ""
+
+
+def test_terminal(podman):
+    with podman.terminal("run", "--rm", "-it", *RUN, IMAGE, "sh") as t:
+        t.resize(33, 99)
+        t.write("until [ \"$(stty size)\" = '33 99' ]; do sleep 0.05; done; echo b=$(stty size)\n")
+        t.expect("b=33 99")
+        t.write("exit 4\n")
+        assert t.wait() == 4
+
+
+def test_exec(podman, life):
+    assert podman("exec", "-e", "A=b", "-w", "/tmp", "-u", "1000:50", life, "sh", "-c",
+                  "echo $A $(pwd) $(id -u):$(id -g)") == "b /tmp 1000:50\n"
+    assert podman.try_("exec", life, "sh", "-c", "exit 9").rc == 9
+    assert podman.try_("exec", life, "no-such").rc == 127
+    assert podman("exec", "-i", life, "cat", input="through") == "through"
+
+
+def test_figures(podman, life):
+    s = podman.json("stats", "--no-stream", "--format", "json", life)[0]
+    assert "67.11MB" in s["mem_usage"], s
+    assert podman("exec", life, "grep", "MemTotal", "/proc/meminfo").split()[1] == str(64 << 10)
+
+
+def test_stop_kill_and_start_again(podman, life):
+    podman("stop", "-t", "100", life)
+    assert (state(podman, life)["Status"], state(podman, life)["ExitCode"]) == ("exited", 3)
+    podman("start", life)
+    until(lambda: podman("logs", life) == "up\nup\n", "its traps are set again")
+    podman("kill", "--signal", "USR1", life)
+    podman("wait", life)
+    assert state(podman, life)["ExitCode"] == 5
+
+
+def test_health(podman):
+    podman("run", "-d", "--name", "well", "--network", "none", "--pull", "never", "--health-cmd",
+           "test -e /tmp/well", "--health-interval", "disable", "--health-retries", "1", IMAGE,
+           "sleep", "1000")
+    try:
+        assert podman.try_("healthcheck", "run", "well").rc == 1
+        podman("exec", "well", "touch", "/tmp/well")
+        podman("healthcheck", "run", "well")
+        assert state(podman, "well")["Health"]["Status"] == "healthy"
+    finally:
+        podman("rm", "-f", "-t", "0", "well")
+
+
+def test_volumes(podman):
+    host = podman.world.dir / "vol"
+    host.mkdir()
+    (host / "f").write_text("from the host\n")
+    out = podman("run", "--rm", *RUN, "-v", f"{host}:/h:ro", "-v", f"{host}:/m", IMAGE, "sh", "-c",
+                 "cat /h/f; echo back > /m/g; touch /h/x 2>/dev/null || echo refused")
+    assert out == "from the host\nrefused\n"
+    assert (host / "g").read_text() == "back\n" and not (host / "x").exists()
+
+
+def test_what_is_refused(podman):
+    for flag, says in ((["--pid", "host"], "share the host's pid namespace"),
+                       (["--uidmap", "0:200000:1000"], "a sandbox cannot")):
+        d = podman.try_("run", "--rm", *RUN, *flag, IMAGE, "true")
+        assert d.rc != 0 and says in d.err, str(d)
