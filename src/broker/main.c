@@ -35,6 +35,8 @@ static const char usage[] =
 	"\n"
 	"  allow|deny,PROTOCOL,NETWORK,PORTS\n"
 	"\n"
+	"--privileged-ports deny: what only CAP_NET_BIND_SERVICE may bind it may not, either.\n"
+	"\n"
 	"PROTOCOL: tcp, udp, icmp. NETWORK: ADDRESS or ADDRESS/PREFIX. PORTS: N or FIRST-LAST.\n"
 	"\"*\" is any. --connect: whom it may reach; --bind: where it may be reached.\n";
 
@@ -55,18 +57,31 @@ static int parse_socket(const char *value, int *ret_fd, struct err *e)
 	return fcntl((int) fd, F_SETFD, FD_CLOEXEC) < 0 ? err_sys(e, errno, "--socket") : 0;
 }
 
-static int parse(int argc, char **argv, struct sockets *s, int *ret_sock, struct err *e)
+static int parse_ports(const char *value, uint64_t *caps, struct err *e)
+{
+	if (!streq(value, "allow") && !streq(value, "deny"))
+		return err_set(e, ERR_INVALID, EINVAL,
+			       "--privileged-ports: '%s' is neither allow nor deny", value);
+	*caps = streq(value, "allow") ? 1ull << CAP_NET_BIND_SERVICE : 0;
+	return 0;
+}
+
+static int parse(int argc, char **argv, struct sockets *s, int *ret_sock, uint64_t *caps,
+		 struct err *e)
 {
 	for (int i = 1; i < argc; i += 2) {
 		const char *name = argv[i], *value = argv[i + 1];
 		int r;
 
-		if (!streq(name, "--socket") && !streq(name, "--connect") && !streq(name, "--bind"))
+		if (!streq(name, "--socket") && !streq(name, "--connect") &&
+		    !streq(name, "--bind") && !streq(name, "--privileged-ports"))
 			return err_set(e, ERR_INVALID, EINVAL, "there is no option '%s'", name);
 		if (!value)
 			return err_set(e, ERR_INVALID, EINVAL, "%s needs a value", name);
 		if (streq(name, "--socket"))
 			r = parse_socket(value, ret_sock, e);
+		else if (streq(name, "--privileged-ports"))
+			r = parse_ports(value, caps, e);
 		else
 			r = policy_add(streq(name, "--bind") ? &s->bind : &s->connect, value, e);
 		if (r < 0)
@@ -124,7 +139,7 @@ static const struct seccomp_rule calls[] = {
 };
 
 /* It stays in its network namespace, and in no other of the host's. */
-static int confine(int sock, int routes, struct err *e)
+static int confine(int sock, int routes, uint64_t caps, struct err *e)
 {
 	static const struct filter_table own = FILTER_TABLE(calls);
 	const struct filter_table tables[] = { filter_common, own };
@@ -136,7 +151,7 @@ static int confine(int sock, int routes, struct err *e)
 	if (enclose_but_network(e) < 0 || enclose_root(e) < 0)
 		return -1;
 	enclose_fds(0, keep, ARRAY_SIZE(keep));
-	if (limit(e) < 0 || enclose_caps(1ull << CAP_NET_BIND_SERVICE, e) < 0)
+	if (limit(e) < 0 || enclose_caps(caps, e) < 0)
 		return -1;
 	/* A change of credentials may forget the signal. */
 	if (prctl(PR_SET_PDEATHSIG, death_signal) < 0 || prctl(PR_SET_DUMPABLE, 0) < 0 ||
@@ -179,6 +194,7 @@ static int serve_one(struct sockets *s, int sock, struct err *e)
 static int run(int argc, char **argv, struct err *e)
 {
 	static struct sockets s;
+	uint64_t caps = 1ull << CAP_NET_BIND_SERVICE;
 	int sock = FD_NONE, r = routes_open();
 
 	if (r < 0)
@@ -186,7 +202,7 @@ static int run(int argc, char **argv, struct err *e)
 	r = sockets_init(&s, r);
 	if (r < 0)
 		return err_sys(e, -r, "make the table of sockets");
-	if (parse(argc, argv, &s, &sock, e) < 0 || confine(sock, s.routes, e) < 0)
+	if (parse(argc, argv, &s, &sock, &caps, e) < 0 || confine(sock, s.routes, caps, e) < 0)
 		return -1;
 	do
 		r = serve_one(&s, sock, e);

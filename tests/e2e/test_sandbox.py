@@ -7,13 +7,16 @@ import io
 import json
 import os
 import signal
+import socket
 import subprocess
 import tarfile
+import threading
 from pathlib import Path
 
 import pytest
 
 from lib import sentry, wait
+from lib.outside import HOST4, OWN4, Outside
 
 pytestmark = [pytest.mark.timeout(120),
               pytest.mark.skipif(os.uname().machine != "x86_64", reason="numbers of x86-64")]
@@ -266,7 +269,6 @@ def test_read_only_from_an_image(atoll, busybox):
 
 
 @pytest.mark.parametrize("args, says", [
-    (["--network", "host"], "share the host's network"),
     (["--pid", "host"], "share the host's pid"),
     (["--device", "/dev/fuse"], "the host's device '/dev/fuse'"),
     (["--privileged"], "--privileged"),
@@ -319,6 +321,103 @@ def test_checkpoint_is_refused(atoll, box):
     atoll.fails("checkpoint", "create", box, "c", says="cannot checkpoint")
 
 
+# ---- the network outside ----
+
+
+@pytest.fixture(scope="module")
+def out(build):
+    """A namespace that is the host's network to who is started in it, and another side."""
+    o = Outside(build, None)
+    yield o
+    o.close()
+
+
+@pytest.fixture
+def there(atoll, out):
+    """atoll(...) by a caller in that namespace: what it gave."""
+    def call(*args, rc=0):
+        r = subprocess.run(out.own.argv(*atoll.argv("run", *SANDBOX, "--network", "host", *args)),
+                           stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60,
+                           env=atoll.environment(), check=False)
+        assert r.returncode == rc, r
+        return r.stdout
+    return call
+
+
+def hearing(listener):
+    """One connection is heard to its first bytes; gives what tells of them and who it was."""
+    got = []
+
+    def serve():
+        s, peer = listener.accept()
+        with s:
+            got.append((s.recv(100), peer[0]))
+    t = threading.Thread(target=serve)
+    t.start()
+
+    def heard():
+        t.join()
+        return got[0]
+    return heard
+
+
+def broker(id):
+    return [p for p in of(id) if b"atoll-broker" in Path(f"/proc/{p}/cmdline").read_bytes()]
+
+
+def test_a_client_in_the_hosts_network(there, busybox, out):
+    """It reaches the other side; the host's loopback it does not, its own is another."""
+    with out.listener() as l, out.own.inside(lambda: socket.create_server(("", 7001))):
+        heard = hearing(l)
+        said = there("--rm", busybox, "sh", "-c", f"echo hello | nc -w 5 {HOST4} {l.getsockname()[1]};"
+                     "nc -w 5 127.0.0.1 7001 </dev/null; echo $?; cat /etc/resolv.conf; ip addr")
+        assert heard() == (b"hello\n", OWN4)
+    assert said.startswith("1\n") and OWN4 in said, said
+    assert Path("/etc/resolv.conf").read_text(encoding="utf-8").strip() in said
+
+
+def test_a_server_in_the_hosts_network(there, atoll, busybox, out):
+    """At a port of its right; who serves its sockets has that right alone, and ends with it."""
+    id = there("-d", "--name", "served", busybox, "httpd", "-f", "-p", "80", "-h", "/etc").strip()
+
+    def page():
+        return subprocess.run(out.host.argv("busybox", "wget", "-q", "-O", "-",
+                                            f"http://{OWN4}/group"), capture_output=True,
+                              text=True, timeout=60, check=False).stdout
+    wait.until(lambda: "root:x:0:" in page(), "a page")
+    serving, = broker(id)
+    assert os.readlink(f"/proc/{serving}/ns/net") == os.readlink(out.own.path)
+    assert caps(serving) == [1 << 10] * 3
+    atoll("pause", "served")
+    atoll("unpause", "served")
+    assert "root:x:0:" in page()
+    atoll("kill", "served")
+    assert wait.until(lambda: not of(id), "no process is left")
+    atoll("rm", "served")
+
+
+def caps(pid):
+    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii").split()
+    return [int(status[status.index(field) + 1], 16) for field in ("CapEff:", "CapPrm:", "CapBnd:")]
+
+
+def test_a_broker_without_the_right_to_ports(there, atoll, busybox):
+    id = there("-d", "--name", "low", "--cap-drop", "NET_BIND_SERVICE", busybox, "sleep",
+               "1000").strip()
+    wait.until(lambda: broker(id) and caps(*broker(id)) == [0, 0, 0], "its giving up")
+    r = atoll.try_("exec", "low", "httpd", "-f", "-p", "80")
+    assert r.rc != 0 and "Permission denied" in r.err, str(r)
+    atoll("rm", "-f", "low")
+
+
+def test_without_a_network_there_is_no_broker(atoll, busybox):
+    id = atoll("run", "-d", "--name", "alone", *SANDBOX, "--network", "none", busybox, "sleep",
+               "1000").line
+    assert of(id) and not broker(id)
+    assert atoll("exec", "alone", "ip", "-o", "link").out.count("mtu") == 1
+    atoll("rm", "-f", "alone")
+
+
 # ---- atoll-sandbox by hand ----
 
 
@@ -329,6 +428,7 @@ def by_hand(build, base):
     link.symlink_to(build / "atoll-runtime")
     os.symlink(build / "atoll-sentry", base / "atoll-sentry")
     os.symlink(build / "atoll-device", base / "atoll-device")
+    os.symlink(build / "atoll-broker", base / "atoll-broker")
     bundle = base / "hand"
     bundle.mkdir()
     sentry.tree(bundle / "rootfs")
@@ -342,8 +442,8 @@ def by_hand(build, base):
         assert not check or r.returncode == 0, r.stderr
         return r
     call.bundle = bundle
-    call.config = lambda script, **kw: sentry.config(
-        ["sh", "-c", script], linux_namespaces=spaces, linux_cgroupsPath="/atoll-test/hand", **kw)
+    call.config = lambda script, **kw: sentry.config(["sh", "-c", script], **{
+        "linux_namespaces": spaces, "linux_cgroupsPath": "/atoll-test/hand", **kw})
     return call
 
 
@@ -389,6 +489,25 @@ def test_by_hand_run(by_hand):
     r = by_hand("run", "--bundle", by_hand.bundle, "r", check=False,
                 config=by_hand.config("true", hooks=hook))
     assert r.returncode != 0 and "createContainer" in r.stderr
+
+
+def test_by_hand_in_a_network(by_hand, out):
+    """A namespace by its path; what is none is refused, and so is one that is not there."""
+    own = [{"type": t} for t in ("pid", "mount", "ipc", "uts")]
+
+    def run(path, script):
+        spaces = [*own, {"type": "network", "path": path}]
+        return by_hand("run", "--bundle", by_hand.bundle, "n", check=False,
+                       config=by_hand.config(script, linux_namespaces=spaces))
+    with out.listener() as l:
+        heard = hearing(l)
+        r = run(out.own.path, f"echo hello | nc -w 5 {HOST4} {l.getsockname()[1]}")
+        assert (heard(), r.returncode) == ((b"hello\n", OWN4), 0), r
+    for path, why in (("/proc/self/ns/pid", "is not a network namespace"),
+                      ("/nosuch", "namespace network at '/nosuch'")):
+        r = run(path, "true")
+        assert r.returncode != 0 and why in r.stderr, r
+    assert wait.until(lambda: not of("/atoll-test/hand"), "no process is left")
 
 
 def test_by_hand_a_crash_of_the_creator(by_hand, base):

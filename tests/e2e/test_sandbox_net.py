@@ -532,11 +532,20 @@ def test_the_broker_is_asked_badly(out):
             assert (r.returncode, r.stderr) == (1, b"atoll-broker: the sandbox asks for nonsense\n")
 
 
+def test_the_broker_without_the_right_to_ports(out):
+    for rules, result in (((), 0), (("--privileged-ports", "allow"), 0),
+                          (("--privileged-ports", "deny"), -errno.EACCES)):
+        with out.broker(*rules) as (_, s):
+            assert ask(s, OPEN, a=2, b=1) == (0, 1)
+            assert ask(s, BIND, address=inet(OWN4, 81)) == (result, 0)
+
+
 @pytest.mark.parametrize("given, why", [
     ([], "--socket is missing"),
     (["--what", "x"], "there is no option '--what'"),
     (["--socket", "fd:x"], "'fd:x' is no descriptor"),
     (["--socket", "fd:0"], "no seqpacket socket"),
+    (["--privileged-ports", "some"], "is neither allow nor deny"),
     (["--bind", "allow,tcp,*,*,*"], "is no rule"),
     (["--connect", "allow,tcp,1.2.3.4/40,*"], "no ADDRESS"),
 ])

@@ -17,6 +17,7 @@
 #include "engine/sandbox/files.h"
 #include "engine/sandbox/gofer.h"
 #include "engine/sandbox/inside.h"
+#include "engine/sandbox/network.h"
 #include "engine/sandbox/program.h"
 #include "engine/sandbox/sandbox.h"
 #include "engine/sandbox/shares.h"
@@ -39,7 +40,7 @@ struct making {
 	struct program program;
 	struct terminal terminal;
 	struct shares shares;
-	int gofer_fd, config_fd, seccomp_fd, control_fd, log_fd, end_fd; /* owned */
+	int gofer_fd, broker_fd, config_fd, seccomp_fd, control_fd, log_fd, end_fd; /* owned */
 };
 
 static void making_fini(struct making *k)
@@ -47,6 +48,7 @@ static void making_fini(struct making *k)
 	terminal_fini(&k->terminal);
 	shares_close(&k->shares);
 	close_fd(&k->gofer_fd);
+	close_fd(&k->broker_fd);
 	close_fd(&k->config_fd);
 	close_fd(&k->seccomp_fd);
 	close_fd(&k->control_fd);
@@ -208,7 +210,7 @@ static int open_file(const struct sandbox *s, const char *name, struct err *e)
 	return fd < 0 ? err_sys(e, errno, "open '%s'", name) : fd;
 }
 
-/* The files that it gets, who serves it others, and its streams. */
+/* The files that it gets, who serves it others and a network, and its streams. */
 static int open_files(struct making *k, struct err *e)
 {
 	struct program *p = &k->program;
@@ -222,12 +224,16 @@ static int open_files(struct making *k, struct err *e)
 				&k->s->gofer_pidfd, e);
 	if (r >= 0 && k->shares.n)
 		r = files_save(k->s, &k->shares, gofer, e);
+	if (r >= 0)
+		r = network_start(k->s->spec, k->s->groups, k->log_fd, &k->broker_fd,
+				  &k->s->broker_pidfd, e);
 	if (r >= 0 && k->s->spec->process->terminal)
 		r = terminal_open(&k->terminal, k->s->spec->process, e);
 	if (r < 0)
 		return r;
 	*p = (struct program){ .root_fd = k->shares.root ? FD_NONE : k->b->root_disk_fd,
 			       .gofer_fd = k->gofer_fd,
+			       .broker_fd = k->broker_fd,
 			       .shares = &k->shares,
 			       .config_fd = k->config_fd,
 			       .seccomp_fd = k->seccomp_fd,
@@ -263,6 +269,7 @@ static int begin(struct making *k, nsec_t deadline, struct err *e)
 	/* Its alone: when it has gone, who connects is told so. */
 	close_fd(&k->control_fd);
 	close_fd(&k->gofer_fd);
+	close_fd(&k->broker_fd);
 	close_fd(&k->terminal.slave);
 	if (r < 0)
 		return r;
@@ -310,6 +317,7 @@ int sandbox_create(struct instance *in, const struct bundle *b, nsec_t deadline,
 			    .b = b,
 			    .terminal = TERMINAL_INIT,
 			    .gofer_fd = FD_NONE,
+			    .broker_fd = FD_NONE,
 			    .config_fd = FD_NONE,
 			    .seccomp_fd = FD_NONE,
 			    .control_fd = FD_NONE,
@@ -319,7 +327,7 @@ int sandbox_create(struct instance *in, const struct bundle *b, nsec_t deadline,
 
 	s->spec = b->spec;
 	s->arena = ARENA_INIT(ARENA_MAX);
-	s->state_fd = s->creator_fd = s->gofer_pidfd = FD_NONE;
+	s->state_fd = s->creator_fd = s->gofer_pidfd = s->broker_pidfd = FD_NONE;
 	s->id = strdup(b->id);
 	if (!s->id)
 		return no_memory(e);

@@ -17,7 +17,7 @@
 #include "sys/spawn.h"
 
 #define FIRST_FD  3
-#define FDS_MOST  8
+#define FDS_MOST  9
 #define WORD_MAX  32
 #define WORDS_MAX (2 * FDS_MOST + 2 * SHARES_MAX + 8)
 
@@ -63,6 +63,7 @@ static void make_command(struct command *c, const struct program *p, int creator
 	add_fd(c, "--creator", creator);
 	add_fd(c, "--root", p->root_fd);
 	add_fd(c, "--gofer", p->gofer_fd);
+	add_fd(c, "--broker", p->broker_fd);
 	if (p->shares)
 		add_shares(c, p->shares);
 	add_fd(c, "--config", p->config_fd);

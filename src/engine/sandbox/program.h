@@ -17,6 +17,7 @@ struct program {
 	int stdio[3];
 	int root_fd;	/* an EROFS image; FD_NONE: the first share is the root */
 	int gofer_fd;	/* who serves the shares */
+	int broker_fd;	/* who serves the network outside */
 	int config_fd;	/* inside_config() */
 	int seccomp_fd; /* linux.seccomp, compiled */
 	int control_fd, log_fd, end_fd;

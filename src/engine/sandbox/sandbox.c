@@ -235,6 +235,7 @@ static void forget(struct instance *in)
 	groups_free(TAKE(s->groups));
 	close_fd(&s->creator_fd);
 	close_fd(&s->gofer_pidfd);
+	close_fd(&s->broker_pidfd);
 	close_fd(&s->state_fd);
 	close_fd(&in->pidfd);
 	close_fd(&in->console_fd);
@@ -255,9 +256,11 @@ static void destroy(struct instance *in)
 	/* Ours or not, reaped before or not; one that hangs in the kernel is not waited for. */
 	if (in->pidfd >= 0 && pidfd_poll(in->pidfd, 0) == 1)
 		(void) pidfd_reap(in->pidfd, NULL);
-	/* It ends when its sandbox has. */
+	/* They end when their sandbox has. */
 	if (s->gofer_pidfd >= 0)
 		(void) pidfd_reap_by(s->gofer_pidfd, clock_deadline(REMOVE_TIME), NULL);
+	if (s->broker_pidfd >= 0)
+		(void) pidfd_reap_by(s->broker_pidfd, clock_deadline(REMOVE_TIME), NULL);
 	if (s->groups)
 		(void) groups_remove(s->groups, clock_deadline(REMOVE_TIME), &e);
 	if (s->state_fd >= 0)

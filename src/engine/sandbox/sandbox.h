@@ -27,13 +27,14 @@ struct sandbox {
 	struct arena arena;
 	struct groups *groups; /* owned, NULL: none */
 	int state_fd;	       /* owned: the state directory */
-	int gofer_pidfd; /* owned: of who serves its files; FD_NONE: nobody, or not our child */
-	int creator_fd;	 /* owned: until it is started the sandbox ends with it; FD_NONE: not so */
-	uint64_t ident;	 /* with the pid: which process it is (sys/process.h) */
-	uint64_t memory; /* bytes that the guest may use; 0: as many as the host has */
-	int64_t swap;	 /* linux.resources.memory.swap, 0: not given */
-	int64_t pids;	 /* that the guest may have; -1: as many as it can */
-	bool killed;	 /* by this instance */
+	int gofer_pidfd;  /* owned: of who serves its files; FD_NONE: nobody, or not our child */
+	int broker_pidfd; /* owned: of who serves its network, likewise */
+	int creator_fd;	  /* owned: until it is started the sandbox ends with it; FD_NONE: not so */
+	uint64_t ident;	  /* with the pid: which process it is (sys/process.h) */
+	uint64_t memory;  /* bytes that the guest may use; 0: as many as the host has */
+	int64_t swap;	  /* linux.resources.memory.swap, 0: not given */
+	int64_t pids;	  /* that the guest may have; -1: as many as it can */
+	bool killed;	  /* by this instance */
 	bool late_hooks, poststop_due;
 	char *bundle_path;		     /* owned; NULL unless late_hooks */
 	char *config_path;		     /* owned; NULL: config.json of the bundle */

@@ -113,7 +113,7 @@ int sandbox_load(struct instance *in, int state_fd, struct err *e)
 	int r;
 
 	s->arena = ARENA_INIT(64u << 20);
-	s->state_fd = s->creator_fd = s->gofer_pidfd = FD_NONE;
+	s->state_fd = s->creator_fd = s->gofer_pidfd = s->broker_pidfd = FD_NONE;
 	r = saved_read(&s->arena, state_fd, STATE_FILE, STATE_MAX, &record_table, &rec, &found, e);
 	if (r == 0 && !found)
 		r = err_set(e, ERR_NOT_FOUND, ENOENT, "no state of an instance there");

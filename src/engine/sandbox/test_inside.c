@@ -105,7 +105,11 @@ static void test_check(void)
 		  "share the host's pid namespace" },
 		{ "", "",
 		  "{\"type\":\"mount\"},{\"type\":\"pid\"},{\"type\":\"ipc\"},{\"type\":\"uts\"}",
-		  "", "share the host's network namespace" },
+		  "", "" },
+		{ "", "",
+		  "{\"type\":\"mount\"},{\"type\":\"pid\"},{\"type\":\"ipc\"},{\"type\":\"uts\"},"
+		  "{\"type\":\"network\",\"path\":\"/run/netns/x\"}",
+		  "", "" },
 		{ "", "", OWN ",{\"type\":\"user\",\"path\":\"/proc/1/ns/user\"}", "",
 		  "join the user namespace '/proc/1/ns/user'" },
 		{ "", "", OWN ",{\"type\":\"user\"}",
