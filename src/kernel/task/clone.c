@@ -155,6 +155,7 @@ static int copy_fp(struct plat_user *to, struct plat_user *from)
 static int copy_user(struct task *child, struct task *t, const struct clone_request *q)
 {
 	struct plat_regs regs;
+	int r;
 
 	plat_user_regs(t->user, &regs);
 	regs.ax = 0;
@@ -163,7 +164,9 @@ static int copy_user(struct task *child, struct task *t, const struct clone_requ
 	if (q->flags & CLONE_SETTLS)
 		regs.fs_base = q->tls;
 	child->user = plat_user_new(child->space->plat, &regs);
-	return child->user ? copy_fp(child->user, t->user) : -ENOMEM;
+	r = child->user ? copy_fp(child->user, t->user) : -ENOMEM;
+	/* It may have gone before its registers were known. */
+	return r == 0 && plat_user_gone(t->user) ? -EAGAIN : r;
 }
 
 /* A process' place among others, and what it inherits. */

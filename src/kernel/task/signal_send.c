@@ -282,6 +282,11 @@ void signal_frame_failed(struct task *t, int nr)
 {
 	struct signal_info info = of_kernel(SIGSEGV);
 
+	/* Of a guest that is gone the registers are zeros, where no stack is: not its fault. */
+	if (plat_user_gone(t->user)) {
+		process_kill(t->process, SIGKILL);
+		return;
+	}
 	force(t, &info, nr == SIGSEGV);
 }
 
