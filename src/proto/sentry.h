@@ -13,11 +13,11 @@
  *	EXEC spec, in out err	a further process; spec: a `process` object of config.json; answered
  *				when it runs: process, pid
  *	STATS
- *	LIST process		the guest's processes, from this pid on: processes, and in `process`
- *from where to ask on; 0: there are no more
+ *	LIST process		the guest's processes, from this pid on: list, and in `process`
+ *				from where to ask on; 0: there are no more
  *	UPDATE			other limits, of those that are not 0: memory (at most what it began
  *				with: ERANGE), tasks, cpu_quota and cpu_period, which are told
- *inside
+ *				inside
  *
  * Nothing is answered before all is made but for the start; what cannot be made is told by the
  * program's end. Before START all but START and STATS are EBUSY. The sandbox ends with its first

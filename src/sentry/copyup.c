@@ -130,11 +130,20 @@ static bool take(struct dir_sink *to, const char *name, size_t len, uint64_t ino
 	(void) mode;
 	if (n->any)
 		return false;
+	n->next = next;
+	if (name[0] == '.' && (len == 1 || (len == 2 && name[1] == '.')))
+		return true;
 	memcpy(n->name, name, len);
 	n->name[len] = '\0';
-	n->next = next;
 	n->any = true;
 	return true;
+}
+
+/* Positions of an inode begin behind "." and "..", those of an open file before them. */
+static int next_of(struct file *dir, struct next_name *n)
+{
+	return dir->ops->iterate ? dir->ops->iterate(dir, n->next, &n->sink)
+				 : dir->inode->ops->iterate(dir->inode, n->next, &n->sink);
 }
 
 static int copy_directory(struct copying *c, const struct path *from, const struct path *to,
@@ -171,16 +180,22 @@ static int copy_directory(struct copying *c, const struct path *from, const stru
 {
 	struct inode *dir = from->dentry->inode;
 	struct next_name *n = heap_alloc(sizeof(*n)); /* stacks are small */
+	struct file *listed = NULL;
 	struct walk w = in(from);
 	int r = !n ? -ENOMEM : depth < DEPTH_MOST ? 0 : -ELOOP;
 
-	if (n)
-		*n = (struct next_name){ .sink = { take }, .next = 2 }; /* behind "." and ".." */
+	if (r == 0)
+		r = file_open(from, O_RDONLY | O_DIRECTORY, &place_root, &listed);
+	if (r == 0)
+		*n = (struct next_name){ .sink = { take }, .next = listed->ops->iterate ? 0 : 2 };
 	while (r == 0) {
 		struct path one;
+		uint64_t at = n->next;
 
 		n->any = false;
-		r = dir->ops->iterate(dir, n->next, &n->sink);
+		r = next_of(listed, n);
+		if (r == 0 && !n->any && n->next != at)
+			continue; /* "." and ".." filled what is told at once */
 		if (r < 0 || !n->any)
 			break;
 		r = walk(&w, n->name, 0, &one);
@@ -189,6 +204,8 @@ static int copy_directory(struct copying *c, const struct path *from, const stru
 			path_unref(&one);
 		}
 	}
+	if (listed)
+		file_unref(listed);
 	heap_free(n);
 	return r < 0 ? r : copy_rest(c, dir, to->dentry->inode);
 }

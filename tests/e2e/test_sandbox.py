@@ -155,6 +155,9 @@ def test_lists_and_figures(atoll, box):
     assert atoll("ps", "--filter", "isolation=sandbox", "--format", "{{.Names}}").line == box
     seen = atoll.inspect(box)
     assert seen["HostConfig"]["Isolation"] == seen["Atoll"]["Isolation"] == "sandbox"
+    head, *rows = atoll("top", box, "-eo", "pid,comm").out.splitlines()
+    assert head.split() == ["PID", "COMMAND"] and rows[0].split() == ["1", "sh"], rows
+    assert not [r for r in rows if "atoll" in r], rows
     stats = atoll("stats", "--no-stream", "--format", "{{.MemUsage}} {{.PIDs}}", box).line.split()
     assert stats[2] == "64MiB" and 1 <= int(stats[3]) < 10, stats
     info = {e["Name"]: e for e in atoll("system", "info", "--format", "json").json["Engines"]}
@@ -167,6 +170,7 @@ def test_pause_and_update(atoll, box):
     pids = [p for p in of(atoll.inspect(box)["Id"]) if p != os.getpid()]
     times = [Path(f"/proc/{p}/stat").read_text(encoding="ascii").split()[13:15] for p in pids]
     atoll.fails("exec", box, "true", says="paused")
+    atoll.fails("top", box, says="paused")
     again = [Path(f"/proc/{p}/stat").read_text(encoding="ascii").split()[13:15] for p in pids]
     shims = [b"atoll-shim" in Path(f"/proc/{p}/cmdline").read_bytes() for p in pids]
     assert [t for t, s in zip(times, shims) if not s] == [t for t, s in zip(again, shims) if not s]
@@ -270,7 +274,7 @@ def test_read_only_from_an_image(atoll, busybox):
 
 @pytest.mark.parametrize("args, says", [
     (["--pid", "host"], "share the host's pid"),
-    (["--device", "/dev/fuse"], "the host's device '/dev/fuse'"),
+    (["--device", "/dev/kmsg"], "the host's device '/dev/kmsg'"),
     (["--privileged"], "--privileged"),
     (["-p", "8080:80"], "--publish"),
     (["--storage-opt", "size=1g"], "whose size has no limit"),

@@ -118,3 +118,10 @@ def test_what_is_refused(podman):
                        (["--uidmap", "0:200000:1000"], "a sandbox cannot")):
         d = podman.try_("run", "--rm", *RUN, *flag, IMAGE, "true")
         assert d.rc != 0 and says in d.err, str(d)
+
+
+def test_a_read_only_root_with_tmpfs(podman):
+    """podman's tmpfs begin with what the image has there (tmpcopyup)."""
+    assert podman("run", "--rm", "--read-only", "--tmpfs", "/bin:exec", *RUN, IMAGE, "sh", "-c",
+                  "touch /x 2>/dev/null || echo refused; touch /bin/y && ls /bin/y; grep -c ' /run ' "
+                  "/proc/mounts") == "refused\n/bin/y\n1\n"

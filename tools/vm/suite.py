@@ -27,6 +27,7 @@ FILES = ["test_runtime_cgroups.py", "test_rootless.py", "test_oci_namespaces.py"
          "test_shim_life.py",
          "test_svc_plan.py", "test_svc_volumes.py", "test_cli_files.py", "test_store_power.py",
          "test_weather.py", "test_races.py", "test_oci_mounts.py", "test_runtime_callers.py",
+         "test_sandbox.py:by_hand,foreground,pause_and,volumes",
          "test_selinux.py",  # whose policy stays loaded
          "test_checkpoint.py"]
 # With systemd as process 1: its cgroup driver, from an ordinary user, and what else only it has.

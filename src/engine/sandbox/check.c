@@ -90,8 +90,7 @@ static int check_mounts(const struct spec *s, struct err *e)
 			if (streq(m->options[k], "idmap") || streq(m->options[k], "ridmap"))
 				return refuse(e, "have an idmapped mount at '%.100s'",
 					      m->destination);
-			if (streq(m->options[k], "tmpcopyup") ||
-			    streq(m->options[k], "copy-symlink"))
+			if (streq(m->options[k], "copy-symlink"))
 				return refuse(e, "have a mount with option '%s' at '%.100s'",
 					      m->options[k], m->destination);
 		}

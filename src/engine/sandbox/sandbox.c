@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The engine's ops that need little: probe, signals, figures, freezing, limits, the end. */
 #include "engine/sandbox/sandbox.h"
-#include "engine/sandbox/files.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -17,6 +16,7 @@
 #include "engine/container/groups.h"
 #include "engine/host.h"
 #include "engine/sandbox/control.h"
+#include "engine/sandbox/files.h"
 #include "engine/sandbox/program.h"
 #include "sys/pidfd.h"
 #include "sys/self.h"
@@ -25,6 +25,7 @@
 #define FREEZE_WITHIN (10 * NSEC_PER_SEC)
 #define ASK_WITHIN    (10 * NSEC_PER_SEC)
 #define USAGE_WITHIN  (2 * NSEC_PER_SEC)
+#define LIST_WITHIN   (10 * NSEC_PER_SEC)
 
 struct sandbox *sandbox_of_instance(struct instance *in)
 {
@@ -168,6 +169,52 @@ static int processes(struct instance *in, pid_t *ret_pids, size_t max, size_t *r
 	return 0;
 }
 
+static int list_more(const struct engine_processes *all, const struct sentry_reply *answer,
+		     struct arena *a, struct engine_processes *ret, struct err *e)
+{
+	struct engine_processes more = { .n = all->n };
+
+	more.v = arena_array(a, all->n + answer->list.n + 1, sizeof(*more.v));
+	if (!more.v)
+		return err_set(e, ERR_EXHAUSTED, ENOMEM, "out of memory");
+	for (size_t i = 0; i < all->n; i++)
+		more.v[i] = all->v[i];
+	for (size_t i = 0; i < answer->list.n; i++) {
+		const struct process_fields *p = &answer->list.v[i];
+
+		more.v[more.n++] = (struct engine_process){ PROCESS_FIGURES(p) };
+	}
+	*ret = more;
+	return 0;
+}
+
+/* What the guest's ps would show; while it is paused nobody there could say. */
+static int list(struct instance *in, struct arena *a, struct engine_processes *ret, struct err *e)
+{
+	struct sandbox *s = sandbox_of_instance(in);
+	struct sentry_request q = sentry_request(SENTRY_LIST);
+	nsec_t deadline = clock_deadline(LIST_WITHIN);
+	struct engine_processes all = {};
+	struct sentry_reply answer;
+	int r;
+
+	if (in->state == ENGINE_PAUSED)
+		return err_set(e, ERR_CONFLICT, EBUSY,
+			       "a paused sandbox cannot say what runs in it");
+	do {
+		r = control_ask(s, &q, deadline, a, &answer, e);
+		if (r == 0 && answer.process && answer.process <= q.process)
+			r = err_set(e, ERR_INTERNAL, EPROTO,
+				    "the sandbox's kernel lists its processes out of order");
+		r = r < 0 ? r : list_more(&all, &answer, a, &all, e);
+		q.process = answer.process;
+	} while (r == 0 && q.process);
+	if (r < 0)
+		return r;
+	*ret = all;
+	return 0;
+}
+
 static int freeze(struct instance *in, bool frozen, struct err *e)
 {
 	struct sandbox *s = sandbox_of_instance(in);
@@ -288,6 +335,7 @@ const struct engine_ops sandbox_ops = {
 	.why_ended = sandbox_why_ended,
 	.destroy = destroy,
 	.processes = processes,
+	.list = list,
 	.pause = pause_all,
 	.resume = resume,
 	.exec = sandbox_exec,

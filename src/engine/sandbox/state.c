@@ -69,8 +69,7 @@ int sandbox_save(struct instance *in, int state_fd, struct err *e)
 	json_w_bool(&w, "cgroups", s->groups != NULL);
 	if (s->groups && groups_path(s->groups, CGROUP_FREEZER, path))
 		json_w_string(&w, "freezer", path);
-	if (s->groups && groups_path(s->groups, 0, path))
-		json_w_string(&w, "unified", path);
+	/* "unified" says when all in there is frozen, which stubs that wait never are. */
 	if (s->late_hooks && s->bundle_path)
 		json_w_string(&w, "bundle", s->bundle_path);
 	if (s->late_hooks && s->bundle_path && s->config_path)

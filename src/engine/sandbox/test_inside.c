@@ -131,8 +131,8 @@ static void test_check(void)
 		  "\"options\":[\"rbind\",\"idmap\"]}],",
 		  "", OWN, "", "idmapped mount at '/p'" },
 		{ "\"mounts\":[{\"destination\":\"/p\",\"type\":\"tmpfs\","
-		  "\"options\":[\"tmpcopyup\"]}],",
-		  "", OWN, "", "'tmpcopyup' at '/p'" },
+		  "\"options\":[\"copy-symlink\"]}],",
+		  "", OWN, "", "'copy-symlink' at '/p'" },
 		{ "\"hooks\":{\"createContainer\":[{\"path\":\"/x\"}]},", "", OWN, "",
 		  "createContainer" },
 		{ "\"hooks\":{\"startContainer\":[{\"path\":\"/x\"}]},", "", OWN, "",
