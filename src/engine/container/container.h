@@ -66,7 +66,6 @@ struct plan;
 					const struct spec_resources *limits, struct err *e);
 [[nodiscard]] int container_remember(struct container *c, const struct bundle *b,
 				     const struct plan *p, struct err *e);
-[[nodiscard]] int container_write_pid(const struct container *c, const char *path, struct err *e);
 [[nodiscard]] int container_take_console(struct container *c, const struct bundle *b, int fd,
 					 struct err *e);
 

@@ -29,6 +29,7 @@
 #include "engine/container/container.h"
 #include "engine/container/cpus.h"
 #include "engine/container/groups.h"
+#include "engine/container/hooked.h"
 #include "engine/container/hooks.h"
 #include "engine/container/listener.h"
 #include "engine/container/netdevs.h"
@@ -382,19 +383,6 @@ static int serve_child(struct making *m, enum child_word until, struct err *e)
 	}
 }
 
-int container_write_pid(const struct container *c, const char *path, struct err *e)
-{
-	auto_fd int fd = FD_NONE;
-	char text[16];
-	int n = snprintf(text, sizeof(text), "%d", (int) c->in.pid), r;
-
-	if (!path)
-		return 0;
-	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-	r = fd < 0 ? -errno : fd_write_all(fd, text, (size_t) n);
-	return r < 0 ? err_sys(e, -r, "pid file '%.200s'", path) : 0;
-}
-
 /* What start, exec and destroy need later, maybe in another process. */
 int container_remember(struct container *c, const struct bundle *b, const struct plan *p,
 		       struct err *e)
@@ -627,7 +615,7 @@ static int make(struct making *m, struct err *e)
 		return r;
 	if (c->groups)
 		groups_arrived(c->groups);
-	return container_write_pid(c, m->b->pid_file, e);
+	return pid_file_write(m->b->pid_file, c->in.pid, e);
 }
 
 int container_prepare(struct instance *in, const struct engine_prepare *p, struct err *e)

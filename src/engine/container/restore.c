@@ -31,6 +31,7 @@
 #include "base/num.h"
 #include "engine/container/container.h"
 #include "engine/container/groups.h"
+#include "engine/container/hooked.h"
 #include "engine/container/hooks.h"
 #include "engine/container/restore.h"
 #include "fmt/snapshot.h"
@@ -579,7 +580,7 @@ static int restore(struct restore *x, struct err *e)
 	if (c->groups)
 		groups_arrived(c->groups);
 	c->ns_flags = differing(x);
-	return container_write_pid(c, x->b->pid_file, e);
+	return pid_file_write(x->b->pid_file, c->in.pid, e);
 }
 
 int container_restore(struct instance *in, const struct bundle *b, int dirfd,

@@ -14,7 +14,7 @@
 #include "base/auto.h"
 #include "base/file.h"
 #include "engine/container/groups.h"
-#include "engine/container/hooks.h"
+#include "engine/container/hooked.h"
 #include "engine/kernel.h"
 #include "engine/microvm/check.h"
 #include "engine/microvm/disks.h"
@@ -120,65 +120,10 @@ static int text_fd(const struct buf *text, struct err *e)
 	return r < 0 ? err_sys(e, -r, "write the machine's specification") : take_fd(&fd);
 }
 
-/* What later verbs and hooks need. */
-static int remember(struct microvm *m, const struct bundle *b, struct err *e)
-{
-	const struct spec_hook_list *h = b->spec->hooks;
-	char link[40], path[4096];
-	ssize_t n;
-
-	m->late_hooks = h[SPEC_HOOK_POSTSTART].n || h[SPEC_HOOK_POSTSTOP].n;
-	(void) snprintf(link, sizeof(link), "/proc/self/fd/%d", b->bundle_fd);
-	n = b->bundle_fd < 0 ? -1 : readlink(link, path, sizeof(path) - 1);
-	if (n >= 0) {
-		path[n] = '\0';
-		m->bundle_path = strdup(path);
-	}
-	if (b->config_path)
-		m->config_path = strdup(b->config_path);
-	if ((n >= 0 && !m->bundle_path) || (b->config_path && !m->config_path))
-		return no_memory(e);
-	return hooks_state_text(&m->arena, b->spec, m->id, b->bundle_fd, &m->state_head,
-				&m->state_tail, e);
-}
-
 int microvm_hooks(struct microvm *m, enum spec_hook_kind kind, const char *status, int cwd_fd,
 		  struct err *e)
 {
-	int output[2], r;
-
-	if (!m->spec || !m->spec->hooks[kind].n || !m->state_head)
-		return 0;
-	r = hooks_open_output(m->spec, output, e);
-	if (r < 0)
-		return r;
-	auto_fd int out = output[0];
-	auto_fd int err = output[1];
-	struct hooks_call call = {
-		.list = &m->spec->hooks[kind],
-		.kind = kind,
-		.head = m->state_head,
-		.tail = m->state_tail,
-		.status = status,
-		.pid = kind == SPEC_HOOK_POSTSTOP ? 0 : m->in.pid,
-		.cwd_fd = cwd_fd,
-		.output = (const int[]){ out, err },
-	};
-
-	return hooks_run(&call, e);
-}
-
-static int write_pid(const struct microvm *m, const char *path, struct err *e)
-{
-	char text[16];
-	int n = snprintf(text, sizeof(text), "%d", (int) m->in.pid), r;
-	auto_fd int fd = path ? open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644)
-			      : FD_NONE;
-
-	if (!path)
-		return 0;
-	r = fd < 0 ? -errno : fd_write_all(fd, text, (size_t) n);
-	return r < 0 ? err_sys(e, -r, "pid file '%.200s'", path) : 0;
+	return hooked_run(&m->hooked, m->spec, kind, status, m->in.pid, cwd_fd, e);
 }
 
 /* The pty's master (taken) to the console socket, or kept. */
@@ -731,12 +676,12 @@ static int make(struct making *k, struct err *e)
 	r = find_pod(k, e);
 	r = r < 0 ? r : prepare_workload(k, e);
 	r = r < 0 ? r : prepare_host(k, e);
-	r = r < 0 ? r : remember(m, k->b, e);
+	r = r < 0 ? r : hooked_begin(&m->hooked, &m->arena, m->id, k->b, e);
 	r = r < 0 || k->pod.role == POD_NONE ? r : enter_pod(k, e);
 	r = r < 0 || m->joins ? r : open_log(k, e);
 	r = r < 0 ? r : find_network(k, e);
 	r = r < 0 ? r : boot(k, e);
-	return r < 0 ? r : write_pid(m, k->b->pid_file, e);
+	return r < 0 ? r : pid_file_write(k->b->pid_file, m->in.pid, e);
 }
 
 /* dirfd: of a snapshot that it goes on from; FD_NONE: it boots. */
@@ -755,7 +700,7 @@ static int begin(struct instance *in, const struct bundle *b, int dirfd, nsec_t 
 	if (r == 0) {
 		if (!k->restored) /* that one has started */
 			m->gate_fd = take_fd(&k->proxy.sock);
-		m->poststop_due = m->spec->hooks[SPEC_HOOK_POSTSTOP].n != 0;
+		m->hooked.poststop_due = m->spec->hooks[SPEC_HOOK_POSTSTOP].n != 0;
 	}
 	making_free(k);
 	return r; /* engine_create destroys what there is */

@@ -314,8 +314,7 @@ static void forget(struct instance *in)
 	free(TAKE(m->id));
 	free(TAKE(m->netns_path));
 	free(TAKE(m->pod_path));
-	free(TAKE(m->bundle_path));
-	free(TAKE(m->config_path));
+	hooked_fini(&m->hooked);
 	arena_fini(&m->arena);
 }
 
@@ -356,7 +355,8 @@ static void destroy(struct instance *in)
 	}
 	if (m->pod_path)
 		pod_leave(m, clock_deadline(LOCK_TIME));
-	if (m->poststop_due && microvm_hooks(m, SPEC_HOOK_POSTSTOP, "stopped", FD_NONE, &e) < 0)
+	if (m->hooked.poststop_due &&
+	    microvm_hooks(m, SPEC_HOOK_POSTSTOP, "stopped", FD_NONE, &e) < 0)
 		log_warn("a poststop hook failed: %s", e.msg);
 	forget(in);
 }

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "base/arena.h"
+#include "engine/container/hooked.h"
 #include "engine/engine.h"
 #include "engine/microvm/rates.h"
 #include "fmt/spec.h"
@@ -36,13 +37,10 @@ struct microvm {
 	uint32_t cpus;	       /* that the guest uses now */
 	uint32_t cpus_max;     /* of the machine */
 	struct rates rates;    /* of its disks and cards now */
-	bool late_hooks, poststop_due;
-	char *netns_path;   /* owned; NULL: no interface of a namespace of others is taken */
-	uint64_t netns_ino; /* which one it was */
-	uint32_t ipv6_off;  /* bits: interfaces that had IPv6 before */
-	char *bundle_path;  /* owned; NULL unless late_hooks */
-	char *config_path;  /* owned; NULL: config.json of the bundle */
-	const char *state_head, *state_tail; /* for hooks, in `arena` */
+	char *netns_path;      /* owned; NULL: no interface of a namespace of others is taken */
+	uint64_t netns_ino;    /* which one it was */
+	uint32_t ipv6_off;     /* bits: interfaces that had IPv6 before */
+	struct hooked hooked;  /* what runs its hooks */
 };
 
 extern const struct engine_ops microvm_ops;

@@ -13,7 +13,6 @@
 #include "base/auto.h"
 #include "base/file.h"
 #include "engine/container/groups.h"
-#include "engine/container/hooks.h"
 #include "engine/container/saved.h"
 #include "engine/microvm/microvm.h"
 #include "proto/proxy.h"
@@ -126,7 +125,6 @@ int microvm_save(struct instance *in, int state_fd, struct err *e)
 	write_rates(&w, &m->rates);
 	json_w_bool(&w, "emulated", m->emulated);
 	json_w_bool(&w, "ownDisk", m->own_disk);
-	json_w_bool(&w, "poststopDue", m->poststop_due);
 	if (m->netns_path) {
 		json_w_string(&w, "netns", m->netns_path);
 		json_w_u64(&w, "netnsInode", m->netns_ino);
@@ -142,10 +140,7 @@ int microvm_save(struct instance *in, int state_fd, struct err *e)
 		json_w_string(&w, "freezer", path);
 	if (m->groups && groups_path(m->groups, 0, path))
 		json_w_string(&w, "unified", path);
-	if (m->late_hooks && m->bundle_path)
-		json_w_string(&w, "bundle", m->bundle_path);
-	if (m->late_hooks && m->bundle_path && m->config_path)
-		json_w_string(&w, "config", m->config_path);
+	hooked_save(&m->hooked, &w);
 	json_w_end(&w);
 	r = saved_write(state_fd, STATE_FILE, &text, e);
 	return r < 0 || !m->groups ? r : groups_save(m->groups, state_fd, e);
@@ -156,15 +151,12 @@ static int take_record(struct microvm *m, const struct record *rec, struct err *
 	struct instance *in = &m->in;
 
 	m->id = strdup(rec->id);
-	m->bundle_path = rec->bundle ? strdup(rec->bundle) : NULL;
-	m->config_path = rec->config ? strdup(rec->config) : NULL;
 	m->netns_path = rec->netns ? strdup(rec->netns) : NULL;
 	m->netns_ino = rec->netns_ino;
 	m->ipv6_off = rec->ipv6_off;
 	m->pod_path = rec->pod ? strdup(rec->pod) : NULL;
 	m->joins = rec->joins;
-	if (!m->id || (rec->pod && !m->pod_path) || (rec->netns && !m->netns_path) ||
-	    (rec->bundle && !m->bundle_path) || (rec->config && !m->config_path))
+	if (!m->id || (rec->pod && !m->pod_path) || (rec->netns && !m->netns_path))
 		return err_set(e, ERR_EXHAUSTED, ENOMEM, "out of memory");
 	m->ident = rec->ident;
 	m->memory = rec->memory;
@@ -178,8 +170,8 @@ static int take_record(struct microvm *m, const struct record *rec, struct err *
 		m->rates.network = *rec->network;
 	m->emulated = rec->emulated;
 	m->own_disk = rec->own_disk;
-	m->late_hooks = rec->bundle != NULL;
-	m->poststop_due = rec->poststop_due;
+	if (hooked_take(&m->hooked, rec->bundle, rec->config, rec->poststop_due, e) < 0)
+		return -1;
 	in->state = engine_state_of(rec->state);
 	if (in->state == ENGINE_CREATING)
 		in->state = ENGINE_FAILED; /* its creator crashed: what there is can be destroyed */
@@ -224,9 +216,7 @@ int microvm_load(struct instance *in, int state_fd, struct err *e)
 		else if (in->state == ENGINE_PAUSED && !groups_frozen(m->groups))
 			in->state = ENGINE_RUNNING;
 	}
-	return rec.bundle ? hooks_load(&m->arena, rec.bundle, rec.config, m->id, &m->spec,
-				       &m->state_head, &m->state_tail, e)
-			  : 0;
+	return hooked_load(&m->hooked, &m->arena, m->id, &m->spec, e);
 }
 
 /* What its proxy noted at its end: "CODE oom|- WHY". */

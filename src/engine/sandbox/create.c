@@ -11,7 +11,7 @@
 #include "base/auto.h"
 #include "base/file.h"
 #include "engine/container/groups.h"
-#include "engine/container/hooks.h"
+#include "engine/container/hooked.h"
 #include "engine/container/seccomp.h"
 #include "engine/sandbox/control.h"
 #include "engine/sandbox/files.h"
@@ -141,65 +141,10 @@ static int compile_filter(struct making *k, struct err *e)
 	return r < 0 ? r : 0;
 }
 
-/* What later verbs and hooks need. */
-static int remember(struct sandbox *s, const struct bundle *b, struct err *e)
-{
-	const struct spec_hook_list *h = b->spec->hooks;
-	char link[40], path[4096];
-	ssize_t n;
-
-	s->late_hooks = h[SPEC_HOOK_POSTSTART].n || h[SPEC_HOOK_POSTSTOP].n;
-	(void) snprintf(link, sizeof(link), "/proc/self/fd/%d", b->bundle_fd);
-	n = b->bundle_fd < 0 ? -1 : readlink(link, path, sizeof(path) - 1);
-	if (n >= 0) {
-		path[n] = '\0';
-		s->bundle_path = strdup(path);
-	}
-	if (b->config_path)
-		s->config_path = strdup(b->config_path);
-	if ((n >= 0 && !s->bundle_path) || (b->config_path && !s->config_path))
-		return no_memory(e);
-	return hooks_state_text(&s->arena, b->spec, s->id, b->bundle_fd, &s->state_head,
-				&s->state_tail, e);
-}
-
 int sandbox_hooks(struct sandbox *s, enum spec_hook_kind kind, const char *status, int cwd_fd,
 		  struct err *e)
 {
-	int output[2], r;
-
-	if (!s->spec || !s->spec->hooks[kind].n || !s->state_head)
-		return 0;
-	r = hooks_open_output(s->spec, output, e);
-	if (r < 0)
-		return r;
-	auto_fd int out = output[0];
-	auto_fd int err = output[1];
-	struct hooks_call call = {
-		.list = &s->spec->hooks[kind],
-		.kind = kind,
-		.head = s->state_head,
-		.tail = s->state_tail,
-		.status = status,
-		.pid = kind == SPEC_HOOK_POSTSTOP ? 0 : s->in.pid,
-		.cwd_fd = cwd_fd,
-		.output = (const int[]){ out, err },
-	};
-
-	return hooks_run(&call, e);
-}
-
-static int write_pid(const struct sandbox *s, const char *path, struct err *e)
-{
-	char text[16];
-	int n = snprintf(text, sizeof(text), "%d", (int) s->in.pid), r;
-	auto_fd int fd = path ? open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644)
-			      : FD_NONE;
-
-	if (!path)
-		return 0;
-	r = fd < 0 ? -errno : fd_write_all(fd, text, (size_t) n);
-	return r < 0 ? err_sys(e, -r, "pid file '%.200s'", path) : 0;
+	return hooked_run(&s->hooked, s->spec, kind, status, s->in.pid, cwd_fd, e);
 }
 
 static int open_file(const struct sandbox *s, const char *name, struct err *e)
@@ -301,13 +246,13 @@ static int make(struct making *k, nsec_t deadline, struct err *e)
 	r = write_config(k, e);
 	r = r < 0 ? r : compile_filter(k, e);
 	r = r < 0 ? r : shares_open(&k->shares, &s->arena, k->b, k->b->root_disk_fd <= 0, e);
-	r = r < 0 ? r : remember(s, k->b, e);
+	r = r < 0 ? r : hooked_begin(&s->hooked, &s->arena, s->id, k->b, e);
 	r = r < 0 ? r : make_groups(s, k->b, e);
 	r = r < 0 ? r : open_files(k, e);
 	r = r < 0 ? r : begin(k, deadline, e);
 	if (r == 0 && s->spec->process->terminal)
 		r = terminal_give(&k->terminal, k->b->console_socket, &s->in.console_fd, e);
-	return r < 0 ? r : write_pid(s, k->b->pid_file, e);
+	return r < 0 ? r : pid_file_write(k->b->pid_file, s->in.pid, e);
 }
 
 int sandbox_create(struct instance *in, const struct bundle *b, nsec_t deadline, struct err *e)
@@ -334,7 +279,7 @@ int sandbox_create(struct instance *in, const struct bundle *b, nsec_t deadline,
 	r = make(&k, deadline, e);
 	making_fini(&k);
 	if (r == 0)
-		s->poststop_due = s->spec->hooks[SPEC_HOOK_POSTSTOP].n != 0;
+		s->hooked.poststop_due = s->spec->hooks[SPEC_HOOK_POSTSTOP].n != 0;
 	return r; /* engine_create destroys what there is */
 }
 

@@ -287,8 +287,7 @@ static void forget(struct instance *in)
 	close_fd(&in->pidfd);
 	close_fd(&in->console_fd);
 	free(TAKE(s->id));
-	free(TAKE(s->bundle_path));
-	free(TAKE(s->config_path));
+	hooked_fini(&s->hooked);
 	arena_fini(&s->arena);
 }
 
@@ -312,7 +311,8 @@ static void destroy(struct instance *in)
 		(void) groups_remove(s->groups, clock_deadline(REMOVE_TIME), &e);
 	if (s->state_fd >= 0)
 		(void) unlinkat(s->state_fd, SANDBOX_SOCKET, 0);
-	if (s->poststop_due && sandbox_hooks(s, SPEC_HOOK_POSTSTOP, "stopped", FD_NONE, &e) < 0)
+	if (s->hooked.poststop_due &&
+	    sandbox_hooks(s, SPEC_HOOK_POSTSTOP, "stopped", FD_NONE, &e) < 0)
 		log_warn("a poststop hook failed: %s", e.msg);
 	forget(in);
 }

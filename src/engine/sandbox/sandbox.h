@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "base/arena.h"
+#include "engine/container/hooked.h"
 #include "engine/engine.h"
 #include "fmt/spec.h"
 
@@ -35,10 +36,7 @@ struct sandbox {
 	int64_t swap;	  /* linux.resources.memory.swap, 0: not given */
 	int64_t pids;	  /* that the guest may have; -1: as many as it can */
 	bool killed;	  /* by this instance */
-	bool late_hooks, poststop_due;
-	char *bundle_path;		     /* owned; NULL unless late_hooks */
-	char *config_path;		     /* owned; NULL: config.json of the bundle */
-	const char *state_head, *state_tail; /* for hooks, in `arena` */
+	struct hooked hooked; /* what runs its hooks */
 };
 
 extern const struct engine_ops sandbox_ops;

@@ -13,7 +13,6 @@
 #include "base/file.h"
 #include "base/num.h"
 #include "engine/container/groups.h"
-#include "engine/container/hooks.h"
 #include "engine/container/saved.h"
 #include "engine/sandbox/sandbox.h"
 #include "sys/pidfd.h"
@@ -65,15 +64,11 @@ int sandbox_save(struct instance *in, int state_fd, struct err *e)
 	json_w_u64(&w, "memory", s->memory);
 	json_w_i64(&w, "swap", s->swap);
 	json_w_i64(&w, "pids", s->pids);
-	json_w_bool(&w, "poststopDue", s->poststop_due);
 	json_w_bool(&w, "cgroups", s->groups != NULL);
 	if (s->groups && groups_path(s->groups, CGROUP_FREEZER, path))
 		json_w_string(&w, "freezer", path);
 	/* "unified" says when all in there is frozen, which stubs that wait never are. */
-	if (s->late_hooks && s->bundle_path)
-		json_w_string(&w, "bundle", s->bundle_path);
-	if (s->late_hooks && s->bundle_path && s->config_path)
-		json_w_string(&w, "config", s->config_path);
+	hooked_save(&s->hooked, &w);
 	json_w_end(&w);
 	r = saved_write(state_fd, STATE_FILE, &text, e);
 	return r < 0 || !s->groups ? r : groups_save(s->groups, state_fd, e);
@@ -84,16 +79,14 @@ static int take_record(struct sandbox *s, const struct record *rec, struct err *
 	struct instance *in = &s->in;
 
 	s->id = strdup(rec->id);
-	s->bundle_path = rec->bundle ? strdup(rec->bundle) : NULL;
-	s->config_path = rec->config ? strdup(rec->config) : NULL;
-	if (!s->id || (rec->bundle && !s->bundle_path) || (rec->config && !s->config_path))
+	if (!s->id)
 		return err_set(e, ERR_EXHAUSTED, ENOMEM, "out of memory");
 	s->ident = rec->ident;
 	s->memory = rec->memory;
 	s->swap = rec->swap;
 	s->pids = rec->pids;
-	s->late_hooks = rec->bundle != NULL;
-	s->poststop_due = rec->poststop_due;
+	if (hooked_take(&s->hooked, rec->bundle, rec->config, rec->poststop_due, e) < 0)
+		return -1;
 	in->state = engine_state_of(rec->state);
 	if (in->state == ENGINE_CREATING)
 		in->state = ENGINE_FAILED; /* its creator crashed: what there is can be destroyed */
@@ -131,9 +124,7 @@ int sandbox_load(struct instance *in, int state_fd, struct err *e)
 		else if (in->state == ENGINE_PAUSED && !groups_frozen(s->groups))
 			in->state = ENGINE_RUNNING;
 	}
-	return rec.bundle ? hooks_load(&s->arena, rec.bundle, rec.config, s->id, &s->spec,
-				       &s->state_head, &s->state_tail, e)
-			  : 0;
+	return hooked_load(&s->hooked, &s->arena, s->id, &s->spec, e);
 }
 
 /* ---- its end ----------------------------------------------------------------------------- */
