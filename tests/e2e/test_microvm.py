@@ -217,7 +217,7 @@ def test_pause_and_update(atoll, machine):
 
 def test_namespaces_are_not_shared(atoll, machine, busybox):
     atoll.fails("run", "--rm", "--network", f"container:{machine}", busybox, "true", rc=125,
-                says="in a kernel of its own")
+                says="on a kernel of its own")
 
 
 def test_stop_start_kill(atoll, busybox):
