@@ -102,6 +102,14 @@ class Subjects:
             said += f"{platform}: {p.stderr.strip()[-300:]} "
         return said
 
+    def clear(self):
+        """Containers of commands that were ended: their control groups would stay."""
+        runtime = [self.build / CONTAINER, "--root", self.base / "runtime"]
+        left = subprocess.run([*runtime, "list", "--quiet"], capture_output=True, text=True,
+                              check=False).stdout.split()
+        for id in left:
+            subprocess.run([*runtime, "delete", "--force", id], check=False)
+
     def all(self, with_bar):
         found = {HOST: self.host, CONTAINER: self.container, OWN: self.own}
         return found | ({BAR: self.runsc} if with_bar else {})
@@ -192,15 +200,18 @@ def main():
     peers.own_mounts()
     with tempfile.TemporaryDirectory(prefix="atoll-sandbox-", ignore_cleanup_errors=True) as base:
         s = Subjects(args.build, Path(base))
-        reason = s.find_bar()
-        if reason:
-            print(f"     {BAR} cannot run here: {reason}", flush=True)
-        subjects = s.all(not reason)
-        names = args.only.split(",") if args.only else s.operations()
-        judge(operations(subjects, names, max(3, args.runs // 5)), verdict)
-        if not args.only:
-            starts(subjects, args.build, args.runs, verdict)
-            idle(subjects, verdict)
+        try:
+            reason = s.find_bar()
+            if reason:
+                print(f"     {BAR} cannot run here: {reason}", flush=True)
+            subjects = s.all(not reason)
+            names = args.only.split(",") if args.only else s.operations()
+            judge(operations(subjects, names, max(3, args.runs // 5)), verdict)
+            if not args.only:
+                starts(subjects, args.build, args.runs, verdict)
+                idle(subjects, verdict)
+        finally:
+            s.clear()
     verdict.end()
 
 
