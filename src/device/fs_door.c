@@ -98,6 +98,14 @@ static int opened(const struct fs_door *d, const struct exchange *x, uint32_t n)
 					       : FD_NONE;
 }
 
+static bool wants_answer(const struct exchange *x)
+{
+	struct fuse_in_header in;
+
+	memcpy(&in, x->in, sizeof(in));
+	return in.unique != 0;
+}
+
 /* An answer. The client takes it, or keeps nobody waiting but itself. */
 static void give(struct fs_door *d, struct exchange *x, uint32_t n)
 {
@@ -143,7 +151,7 @@ static void serve(struct fs_crew *crew, struct fs_member *m)
 		size_t n = receive(d, x);
 		uint32_t answer = n > 0 ? serve_one(d, m, x, n) : 0;
 
-		if (answer > 0)
+		if (answer > 0 && wants_answer(x))
 			give(d, x, answer);
 		if (!fs_crew_leads(crew, m)) {
 			fs_crew_nudge(crew);

@@ -2,7 +2,8 @@
 /*
  * The file server's second door, beside virtio-fs: the requests of one client over a connected
  * socket of packets, one FUSE message in each, and as many answers. A sandbox's kernel is the
- * client, as hostile as a machine is. The same session serves, by the same crew. With the answer to
+ * client, as hostile as a machine is. The same session serves, by the same crew. A request without
+ * a number (`unique`) gets no answer. With the answer to
  * who opens a file of a local file system comes its descriptor, opened as that allows.
  */
 #pragma once

@@ -196,6 +196,27 @@ struct engine_files {
 				.upper_fd = FD_NONE,                                               \
 				.pidfd = FD_NONE })
 
+/* Which of a workload's system calls are told; as proto/sentry.h has it. */
+struct engine_trace {
+	uint64_t calls[8]; /* a bit for each number, the last for all that follow */
+	const uint32_t *pids;
+	size_t pids_n; /* 0: all */
+	uint32_t text; /* bytes of a text or buffer; 0: of nothing that is behind an argument */
+	bool entries, signals;
+};
+
+/* Calls that a workload's kernel did not serve, or not in full; nothing of it is checked. */
+struct engine_refused {
+	uint64_t nr, error, count;
+	uint64_t which; /* kernel/syscall/refused.h */
+	bool filtered;	/* by a filter of the workload's */
+};
+struct engine_refusals {
+	struct engine_refused *v;
+	size_t n;
+	uint64_t others; /* of which no more is known */
+};
+
 /* What lists show of an instance. */
 struct engine_look {
 	enum engine_state state; /* now */
@@ -291,6 +312,16 @@ struct engine_ops {
 	 * tell nothing of it to who looks at the host's. In the arena. */
 	int (*list)(struct instance *in, struct arena *a, struct engine_processes *ret,
 		    struct err *e);
+	/*
+	 * Optional: of a workload whose kernel is ours, by its state directory. trace: a socket
+	 * whose messages are records (kernel/syscall/list/record.h) until it ends; gives. CONFLICT:
+	 * it does not run. refused: also of one that has ended, from `keeps`.
+	 */
+	int (*trace)(int state_fd, const struct engine_trace *t, int *ret_fd, struct err *e);
+	int (*refused)(int state_fd, struct arena *a, struct engine_refusals *ret, struct err *e);
+	/* Optional: a file of the state directory that is to stay there when the workload has
+	 * ended, until it is started again or removed. */
+	const char *keeps;
 	/* Optional, each tied to a capability bit. */
 	int (*pause)(struct instance *in, struct err *e);
 	int (*resume)(struct instance *in, struct err *e);

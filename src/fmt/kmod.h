@@ -48,7 +48,9 @@ struct str kmod_name_of(struct str path);
 
 /*
  * A module (.ko, uncompressed) without its debugging sections and type information (.debug_*,
- * .BTF*, .comment), appended to ret. What follows the ELF file (a signature) is left out. 0;
- * -ENOMEM; -ENOEXEC: this is no module that can be rewritten safely, take it as it is.
+ * .BTF*, .comment), and, for x86-64, without what the kernel's unwinder and function tracer want
+ * of it (.orc_*, __mcount_loc, the calls of __fentry__), which takes most of its loading; appended
+ * to ret. What follows the ELF file (a signature) is left out. 0; -ENOMEM; -ENOEXEC: this is no
+ * module that can be rewritten safely, take it as it is.
  */
 [[nodiscard]] int kmod_strip(struct str module, struct buf *ret);

@@ -2,7 +2,9 @@
 /*
  * Sections keep their numbers, so that nothing that names one by number (symbols, links,
  * relocations) has to change: what is dropped becomes a header of zeros, and what is kept moves
- * together. Sections that the kernel loads (SHF_ALLOC) are never dropped.
+ * together. Of the sections that the kernel loads (SHF_ALLOC) it can do without two kinds: where
+ * its unwinder finds frames, sorted anew at each loading, and where functions can be traced, each
+ * looked up by name then. The calls that tracing would have turned into nothing are made so here.
  */
 #include <elf.h>
 #include <errno.h>
@@ -79,16 +81,29 @@ static bool read_object(struct str text, struct object *ret)
 	return true;
 }
 
+static bool is_x86_64(const struct object *m)
+{
+	return load_le16(m->p + offsetof(Elf64_Ehdr, e_machine)) == EM_X86_64;
+}
+
 static bool is_debug(const struct object *m, const uint8_t *s)
 {
-	static const char *const prefixes[] = { ".debug_", ".BTF", ".comment" };
+	static const struct {
+		const char *prefix;
+		bool loaded;
+	} known[] = { { ".debug_", false },
+		      { ".BTF", false },
+		      { ".comment", false },
+		      { ".orc_", true },
+		      { "__mcount_loc", true } };
 	uint64_t name = load_le32(s + offsetof(Elf64_Shdr, sh_name));
-	uint64_t flags = load_le64(s + offsetof(Elf64_Shdr, sh_flags));
+	bool loaded = load_le64(s + offsetof(Elf64_Shdr, sh_flags)) & SHF_ALLOC;
 
-	if (type_of(s) != SHT_PROGBITS || flags & SHF_ALLOC || name >= m->names_n)
+	if (type_of(s) != SHT_PROGBITS || (loaded && !is_x86_64(m)) || name >= m->names_n)
 		return false;
-	for (size_t i = 0; i < ARRAY_SIZE(prefixes); i++)
-		if (strncmp(m->names + name, prefixes[i], strlen(prefixes[i])) == 0)
+	for (size_t i = 0; i < ARRAY_SIZE(known); i++)
+		if (loaded == known[i].loaded &&
+		    strncmp(m->names + name, known[i].prefix, strlen(known[i].prefix)) == 0)
 			return true;
 	return false;
 }
@@ -109,6 +124,63 @@ static void pad(struct buf *b, size_t from, uint64_t align)
 {
 	while (buf_ok(b) && (b->n - from) % align)
 		buf_addc(b, '\0');
+}
+
+/* The file's bytes of that section, when it is of that type. */
+static bool section_of(const struct object *m, uint64_t i, uint32_t type, uint64_t *ret_at,
+		       uint64_t *ret_n)
+{
+	const uint8_t *s = i < m->sections_n ? section(m, i) : NULL;
+
+	if (!s || type_of(s) != type)
+		return false;
+	*ret_at = load_le64(s + offsetof(Elf64_Shdr, sh_offset));
+	*ret_n = load_le64(s + offsetof(Elf64_Shdr, sh_size));
+	return true;
+}
+
+/* Whether a symbol has the name of what functions call at their start to be traced. */
+static bool is_tracer(const struct object *m, uint64_t symtab, uint64_t i)
+{
+	static const char tracer[] = "__fentry__";
+	uint64_t at, n, names, names_n, name;
+
+	if (!section_of(m, symtab, SHT_SYMTAB, &at, &n) || i >= n / sizeof(Elf64_Sym) ||
+	    !section_of(m, load_le32(section(m, symtab) + offsetof(Elf64_Shdr, sh_link)),
+			SHT_STRTAB, &names, &names_n))
+		return false;
+	name = load_le32(m->p + at + i * sizeof(Elf64_Sym) + offsetof(Elf64_Sym, st_name));
+	return range_in(name, sizeof(tracer), names_n) &&
+	       memcmp(m->p + names + name, tracer, sizeof(tracer)) == 0;
+}
+
+/* In place, in an object that was read from `to`: calls of the tracer become a nop of their size.
+ */
+static void drop_calls(const struct object *m, uint8_t *to, uint64_t relocations)
+{
+	static const uint8_t nop[5] = { 0x0f, 0x1f, 0x44, 0x00, 0x00 };
+	const uint8_t *s = section(m, relocations);
+	uint64_t symtab = load_le32(s + offsetof(Elf64_Shdr, sh_link));
+	uint64_t target = load_le32(s + offsetof(Elf64_Shdr, sh_info));
+	uint64_t code, code_n, at, n;
+
+	if (!section_of(m, relocations, SHT_RELA, &at, &n) ||
+	    !section_of(m, target, SHT_PROGBITS, &code, &code_n) ||
+	    !(load_le64(section(m, target) + offsetof(Elf64_Shdr, sh_flags)) & SHF_EXECINSTR))
+		return;
+	for (; n >= sizeof(Elf64_Rela); at += sizeof(Elf64_Rela), n -= sizeof(Elf64_Rela)) {
+		uint64_t where = load_le64(to + at + offsetof(Elf64_Rela, r_offset));
+		uint64_t info = load_le64(to + at + offsetof(Elf64_Rela, r_info));
+		uint64_t type = ELF64_R_TYPE(info);
+
+		if ((type != R_X86_64_PLT32 && type != R_X86_64_PC32) || where == 0 ||
+		    !range_in(where - 1, sizeof(nop), code_n) || to[code + where - 1] != 0xe8 ||
+		    !is_tracer(m, symtab, ELF64_R_SYM(info)))
+			continue;
+		memcpy(to + code + where - 1, nop, sizeof(nop));
+		store_le64(to + at + offsetof(Elf64_Rela, r_info),
+			   ELF64_R_INFO(ELF64_R_SYM(info), R_X86_64_NONE));
+	}
 }
 
 int kmod_strip(struct str module, struct buf *ret)
@@ -143,5 +215,8 @@ int kmod_strip(struct str module, struct buf *ret)
 	if (!buf_ok(ret) || !buf_ok(&headers))
 		return -ENOMEM;
 	memcpy(ret->p + from, header, EHDR_N);
+	if (is_x86_64(&m) && read_object((struct str){ ret->p + from, ret->n - from }, &m))
+		for (uint64_t i = 0; i < m.sections_n; i++)
+			drop_calls(&m, (uint8_t *) ret->p + from, i);
 	return 0;
 }

@@ -24,7 +24,7 @@
 #include "fmt/digest.h"
 
 /* Counts up whenever other files are made of the same input, or the record changes. */
-#define PREPARED_FORMAT	   "atoll-kernel 2"
+#define PREPARED_FORMAT	   "atoll-kernel 3"
 #define PREPARED_VMLINUX   "vmlinux"
 #define PREPARED_INITRAMFS "initramfs"
 #define PREPARED_RECORD	   "record"

@@ -140,6 +140,99 @@ static void test_strip(void)
 	CHECK(!memmem(out.p, out.n, "types", 5) && !memmem(out.p, out.n, "~Module", 7));
 }
 
+/* Two calls, of which one is the tracer's, and lists of where they are. */
+struct traced {
+	Elf64_Ehdr header;
+	Elf64_Shdr sections[7];
+	char names[64], symbols_names[32];
+	uint8_t text[16];
+	char places[8], frames[8];
+	Elf64_Rela rela[3];
+	Elf64_Sym symbols[3];
+};
+
+static struct traced traced_of(uint16_t machine)
+{
+	struct traced m = {
+		.header = { .e_ident = { 0x7f, 'E', 'L', 'F', ELFCLASS64, ELFDATA2LSB, 1 },
+			    .e_type = ET_REL,
+			    .e_machine = machine,
+			    .e_shoff = offsetof(struct traced, sections),
+			    .e_ehsize = sizeof(Elf64_Ehdr),
+			    .e_shentsize = sizeof(Elf64_Shdr),
+			    .e_shnum = 7,
+			    .e_shstrndx = 6 },
+		.names = "\0.text\0__mcount_loc\0.orc_unwind",
+		.symbols_names = "\0__fentry__\0printk",
+		.text = { 0xe8, 1, 2, 3, 4, 0x90, 0xe8, 5, 6, 7, 8 },
+		.places = "places",
+		.frames = "frames",
+		.symbols = { {}, { .st_name = 1 }, { .st_name = 12 } },
+		.rela = { { 1, ELF64_R_INFO(1, R_X86_64_PLT32), -4 },
+			  { 7, ELF64_R_INFO(2, R_X86_64_PLT32), -4 },
+			  { 13, ELF64_R_INFO(1, R_X86_64_PLT32), -4 } }, /* ends behind the text */
+	};
+	const Elf64_Shdr sections[7] = {
+		{},
+		{ .sh_name = 1,
+		  .sh_type = SHT_PROGBITS,
+		  .sh_flags = SHF_ALLOC | SHF_EXECINSTR,
+		  .sh_offset = offsetof(struct traced, text),
+		  .sh_size = 16 },
+		{ .sh_type = SHT_RELA,
+		  .sh_link = 5,
+		  .sh_info = 1,
+		  .sh_offset = offsetof(struct traced, rela),
+		  .sh_size = sizeof(m.rela) },
+		{ .sh_name = 7,
+		  .sh_type = SHT_PROGBITS,
+		  .sh_flags = SHF_ALLOC,
+		  .sh_offset = offsetof(struct traced, places),
+		  .sh_size = 8 },
+		{ .sh_name = 20,
+		  .sh_type = SHT_PROGBITS,
+		  .sh_flags = SHF_ALLOC,
+		  .sh_offset = offsetof(struct traced, frames),
+		  .sh_size = 8 },
+		{ .sh_type = SHT_SYMTAB,
+		  .sh_link = 6,
+		  .sh_offset = offsetof(struct traced, symbols),
+		  .sh_size = sizeof(m.symbols) },
+		{ .sh_type = SHT_STRTAB,
+		  .sh_offset = offsetof(struct traced, names),
+		  .sh_size = sizeof(m.names) + sizeof(m.symbols_names) },
+	};
+
+	for (size_t i = 1; i < ARRAY_SIZE(m.symbols); i++)
+		m.symbols[i].st_name += sizeof(m.names);
+	memcpy(m.sections, sections, sizeof(sections));
+	return m;
+}
+
+static void test_strip_tracing(void)
+{
+	static const uint8_t after[16] = { 0x0f, 0x1f, 0x44, 0, 0, 0x90, 0xe8, 5, 6, 7, 8 };
+
+	for (int i = 0; i < 2; i++) {
+		auto_buf struct buf out = BUF_INIT(1 << 16);
+		struct traced m = traced_of(i ? EM_AARCH64 : EM_X86_64);
+		Elf64_Ehdr h;
+		Elf64_Shdr s[7];
+		Elf64_Rela r[3];
+
+		CHECK(kmod_strip((struct str){ (const char *) &m, sizeof(m) }, &out) == 0);
+		memcpy(&h, out.p, sizeof(h));
+		memcpy(s, out.p + h.e_shoff, sizeof(s));
+		memcpy(r, out.p + s[2].sh_offset, sizeof(r));
+		CHECK(memcmp(out.p + s[1].sh_offset, i ? m.text : after, 16) == 0);
+		CHECK(s[3].sh_type == (i ? SHT_PROGBITS : SHT_NULL) &&
+		      s[3].sh_type == s[4].sh_type);
+		if (i == 0)
+			m.rela[0].r_info = ELF64_R_INFO(1, R_X86_64_NONE);
+		CHECK(memcmp(r, m.rela, sizeof(r)) == 0);
+	}
+}
+
 static void test_strip_refuses(void)
 {
 	auto_buf struct buf out = BUF_INIT(1 << 16);
@@ -168,6 +261,7 @@ int main(void)
 	test_order();
 	test_empty();
 	test_strip();
+	test_strip_tracing();
 	test_strip_refuses();
 	return test_done();
 }

@@ -41,7 +41,7 @@ struct program {
 	struct loop_source hello_ls;
 	struct loop_timer hello_timer;
 	nsec_t hello_until;
-	nsec_t said_at; /* when the host was greeted; 0: it is not */
+	nsec_t lost_at; /* when a host that had been greeted was gone; 0: none was */
 };
 
 /* ---- children ---------------------------------------------------------------------------- */
@@ -110,22 +110,23 @@ static void hello_again(struct program *p)
 
 /*
  * The host says nothing on it: what can be read is its end. Then the machine was restored from a
- * snapshot, and its new host waits, or it has none any more.
+ * snapshot, and its new host waits, or it has none any more: a host that hangs up on each greeting
+ * is not greeted without a pause.
  */
 static void hello_gone(struct loop_source *ls, uint32_t)
 {
 	struct program *p = LOOP_OWNER(ls, struct program, hello_ls);
-	nsec_t now = clock_mono(), long_ago = now - p->said_at > NSEC_PER_SEC;
+	nsec_t now = clock_mono();
+	bool often = p->lost_at && now - p->lost_at < NSEC_PER_SEC;
 	char c;
 
 	if (recv(ls->fd, &c, 1, MSG_DONTWAIT) < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	loop_remove(ls);
 	agent_link_fini(&p->hello);
-	p->said_at = 0;
+	p->lost_at = now;
 	p->hello_until = clock_deadline(HELLO_WITHIN);
-	loop_timer_set(&p->agent.loop, &p->hello_timer, long_ago ? now : now + HELLO_AGAIN,
-		       hello_try);
+	loop_timer_set(&p->agent.loop, &p->hello_timer, often ? now + HELLO_AGAIN : now, hello_try);
 }
 
 static void hello_ready(struct loop_source *ls, uint32_t)
@@ -154,7 +155,6 @@ static void hello_ready(struct loop_source *ls, uint32_t)
 		hello_again(p);
 		return;
 	}
-	p->said_at = clock_mono();
 	loop_remove(ls); /* an empty socket takes a message this short at once */
 	machine_complete();
 	if (loop_add(&p->agent.loop, ls, p->hello.fd, EPOLLIN, hello_gone) < 0)

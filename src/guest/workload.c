@@ -136,8 +136,9 @@ static int join_pids(struct arena *a, struct workload *w, const char *other, str
 }
 
 /*
- * What is the host's is left out: its hooks, its security modules' labels, its cgroup's place. The
- * network is the machine's: a namespace of its own would have nothing in it but a loopback.
+ * What is the host's is left out: its hooks (those that are programs of the container are not), its
+ * security modules' labels, its cgroup's place. The network is the machine's: a namespace of its
+ * own would have nothing in it but a loopback.
  */
 static int adapt(struct arena *a, struct workload *w, struct spec *s, struct err *e)
 {
@@ -154,7 +155,8 @@ static int adapt(struct arena *a, struct workload *w, struct spec *s, struct err
 	l->mount_label = NULL;
 	l->cgroups_path = NULL;
 	for (int k = 0; k < SPEC_HOOK_N_; k++)
-		s->hooks[k] = (struct spec_hook_list){};
+		if (k != SPEC_HOOK_START_CONTAINER)
+			s->hooks[k] = (struct spec_hook_list){};
 	if (!w->agent->machine && !l->ns[SPEC_NS_NETWORK].present)
 		return 0;
 	network = l->ns[SPEC_NS_NETWORK].present;

@@ -20,8 +20,6 @@
 #include "sys/mount.h"
 #include "sys/ns.h"
 
-#define MAPS_MAX 340 /* lines of an id map (Linux 4.15) */
-
 #if defined(__SANITIZE_ADDRESS__)
 #define SANITIZED true
 #else
@@ -58,7 +56,7 @@ pid_t confine_fork(struct err *e)
 {
 	static const uint64_t spaces = CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC |
 				       CLONE_NEWUTS;
-	struct ns_map uids[MAPS_MAX], gids[MAPS_MAX];
+	struct ns_map uids[NS_MAPS_MAX], gids[NS_MAPS_MAX];
 	size_t uids_n = 0, gids_n = 0;
 	bool mapped = true;
 	int go[2], pidfd = FD_NONE, r = 0;
@@ -86,8 +84,8 @@ pid_t confine_fork(struct err *e)
 		return err_sys(e, -pid, "make namespaces for the unpacker");
 	}
 	if (mapped) {
-		r = ns_same_ids(NS_MAP_UID, uids, MAPS_MAX, &uids_n);
-		r = r < 0 ? r : ns_same_ids(NS_MAP_GID, gids, MAPS_MAX, &gids_n);
+		r = ns_same_ids(NS_MAP_UID, uids, NS_MAPS_MAX, &uids_n);
+		r = r < 0 ? r : ns_same_ids(NS_MAP_GID, gids, NS_MAPS_MAX, &gids_n);
 		r = r < 0 ? r : ns_write_map(pid, NS_MAP_UID, uids, uids_n);
 		r = r < 0 ? r : ns_write_map(pid, NS_MAP_GID, gids, gids_n);
 	}

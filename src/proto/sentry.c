@@ -26,8 +26,27 @@ static const struct field request_fields[] = {
 	FIELD_NUMBER(sentry_request, tasks),
 	FIELD_NUMBER(sentry_request, cpu_quota),
 	FIELD_NUMBER(sentry_request, cpu_period),
+	FIELD(sentry_request, calls, FIELD_DATA),
+	FIELD(sentry_request, pids, FIELD_DATA),
+	FIELD_NUMBER(sentry_request, text),
+	FIELD(sentry_request, entries, FIELD_BOOL),
+	FIELD(sentry_request, signals, FIELD_BOOL),
+	FIELD_NUMBER(sentry_request, container),
+	FIELD_NUMBER(sentry_request, pids_of),
+	FIELD(sentry_request, gofer, FIELD_FD),
+	FIELD(sentry_request, binds, FIELD_STRING),
+	FIELD(sentry_request, filter, FIELD_DATA),
 };
 static const struct field_layout request_layout = FIELD_LAYOUT(sentry_request, request_fields);
+
+static const struct field refused_fields[] = {
+	FIELD_NUMBER(sentry_refused, nr),
+	FIELD_NUMBER_MAX(sentry_refused, error, ERROR_MAX),
+	FIELD_NUMBER(sentry_refused, which),
+	FIELD_NUMBER(sentry_refused, count),
+	FIELD(sentry_refused, filtered, FIELD_BOOL),
+};
+static const struct field_layout refused_layout = FIELD_LAYOUT(sentry_refused, refused_fields);
 
 static const struct field reply_fields[] = {
 	FIELD_NUMBER_MAX(sentry_reply, error, ERROR_MAX),
@@ -42,6 +61,11 @@ static const struct field reply_fields[] = {
 	FIELD_NUMBER(sentry_reply, threads),
 	FIELD_NUMBER(sentry_reply, cpu_ns),
 	FIELD_LIST_OF(sentry_reply, list, &process_layout),
+	FIELD_NUMBER(sentry_reply, memory_limit),
+	FIELD_NUMBER(sentry_reply, tasks_limit),
+	FIELD_LIST_OF(sentry_reply, refused, &refused_layout),
+	FIELD_NUMBER(sentry_reply, others),
+	FIELD_NUMBER(sentry_reply, container),
 };
 static const struct field_layout reply_layout = FIELD_LAYOUT(sentry_reply, reply_fields);
 
@@ -85,7 +109,7 @@ static int decode(struct str s, const struct field_layout *l, struct arena *a, i
 	if (field_get_le(s.p, 2) != VERSION)
 		return -EPROTO;
 	type = field_get_le(s.p + 2, 2);
-	if (type < SENTRY_START || type > SENTRY_UPDATE)
+	if (type < SENTRY_START || type > SENTRY_REMOVE)
 		return -EBADMSG;
 	*ret_type = (enum sentry_type) type;
 	fields_init(l, ret_p);

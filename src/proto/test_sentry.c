@@ -71,6 +71,38 @@ static void test_list(void)
 	CHECK(sentry_receive_reply(pair[1], &a, &got) == -EBADMSG);
 }
 
+static void test_trace(void)
+{
+	auto_arena struct arena a = ARENA_INIT(1 << 20);
+	static const uint32_t pids[] = { 1, 70000 };
+	struct sentry_refused refused[] = {
+		{ .nr = 425, .error = 38, .count = 3 },
+		{ .nr = 16, .error = 1, .which = 0x5401, .count = 1, .filtered = true },
+	};
+	struct sentry_reply answer = { .type = SENTRY_REFUSED,
+				       .refused = { refused, 2 },
+				       .others = 9 };
+	struct sentry_request q = sentry_request(SENTRY_TRACE);
+	struct sentry_reply told;
+	struct sentry_request got;
+
+	q.calls = (struct str){ "abc", 3 };
+	q.pids = (struct str){ (const char *) pids, sizeof(pids) };
+	q.text = 32;
+	q.signals = true;
+	CHECK(sentry_send_request(pair[0], &q) == 0);
+	CHECK(sentry_receive_request(pair[1], &a, &got) == 1);
+	CHECK(got.type == SENTRY_TRACE && str_is(got.calls, "abc") && str_eq(got.pids, q.pids));
+	CHECK(got.text == 32 && got.signals && !got.entries);
+	CHECK(sentry_send_reply(pair[0], &answer) == 0);
+	CHECK(sentry_receive_reply(pair[1], &a, &told) == 1);
+	CHECK(told.refused.n == 2 && told.others == 9 && told.refused.v[0].count == 3);
+	CHECK(told.refused.v[1].which == 0x5401 && told.refused.v[1].filtered);
+	refused[0].error = 4096;
+	CHECK(sentry_send_reply(pair[0], &answer) == 0);
+	CHECK(sentry_receive_reply(pair[1], &a, &told) == -EBADMSG);
+}
+
 static int given(const char *bytes, size_t n)
 {
 	auto_arena struct arena a = ARENA_INIT(1 << 20);
@@ -87,7 +119,8 @@ static void test_nonsense(void)
 	CHECK(given("\2\0\1\0\0\0", 6) == -EPROTO);
 	CHECK(given("\1\0\0\0\0\0", 6) == -EBADMSG);
 	CHECK(given("\1\0\7\0\0\0", 6) == 1);
-	CHECK(given("\1\0\10\0\0\0", 6) == -EBADMSG);
+	CHECK(given("\1\0\11\0\0\0", 6) == 1);
+	CHECK(given("\1\0\15\0\0\0", 6) == -EBADMSG);
 	CHECK(given("\1\0\1\0\0\0x", 7) == -EBADMSG);
 	CHECK(given("\1\0\2\0\1\0\2\0\10\0\0\0\101\0\0\0\0\0\0\0", 20) == -EBADMSG); /* signal 65 */
 	CHECK(given("\1\0\2\0\1\0\2\0\10\0\0\0\100\0\0\0\0\0\0\0", 20) == 1);
@@ -125,6 +158,7 @@ int main(void)
 	test_request();
 	test_reply();
 	test_list();
+	test_trace();
 	test_nonsense();
 	test_too_long();
 	test_gone();

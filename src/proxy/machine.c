@@ -24,48 +24,23 @@
 #include "sys/ns.h"
 #include "sys/unix.h"
 
-/*
- * Users that nobody is: one for each machine's foreign program. In a user namespace those that
- * services without a user of their own get by custom, which no files belong to.
- */
-#define STRANGER_UID   0x70000000u
-#define STRANGER_FIRST 61184u
-#define STRANGERS      4336u
-#define MAPS_MAX       340 /* lines of an id map (Linux 4.15) */
-#define CONNECT_LINE   64
+#define CONNECT_LINE 64
 /* A process's sockets are closed before its parent hears of its end. */
 #define LOSS_WITHIN (NSEC_PER_SEC / 2)
-
-static bool maps_strangers(enum ns_map_kind kind)
-{
-	struct ns_map maps[MAPS_MAX];
-	size_t n = 0;
-
-	if (ns_same_ids(kind, maps, MAPS_MAX, &n) < 0)
-		return false;
-	for (size_t i = 0; i < n; i++)
-		if (maps[i].inside <= STRANGER_FIRST &&
-		    maps[i].count >= STRANGER_FIRST + STRANGERS - maps[i].inside)
-			return true;
-	return false;
-}
 
 /* As a user of its own where there is one to be had, and without rights anywhere. */
 static int become_strange(void)
 {
 	const struct caps none = {};
-	const uid_t pid = (uid_t) getpid();
-	uid_t uid = STRANGER_UID + pid;
+	uint32_t id;
 	int r;
 
 	/* Without rights these fail, and there are none to be taken. */
 	(void) unshare(CLONE_NEWNET | CLONE_NEWIPC);
-	if (ns_in_user() && maps_strangers(NS_MAP_UID) && maps_strangers(NS_MAP_GID))
-		uid = STRANGER_FIRST + pid % STRANGERS;
 	/* Some user namespaces forbid it (ns_deny_setgroups). */
 	if (caps_effective(CAP_SETGID) && setgroups(0, NULL) < 0 && errno != EPERM)
 		return errno;
-	if (setresgid(uid, uid, uid) == 0 && setresuid(uid, uid, uid) < 0)
+	if (ns_stranger(&id) && setresgid(id, id, id) == 0 && setresuid(id, id, id) < 0)
 		return errno;
 	r = caps_set(&none);
 	if (r < 0)

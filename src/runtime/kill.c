@@ -186,8 +186,9 @@ static int run_kill(struct runtime *rt, const void *options, const struct string
 }
 
 /*
- * What a creation left that was cut short before the engine could save all. Once it has saved where
- * the cgroups are, what runs in them was started by it: they were empty when it took them.
+ * What a creation left that was cut short before the engine could save all, and has not found. Once
+ * it has saved where the cgroups are, what runs in them was started by it: they were empty when it
+ * took them.
  */
 static int clean_unfinished(struct runtime *rt, const struct container *c, struct err *e)
 {
@@ -223,6 +224,8 @@ static int clean_unfinished(struct runtime *rt, const struct container *c, struc
 
 int container_delete(struct runtime *rt, struct container *c, bool force, struct err *e)
 {
+	/* FAILED: its record was there, and its creator crashed before there was all. */
+	bool unfinished = !c->in || c->state == ENGINE_FAILED;
 	int r = 0;
 
 	switch (c->state) {
@@ -247,7 +250,7 @@ int container_delete(struct runtime *rt, struct container *c, bool force, struct
 	}
 	if (c->in)
 		engine_destroy(c->in);
-	else
+	if (unfinished)
 		r = clean_unfinished(rt, c, e);
 	if (r == 0)
 		container_remove(rt, c);

@@ -78,12 +78,17 @@ static int check(const struct spec *s, struct err *e)
 int config_read(int fd, struct arena *a, const struct spec **ret_s, struct err *e)
 {
 	auto_buf struct buf text = BUF_INIT(CONFIG_MAX);
-	const struct json *root;
 	int r = fd_read_all(fd, &text);
 
-	if (r < 0)
-		return err_sys(e, -r, "read config.json");
-	if (json_parse(a, buf_str(&text), &root, e) < 0 || spec_decode(a, root, ret_s, e) < 0)
+	return r < 0 ? err_sys(e, -r, "read config.json") : config_text(buf_z(&text), a, ret_s, e);
+}
+
+int config_text(const char *json, struct arena *a, const struct spec **ret_s, struct err *e)
+{
+	const struct json *root;
+	int r;
+
+	if (json_parse(a, str_of(json), &root, e) < 0 || spec_decode(a, root, ret_s, e) < 0)
 		return err_ctx(e, "config.json");
 	r = check(*ret_s, e);
 	return r < 0 ? r : check_process((*ret_s)->process, e);

@@ -14,6 +14,9 @@
 
 /* The whole file; what is given lives in the arena. INVALID, UNSUPPORTED, with words. */
 [[nodiscard]] int config_read(int fd, struct arena *a, const struct spec **ret_s, struct err *e);
+/* The same of a text. */
+[[nodiscard]] int config_text(const char *json, struct arena *a, const struct spec **ret_s,
+			      struct err *e);
 /* The process object of an exec. */
 [[nodiscard]] int config_process(const char *json, struct arena *a,
 				 const struct spec_process **ret_p, struct err *e);

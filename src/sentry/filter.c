@@ -10,6 +10,10 @@
 
 FILTER_ARG_IS(is_receive, 1, SECCOMP_IOCTL_NOTIF_RECV);
 FILTER_ARG_IS(is_send, 1, SECCOMP_IOCTL_NOTIF_SEND);
+#ifndef SECCOMP_IOCTL_NOTIF_SET_FLAGS
+#define SECCOMP_IOCTL_NOTIF_SET_FLAGS SECCOMP_IOW(4, __u64) /* Linux 6.6 */
+#endif
+FILTER_ARG_IS(is_set_flags, 1, SECCOMP_IOCTL_NOTIF_SET_FLAGS);
 /* Questions to the guest's standard descriptors. */
 FILTER_ARG_IS(is_readable, 1, FIONREAD);
 FILTER_ARG_IS(is_queued, 1, TIOCOUTQ);
@@ -35,6 +39,7 @@ static const struct seccomp_rule own[] = {
 	/* the guests' calls, threads and ends */
 	FILTER_CALL_IF(ioctl, is_receive),
 	FILTER_CALL_IF(ioctl, is_send),
+	FILTER_CALL_IF(ioctl, is_set_flags),
 	FILTER_CALL(poll),
 	FILTER_CALL(ppoll),
 	FILTER_CALL(epoll_wait),

@@ -13,5 +13,10 @@
 
 /* Whether fd is such a socket, with room for messages. INVALID. Before the filter. */
 [[nodiscard]] int gofer_check(int fd, struct err *e);
-/* Takes fd, for good. In a fiber, once. */
-[[nodiscard]] int gofer_begin(int fd, struct fuse_conn **ret, struct err *e);
+struct gofer;
+
+/* Takes fd. In a fiber. */
+[[nodiscard]] int gofer_begin(int fd, struct fuse_conn **ret, struct gofer **ret_gofer,
+			      struct err *e);
+/* Its files are lost; it is told so by the socket's end. */
+void gofer_end(struct gofer *g);

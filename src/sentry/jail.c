@@ -6,6 +6,7 @@
 #include <linux/capability.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -19,17 +20,7 @@
 #include "sys/enclose.h"
 #include "sys/ns.h"
 
-/*
- * Users that nobody is, one for each sandbox: apart from those of machines (proxy/machine.c). In a
- * user namespace those that services without a user of their own get by custom.
- */
-#define STRANGER_UID   0x71000000u
-#define STRANGER_FIRST 61184u
-#define STRANGERS      4336u
-#define MAPS_MAX       340 /* lines of an id map (Linux 4.15) */
-
-#define SPACES                                                                                     \
-	(CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP)
+#define SPACES (CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP)
 
 static int become(uint32_t uid, uint32_t gid, struct err *e)
 {
@@ -41,33 +32,13 @@ static int become(uint32_t uid, uint32_t gid, struct err *e)
 	return 0;
 }
 
-static bool maps_strangers(enum ns_map_kind kind)
-{
-	static struct ns_map maps[MAPS_MAX];
-	size_t n = 0;
-
-	if (ns_same_ids(kind, maps, MAPS_MAX, &n) < 0)
-		return false;
-	for (size_t i = 0; i < n; i++)
-		if (maps[i].inside <= STRANGER_FIRST &&
-		    maps[i].count >= STRANGER_FIRST + STRANGERS - maps[i].inside)
-			return true;
-	return false;
-}
-
 /* Without the right to it, or with too few ids, it stays who it is, in a user namespace. */
 static int become_nobody(struct err *e)
 {
-	const uint32_t pid = (uint32_t) getpid();
-	uint32_t id = STRANGER_UID + pid;
+	uint32_t id;
 
-	if (!caps_effective(CAP_SETUID) || !caps_effective(CAP_SETGID))
+	if (!caps_effective(CAP_SETUID) || !caps_effective(CAP_SETGID) || !ns_stranger(&id))
 		return 0;
-	if (ns_in_user()) {
-		if (!maps_strangers(NS_MAP_UID) || !maps_strangers(NS_MAP_GID))
-			return 0;
-		id = STRANGER_FIRST + pid % STRANGERS;
-	}
 	/* Some user namespaces forbid it (ns_deny_setgroups). */
 	if (setgroups(0, NULL) < 0 && errno != EPERM)
 		return err_sys(e, errno, "give up groups");
@@ -92,12 +63,12 @@ static int own_id(enum ns_map_kind kind, uint32_t id)
 	return ns_write_map(getpid(), kind, &map, 1);
 }
 
-static int take_namespaces(struct err *e)
+static int take_namespaces(bool network, struct err *e)
 {
 	const uint32_t uid = geteuid(), gid = getegid();
 	int r;
 
-	if (unshare(SPACES | (getpid() == 1 ? 0 : CLONE_NEWPID)) < 0)
+	if (unshare(SPACES | (network ? CLONE_NEWNET : 0) | (getpid() == 1 ? 0 : CLONE_NEWPID)) < 0)
 		return err_sys(e, errno, "make namespaces to be jailed in");
 	r = ns_deny_setgroups(getpid());
 	if (r == 0)
@@ -107,6 +78,8 @@ static int take_namespaces(struct err *e)
 	return r < 0 ? err_sys(e, -r, "map the ids of its user namespace") : 0;
 }
 
+/* All but its capabilities in its user namespace. Processes of one Landlock domain may signal each
+ * other, which the death of a parent is, too: before there are two. */
 static int give_up(struct err *e)
 {
 	static const struct rlimit none = { 0, 0 };
@@ -115,8 +88,6 @@ static int give_up(struct err *e)
 		return -1;
 	if (setrlimit(RLIMIT_CORE, &none) < 0)
 		return err_sys(e, errno, "forbid core files");
-	if (enclose_caps(0, e) < 0)
-		return -1;
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || prctl(PR_SET_DUMPABLE, 0) < 0)
 		return err_sys(e, errno, "give up privileges");
 	return landlock_nothing(e);
@@ -159,7 +130,15 @@ static int exchange(int fd, bool first)
 	return 0;
 }
 
-static int go_on_as_first(int *ret_signals, struct err *e)
+/* With what take_namespaces() has left to it. */
+static int give_up_network(struct err *e)
+{
+	return unshare(CLONE_NEWNET) < 0 ? err_sys(e, errno, "make a network namespace")
+					 : enclose_caps(0, e);
+}
+
+/* stays: both have their capabilities yet, and who stands for it stays in its network namespace. */
+static int go_on_as_first(bool stays, int *ret_signals, struct err *e)
 {
 	const struct sigaction usual = { .sa_handler = SIG_DFL };
 	auto_fd int own = FD_NONE, other = FD_NONE;
@@ -179,11 +158,17 @@ static int go_on_as_first(int *ret_signals, struct err *e)
 		return err_sys(e, errno, "make the sandbox's process");
 	if (child > 0) {
 		close_fd(&other);
+		if (stays && enclose_caps(0, e) < 0) {
+			(void) fprintf(stderr, "atoll-sentry: %s\n", e->msg);
+			_exit(SANDBOX_FAILED);
+		}
 		(void) exchange(own, false); /* its end is waited for anyway */
 		stand_for(child, own, &all);
 	}
 	(void) sigprocmask(SIG_SETMASK, &before, NULL);
 	close_fd(&own);
+	if (stays && give_up_network(e) < 0)
+		return -1;
 	/* Then the parent answers, if it is there still: it has no number in here. */
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
 		return err_sys(e, errno, "set the signal of the parent's death");
@@ -195,12 +180,14 @@ static int go_on_as_first(int *ret_signals, struct err *e)
 
 int jail_enter(const struct jail *j, int *ret_signals, struct err *e)
 {
+	bool stays = j->network_stays && getpid() != 1;
 	int death_signal = 0;
 	pid_t parent = getppid();
 
 	if (prctl(PR_GET_PDEATHSIG, &death_signal) < 0)
 		return err_sys(e, errno, "ask for the signal of the parent's death");
-	if (take_ids(j, e) < 0 || take_namespaces(e) < 0 || give_up(e) < 0)
+	if (take_ids(j, e) < 0 || take_namespaces(!stays, e) < 0 || give_up(e) < 0 ||
+	    (!stays && enclose_caps(0, e) < 0))
 		return -1;
 	/* A change of credentials forgets it. */
 	if (death_signal && prctl(PR_SET_PDEATHSIG, death_signal) < 0)
@@ -208,5 +195,5 @@ int jail_enter(const struct jail *j, int *ret_signals, struct err *e)
 	if (death_signal && getppid() != parent)
 		return err_set(e, ERR_CONFLICT, ESRCH, "the process that started this has ended");
 	*ret_signals = FD_NONE;
-	return getpid() == 1 ? 0 : go_on_as_first(ret_signals, e);
+	return getpid() == 1 ? 0 : go_on_as_first(stays, ret_signals, e);
 }

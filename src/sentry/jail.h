@@ -11,6 +11,9 @@ struct jail {
 	bool set_ids;
 	bool own_ids; /* those of nobody, by the process' number */
 	uint32_t uid, gid;
+	/* Who stands for it (below) stays in the network namespace of the caller, where others look
+	 * for what is the sandbox's. */
+	bool network_stays;
 };
 
 /*

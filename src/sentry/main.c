@@ -14,6 +14,8 @@
 #include <unistd.h>
 
 #include "base/auto.h"
+#include "kernel/platform/host/host.h"
+#include "kernel/syscall/refused.h"
 #include "sentry/config.h"
 #include "sentry/filter.h"
 #include "sentry/gofer.h"
@@ -34,6 +36,33 @@ static int fail(const struct err *e)
 	return SANDBOX_FAILED;
 }
 
+static int report_line(int fd, const char *text, int n)
+{
+	return write(fd, text, (size_t) n) == n ? 0 : -errno;
+}
+
+static int report_refused(int fd)
+{
+	uint64_t others;
+	size_t n;
+	const struct refused *all = refused_list(&n, &others);
+	char text[128];
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < n; i++)
+		r = report_line(fd, text,
+				snprintf(text, sizeof(text), "%s %u %u %llu %llu\n",
+					 all[i].error & REFUSED_FILTERED ? "filtered" : "refused",
+					 all[i].nr, all[i].error & ~REFUSED_FILTERED,
+					 (unsigned long long) all[i].which,
+					 (unsigned long long) all[i].count));
+	if (r == 0 && others)
+		r = report_line(
+			fd, text,
+			snprintf(text, sizeof(text), "others %llu\n", (unsigned long long) others));
+	return r;
+}
+
 /* As proto/sentry.h has it. fd may be FD_NONE. */
 static void report(int fd, int status, const struct err *e)
 {
@@ -42,7 +71,9 @@ static void report(int fd, int status, const struct err *e)
 				      (int) e->kind, e->sys, e->msg)
 			   : snprintf(text, sizeof(text), "%d\n", status);
 
-	if (fd >= 0 && write(fd, text, (size_t) n) != n)
+	if (fd < 0)
+		return;
+	if (write(fd, text, (size_t) n) != n || report_refused(fd) < 0)
 		(void) fputs("atoll-sentry: --report cannot be written to\n", stderr);
 }
 
@@ -170,15 +201,23 @@ static int await_creator(int fd, struct sandbox *s, struct err *e)
 /* Up to where hostile bytes begin. */
 static int prepare(const struct options *o, struct sandbox *s, struct arena *a, struct err *e)
 {
-	const struct jail j = {
-		.set_ids = o->set_ids, .own_ids = o->own_ids, .uid = o->uid, .gid = o->gid
-	};
-	auto_fd int config = FD_NONE, seccomp = FD_NONE;
+	const struct jail j = { .set_ids = o->set_ids,
+				.own_ids = o->own_ids,
+				.uid = o->uid,
+				.gid = o->gid,
+				.network_stays = o->network_stays };
+	auto_fd int config = FD_NONE, seccomp = FD_NONE, restore = FD_NONE;
+	int load = open("/proc/loadavg", O_RDONLY | O_CLOEXEC); /* for good; or there is none */
 	int r;
 
 	if (file_option_given(&o->seccomp)) {
 		seccomp = file_option_open(&o->seccomp, O_RDONLY | O_NOCTTY, "--seccomp", e);
 		if (seccomp < 0)
+			return -1;
+	}
+	if (file_option_given(&o->restore)) {
+		restore = file_option_open(&o->restore, O_RDONLY | O_NOCTTY, "--restore", e);
+		if (restore < 0)
 			return -1;
 	}
 	config = file_option_open(&o->config, O_RDONLY | O_NOCTTY, "--config", e);
@@ -187,6 +226,9 @@ static int prepare(const struct options *o, struct sandbox *s, struct arena *a, 
 	    (o->gofer >= 0 && gofer_check(o->gofer, e) < 0) || take_three(o, s, e) < 0 ||
 	    raise_files(e) < 0 || await_creator(o->creator, s, e) < 0)
 		return -1;
+	if (checkpoint_map(restore, &s->from, e) < 0)
+		return -1;
+	close_fd(&restore);
 	s->control = o->control;
 	s->gofer = o->gofer;
 	s->files = (struct root_files){ .share = o->root_share,
@@ -195,12 +237,15 @@ static int prepare(const struct options *o, struct sandbox *s, struct arena *a, 
 	s->resized = FD_NONE;
 	enclose_fds(STDERR_FILENO + 1,
 		    (const int[]){ config, seccomp, s->control, s->gofer, o->broker, s->creator,
-				   o->report, s->stdio[0], s->stdio[1], s->stdio[2] },
-		    10);
+				   o->report, s->stdio[0], s->stdio[1], s->stdio[2], load },
+		    11);
 	r = jail_enter(&j, &s->signals, e);
 	if (r == 0)
 		r = config_read(config, a, &s->spec, e);
 	close_fd(&config);
+	if (r == 0 && s->from.bytes && s->spec->process->terminal)
+		r = err_set(e, ERR_UNSUPPORTED, EOPNOTSUPP,
+			    "--restore: a workload with a terminal cannot go on from a checkpoint");
 	if (r == 0 && s->spec->process->terminal)
 		take_terminal(s);
 	if (r == 0)
@@ -209,7 +254,9 @@ static int prepare(const struct options *o, struct sandbox *s, struct arena *a, 
 	if (r == 0)
 		r = seccomp_fits(s->spec, &s->seccomp, e);
 	if (r == 0)
-		r = sandbox_begin(config_memory(s->spec), e);
+		r = sandbox_begin(config_memory(s->spec), !o->no_gates, e);
+	if (r == 0 && load >= 0)
+		host_watch_load(load);
 	if (r == 0 && o->broker >= 0)
 		r = outside_begin(o->broker, e);
 	return r < 0 ? r : filter_enter(e);

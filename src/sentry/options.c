@@ -29,6 +29,11 @@ const char options_help[] =
 	"  --control fd:N         a listening socket for requests: start, exec, signal, wait, "
 	"...;\n"
 	"                         without one the sandbox starts at once\n"
+	"  --network stay         the process that stands for the sandbox stays in this network "
+	"namespace,\n"
+	"                         where the broker's is, and nothing else is done in it\n"
+	"  --restore FILE         go on from what a checkpoint wrote, in the place of "
+	"process.args\n"
 	"  --log FILE             where this program's own words go (default: standard error)\n"
 	"  --report fd:N          a file that says how it ended: the status, and of a failure "
 	"its\n"
@@ -38,6 +43,10 @@ const char options_help[] =
 	"                         the sandbox ends with the pipe, unless it was started\n"
 	"  --uid N|own, --gid N   who to be, once all is open; own: a user and group that nobody "
 	"is\n"
+	"  --no-gates             let all calls come by the host's kernel, and patch no code of "
+	"its "
+	"programs\n"
+	"                         where they come from often: for the search for faults\n"
 	"  --help, --version\n"
 	"\n"
 	"Exit status: that of the first process, 128 + N when signal N ended it; 125: it could "
@@ -115,6 +124,8 @@ static int parse_value(struct str name, const char *value, struct options *o)
 		return parse_fd(value, &o->broker);
 	if (str_is(name, "seccomp"))
 		return parse_file(value, &o->seccomp);
+	if (str_is(name, "restore"))
+		return parse_file(value, &o->restore);
 	if (str_is(name, "log"))
 		return parse_file(value, &o->log);
 	if (str_is(name, "control"))
@@ -123,6 +134,10 @@ static int parse_value(struct str name, const char *value, struct options *o)
 		return parse_fd(value, &o->report);
 	if (str_is(name, "creator"))
 		return parse_fd(value, &o->creator);
+	if (str_is(name, "network")) {
+		o->network_stays = streq(value, "stay");
+		return o->network_stays ? 0 : -EINVAL;
+	}
 	if (str_is(name, "uid"))
 		return parse_uid(value, o);
 	if (str_is(name, "gid"))
@@ -144,6 +159,10 @@ static int parse_word(int argc, char *const *argv, int *i, struct options *o, st
 		*(str_is(name, "help") ? &o->help : &o->version) = true;
 		return rest.p ? err_set(e, ERR_INVALID, EINVAL, "%s: takes no value", word) : 0;
 	}
+	if (str_is(name, "no-gates")) {
+		o->no_gates = true;
+		return rest.p ? err_set(e, ERR_INVALID, EINVAL, "%s: takes no value", word) : 0;
+	}
 	value = rest.p ? rest.p : *i + 1 < argc ? argv[*i + 1] : "";
 	r = parse_value(name, value, o);
 	if (r == -ENOENT)
@@ -160,7 +179,9 @@ static int parse_word(int argc, char *const *argv, int *i, struct options *o, st
 int options_parse(int argc, char *const *argv, struct options *ret_o, struct err *e)
 {
 	const struct file_option none = { .fd = FD_NONE };
-	struct options o = { .root = none, .config = none, .seccomp = none, .log = none };
+	struct options o = {
+		.root = none, .config = none, .seccomp = none, .log = none, .restore = none
+	};
 
 	o.control = o.gofer = o.broker = o.creator = o.report = FD_NONE;
 	for (int i = 0; i < argc; i++)

@@ -24,7 +24,7 @@ struct bind_option {
 };
 
 struct options {
-	struct file_option root, config, seccomp, log;
+	struct file_option root, config, seccomp, log, restore;
 	const char *root_share; /* instead of root, or NULL */
 	int gofer;		/* borrowed; FD_NONE: none */
 	struct bind_option binds[BINDS_MOST];
@@ -33,6 +33,8 @@ struct options {
 	int broker, creator, report; /* the same */
 	bool set_ids, own_ids;
 	uint32_t uid, gid;
+	bool network_stays;
+	bool no_gates;
 	bool help, version;
 };
 

@@ -68,6 +68,8 @@ static int open_three(struct process_wish *w, const struct cred *who, struct des
 				       names[n]);
 		if (r == 0) {
 			w->stdio[n] = FD_NONE;
+			if (w->console)
+				host_descriptor_mark(f, (unsigned int) n);
 			r = descriptors_put(d, n, f, false);
 		}
 		if (r < 0)
@@ -290,7 +292,9 @@ static int fill(struct task *t, struct process_wish *w, struct err *e)
 /* With the ids that it has by now. */
 static int make(struct process_wish *w, struct task **ret, struct err *e)
 {
-	struct task_first q = { .root = w->root, .comm = "atoll" };
+	struct task_first q = {
+		.root = w->root, .comm = "atoll", .numbers = w->numbers, .container = w->container
+	};
 	struct task *t = NULL;
 	int r = -ENOMEM;
 

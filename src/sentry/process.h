@@ -6,6 +6,7 @@
 #include "fmt/spec.h"
 
 struct path;
+struct pid_space;
 struct process;
 struct seccomp_filter;
 struct task;
@@ -16,6 +17,8 @@ struct process_wish {
 	const struct spec_process *spec;
 	const struct path *root;       /* borrowed */
 	struct seccomp_filter *filter; /* borrowed; NULL: none */
+	struct pid_space *numbers;     /* borrowed; NULL: the first */
+	uint32_t container;	       /* 0: it is of none but the sandbox */
 	uint32_t personality;	       /* personality(2) */
 	bool make_cwd;		       /* the current directory is made where it is missing */
 	/* Of the host; taken, FD_NONE once they are. With a terminal the first alone counts. */

@@ -7,27 +7,30 @@
 
 #include "kernel/core/heap.h"
 #include "kernel/fs/proc/proc.h"
+#include "kernel/fs/sysfs.h"
 #include "kernel/fs/tty.h"
 #include "kernel/mm/frame.h"
 #include "kernel/mm/space.h"
 #include "kernel/platform/platform.h"
 #include "kernel/task/cred.h"
+#include "kernel/task/limit.h"
 #include "kernel/task/pid.h"
 #include "kernel/task/task.h"
 #include "kernel/task/wait.h"
 #include "proto/sentry.h"
+#include "sentry/containers.h"
 
 /* A process takes less than this of a message, with all its texts. */
 #define LIST_BYTES (SENTRY_COMMAND_MAX + 512)
 #define LIST_MOST  (SENTRY_MESSAGE_MAX / LIST_BYTES - 1)
 
 /* The next process of at least *nr, which becomes its pid. */
-static struct process *next_process(uint64_t *nr)
+static struct process *next_process(const struct container *c, uint64_t *nr)
 {
 	struct pid *p;
 
-	for (; (p = pid_next(nr)); ++*nr)
-		if (p->process)
+	for (; (p = pid_next_in(c ? c->numbers : NULL, nr)); ++*nr)
+		if (p->process && p->process->container == (c ? c->nr : 0))
 			return p->process;
 	return NULL;
 }
@@ -92,7 +95,8 @@ static void describe(const struct process *p, struct arena *arena, struct proces
 	}
 }
 
-int processes_list(uint64_t from, struct arena *arena, struct sentry_reply *a)
+int processes_list(const struct container *c, uint64_t from, struct arena *arena,
+		   struct sentry_reply *a)
 {
 	struct process_fields *v = arena_alloc(arena, LIST_MOST * sizeof(*v));
 	const struct process *p;
@@ -101,32 +105,45 @@ int processes_list(uint64_t from, struct arena *arena, struct sentry_reply *a)
 
 	if (!v)
 		return -ENOMEM;
-	while (n < LIST_MOST && (p = next_process(&nr))) {
+	while (n < LIST_MOST && (p = next_process(c, &nr))) {
 		describe(p, arena, &v[n++]);
 		nr++;
 	}
 	a->list.v = v;
 	a->list.n = n;
-	a->process = next_process(&nr) ? nr : 0;
+	a->process = next_process(c, &nr) ? nr : 0;
 	return 0;
 }
 
-void processes_stats(struct sentry_reply *a)
+/* Those of a container share the sandbox's memory; its own is what its processes have there. */
+void processes_stats(const struct container *c, struct sentry_reply *a)
 {
+	struct pid_space *numbers = c ? c->numbers : NULL;
 	struct pid *p;
 
-	a->memory = frame_used() * PAGE_SIZE;
 	a->memory_most = frame_budget() * PAGE_SIZE;
+	a->memory_limit = sandbox_limits().memory ? a->memory_most : 0;
+	a->tasks_limit = pid_space_room(numbers)->most;
 	a->kernel_memory = heap_used();
-	for (uint64_t nr = 1; (p = pid_next(&nr)); nr++) {
+	for (uint64_t nr = 1; (p = pid_next_in(numbers, &nr)); nr++) {
+		const struct process *of = p->process ? p->process
+					   : p->task  ? p->task->process
+						      : NULL;
+
+		if (!of || of->container != (c ? c->nr : 0))
+			continue;
 		a->processes += p->process && !p->process->zombie;
 		a->threads += p->task && p->task->state != TASK_ENDED;
 		if (p->process) {
+			const struct space *space = of->leader ? of->leader->space : NULL;
 			struct task_usage u;
 
-			process_usage(p->process, &u);
-			usage_add(&u, &p->process->children_usage);
+			process_usage(of, &u);
+			usage_add(&u, &of->children_usage);
 			a->cpu_ns += (uint64_t) (u.user + u.system);
+			a->memory += space ? space->resident * PAGE_SIZE : 0;
 		}
 	}
+	if (!c)
+		a->memory = frame_used() * PAGE_SIZE;
 }

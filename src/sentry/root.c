@@ -12,6 +12,7 @@
 #include "kernel/fs/sysfs.h"
 #include "kernel/task/cred.h"
 #include "kernel/vfs/names.h"
+#include "proto/sentry.h"
 #include "sentry/copyup.h"
 #include "sentry/place.h"
 #include "sentry/settings.h"
@@ -338,6 +339,22 @@ static int add_bind(const struct making *m, const struct spec_mount *s, size_t n
 	return r < 0 ? fail(m, r, "config.json: bind on", s->destination) : 0;
 }
 
+/* The pod's. */
+static int add_shm(const struct making *m, const struct spec_mount *s)
+{
+	struct path at = {};
+	struct wish w = {};
+	int r = m->files->shm ? bind_options(m, s, &w) : -ENOENT;
+
+	if (r < 0)
+		return m->files->shm ? r : fail(m, r, "config.json: mount on", s->destination);
+	r = place_make(m->root, s->destination, &at);
+	if (r == 0)
+		r = mount_add(&at, m->files->shm->dentry, w.flags, "shm", NULL);
+	path_unref(&at);
+	return r < 0 ? fail(m, r, "config.json: mount on", s->destination) : 0;
+}
+
 static int add_mount(const struct making *m, const struct spec_mount *s, size_t number)
 {
 	struct wish w = { .tmpfs.mode = 01777, .devpts = { .mode = 0600, .ptmx_mode = 0666 } };
@@ -350,6 +367,8 @@ static int add_mount(const struct making *m, const struct spec_mount *s, size_t 
 		n++;
 	if (is_bind(s))
 		return add_bind(m, s, number);
+	if (s->type && strcmp(s->type, SENTRY_POD_SHM) == 0)
+		return add_shm(m, s);
 	if (n == countof(types))
 		return err_set(m->e, ERR_UNSUPPORTED, EOPNOTSUPP,
 			       "config.json: mount '%s': a sandbox has no mounts of type '%s'",

@@ -21,6 +21,7 @@ struct root_files {
 	struct fuse_conn *gofer; /* NULL: there is none */
 	const struct bind_option *binds;
 	size_t binds_n;
+	const struct path *shm; /* what a mount of type SENTRY_POD_SHM shows; NULL: there is none */
 };
 
 /*

@@ -2,7 +2,9 @@
 #include "sentry/sandbox.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "base/auto.h"
@@ -10,12 +12,15 @@
 #include "kernel/fs/sysfs.h"
 #include "kernel/mm/frame.h"
 #include "kernel/platform/host/host.h"
+#include "kernel/state/state.h"
 #include "kernel/task/limit.h"
 #include "kernel/task/pid.h"
 #include "kernel/task/serve.h"
 #include "kernel/task/task.h"
 #include "kernel/task/uts.h"
 #include "kernel/task/wait.h"
+#include "proto/sentry.h"
+#include "sentry/containers.h"
 #include "sentry/control.h"
 #include "sentry/gofer.h"
 #include "sentry/handed.h"
@@ -33,28 +38,49 @@
 #define JOBS_MOST 1024
 /* How long answers about ends may take before the sandbox goes. */
 #define LAST_WORDS (2 * NSEC_PER_SEC)
+#define LAST_TRACE (NSEC_PER_SEC / 2)
 
 static struct heap_cache jobs = HEAP_CACHE_INIT(struct job);
 
-int sandbox_begin(uint64_t memory, struct err *e)
+static void set_heap_budget(uint64_t memory)
 {
-	uint64_t bytes = memory, heap;
+	uint64_t heap = max_of(memory / HEAP_SHARE, HEAP_LEAST);
+
+	heap_budget((size_t) min_of(heap, HEAP_MOST));
+}
+
+/* It is as large as the host's: what is not used takes nothing, and the limit may grow. */
+int sandbox_begin(uint64_t memory, bool gates, struct err *e)
+{
+	uint64_t whole = (uint64_t) sysconf(_SC_PHYS_PAGES) * (uint64_t) sysconf(_SC_PAGESIZE);
+	uint64_t bytes = memory ? memory : whole;
 	int r;
 
-	if (bytes == 0)
-		bytes = (uint64_t) sysconf(_SC_PHYS_PAGES) * (uint64_t) sysconf(_SC_PAGESIZE);
 	if (bytes < MEMORY_LEAST)
 		return err_set(e, ERR_INVALID, EINVAL,
 			       "config.json: linux.resources.memory.limit: a sandbox needs at "
 			       "least %llu bytes",
 			       (unsigned long long) MEMORY_LEAST);
-	heap = max_of(bytes / HEAP_SHARE, HEAP_LEAST);
-	r = host_begin(bytes / PAGE_SIZE, e);
+	r = host_begin(max_of(bytes, whole) / PAGE_SIZE, gates, e);
 	if (r < 0)
 		return r;
-	heap_budget((size_t) min_of(heap, HEAP_MOST));
+	set_heap_budget(bytes);
 	r = frame_init(bytes / PAGE_SIZE);
 	return r < 0 ? err_sys(e, -r, "make the guest's memory") : 0;
+}
+
+int sandbox_memory(uint64_t bytes)
+{
+	uint64_t whole = plat_ram_frames();
+	uint64_t frames = bytes == UINT64_MAX ? whole : bytes / PAGE_SIZE;
+
+	if (frames > whole || bytes < MEMORY_LEAST)
+		return -ERANGE;
+	if (frames < frame_used())
+		return -EBUSY;
+	frame_set_budget(frames);
+	set_heap_budget(frames * PAGE_SIZE);
+	return 0;
 }
 
 /* ---- processes ---- */
@@ -66,7 +92,7 @@ static int status_of(int how)
 	return sig ? 128 + sig : how >> 8 & 0xff;
 }
 
-static void ended(struct process *p, int how, void *arg)
+void sandbox_process_ended(struct process *p, int how, void *arg)
 {
 	struct sandbox *s = arg;
 	struct task_usage u;
@@ -128,7 +154,7 @@ static bool room_for_job(struct sandbox *s)
 	{
 		struct job *j = list_entry(l, struct job, link);
 
-		if (j != s->first && sandbox_ended(j) && j->waiting == 0) {
+		if (!sandbox_stays(s, j) && sandbox_ended(j) && j->waiting == 0) {
 			sandbox_forget(j);
 			return true;
 		}
@@ -136,19 +162,30 @@ static bool room_for_job(struct sandbox *s)
 	return false;
 }
 
-static int add_job(struct sandbox *s, const struct spec_process *p, int stdio[3],
-		   struct task **ret_task, struct job **ret, struct err *e)
+static void job_begin(struct sandbox *s, struct job *j, struct process *p)
 {
+	j->pid = p->id;
+	pid_ref(j->pid);
+	j->nr = ++s->last_nr;
+	list_push(&s->jobs, &j->link);
+}
+
+static int add_job(struct sandbox *s, struct container *c, const struct spec_process *p,
+		   int stdio[3], struct task **ret_task, struct job **ret, struct err *e)
+{
+	bool first = c ? !c->first : !s->first;
 	struct process_wish w = { .spec = p,
-				  .root = &s->root,
-				  .filter = s->filter,
-				  .personality = s->spec->linux_.personality,
-				  .make_cwd = !s->first,
+				  .root = c ? &c->root : &s->root,
+				  .filter = c ? c->filter : s->filter,
+				  .numbers = c ? c->numbers : NULL,
+				  .container = c ? (uint32_t) c->nr : 0,
+				  .personality = (c ? c->spec : s->spec)->linux_.personality,
+				  .make_cwd = first,
 				  .stdio = { stdio[0], stdio[1], stdio[2] },
-				  .console = !s->first,
-				  .resized = s->first ? FD_NONE : s->resized,
+				  .console = first,
+				  .resized = first && !c ? s->resized : FD_NONE,
 				  .told = &s->changed,
-				  .ended = ended,
+				  .ended = sandbox_process_ended,
 				  .arg = s };
 	struct job *j = room_for_job(s) ? heap_cache_alloc(&jobs) : NULL;
 	int r;
@@ -161,24 +198,41 @@ static int add_job(struct sandbox *s, const struct spec_process *p, int stdio[3]
 		heap_cache_free(&jobs, j);
 		return r;
 	}
-	j->pid = (*ret_task)->process->id;
-	pid_ref(j->pid);
+	job_begin(s, j, (*ret_task)->process);
+	j->of = c;
 	j->terminal = w.terminal;
-	j->nr = ++s->last_nr;
-	list_push(&s->jobs, &j->link);
 	*ret = j;
 	return 0;
 }
 
-int sandbox_exec(struct sandbox *s, const struct spec_process *p, int stdio[3], struct job **ret,
-		 struct err *e)
+/* The first one and all others are those of a checkpoint. */
+static int load_jobs(struct sandbox *s)
+{
+	struct job *j = heap_cache_alloc(&jobs);
+	int r = j ? checkpoint_load(s, s->e)
+		  : err_set(s->e, ERR_EXHAUSTED, ENOMEM, "no memory for the processes");
+
+	if (r < 0) {
+		heap_cache_free(&jobs, j);
+		return r;
+	}
+	job_begin(s, j, process_init());
+	s->first = j;
+	return 0;
+}
+
+int sandbox_exec(struct sandbox *s, struct container *c, const struct spec_process *p, int stdio[3],
+		 struct job **ret, struct err *e)
 {
 	struct task *t;
 	struct job *j;
-	int r = add_job(s, p, stdio, &t, &j, e);
+	int r = add_job(s, c, p, stdio, &t, &j, e);
 
 	if (r < 0)
 		return r;
+	/* Its number 1 has ended meanwhile, and cannot take it along. */
+	if (c && c->first->ended)
+		process_kill(t->process, SIGKILL);
 	r = task_start(t);
 	if (r < 0) {
 		sandbox_forget(j);
@@ -187,6 +241,43 @@ int sandbox_exec(struct sandbox *s, const struct spec_process *p, int stdio[3], 
 	}
 	*ret = j;
 	return 0;
+}
+
+int sandbox_first_of(struct sandbox *s, struct container *c, int stdio[3], struct task **ret_task,
+		     struct job **ret, struct err *e)
+{
+	return add_job(s, c, c->spec->process, stdio, ret_task, ret, e);
+}
+
+bool sandbox_stays(const struct sandbox *s, const struct job *j)
+{
+	return j == s->first || (j->of && j == j->of->first);
+}
+
+bool sandbox_awaited(struct sandbox *s, const struct container *c)
+{
+	list_each(l, &s->jobs)
+	{
+		const struct job *j = list_entry(l, struct job, link);
+
+		if (j->of == c && j->waiting > 0)
+			return true;
+	}
+	return false;
+}
+
+void sandbox_forget_all(struct sandbox *s, const struct container *c)
+{
+	list_each_safe(l, &s->jobs)
+	{
+		struct job *j = list_entry(l, struct job, link);
+
+		if (j->of != c)
+			continue;
+		j->of = NULL;
+		if (j->waiting == 0)
+			sandbox_forget(j); /* else who is told does */
+	}
 }
 
 /* ---- its life ---- */
@@ -208,9 +299,10 @@ static void set_told_limits(const struct spec *s)
 		l.memory = r->memory->limit_set && r->memory->limit > 0;
 	if (r && r->cpu && r->cpu->quota_set && r->cpu->quota > 0) {
 		l.cpu_quota_us = (uint64_t) r->cpu->quota;
-		l.cpu_period_us = r->cpu->period_set ? r->cpu->period : 100000;
+		l.cpu_period_us = r->cpu->period_set ? r->cpu->period : SANDBOX_CPU_PERIOD;
 	}
 	sandbox_set_limits(&l);
+	host_limit_cpus(l.cpu_quota_us, l.cpu_period_us);
 	/* 0 is no number of tasks that could be: as little as can be is meant. */
 	if (r && r->pids && r->pids->limit_set && r->pids->limit >= 0)
 		limit_tasks(max_of((uint64_t) r->pids->limit, (uint64_t) 1));
@@ -218,16 +310,37 @@ static void set_told_limits(const struct spec *s)
 
 static int image_read(struct erofs_source *s, uint64_t at, void *to, size_t n);
 static void image_release(struct erofs_source *s);
+static void image_rests(struct ktimer *t);
+
+/* For so long the pages of the image that were looked at stay mapped. */
+#define IMAGE_MAPPED NSEC_PER_SEC
 
 static struct image {
 	struct erofs_source source;
 	const unsigned char *bytes;
-} image = { .source = { .read = image_read, .release = image_release } };
+	struct ktimer mapped;
+} image = { .source = { .read = image_read, .release = image_release },
+	    .mapped = { .fire = image_rests } };
 
 static int image_read(struct erofs_source *s, uint64_t at, void *to, size_t n)
 {
-	memcpy(to, container_of(s, struct image, source)->bytes + at, n);
+	struct image *i = container_of(s, struct image, source);
+
+	memcpy(to, i->bytes + at, n);
+	if (!ktimer_pending(&i->mapped))
+		ktimer_set(&i->mapped, plat_now(PLAT_MONOTONIC) + IMAGE_MAPPED);
 	return 0;
+}
+
+/*
+ * What was read has been copied. The pages themselves are the host's cache, and stay there; it is
+ * that they are mapped which makes them this process' memory.
+ */
+static void image_rests(struct ktimer *t)
+{
+	const struct image *i = container_of(t, struct image, mapped);
+
+	(void) madvise((void *) (uintptr_t) i->bytes, (size_t) i->source.bytes, MADV_DONTNEED);
 }
 
 static void image_release(struct erofs_source *s)
@@ -245,13 +358,17 @@ static int make(struct sandbox *s, struct task **ret)
 	image.source.bytes = s->image_bytes;
 	if (s->image)
 		s->files.image = &image.source;
-	r = s->gofer < 0 ? 0 : gofer_begin(s->gofer, &s->files.gofer, s->e);
+	r = s->gofer < 0 ? 0 : gofer_begin(s->gofer, &s->files.gofer, &s->files_of, s->e);
 	if (r == 0)
 		r = root_make(s->spec, &s->files, &s->space, &s->root, s->e);
 	if (r == 0)
 		r = seccomp_chain(&s->seccomp, &s->filter, s->e);
 	if (r == 0)
-		r = add_job(s, s->spec->process, s->stdio, ret, &s->first, s->e);
+		checkpoint_begin(s);
+	if (r == 0)
+		r = s->from.bytes
+			    ? load_jobs(s)
+			    : add_job(s, NULL, s->spec->process, s->stdio, ret, &s->first, s->e);
 	if (r == 0)
 		r = handed_begin(s, s->e);
 	if (r == 0 && s->control >= 0)
@@ -285,14 +402,17 @@ static void life(void *arg)
 	if (r == 0 && s->abandoned)
 		r = err_set(s->e, ERR_CONFLICT, ESRCH,
 			    "the process that made the sandbox ended before it started it");
-	if (r == 0 && task_start(t) < 0)
+	if (r == 0 && (t ? task_start(t) : state_start()) < 0)
 		r = err_set(s->e, ERR_EXHAUSTED, ENOMEM, "start the first process");
 	if (r < 0) {
 		s->failed = true;
 	} else {
 		(void) waitq_wait(&s->changed, sandbox_ended(s->first), NSEC_NEVER, 0);
+		containers_end(s);
 		deadline = plat_now(PLAT_MONOTONIC) + LAST_WORDS;
 		(void) waitq_wait(&s->changed, settled(s), deadline, 0); /* or not */
+		deadline = plat_now(PLAT_MONOTONIC) + LAST_TRACE;
+		(void) waitq_wait(&s->changed, s->traces == 0, deadline, 0); /* the same */
 		(void) fuse_sync(); /* who could be told has ended */
 	}
 	host_stop();
@@ -305,6 +425,8 @@ int sandbox_run(struct sandbox *s, struct err *e)
 
 	s->e = e;
 	list_init(&s->jobs);
+	list_init(&s->containers);
+	s->last_container = SENTRY_FIRST_CONTAINER;
 	waitq_init(&s->changed);
 	if (sched_spawn(life, s, &f) < 0)
 		return err_set(e, ERR_EXHAUSTED, ENOMEM, "no memory for the sandbox");

@@ -118,6 +118,7 @@ void record_pids(struct shim *s)
 
 void record_fini(struct shim *s)
 {
+	const char *keeps = s->ops ? s->ops->keeps : NULL;
 	auto_dir DIR *d = NULL;
 	const struct dirent *entry;
 	struct err e;
@@ -131,7 +132,8 @@ void record_fini(struct shim *s)
 	d = dir_open(s->state_fd, ".");
 	/* What stays behind is harmless: it is looked at only where the record claims a shim. */
 	while (d && (entry = dir_next(d)))
-		if (!streq(entry->d_name, LOCK_NAME) && !streq(entry->d_name, LOG_NAME))
+		if (!streq(entry->d_name, LOCK_NAME) && !streq(entry->d_name, LOG_NAME) &&
+		    !(keeps && streq(entry->d_name, keeps)))
 			(void) unlinkat(s->state_fd, entry->d_name, 0);
 	(void) unlinkat(s->state_fd, LOCK_NAME, 0);
 	close_fd(&s->lock_fd);

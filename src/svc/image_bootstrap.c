@@ -145,6 +145,9 @@ static int make_args(struct bootstrap *b, const char *list, const char *out, con
 		"--dpkgopt=path-exclude=/usr/share/man/*",
 		"--dpkgopt=path-exclude=/usr/share/doc/*",
 		"--dpkgopt=path-include=/usr/share/doc/*/copyright",
+		/* update-alternatives fails for want of the directory, as in java's packages. */
+		"--essential-hook=for n in 1 2 3 4 5 6 7 8; do mkdir -p "
+		"\"$1\"/usr/share/man/man$n; done",
 		"--aptopt=Acquire::Languages \"none\"",
 	};
 	static const char *const proxies[] = { "http_proxy", "https_proxy", "no_proxy" };

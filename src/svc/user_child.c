@@ -37,5 +37,7 @@ void user_child(int state_fd, int sock)
 		_exit(1);
 	while (flock(OWN_FD, LOCK_EX) < 0 && errno == EINTR)
 		;
-	_exit(0);
+	/* Before the lock is given up: who comes next finds nobody, not somebody who is about to
+	 * end. */
+	_exit(ftruncate(OWN_FD, 0) < 0);
 }

@@ -23,8 +23,11 @@
 #include "base/file.h"
 #include "base/num.h"
 
-#define FIRST_USER_NS 0xEFFFFFFDu
-#define VISIT_STACK   ((size_t) 256 << 10)
+#define FIRST_USER_NS  0xEFFFFFFDu
+#define VISIT_STACK    ((size_t) 256 << 10)
+#define STRANGER_UID   0x70000000u
+#define STRANGER_FIRST 61184u
+#define STRANGERS      4336u
 
 pid_t ns_clone(uint64_t flags, int cgroup_fd, int *ret_pidfd)
 {
@@ -122,6 +125,31 @@ bool ns_in_user(void)
 
 	/* One number since Linux 3.8, and part of the interface since 6.18 (nsfs.h). */
 	return stat("/proc/self/ns/user", &st) == 0 && st.st_ino != FIRST_USER_NS;
+}
+
+static bool maps_strangers(enum ns_map_kind kind)
+{
+	struct ns_map maps[NS_MAPS_MAX];
+	size_t n = 0;
+
+	if (ns_same_ids(kind, maps, NS_MAPS_MAX, &n) < 0)
+		return false;
+	for (size_t i = 0; i < n; i++)
+		if (maps[i].inside <= STRANGER_FIRST &&
+		    maps[i].count >= STRANGER_FIRST + STRANGERS - maps[i].inside)
+			return true;
+	return false;
+}
+
+bool ns_stranger(uint32_t *ret_id)
+{
+	const uint32_t pid = (uint32_t) getpid();
+	const bool in_user = ns_in_user();
+
+	if (in_user && (!maps_strangers(NS_MAP_UID) || !maps_strangers(NS_MAP_GID)))
+		return false;
+	*ret_id = in_user ? STRANGER_FIRST + pid % STRANGERS : STRANGER_UID + pid;
+	return true;
 }
 
 int ns_user_holder(const struct ns_map *uids, size_t uids_n, const struct ns_map *gids,

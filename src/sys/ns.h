@@ -20,6 +20,7 @@
 struct ns_map {
 	uint32_t inside, outside, count;
 };
+#define NS_MAPS_MAX 340 /* lines of an id map (Linux 4.15) */
 enum ns_map_kind { NS_MAP_UID, NS_MAP_GID };
 [[nodiscard]] int ns_write_map(pid_t pid, enum ns_map_kind kind, const struct ns_map *maps,
 			       size_t n);
@@ -31,6 +32,10 @@ bool ns_in_user(void);
 /* Every id of the caller's own user namespace to itself: for one more within it. At most max. */
 [[nodiscard]] int ns_same_ids(enum ns_map_kind kind, struct ns_map *ret_maps, size_t max,
 			      size_t *ret_n);
+/* The id of a user and group that nobody is, and no other process that asks; in a user namespace
+ * one of those that services without a user of their own get by custom. false: those are not
+ * mapped. */
+[[nodiscard]] bool ns_stranger(uint32_t *ret_id);
 /* A user namespace with these maps and nobody in it, for idmapped mounts: gives its descriptor. */
 [[nodiscard]] int ns_user_holder(const struct ns_map *uids, size_t uids_n,
 				 const struct ns_map *gids, size_t gids_n);

@@ -13,6 +13,7 @@
 
 #define CPUIDS_MAX 256
 #define MSRS_MAX   1024
+#define MSRS_ONCE  128 /* KVM takes less than 256 by one call */
 #define TSC_SLACK  250 /* parts of a million that two counters may differ by: crystals do */
 
 #define MSR_TSC		 0x10
@@ -398,24 +399,36 @@ static void mend_deadline(struct kvm_msr_entry *m, uint64_t tsc, struct str lapi
 
 static int restore_msrs(int vcpu_fd, struct str saved, struct str lapic, struct err *e)
 {
-	struct kvm_msr_entry entry[1 + 1] = { 0 };
-	struct kvm_msrs *one = (struct kvm_msrs *) (void *) entry;
+	struct kvm_msr_entry entries[1 + MSRS_ONCE] = { 0 };
+	struct kvm_msrs *some = (struct kvm_msrs *) (void *) entries;
+	size_t n = saved.n / sizeof(entries[0]);
 	uint64_t tsc = 0;
 
-	if (saved.n % sizeof(entry[0]) || saved.n / sizeof(entry[0]) > MSRS_MAX)
+	if (saved.n % sizeof(entries[0]) || n > MSRS_MAX)
 		return wrong_size("model-specific registers", e);
-	for (size_t at = 0; at < saved.n; at += sizeof(entry[0])) {
-		struct kvm_msr_entry *m = &one->entries[0];
+	for (size_t at = 0; at < n;) {
+		const struct kvm_msr_entry *stopped;
+		int set;
 
-		memcpy(m, saved.p + at, sizeof(*m));
-		one->nmsrs = 1;
-		if (m->index == MSR_TSC)
-			tsc = m->data;
-		mend_deadline(m, tsc, lapic);
-		if (ioctl(vcpu_fd, KVM_SET_MSRS, one) != 1 && !has_value(vcpu_fd, m))
+		some->nmsrs = (uint32_t) (n - at < MSRS_ONCE ? n - at : MSRS_ONCE);
+		memcpy(some->entries, saved.p + at * sizeof(entries[0]),
+		       some->nmsrs * sizeof(entries[0]));
+		for (uint32_t i = 0; i < some->nmsrs; i++) {
+			if (some->entries[i].index == MSR_TSC)
+				tsc = some->entries[i].data;
+			mend_deadline(&some->entries[i], tsc, lapic);
+		}
+		set = ioctl(vcpu_fd, KVM_SET_MSRS, some);
+		at += set > 0 ? (size_t) set : 0;
+		if (set == (int) some->nmsrs)
+			continue;
+		/* It has stopped at one that cannot be set. */
+		stopped = &some->entries[set > 0 ? set : 0];
+		if (!has_value(vcpu_fd, stopped))
 			return err_set(e, ERR_UNSUPPORTED, ENOTSUP,
-				       "its register %#x cannot be %#llx here", m->index,
-				       (unsigned long long) m->data);
+				       "its register %#x cannot be %#llx here", stopped->index,
+				       (unsigned long long) stopped->data);
+		at++;
 	}
 	return 0;
 }

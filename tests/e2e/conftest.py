@@ -5,6 +5,7 @@ temporary directory with a short name (a socket's path has room for 107 bytes), 
 what it leaves behind: mounts, processes, cgroups, state.
 """
 import fcntl
+import hashlib
 import os
 import shutil
 import sys
@@ -153,7 +154,9 @@ def bootstrapped(build, cache, name, *options):
             assert r.rc == 0, str(r)
             a("save", "-o", part, name, timeout=300)
 
-    return cached(cache, f"{name.partition(':')[0]}.tar", make)
+    # Another choice of packages is another image: the cache outlives changes of this file.
+    which = f"-{hashlib.sha256(repr(options).encode()).hexdigest()[:8]}" if options else ""
+    return cached(cache, f"{name.partition(':')[0]}{which}.tar", make)
 
 
 @pytest.fixture(scope="session")
@@ -164,9 +167,16 @@ def debian_tar(build, cache):
 
 @pytest.fixture(scope="session")
 def programs_tar(build, cache):
-    """With programs:latest: servers and a compiler as Debian has them."""
-    return bootstrapped(build, cache, "programs:latest",
-                        "--include=nginx-light,redis-server,postgresql,gcc,libc6-dev")
+    """With programs:latest: servers, a compiler and git as Debian has them."""
+    return bootstrapped(build, cache, "programs:latest", "--include=nginx-light,redis-server,"
+                        "postgresql,gcc,libc6-dev,make,git,apache2-utils")
+
+
+@pytest.fixture(scope="session")
+def languages_tar(build, cache):
+    """With languages:latest: what runs programs in other languages than C, and two in Go."""
+    return bootstrapped(build, cache, "languages:latest",
+                        "--include=python3,nodejs,openjdk-17-jre-headless,ecj,caddy,restic")
 
 
 @pytest.fixture(scope="module")

@@ -71,6 +71,29 @@ def test_run(mine, image):
     assert mine.ids() == []
 
 
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="numbers of x86-64")
+def test_a_sandbox(mine, image):
+    """On Atoll's own kernel; as ordinary a user outside, and with the ids of the image inside."""
+    boot = "/proc/sys/kernel/random/boot_id"
+    r = mine.try_("run", "--rm", "-i", "--isolation", "sandbox", *NET, image, "sh", "-c",
+                  f"cat {boot}; id -u; stat -c %u /home/tester; touch /x && ls /x; cat; exit 7", input="in")
+    own, *lines = r.out.splitlines()
+    assert (r.rc, lines) == (7, ["0", "1000", "/x", "in"]), str(r)
+    assert own != Path(boot).read_text().strip()
+    assert mine("run", "--rm", "--read-only", "--isolation", "sandbox", *NET, image, "id", "-u").out == "0\n"
+    mine("run", "-d", "--name", "boxed", "--isolation", "sandbox", "--network", "host", "-m", "64m", image,
+         "sleep", "1000")
+    try:
+        for mib in 64, 96:
+            mine("update", "-m", f"{mib}m", "--pids-limit", "99", "boxed")
+            assert mine("exec", "boxed", "sh", "-c", "id -u; cat /sys/fs/cgroup/memory.max"
+                        ).out == f"0\n{mib << 20}\n"
+        mine("stop", "-t", "0", "boxed")
+    finally:
+        mine("rm", "-f", "boxed")
+    assert mine.ids() == []
+
+
 def test_terminal(mine, image):
     with Terminal(mine.argv("run", "--rm", "-it", *NET, image, "tty"), mine.environment()) as t:
         assert t.wait() == 0 and b"/dev/pts/0" in t.text

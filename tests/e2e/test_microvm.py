@@ -5,6 +5,7 @@ processor is emulated here, so one machine serves many assertions and every dead
 """
 import array
 import io
+import json
 import os
 import shutil
 import signal
@@ -335,11 +336,16 @@ def ended(pid):
 
 
 def test_the_runtime(microvm_runtime, bundle, id, base):
-    """runc's verbs, by separate processes: create, start, exec, kill, delete."""
+    """runc's verbs, by separate processes: create, start with a hook, exec, kill, delete."""
     r = microvm_runtime
     pid_file = base / "pid"
+
+    def hooked(s):
+        s["hooks"] = {"startContainer": [
+            {"path": "/bin/sh", "args": ["sh", "-c", f"cat >/state; cat {BOOT_ID} >/where"]}]}
     r.leave("create", "--pid-file", pid_file, "-b", bundle(
-        ["/bin/sh", "-c", 'trap "exit 4" TERM; touch /up; while :; do sleep 0.1; done']), id)
+        ["/bin/sh", "-c", 'trap "exit 4" TERM; test -s /where && touch /up; '
+         'while :; do sleep 0.1; done'], hooked), id)
     state = r.state(id)
     assert state["status"] == "created" and state["pid"] == int(pid_file.read_text())
     r("start", id, timeout=SLOW_S)
@@ -347,7 +353,12 @@ def test_the_runtime(microvm_runtime, bundle, id, base):
     wait.until(lambda: r.try_("exec", id, "test", "-e", "/up", timeout=SLOW_S).rc == 0,
                "it has set its trap", SLOW_S)
     assert r.try_("exec", id, "sh", "-c", "exit 6", timeout=SLOW_S).rc == 6
-    assert r("exec", id, "cat", BOOT_ID, timeout=SLOW_S).line != OUR_BOOT
+    where = r("exec", id, "cat", BOOT_ID, timeout=SLOW_S).line
+    assert where != OUR_BOOT
+    said = r("exec", id, "cat", "/where", "/state", timeout=SLOW_S).out.split("\n", 1)
+    assert said[0] == where, "the hook ran in the machine"
+    told = json.loads(said[1])
+    assert (told["id"], told["status"], told["pid"]) == (id, "created", 1), told
     pid = state["pid"]
     r("kill", id, "TERM")
     wait.until(lambda: r.state(id)["status"] == "stopped", "its end", SLOW_S)

@@ -31,11 +31,16 @@ def test_its_kernel_ends(runtime, bundle, id, what):
 
 
 def test_it_hears_nothing_any_more(runtime, bundle, id, base):
-    """All its processors are busy with more important things than its agent."""
-    b = bundle(["/bin/sh", "-c", "echo -1 >/proc/sys/kernel/sched_rt_runtime_us && touch /up &&"
+    """
+    All its processors are busy with more important things than its agent, which has said that the
+    workload has begun: it waits for that, as the word might not get out any more.
+    """
+    b = bundle(["/bin/sh", "-c", "until [ -e /go ]; do sleep 0.2; done;"
+                "echo -1 >/proc/sys/kernel/sched_rt_runtime_us && touch /up &&"
                 "exec chrt -f 99 sh -c 'while :; do :; done'"], mighty)
     runtime.leave(*ISOLATION, "create", "-b", b, id)
     runtime("start", id, timeout=SLOW_S)
+    (base / "rootfs/go").touch()
     wait.until((base / "rootfs/up").exists, "its last sign of life", SLOW_S)
     runtime("kill", id, "KILL", timeout=SLOW_S)
     wait.until(lambda: runtime.state(id)["status"] == "stopped", "its end", SLOW_S)

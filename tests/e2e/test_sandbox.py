@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from lib import sentry, wait
+from lib import cgroups, sentry, wait
 from lib.outside import HOST4, OWN4, Outside
 
 pytestmark = [pytest.mark.timeout(120),
@@ -176,9 +176,24 @@ def test_pause_and_update(atoll, box):
     assert [t for t, s in zip(times, shims) if not s] == [t for t, s in zip(again, shims) if not s]
     atoll("unpause", box)
     assert atoll("exec", box, "echo", "on").out == "on\n"
-    atoll("update", "--cpus", "1", box)
-    atoll.fails("update", "-m", "128m", box, says="memory of a sandbox cannot change")
-    atoll.fails("update", "--pids-limit", "7", box, says="cannot change while it runs")
+    shows = ("sh", "-c", "cd /sys/fs/cgroup; cat memory.max pids.max cpu.max; "
+             "grep -c 'MemTotal: *131072 kB' /proc/meminfo")
+    atoll("update", "--cpus", "1", "-m", "128m", "--pids-limit", "70", box)
+    assert atoll("exec", box, *shows).out.split() == [str(128 << 20), "70", "100000", "100000", "1"]
+    own = cgroups.of_process(atoll.inspect(box)["State"]["Pid"])
+    host, = [int((at / own[names].strip("/") / f).read_text()) for names, at in cgroups.hierarchies()
+             for n, f in (("memory", "memory.limit_in_bytes"), ("", "memory.max"))
+             if names == n and (n or cgroups.PURE_V2)]
+    assert 128 << 20 < host < 300 << 20, host
+    atoll("exec", box, "dd", "if=/dev/zero", "of=/dev/shm/x", "bs=1M", "count=30")
+    atoll.fails("update", "-m", "20m", "--pids-limit", "9", box, says="more memory than that is in use")
+    assert atoll("exec", box, "sh", "-c", "rm /dev/shm/x; cat /sys/fs/cgroup/pids.max").line == "70"
+    atoll("update", "-m", "64m", "--pids-limit", "-1", "--cpus", "0.5", box)
+    assert atoll("exec", box, *shows[:2], "cat /sys/fs/cgroup/memory.max /sys/fs/cgroup/pids.max"
+                 ).out.split() == [str(64 << 20), "max"]
+    atoll("pause", box)
+    atoll.fails("update", "-m", "128m", box, says="paused")
+    atoll("unpause", box)
 
 
 def test_memory_is_a_wall(atoll, busybox):
@@ -319,10 +334,6 @@ def test_users_of_an_exec_by_name(atoll, box):
     r = atoll("exec", "-u", "root", box, "sh", "-c", "id -u; echo $HOME")
     assert r.out == "0\n/root\n", str(r)
     atoll.fails("exec", "-u", "nosuch", box, "true", says="nosuch")
-
-
-def test_checkpoint_is_refused(atoll, box):
-    atoll.fails("checkpoint", "create", box, "c", says="cannot checkpoint")
 
 
 # ---- the network outside ----

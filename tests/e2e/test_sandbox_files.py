@@ -7,7 +7,10 @@ import hashlib
 import json
 import os
 import resource
+import struct
 import subprocess
+import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -64,7 +67,10 @@ class World:
 @pytest.fixture(scope="module")
 def world(build, base):
     sentry.need(sentry.Sentries(build, base))
-    return World(build, base)
+    w = World(build, base)
+    (w.root / "bin/files").write_bytes(guest.compiled("sandbox_files.c", base).read_bytes())
+    (w.root / "bin/files").chmod(0o755)
+    return w
 
 
 def test_reads_and_writes_the_root(world):
@@ -144,10 +150,8 @@ def test_refused_words(world, build, base, what):
     assert r.returncode == 125 and why in r.stderr.decode(), r
 
 
-def test_what_programs_do(world, base):
+def test_what_programs_do(world):
     """Mappings, files without names, renames, holes, locks, attributes, users, 10,000 names."""
-    (world.root / "bin/files").write_bytes(guest.compiled("sandbox_files.c", base).read_bytes())
-    (world.root / "bin/files").chmod(0o755)
     caps = [*sentry.CAPS, "CAP_FOWNER", "CAP_FSETID", "CAP_DAC_OVERRIDE"]
     status, out, err = world.run("mkdir /w && files /w", process_capabilities={
         k: caps for k in ("bounding", "effective", "permitted")})
@@ -158,6 +162,27 @@ def test_what_programs_do(world, base):
     assert (done / "u/mine").stat().st_uid == 1000 and (done / "u/d").stat().st_gid == 1001
     assert (done / "hole").stat().st_size == 100 * 4096
     assert (done / "linked").read_bytes() == b"tmp" and not (done / "gone").exists()
+
+
+def acl(*entries):
+    """Of tags, rights and ids: linux/posix_acl_xattr.h."""
+    return struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *e) for e in entries)
+
+
+def test_acls_of_the_host(world):
+    """Neither seen nor lost: the mode's bits count inside."""
+    nobody = 0xffffffff
+    given = acl((1, 6, nobody), (2, 6, 1000), (4, 4, nobody), (16, 6, nobody), (32, 0, nobody))
+    with tempfile.TemporaryDirectory(prefix="atoll-acl-", dir="/dev/shm") as directory:
+        path = Path(directory) / "f"
+        path.write_text("listed\n")
+        os.setxattr(path, "system.posix_acl_access", given)
+        status, out, err = world.run("cat /s/f; files names /s/f; stat -c %a /s/f; chmod 640 /s/f; stat -c %a /s/f",
+                                     [("/s", directory, ["bind"])])
+        assert (status, out, err) == (0, "listed\n0\n660\n640\n", "")
+        # Linux's chmod sets the mask.
+        assert os.getxattr(path, "system.posix_acl_access") == acl(
+            (1, 6, nobody), (2, 6, 1000), (4, 4, nobody), (16, 4, nobody), (32, 0, nobody))
 
 
 def test_the_host_writes_meanwhile(world, base):

@@ -6,6 +6,7 @@ What calls of sockets give is compared with Linux's, on the same interfaces.
 """
 import errno
 import hashlib
+import json
 import os
 import re
 import socket
@@ -364,6 +365,10 @@ def test_interfaces(out, words):
     scripts = ["cat /proc/net/route", "sort /proc/net/if_inet6", "ip addr", "ip -6 addr show eth0",
                "ip route", "ip -6 route | sort", "ip link show eth0", "ifconfig eth0 | grep -e HWaddr -e inet.addr",
                "ifconfig -a | grep -c encap", "route -n", "cut -d: -f1 /proc/net/dev"]
+    inner = ("cd /sys/class/net; ls; cd eth0; cat address mtu ifindex operstate carrier; "
+             "test $(cat statistics/rx_packets) -gt 0; echo $?; readlink /sys/class/net/eth0; "
+             "test -e /sys/class/net/nosuch; echo $?; sleep 1000 | nc -l -p 7777 & "
+             "until netstat -tln | grep :7777; do sleep 0.1; done")
 
     def alike():
         with on_linux(out, words) as w:
@@ -375,11 +380,22 @@ def test_interfaces(out, words):
             out.own.argv("busybox", "sh", "-c", "; ".join(f"echo '{s}:'; {s}" for s in scripts)),
             capture_output=True, text=True, check=True).stdout.split("\n")
         return told
+    def is_up(name):
+        wait.until(lambda: "state UP" in out.own.ip("link", "show", name), "Linux's own watch of links")
+    is_up("eth0")
     before = alike()
     assert any(OWN4 in line for line in before)
+    links = json.loads(out.own.ip("-j", "link", "show"))
+    link = next(l for l in links if l["ifname"] == "eth0")
+    assert out.run(inner)[1].split() == [
+        *sorted(l["ifname"] for l in links), link["address"], str(link["mtu"]), str(link["ifindex"]),
+        link["operstate"].lower(), str(int("LOWER_UP" in link["flags"])), "0", "../../devices/virtual/net/eth0", "1",
+        "tcp", "0", "0", ":::7777", ":::*", "LISTEN"]
     out.own.ip("link", "add", "more0", "type", "veth", "peer", "name", "more1")
     for name in ("more0", "more1"):
         out.own.ip("link", "set", name, "addrgenmode", "none", "up")
+    is_up("more0")
+    is_up("more1")
     out.own.ip("addr", "add", "192.0.2.33/27", "dev", "more0")
     out.own.ip("route", "add", "198.51.100.0/24", "via", "192.0.2.40", "metric", "7")
     try:

@@ -78,6 +78,9 @@ def test_figures(podman, life):
     s = podman.json("stats", "--no-stream", "--format", "json", life)[0]
     assert "67.11MB" in s["mem_usage"], s
     assert podman("exec", life, "grep", "MemTotal", "/proc/meminfo").split()[1] == str(64 << 10)
+    # Asked with options of ps, podman runs one inside; else it reads the host's /proc.
+    rows = [r.split() for r in podman("top", life, "-o", "pid,comm").splitlines()]
+    assert rows[:2] == [["PID", "COMMAND"], ["1", "sh"]], rows
 
 
 def test_stop_kill_and_start_again(podman, life):
@@ -118,6 +121,40 @@ def test_what_is_refused(podman):
                        (["--uidmap", "0:200000:1000"], "a sandbox cannot")):
         d = podman.try_("run", "--rm", *RUN, *flag, IMAGE, "true")
         assert d.rc != 0 and says in d.err, str(d)
+
+
+def test_a_pod(podman):
+    """Its containers share a kernel, localhost and /dev/shm; one ends and comes again; all go."""
+    def sh(name, script):
+        return podman("exec", name, "sh", "-c", script)
+    podman("pod", "create", "--name", "p", "--hostname", "thepod", "--network", "none")
+    try:
+        for name in "a", "b":
+            podman("run", "-d", "--pod", "p", "--name", name, "--pull", "never", "--no-healthcheck",
+                   IMAGE, "sh", "-c", "trap 'exit 3' TERM; echo said; while :; do sleep 0.1; done")
+        boot = sh("a", f"cat {BOOT_ID}")
+        assert boot == sh("b", f"cat {BOOT_ID}") != Path(BOOT_ID).read_text()
+        assert sh("a", "hostname") == sh("b", "hostname") == "thepod\n"
+        sh("a", "echo page > /tmp/index.html; httpd -p 127.0.0.1:80 -h /tmp; echo two > /dev/shm/f")
+        assert sh("b", "wget -qO- http://127.0.0.1/; cat /dev/shm/f") == "page\ntwo\n"
+        assert sh("b", "cat /proc/1/comm; echo $PPID") == "sh\n0\n"
+        d = podman.try_("run", "--rm", "-i", "--pod", "p", "--pull", "never", "--no-healthcheck",
+                        IMAGE, "sh", "-c", f"cat {BOOT_ID}; cat; exit 7", input="in")
+        assert (d.rc, d.out) == (7, boot + "in"), str(d)
+        assert podman("logs", "b") == "said\n"
+        d = podman.try_("pause", "b")
+        assert d.rc != 0 and "one container of a sandbox's pod cannot be paused" in d.err, str(d)
+        podman("stop", "-t", "100", "a")
+        assert state(podman, "a")["ExitCode"] == 3
+        podman("start", "a")
+        assert sh("a", f"cat {BOOT_ID}") == boot
+        with podman.terminal("exec", "-it", "a", "sh") as t:
+            t.write("echo b=$((6*7))\nexit 4\n")
+            t.expect("b=42")
+            assert t.wait() == 4
+    finally:
+        podman("pod", "rm", "-f", "-t", "0", "p")
+    assert not podman.world.try_("ls", "/run/atoll-runtime/@pods").out
 
 
 def test_a_read_only_root_with_tmpfs(podman):

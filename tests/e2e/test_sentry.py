@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from lib import sentry, wait
+from lib import images, sentry, wait
 from lib.sentry import alive, children
 from test_kernel_confined import ALLOW, I386, filter_of, numbers, status, verdict
 
@@ -240,6 +240,16 @@ def test_bad_images(box, base):
     assert b"descriptor 77 is not open" in box.run(["true"], root="fd:77").stderr
 
 
+@pytest.mark.parametrize("more", [[], ["--no-gates"]])
+def test_many_calls(box, more):
+    """From the same places, through signals and forks: with code that is patched, and as it is."""
+    r = box.run("trap 'n=$((n+1))' USR1; for i in $(seq 60); do kill -USR1 $$; done; echo $n; "
+                "dd if=/dev/zero bs=1 count=3000 2>/dev/null | md5sum; "
+                "for i in $(seq 60); do (exit $((i % 3))) || m=$((m+1)); done; echo $m", *more)
+    assert (r.returncode, r.stdout, r.stderr) == \
+        (0, b"60\n0efa007088f326bbc072c34315f3edb8  -\n40\n", b"")
+
+
 @pytest.mark.parametrize("words, why", [
     (["--root", "/x"], "--config is missing"),
     (["--config", "/x"], "--root is missing"),
@@ -251,6 +261,7 @@ def test_bad_images(box, base):
     (["--control", "5"], "--control: cannot be '5'"),
     (["--uid", "-1"], "--uid: cannot be '-1'"),
     (["--help=x"], "takes no value"),
+    (["--no-gates=x"], "takes no value"),
 ])
 def test_bad_options(build, words, why):
     r = subprocess.run([build / "atoll-sentry", *words], capture_output=True, text=True,
@@ -399,10 +410,19 @@ def test_update(box):
               "/sys/fs/cgroup/cpu.max; (true) || echo no-more; "
               "dd if=/dev/zero of=/dev/null bs=30M count=1 2>/dev/null; echo $?")
     with box.start(script, linux_resources={"memory": {"limit": limit}}) as s:
+        whole = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        none = (1 << 64) - 1
+        assert s.ask("update", tasks=7) == {}  # before its start, too
         assert s.ask("start") == {}
-        assert s.ask("update", memory=limit * 2)["error"] == errno.ERANGE
-        assert s.ask("update", memory=4096)["error"] == errno.EBUSY
-        assert s.ask("stats")["memory_most"] == limit
+        for memory in whole + (1 << 20), (4 << 20) - 1:
+            assert s.ask("update", memory=memory, tasks=1)["error"] == errno.ERANGE
+        stats = s.ask("stats")
+        assert [stats[k] for k in ("memory_most", "memory_limit", "tasks_limit")] == [limit, limit, 7]
+        assert s.ask("update", memory=none, tasks=none, cpu_quota=none) == {}
+        stats = s.ask("stats")
+        assert stats["memory_most"] == whole and not stats.get("memory_limit") and \
+            not stats.get("tasks_limit")
+        assert s.ask("update", memory=limit * 2) == {} and s.ask("stats")["memory_limit"] == limit * 2
         assert s.ask("update", memory=limit // 4, tasks=1, cpu_quota=20000, cpu_period=50000) == {}
         assert s.ask("stats")["memory_most"] == limit // 4
         assert s.ask("update", tasks=5) == {}
@@ -410,6 +430,29 @@ def test_update(box):
         s.p.stdin.flush()
         said = s.ended()[1].decode().splitlines()
         assert said[:3] == [str(limit // 4), "5", "20000 50000"] and said[-1] != "0", said
+
+
+def image_mapped(pid, image):
+    """kB of the image that are mapped by who is below a process."""
+    found = []
+    for p in children(pid):
+        with open(f"/proc/{p}/smaps", encoding="ascii") as f:
+            found += re.findall(rf" {re.escape(str(image))}\n(?:\w+:.*\n)*?Rss: +(\d+) kB", f.read())
+    assert found
+    return sum(map(int, found))
+
+
+def test_image_rests(box):
+    """Who reads nothing of its image keeps no page of it, and can read it again."""
+    with box.start("echo ready; read x; md5sum /bin/busybox") as s:
+        assert s.ask("start") == {}
+        assert s.p.stdout.readline() == b"ready\n"
+        wait.until(lambda: image_mapped(s.p.pid, box.image) == 0, "no page of the image")
+        s.p.stdin.write(b"go\n")
+        s.p.stdin.flush()
+        code, said, _ = s.ended()
+        own = hashlib.md5(Path(images.BUSYBOX).read_bytes()).hexdigest()
+        assert code == 0 and said.split()[0].decode() == own
 
 
 def test_connections(box):
@@ -498,7 +541,8 @@ def test_report(box, base, args, how, said):
         fd = f.fileno()
         r = box.run(args, "--report", f"fd:{fd}", fds=[fd])
         f.seek(0)
-        assert (r.returncode, f.read()) == (how, said)
+        told = [l for l in f if not l.startswith("refused ")]  # of calls: test_sandbox_trace.py
+        assert (r.returncode, "".join(told)) == (how, said)
 
 
 # ---- ends ----
@@ -553,8 +597,10 @@ clock_gettime rt_sigreturn rt_sigprocmask restart_syscall getpid gettid tgkill e
 WITH_ARGUMENTS = {"ioctl": (0, 0xc0502100), "fcntl": (0, 3), "newfstatat": (0, 0, 0, 0x1000)}
 
 
-def test_walls(box):
-    with box.start("sleep 1000") as s:
+@pytest.mark.parametrize("stays", [False, True])
+def test_walls(box, stays):
+    """With `--network stay`, too, where who stands for the sandbox keeps one namespace of the caller's."""
+    with box.start("sleep 1000", *(["--network", "stay"] if stays else [])) as s:
         assert s.ask("start") == {}
         inner = s.inner()
         for pid in (s.p.pid, inner):
@@ -563,7 +609,8 @@ def test_walls(box):
                 assert int(st[field], 16) == 0, field
             assert st["NoNewPrivs"] == "1" and st["Seccomp"] == "2"
             for ns in ("user", "mnt", "net", "ipc", "uts", "cgroup"):
-                assert os.readlink(f"/proc/{pid}/ns/{ns}") != os.readlink(f"/proc/self/ns/{ns}")
+                same = os.readlink(f"/proc/{pid}/ns/{ns}") == os.readlink(f"/proc/self/ns/{ns}")
+                assert same == (stays and ns == "net" and pid != inner), (pid, ns)
             assert os.listdir(f"/proc/{pid}/root") == os.listdir(f"/proc/{pid}/cwd") == []
             assert re.search(r"Max core file size +0 ",
                              Path(f"/proc/{pid}/limits").read_text(encoding="ascii"))
@@ -572,7 +619,8 @@ def test_walls(box):
         files = sentry.fds_of(inner)
         own = [f for f in files if not f.startswith(("pipe:", "socket:"))]
         assert set(own) <= {"/memfd:ram (deleted)", "/memfd:stubs (deleted)", "anon_inode:[pidfd]",
-                            "anon_inode:[eventpoll]", "anon_inode:seccomp notify"}, files
+                            "anon_inode:[eventpoll]", "anon_inode:seccomp notify",
+                            "/proc/loadavg"}, files
         for pid in children(inner):
             assert set(sentry.fds_of(pid)) <= {"/memfd:ram (deleted)", "/memfd:stubs (deleted)"}
 

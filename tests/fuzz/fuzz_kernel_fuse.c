@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The kernel's FUSE client before a server that answers what the bytes say: lengths, errors, modes,
- * sizes, numbers of nodes and names of entries, late or never.
+ * sizes, numbers of nodes and names of entries; in any order, twice, to nobody, late or never; and
+ * files that come with answers say what the bytes say, too.
  */
 #include <asm/fcntl.h>
 #include <linux/fuse.h>
@@ -14,6 +15,7 @@
 
 #define WAITING 64
 #define MOST	8192
+#define LENT	7
 
 struct peer {
 	struct fuse_transport transport;
@@ -25,29 +27,9 @@ struct peer {
 		uint32_t op;
 	} waiting[WAITING];
 	size_t waiting_n;
+	unsigned int lent; /* files that came with answers */
 	bool ends;
 };
-
-static int peer_send(struct fuse_transport *t, const struct fuse_part *parts, size_t n)
-{
-	struct peer *p = container_of(t, struct peer, transport);
-	struct fuse_in_header h;
-	size_t bytes = 0;
-
-	for (size_t i = 0; i < n; i++)
-		bytes += parts[i].n;
-	memcpy(&h, parts[0].at, sizeof(h));
-	if (n == 0 || parts[0].n != sizeof(h) || h.len != bytes || bytes > MOST + FUSE_HEADS)
-		abort();
-	if (h.opcode == FUSE_FORGET || h.opcode == FUSE_RELEASE || h.opcode == FUSE_RELEASEDIR)
-		return 0;
-	if (p->waiting_n == WAITING)
-		return -EIO;
-	p->waiting[p->waiting_n].unique = h.unique;
-	p->waiting[p->waiting_n++].op = h.opcode;
-	fiber_wake(p->fiber);
-	return 0;
-}
 
 static void fuzz_attr(struct kernel_run *k, struct fuse_attr *a)
 {
@@ -65,18 +47,109 @@ static void fuzz_attr(struct kernel_run *k, struct fuse_attr *a)
 	a->mtime = a->mtimensec = kernel_byte(k);
 }
 
-static size_t fuzz_entries(struct kernel_run *k, char *to)
+/* ---- files that came with answers ---- */
+
+static int64_t lent_bytes(struct fuse_transport *t, size_t n)
+{
+	struct kernel_run *k = container_of(t, struct peer, transport)->k;
+	unsigned int b = kernel_byte(k);
+
+	if ((b & 7) == 1)
+		return -EAGAIN;
+	if ((b & 7) == 2)
+		return -5; /* EIO */
+	return (int64_t) ((b & 7) == 3 ? n / 2 : n);
+}
+
+static int64_t lent_read(struct fuse_transport *t, int data, void *to, size_t n, uint64_t at)
+{
+	int64_t r = lent_bytes(t, n);
+
+	if (data != LENT || at > INT64_MAX)
+		abort();
+	if (r > 0)
+		memset(to, 'r', (size_t) r);
+	return at > MOST * 4 ? 0 : r;
+}
+
+static int64_t lent_write(struct fuse_transport *t, int data, const void *from, size_t n,
+			  uint64_t at)
+{
+	(void) from;
+	if (data != LENT || at > INT64_MAX)
+		abort();
+	return lent_bytes(t, n);
+}
+
+static int lent_look(struct fuse_transport *t, int data, struct fuse_look *ret)
+{
+	struct peer *p = container_of(t, struct peer, transport);
+	struct fuse_attr a = {};
+
+	if (data != LENT)
+		abort();
+	fuzz_attr(p->k, &a);
+	*ret = (struct fuse_look){ .mode = a.mode,
+				   .links = kernel_byte(p->k),
+				   .size = a.size,
+				   .modify = (nsec_t) (a.mtime << (a.mtime & 63)) };
+	return kernel_byte(p->k) & 1 ? -5 : 0;
+}
+
+static void lent_close(struct fuse_transport *t, int data)
+{
+	struct peer *p = container_of(t, struct peer, transport);
+
+	if (data != LENT || p->lent-- == 0)
+		abort();
+}
+
+/* ---- the server ---- */
+
+static int peer_send(struct fuse_transport *t, const struct fuse_part *parts, size_t n)
+{
+	struct peer *p = container_of(t, struct peer, transport);
+	struct fuse_in_header h;
+	size_t bytes = 0;
+
+	for (size_t i = 0; i < n; i++)
+		bytes += parts[i].n;
+	memcpy(&h, parts[0].at, sizeof(h));
+	if (n == 0 || parts[0].n != sizeof(h) || h.len != bytes || bytes > MOST + FUSE_HEADS)
+		abort();
+	if (h.opcode == FUSE_BATCH_FORGET || h.opcode == FUSE_RELEASE ||
+	    h.opcode == FUSE_RELEASEDIR)
+		return 0;
+	if (p->waiting_n == WAITING)
+		return -EIO;
+	p->waiting[p->waiting_n].unique = h.unique;
+	p->waiting[p->waiting_n++].op = h.opcode;
+	fiber_wake(p->fiber);
+	return 0;
+}
+
+static size_t fuzz_entries(struct kernel_run *k, char *to, bool plus)
 {
 	size_t at = 0;
 
 	for (unsigned int n = kernel_byte(k) & 7; n > 0; n--) {
 		struct fuse_dirent d = { .ino = 5, .off = at + 1, .type = 4 };
+		unsigned int of = kernel_byte(k);
+		size_t head = plus ? sizeof(struct fuse_entry_out) : 0;
 
-		d.namelen = kernel_byte(k);
-		memset(to + at, 0, 600);
-		memcpy(to + at, &d, FUSE_NAME_OFFSET);
-		memset(to + at + FUSE_NAME_OFFSET, (int) kernel_byte(k), d.namelen & 255);
-		at += FUSE_DIRENT_SIZE(&d);
+		memset(to + at, 0, 800);
+		if (plus) {
+			struct fuse_entry_out e = { .nodeid = of & 15 };
+
+			fuzz_attr(k, &e.attr);
+			memcpy(to + at, &e, sizeof(e));
+		}
+		/* Names that are looked up, and such as are none. */
+		d.namelen = of & 16 ? kernel_byte(k) : 1;
+		memcpy(to + at + head, &d, FUSE_NAME_OFFSET);
+		memset(to + at + head + FUSE_NAME_OFFSET,
+		       of & 32 ? (int) kernel_byte(k) : 'a' + (int) (of >> 7), d.namelen & 255);
+		at += FUSE_REC_ALIGN(head + FUSE_NAME_OFFSET + d.namelen);
 	}
 	return at;
 }
@@ -84,7 +157,7 @@ static size_t fuzz_entries(struct kernel_run *k, char *to)
 /* The body that the operation has, with the bytes' own contents. */
 static size_t fuzz_body(struct kernel_run *k, uint32_t op, char *to)
 {
-	struct fuse_entry_out entry = { .nodeid = (kernel_byte(k) & 7) + 1 };
+	struct fuse_entry_out entry = { .nodeid = kernel_byte(k) & 15 };
 	struct fuse_open_out open = { .fh = 1 };
 	struct fuse_attr_out attr = {};
 	size_t n;
@@ -115,12 +188,24 @@ static size_t fuzz_body(struct kernel_run *k, uint32_t op, char *to)
 		memcpy(to, &open, sizeof(open));
 		return sizeof(open);
 	case FUSE_READDIR:
-		return fuzz_entries(k, to);
+	case FUSE_READDIRPLUS:
+		return fuzz_entries(k, to, op == FUSE_READDIRPLUS);
 	default:
 		n = kernel_byte(k);
 		memset(to, (int) kernel_byte(k), n);
 		return op == FUSE_WRITE || op == FUSE_LSEEK || op == FUSE_STATFS ? n & 0x58 : n;
 	}
+}
+
+static void say(struct peer *p, char *message, struct fuse_out_header *h, uint64_t unique, size_t n,
+		bool lends)
+{
+	h->unique = unique;
+	memcpy(message, h, sizeof(*h));
+	p->lent += lends;
+	/* Without an answer it would wait for ever. */
+	if (fuse_received(p->conn, message, n, lends ? LENT : FUSE_NO_DATA) < 0)
+		fuse_lost(p->conn);
 }
 
 static void answer(struct peer *p, uint64_t unique, uint32_t op)
@@ -137,14 +222,12 @@ static void answer(struct peer *p, uint64_t unique, uint32_t op)
 		n += fuzz_body(k, op, message + sizeof(h));
 	if ((how & 15) == 2)
 		n = sizeof(h) + kernel_byte(k);
-	if ((how & 15) == 3)
-		h.unique += kernel_byte(k);
 	h.len = (uint32_t) n + ((how & 31) == 4);
-	memcpy(message, &h, sizeof(h));
-	/* Without an answer it would wait for ever. */
-	if (fuse_received(p->conn, message, (how & 31) == 5 ? 3 : n, FUSE_NO_DATA) < 0 ||
-	    h.unique != unique)
-		fuse_lost(p->conn);
+	if ((how & 15) == 3) /* to nobody, or to another's question */
+		say(p, message, &h, unique + kernel_byte(k) - 128, n, false);
+	say(p, message, &h, unique, (how & 31) == 5 ? 3 : n, how & 32);
+	if ((how & 15) == 6) /* once more */
+		say(p, message, &h, unique, n, how & 64);
 }
 
 static void serve(void *arg)
@@ -153,11 +236,13 @@ static void serve(void *arg)
 
 	while (!p->ends) {
 		while (p->waiting_n > 0) {
-			uint64_t unique = p->waiting[0].unique;
-			uint32_t op = p->waiting[0].op;
+			size_t which = p->waiting_n > 1 ? kernel_byte(p->k) % p->waiting_n : 0;
+			uint64_t unique = p->waiting[which].unique;
+			uint32_t op = p->waiting[which].op;
 
 			p->waiting_n--;
-			memmove(p->waiting, p->waiting + 1, p->waiting_n * sizeof(p->waiting[0]));
+			memmove(p->waiting + which, p->waiting + which + 1,
+				(p->waiting_n - which) * sizeof(p->waiting[0]));
 			answer(p, unique, op);
 		}
 		if (!p->ends)
@@ -214,7 +299,8 @@ static void step(struct kernel_run *k, const struct walk *w)
 	switch (kernel_byte(k) & 7) {
 	case 0:
 	case 1:
-		if (names_open(w, one, (what & 7) << 6 | (what >> 6), 0644, &f) == 0) {
+		/* A pipe is not waited for. */
+		if (names_open(w, one, O_NONBLOCK | (what & 7) << 6 | (what >> 6), 0644, &f) == 0) {
 			use_file(k, f);
 			file_unref(f);
 		}
@@ -249,7 +335,13 @@ static void step(struct kernel_run *k, const struct walk *w)
 
 static void client(struct kernel_run *k)
 {
-	struct peer p = { .transport = { .send = peer_send, .most = MOST }, .k = k };
+	struct peer p = { .transport = { .send = peer_send,
+					 .most = MOST,
+					 .read = lent_read,
+					 .write = lent_write,
+					 .look = lent_look,
+					 .close = lent_close },
+			  .k = k };
 	struct mount_space *mounts;
 	struct super *s;
 	struct path top;
@@ -278,6 +370,8 @@ static void client(struct kernel_run *k)
 	fuse_disconnect(p.conn);
 	fiber_yield();
 	fiber_yield();
+	if (p.lent > 0)
+		abort();
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -22,6 +22,7 @@ struct kernel_run {
 	struct path top;
 	struct walk walk;
 	void (*body)(struct kernel_run *k);
+	bool done;
 };
 
 static struct cred kernel_root = { .effective = UINT64_MAX };
@@ -51,6 +52,7 @@ static void kernel_fiber(void *arg)
 	mount_space_unref(mounts);
 	if (frame_used() > 1)
 		abort();
+	k->done = true;
 	fiber_exit();
 }
 
@@ -63,6 +65,8 @@ static inline void kernel_run(const uint8_t *data, size_t size, void (*body)(str
 	if (frame_init(KERNEL_FRAMES) < 0 || sched_spawn(kernel_fiber, &k, &f) < 0)
 		abort();
 	sim_run();
+	if (!k.done) /* it waits for what will not come */
+		abort();
 	frame_fini();
 	sim_end();
 }

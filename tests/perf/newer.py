@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """
-crun, runc and runsc of a newer Debian suite, with the libraries they were built for. apt gets a
-configuration, lists and a status of its own below the build tree, so that it sees nothing of this
-machine and changes nothing of it; the packages are unpacked there and never installed.
+crun and runc of a newer Debian suite, with the libraries they were built for, and runsc of Debian
+12's backports. apt gets a configuration, lists and a status of its own below the build tree, so that
+it sees nothing of this machine and changes nothing of it; the packages are unpacked there and never
+installed.
 """
 import os
 import shutil
@@ -13,7 +14,10 @@ from pathlib import Path
 
 SUITE = "sid"
 MIRROR = "http://deb.debian.org/debian"
-PACKAGES = ["crun", "runc", "runsc"]
+PACKAGES = ["crun", "runc"]
+# runsc is static. That of sid, the same version, was built by a Go that it does not know: it panics
+# ("running on goroutine ...") as soon as threads or processes sleep.
+BACKPORTS = "bookworm-backports"
 # Where their dynamic linker and its cache are: names no longer than Debian's, put in their place.
 HOME = "/run/newer"
 NAMES = {b"/lib64/ld-linux-x86-64.so.2": b"/run/newer/ld.so",
@@ -21,14 +25,14 @@ NAMES = {b"/lib64/ld-linux-x86-64.so.2": b"/run/newer/ld.so",
          b"/etc/ld.so.cache": b"/run/newer/cache"}
 
 
-def apt(into, *argv):
+def apt(into, suite, *argv):
     conf = into / "apt.conf"
     if not conf.exists():
         for d in ("etc", "lists/partial", "cache", "archives/partial"):
             (into / d).mkdir(parents=True, exist_ok=True)
         (into / "status").touch()
         (into / "sources.list").write_text(
-            f"deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] {MIRROR} {SUITE} main\n")
+            f"deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] {MIRROR} {suite} main\n")
         conf.write_text(
             f'Dir::Etc "{into}/etc";\nDir::Etc::sourcelist "{into}/sources.list";\n'
             f'Dir::Etc::sourceparts "-";\nDir::State::lists "{into}/lists";\n'
@@ -49,19 +53,14 @@ def rename(program):
     program.write_bytes(data)
 
 
-def unpacked(build):
-    """The directory with bin/, and below it what HOME shall show: lib/, ld.so and its cache."""
-    into = build / "peers" / SUITE
-    done = into / ".complete"
-    if done.exists() and done.read_text().split() == PACKAGES:
-        return into
+def downloaded(into, suite, *argv):
+    """The packages that argv brings into into/archives, unpacked into into/root."""
     shutil.rmtree(into, ignore_errors=True)
-    into.mkdir(parents=True)
+    (into / "archives").mkdir(parents=True)
     for wait in (5, 20, 60, None):
-        p = apt(into, "update", "-q")
+        p = apt(into, suite, "update", "-q")
         if p.returncode == 0:
-            p = apt(into, "install", "-q", "-y", "--download-only", "--no-install-recommends",
-                    *PACKAGES)
+            p = apt(into, suite, *argv)
         if p.returncode == 0:
             break
         if wait is None:
@@ -69,6 +68,26 @@ def unpacked(build):
         time.sleep(wait)
     for deb in sorted((into / "archives").glob("*.deb")):
         subprocess.run(["dpkg", "-x", str(deb), str(into / "root")], check=True)
+
+
+def complete(into, packages):
+    done = into / ".complete"
+    return done.exists() and done.read_text().split() == packages
+
+
+def finish(into, packages):
+    for d in ("root", "lists", "cache", "archives"):
+        shutil.rmtree(into / d, ignore_errors=True)
+    (into / ".complete").write_text(" ".join(packages))
+
+
+def unpacked(build):
+    """The directory with bin/, and below it what HOME shall show: lib/, ld.so and its cache."""
+    into = build / "peers" / SUITE
+    if complete(into, PACKAGES):
+        return into
+    downloaded(into, SUITE, "install", "-q", "-y", "--download-only", "--no-install-recommends",
+               *PACKAGES)
     home = into / HOME[1:]
     for d in (into / "bin", home / "lib"):
         d.mkdir(parents=True)
@@ -86,10 +105,20 @@ def unpacked(build):
     (into / "ld.so.conf").write_text(f"{HOME}/lib\n")
     subprocess.run(["ldconfig", "-X", "-r", into, "-f", "/ld.so.conf", "-C", f"{HOME}/cache"],
                    check=True, capture_output=True)
-    for d in ("root", "lists", "cache", "archives"):
-        shutil.rmtree(into / d, ignore_errors=True)
-    done.write_text(" ".join(PACKAGES))
+    finish(into, PACKAGES)
     return into
+
+
+def runsc(build):
+    """gVisor's program."""
+    into = build / "peers" / BACKPORTS
+    if not complete(into, ["runsc"]):
+        downloaded(into, BACKPORTS, "install", "-q", "-y", "--download-only",
+                   "--no-install-recommends", "runsc")
+        (into / "bin").mkdir()
+        shutil.copy2(next((into / "root").rglob("bin/runsc")), into / "bin/runsc")
+        finish(into, ["runsc"])
+    return str(into / "bin/runsc")
 
 
 class Newer:

@@ -2,9 +2,11 @@
 /*
  * What single operations of a kernel take: `ops DIR [NAME...]` prints a line per operation, its
  * name and the microseconds of one, the median of a few batches; `ops` alone their names. DIR:
- * where files are made. Static, so that the same bytes run on the host, in a container and in a
+ * where files are made. `ops -n TIMES DIR [NAME...]` does each so many times, for who counts what
+ * comes of it. Static, so that the same bytes run on the host, in a container and in a
  * sandbox (tests/perf/sandbox.py).
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -25,9 +27,11 @@
 #define BATCHES	 5
 #define BATCH_NS (60 * 1000 * 1000)
 #define PAGES	 16
+#define FILES	 32
 
-static char file[PATH_MAX], fresh[PATH_MAX], block[4096];
+static char file[PATH_MAX], fresh[PATH_MAX], many[PATH_MAX], block[4096];
 static const char *self;
+static int64_t times; /* 0: as many as make a batch */
 static int disk, near[2], far[2];
 static pid_t partner;
 
@@ -88,6 +92,33 @@ static void read_4k(void)
 static void write_4k(void)
 {
 	must(pwrite(disk, block, sizeof(block), 0) == sizeof(block), "pwrite");
+}
+
+/* As a program that makes a file does. */
+static void make_whole(void)
+{
+	struct stat st;
+	int fd = open(fresh, O_CREAT | O_EXCL | O_WRONLY, 0600);
+
+	must(fd >= 0 && write(fd, block, sizeof(block)) == sizeof(block), fresh);
+	must(fstat(fd, &st) == 0 && st.st_size == sizeof(block) && close(fd) == 0, fresh);
+	must(stat(fresh, &st) == 0 && unlink(fresh) == 0, fresh);
+}
+
+/* As `ls -l` does. */
+static void list_all(void)
+{
+	DIR *d = opendir(many);
+	const struct dirent *e;
+	struct stat st;
+	int n = 0;
+
+	must(d != NULL, many);
+	while ((e = readdir(d))) {
+		must(fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0, e->d_name);
+		n++;
+	}
+	must(closedir(d) == 0 && n == FILES + 2, many);
 }
 
 /* A byte to the partner, and one back. */
@@ -181,6 +212,36 @@ static void end_file(void)
 	must(close(disk) == 0 && unlink(file) == 0, file);
 }
 
+static void one_of_many(int n, char path[static PATH_MAX + 8])
+{
+	(void) snprintf(path, PATH_MAX + 8, "%s/%d", many, n);
+}
+
+static void make_many(void)
+{
+	char path[PATH_MAX + 8];
+
+	must(mkdir(many, 0700) == 0, many);
+	for (int n = 0; n < FILES; n++) {
+		int fd;
+
+		one_of_many(n, path);
+		fd = open(path, O_CREAT | O_WRONLY, 0600);
+		must(fd >= 0 && close(fd) == 0, path);
+	}
+}
+
+static void end_many(void)
+{
+	char path[PATH_MAX + 8];
+
+	for (int n = 0; n < FILES; n++) {
+		one_of_many(n, path);
+		must(unlink(path) == 0, path);
+	}
+	must(rmdir(many) == 0, many);
+}
+
 /* Who gives each byte back. */
 static void make_partner(void)
 {
@@ -241,6 +302,8 @@ static const struct operation {
 	{ "open+close", open_close, make_file, end_file },
 	{ "stat", look, make_file, end_file },
 	{ "create+unlink", create_unlink, NULL, NULL },
+	{ "make-whole", make_whole, NULL, NULL },
+	{ "list-32", list_all, make_many, end_many },
 	{ "read-4k", read_4k, make_file, end_file },
 	{ "write-4k", write_4k, make_file, end_file },
 	{ "pipe-pong", ping_pong, make_pipes, end_partner },
@@ -278,6 +341,12 @@ static void measure(const struct operation *o)
 
 	if (o->begin)
 		o->begin();
+	if (times > 0) {
+		(void) batch(o->once, times);
+		if (o->end)
+			o->end();
+		return;
+	}
 	while ((took = batch(o->once, n)) < BATCH_NS / 8)
 		n *= 2;
 	n = n * BATCH_NS / took + 1;
@@ -311,8 +380,13 @@ int main(int argc, char *argv[])
 			(void) puts(operations[n].name);
 		return 0;
 	}
+	if (argc > 3 && strcmp(argv[1], "-n") == 0) {
+		times = strtoll(argv[2], NULL, 10);
+		argv += 2;
+	}
 	(void) snprintf(file, sizeof(file), "%s/ops-file", argv[1]);
 	(void) snprintf(fresh, sizeof(fresh), "%s/ops-fresh", argv[1]);
+	(void) snprintf(many, sizeof(many), "%s/ops-many", argv[1]);
 	for (size_t n = 0; n < sizeof(operations) / sizeof(operations[0]); n++) {
 		if (wanted(operations[n].name, argv + 2))
 			measure(&operations[n]);

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """
 What single operations take (ops.c) on the host, in a container (atoll-runtime), in Atoll's sandbox
-(atoll-sentry) and in gVisor's (runsc of a newer Debian), in turns; the start of `true`, and what an
+(atoll-sentry) and in gVisor's (runsc of Debian's backports), in turns; the start of `true`, and what an
 idle sandbox keeps in memory.
 
     sandbox.py [--build DIR] [--runs N] [--only OPERATION,...]
@@ -28,7 +28,7 @@ import peers
 sys.path.insert(0, str(measure.TOP / "tests/e2e"))
 from lib import images, sentry  # noqa: E402
 
-HOST, CONTAINER, OWN, BAR = "host", "atoll-runtime", "atoll-sentry", f"runsc {newer.SUITE}"
+HOST, CONTAINER, OWN, BAR = "host", "atoll-runtime", "atoll-sentry", "runsc"
 WHERE = "/dev/shm"  # a tmpfs in each of them
 PLATFORMS = ("systrap", "ptrace")
 PATIENCE = 30  # seconds for one operation's batches: runsc may stand still where processors are busy
@@ -90,7 +90,7 @@ class Subjects:
 
     def find_bar(self):
         """runsc with the first platform that works here; what it said, or None."""
-        program, said = newer.Newer(self.build).bin("runsc"), ""
+        program, said = newer.runsc(self.build), ""
         for platform in PLATFORMS:
             self.bar = [program, "--root", self.base / "runsc", "--platform", platform,
                         "--network", "none", "--ignore-cgroups"]
@@ -198,15 +198,19 @@ def main():
     args = measure.arguments(__doc__, only=None)
     verdict = measure.Verdict()
     peers.own_mounts()
+    wanted = args.only.split(",") if args.only else []
     with tempfile.TemporaryDirectory(prefix="atoll-sandbox-", ignore_cleanup_errors=True) as base:
         s = Subjects(args.build, Path(base))
+        known = s.operations()
+        for name in wanted:
+            if name not in known:
+                sys.exit(f"--only: there is no operation '{name}', only {', '.join(known)}")
         try:
             reason = s.find_bar()
             if reason:
                 print(f"     {BAR} cannot run here: {reason}", flush=True)
             subjects = s.all(not reason)
-            names = args.only.split(",") if args.only else s.operations()
-            judge(operations(subjects, names, max(3, args.runs // 5)), verdict)
+            judge(operations(subjects, wanted or known, max(3, args.runs // 5)), verdict)
             if not args.only:
                 starts(subjects, args.build, args.runs, verdict)
                 idle(subjects, verdict)

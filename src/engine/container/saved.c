@@ -5,6 +5,7 @@
 
 #include "base/auto.h"
 #include "base/file.h"
+#include "sys/process.h"
 
 int saved_write(int state_fd, const char *name, const struct buf *text, struct err *e)
 {
@@ -33,4 +34,22 @@ int saved_read(struct arena *a, int state_fd, const char *name, size_t max,
 		return err_ctx(e, "%s", name);
 	*ret_found = true;
 	return 0;
+}
+
+void saved_process(struct instance *in, const char *state, int64_t pid, uint64_t ident)
+{
+	in->state = engine_state_of(state);
+	if (in->state == ENGINE_CREATING)
+		in->state = ENGINE_FAILED; /* its creator crashed: what there is can be destroyed */
+	in->pidfd = pid ? process_find((pid_t) pid, ident) : FD_NONE;
+	in->pid = in->pidfd < 0 ? 0 : (pid_t) pid;
+	if (in->pidfd < 0 && in->state != ENGINE_FAILED)
+		in->state = ENGINE_STOPPED;
+}
+
+enum engine_state saved_frozen(enum engine_state saved, bool frozen)
+{
+	if (saved == ENGINE_RUNNING && frozen)
+		return ENGINE_PAUSED;
+	return saved == ENGINE_PAUSED && !frozen ? ENGINE_RUNNING : saved;
 }

@@ -10,6 +10,7 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/err.h"
+#include "engine/engine.h"
 #include "fmt/json.h"
 
 /* *text: what a json_writer made, its failure included. */
@@ -21,3 +22,11 @@
  */
 [[nodiscard]] int saved_read(struct arena *a, int state_fd, const char *name, size_t max,
 			     const struct json_table *t, void *to, bool *ret_found, struct err *e);
+
+/*
+ * An instance whose process on the host is all of it, as it was saved: whether that is there still,
+ * with its pidfd, given; its state by that. What its creator left unfinished is FAILED.
+ */
+void saved_process(struct instance *in, const char *state, int64_t pid, uint64_t ident);
+/* Frozen or not decides, whoever did it: RUNNING or PAUSED by that; the others stay. */
+enum engine_state saved_frozen(enum engine_state saved, bool frozen);

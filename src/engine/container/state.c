@@ -18,6 +18,7 @@
 #include "engine/container/container.h"
 #include "engine/container/groups.h"
 #include "engine/container/hooks.h"
+#include "engine/container/saved.h"
 #include "fmt/spec.h"
 #include "sys/pidfd.h"
 #include "sys/process.h"
@@ -140,14 +141,6 @@ static int read_record(int dir_fd, const char *file, struct arena *a, struct rec
 	return r < 0 ? err_ctx(e, "the instance's state") : 0;
 }
 
-/* Frozen or not decides, whoever did it. */
-static enum engine_state state_now(enum engine_state saved, bool frozen)
-{
-	if (saved == ENGINE_RUNNING && frozen)
-		return ENGINE_PAUSED;
-	return saved == ENGINE_PAUSED && !frozen ? ENGINE_RUNNING : saved;
-}
-
 int container_load(struct instance *in, int state_fd, struct err *e)
 {
 	struct container *c = container_of_instance(in);
@@ -194,7 +187,7 @@ int container_load(struct instance *in, int state_fd, struct err *e)
 		if (r < 0)
 			return r;
 		if (in->state == ENGINE_RUNNING || in->state == ENGINE_PAUSED)
-			in->state = state_now(in->state, groups_frozen(c->groups));
+			in->state = saved_frozen(in->state, groups_frozen(c->groups));
 	}
 	return rec.bundle ? hooks_load(&c->arena, rec.bundle, rec.config, c->id, &c->spec,
 				       &c->state_head, &c->state_tail, e)
@@ -273,7 +266,7 @@ int container_look(int parent_fd, const char *name, struct arena *a, struct engi
 		r = is_frozen(parent_fd, name, &rec, &frozen, e);
 		if (r < 0)
 			return r;
-		l.state = state_now(l.state, frozen);
+		l.state = saved_frozen(l.state, frozen);
 	}
 	*ret = l;
 	return 0;

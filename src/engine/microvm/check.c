@@ -12,21 +12,13 @@
 #include "engine/container/container.h"
 #include "engine/container/groups.h"
 #include "engine/microvm/guest.h"
-#include "engine/microvm/pod.h"
 #include "engine/microvm/usernet.h"
+#include "engine/pod.h"
+#include "engine/refuse.h"
 #include "engine/source.h"
 #include "fmt/spec.h"
 
-[[gnu::format(printf, 2, 3)]] static int refuse(struct err *e, const char *fmt, ...)
-{
-	struct err why;
-	va_list ap;
-
-	va_start(ap, fmt);
-	(void) vsnprintf(why.msg, sizeof(why.msg), fmt, ap);
-	va_end(ap);
-	return err_set(e, ERR_UNSUPPORTED, EOPNOTSUPP, "a microvm cannot %s", why.msg);
-}
+#define WHO "a microvm"
 
 /* Its own all, in a machine of its own: nothing of the host's or of another's can be joined. */
 static int check_namespaces(const struct spec *s, bool pod, struct err *e)
@@ -37,7 +29,8 @@ static int check_namespaces(const struct spec *s, bool pod, struct err *e)
 
 	for (size_t i = 0; i < ARRAY_SIZE(own); i++) {
 		if (!ns[own[i]].present)
-			return refuse(e, "share the host's %s namespace", spec_ns_name(own[i]));
+			return refuse_to(e, WHO, "share the host's %s namespace",
+					 spec_ns_name(own[i]));
 	}
 	if (!ns[SPEC_NS_NETWORK].present && usernet_check(e) < 0)
 		return -1;
@@ -46,8 +39,8 @@ static int check_namespaces(const struct spec *s, bool pod, struct err *e)
 		if (pod && (t == SPEC_NS_PID || t == SPEC_NS_IPC || t == SPEC_NS_UTS))
 			continue; /* the pod's, which is the machine */
 		if (ns[t].path && t != SPEC_NS_NETWORK)
-			return refuse(e, "join the %s namespace '%.100s'",
-				      spec_ns_name((enum spec_ns_type) t), ns[t].path);
+			return refuse_to(e, WHO, "join the %s namespace '%.100s'",
+					 spec_ns_name((enum spec_ns_type) t), ns[t].path);
 	}
 	return 0;
 }
@@ -82,16 +75,18 @@ static int check_bind(const struct spec_mount *m, struct err *e)
 	for (size_t i = 0; i < m->options_n; i++) {
 		for (size_t k = 0; k < ARRAY_SIZE(spreads); k++) {
 			if (streq(m->options[i], spreads[k]))
-				return refuse(e, "have mounts come through '%.100s' (%s)",
-					      m->destination, spreads[k]);
+				return refuse_to(e, WHO, "have mounts come through '%.100s' (%s)",
+						 m->destination, spreads[k]);
 		}
 		if (streq(m->options[i], "idmap") || streq(m->options[i], "ridmap"))
-			return refuse(e, "have an idmapped mount at '%.100s'", m->destination);
+			return refuse_to(e, WHO, "have an idmapped mount at '%.100s'",
+					 m->destination);
 		if (streq(m->options[i], "copy-symlink"))
-			return refuse(e, "have a link of the host's at '%.100s'", m->destination);
+			return refuse_to(e, WHO, "have a link of the host's at '%.100s'",
+					 m->destination);
 	}
 	if (m->uid_maps_n || m->gid_maps_n)
-		return refuse(e, "have an idmapped mount at '%.100s'", m->destination);
+		return refuse_to(e, WHO, "have an idmapped mount at '%.100s'", m->destination);
 	if (!m->source || !m->source[0])
 		return err_set(e, ERR_INVALID, EINVAL, "mount at '%.100s': a bind without a source",
 			       m->destination);
@@ -119,10 +114,10 @@ static int check_mounts(const struct spec *s, struct err *e)
 		for (size_t k = 0; k < ARRAY_SIZE(types); k++)
 			known = known || (m->type && streq(m->type, types[k]));
 		if (!known)
-			return refuse(e,
-				      "mount a '%.40s' at '%.100s': mount it on the host and "
-				      "bind it",
-				      m->type ? m->type : "", m->destination);
+			return refuse_to(e, WHO,
+					 "mount a '%.40s' at '%.100s': mount it on the host and "
+					 "bind it",
+					 m->type ? m->type : "", m->destination);
 	}
 	return 0;
 }
@@ -134,11 +129,11 @@ static int check_in_pod(const struct spec *s, struct err *e)
 	const struct spec_cpu *c = r ? r->cpu : NULL;
 
 	if (r && groups_needed(&(struct spec_resources){ .block_io = r->block_io }))
-		return refuse(e, "limit the disks of one container of a pod");
+		return refuse_to(e, WHO, "limit the disks of one container of a pod");
 	if (c && ((c->cpus && *c->cpus) || (c->mems && *c->mems)))
-		return refuse(e, "bind one container of a pod to processors");
+		return refuse_to(e, WHO, "bind one container of a pod to processors");
 	if (c && (c->realtime_period_set || c->realtime_runtime_set))
-		return refuse(e, "give real time to one container of a pod");
+		return refuse_to(e, WHO, "give real time to one container of a pod");
 	return 0;
 }
 
@@ -148,24 +143,27 @@ static int check_rest(const struct spec *s, struct err *e)
 
 	for (size_t i = 0; i < l->devices_n; i++) {
 		if (!is_virtual(&l->devices[i]))
-			return refuse(e, "have the host's device '%.200s'", l->devices[i].path);
+			return refuse_to(e, WHO, "have the host's device '%.200s'",
+					 l->devices[i].path);
 	}
-	if (s->hooks[SPEC_HOOK_CREATE_CONTAINER].n || s->hooks[SPEC_HOOK_START_CONTAINER].n)
-		return refuse(e, "run createContainer and startContainer hooks: they would be the "
-				 "host's programs in the machine's namespaces");
+	if (s->hooks[SPEC_HOOK_CREATE_CONTAINER].n)
+		return refuse_to(e, WHO,
+				 "run createContainer hooks: they would be the host's programs in "
+				 "the machine's namespaces");
 	if (l->seccomp && l->seccomp->listener_path && l->seccomp->listener_path[0])
-		return refuse(e,
-			      "hand its system calls to a listener (linux.seccomp.listenerPath)");
+		return refuse_to(
+			e, WHO, "hand its system calls to a listener (linux.seccomp.listenerPath)");
 	for (size_t i = 0; l->seccomp && i < l->seccomp->rules_n; i++) {
 		if (streq(l->seccomp->rules[i].action, "SCMP_ACT_NOTIFY"))
-			return refuse(e, "hand its system calls to a listener (SCMP_ACT_NOTIFY)");
+			return refuse_to(e, WHO,
+					 "hand its system calls to a listener (SCMP_ACT_NOTIFY)");
 	}
 	if (l->net_devices_n)
-		return refuse(e, "have network devices of the host (linux.netDevices)");
+		return refuse_to(e, WHO, "have network devices of the host (linux.netDevices)");
 	if (l->intel_rdt)
-		return refuse(e, "have a class of cache of its own (linux.intelRdt)");
+		return refuse_to(e, WHO, "have a class of cache of its own (linux.intelRdt)");
 	if (l->memory_policy)
-		return refuse(e, "have a memory policy (linux.memoryPolicy)");
+		return refuse_to(e, WHO, "have a memory policy (linux.memoryPolicy)");
 	return 0;
 }
 

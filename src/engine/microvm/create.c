@@ -286,7 +286,7 @@ static int prepare_workload(struct making *k, struct err *e)
 	int r = guest_plan(&m->arena, m->spec, k->pod.role, &k->guest, e);
 
 	r = r < 0 ? r : guest_open(&k->guest, k->b, e);
-	r = r < 0 || k->pod.role == POD_NONE ? r : pod_name_shares(m, &k->guest, e);
+	r = r < 0 || k->pod.role == POD_NONE ? r : microvm_pod_name_shares(m, &k->guest, e);
 	r = r < 0 ? r : read_config(m, k->b, &config, e);
 	if (r < 0)
 		return r;
@@ -383,11 +383,11 @@ static int add_view(const struct making *k, const char **words, int *fds, size_t
 
 static int ask_create(struct making *k, const struct proxy_head *h, int *ret_console, struct err *e)
 {
-	char pids_of[129] = "";
+	char pids_of[POD_ID_SIZE] = "";
 	const char *words[PROXY_FDS_MAX + 4] = { k->m->id, pids_of };
 	int fds[PROXY_FDS_MAX] = { k->m->state_fd, k->m->machine_fd, k->config_fd, k->hello_fd };
 	size_t words_n = 2, fds_n = h->joins ? 3 : 4;
-	int r = k->m->pod_path ? pod_pids_of(k->m, pids_of, e) : 0;
+	int r = k->m->pod_path ? microvm_pod_pids_of(k->m, pids_of, e) : 0;
 
 	r = r < 0 ? r : add_view(k, words, fds, &words_n, &fds_n, e);
 	return r < 0 ? r
@@ -498,7 +498,7 @@ static int boot(struct making *k, struct err *e)
 		return r;
 	if (m->groups)
 		groups_arrived(m->groups);
-	r = m->pod_path ? pod_add_shares(m, &k->guest, p->deadline, e) : 0;
+	r = m->pod_path ? microvm_pod_add_shares(m, &k->guest, p->deadline, e) : 0;
 	if (r < 0)
 		return r;
 	if (m->joins)
@@ -592,7 +592,7 @@ static int make_holder(struct making *k, const char *cgroup, struct err *e)
 	int r = guest_plan_pod(&m->arena, m->spec, &k->guest, e);
 
 	r = r < 0 ? r : prepare_machine(k, e);
-	r = r < 0 ? r : pod_note_cgroup(m, cgroup, e);
+	r = r < 0 ? r : microvm_pod_note_cgroup(m, cgroup, e);
 	r = r < 0 ? r : make_groups(m, k->b, cgroup, &k->guest, e);
 	r = r < 0 ? r : microvm_save(&m->in, m->state_fd, e);
 	r = r < 0 ? r : open_log(k, e);
@@ -653,8 +653,8 @@ static int enter_pod(struct making *k, struct err *e)
 	struct microvm *m = k->m;
 	int r = microvm_save(&m->in, m->state_fd, e);
 
-	r = r < 0 ? r : pod_enter(m, &k->pod, k->proxy.deadline, &k->lock_fd, e);
-	return r < 0 || !m->joins || pod_has_sandbox(m) ? r : hold(k, e);
+	r = r < 0 ? r : microvm_pod_enter(m, &k->pod, k->proxy.deadline, &k->lock_fd, e);
+	return r < 0 || !m->joins || pod_has_sandbox(m->machine_fd) ? r : hold(k, e);
 }
 
 static int make(struct making *k, struct err *e)

@@ -7,7 +7,6 @@
 #include <sys/stat.h>
 
 #include "base/auto.h"
-#include "base/num.h"
 #include "base/str.h"
 #include "engine/container/cpus.h"
 #include "engine/container/groups.h"
@@ -152,20 +151,6 @@ static int plan_size(struct arena *a, const struct spec *s, struct guest *g, str
 	return 0;
 }
 
-/* An annotation's number; *ret stays without it. */
-static int number(const struct spec *s, const char *key, uint64_t max, uint64_t *ret, struct err *e)
-{
-	const char *text = spec_annotation(s, key);
-
-	/* "-1" and "0" are no limit. */
-	if (!text || !*text || streq(text, "-1"))
-		return 0;
-	return num_parse_u64(str_of(text), 0, max, ret) < 0
-		       ? err_set(e, ERR_INVALID, EINVAL, "annotation %s: '%.60s' is no number", key,
-				 text)
-		       : 0;
-}
-
 /*
  * What the pod's containers may have all in all, as far as the caller knows, and its machine
  * needs something for itself. Their own limits are the guest's cgroups'.
@@ -176,42 +161,39 @@ int guest_plan_pod(struct arena *a, const struct spec *s, struct guest *ret_g, s
 	struct spec_resources *host = arena_alloc(a, sizeof(*host));
 	struct spec_memory *limit = arena_alloc(a, sizeof(*limit));
 	struct spec_cpu *cpu = arena_alloc(a, sizeof(*cpu));
-	uint64_t memory = 0, quota = 0, period = 0, shares = 0, cpus = 0, own = 0;
-	int r = number(s, "io.kubernetes.cri.sandbox-memory", INT64_MAX >> 1, &memory, e);
+	struct pod_size p = {};
+	uint64_t cpus = 0, own = 0;
+	int r = pod_size(s, &p, e);
 
-	r = r < 0 ? r : number(s, "io.kubernetes.cri.sandbox-cpu-quota", INT64_MAX, &quota, e);
-	r = r < 0 ? r : number(s, "io.kubernetes.cri.sandbox-cpu-period", INT64_MAX, &period, e);
-	r = r < 0 ? r : number(s, "io.kubernetes.cri.sandbox-cpu-shares", 1u << 18, &shares, e);
 	r = r < 0 ? r
-		  : number(s, "io.katacontainers.config.hypervisor.default_vcpus", GUEST_CPUS_MAX,
-			   &cpus, e);
+		  : pod_number(s, "io.katacontainers.config.hypervisor.default_vcpus",
+			       GUEST_CPUS_MAX, &cpus, e);
 	r = r < 0 ? r
-		  : number(s, "io.katacontainers.config.hypervisor.default_memory", 1u << 24, &own,
-			   e);
+		  : pod_number(s, "io.katacontainers.config.hypervisor.default_memory", 1u << 24,
+			       &own, e);
 	if (r < 0)
 		return r;
 	if (!host || !limit || !cpu)
 		return no_memory(e);
-	period = period ? period : 100000;
-	if (quota && (quota + period - 1) / period > cpus)
-		cpus = (quota + period - 1) / period;
+	if (p.quota && (p.quota + p.period - 1) / p.period > cpus)
+		cpus = (p.quota + p.period - 1) / p.period;
 	g.cpus = (uint32_t) (cpus > GUEST_CPUS_MAX ? GUEST_CPUS_MAX : cpus ? cpus : 1);
-	own = own ? own << 20 : memory ? GUEST_POD_OWN : GUEST_MEMORY_DEFAULT;
-	g.memory = (memory + own + PAGE_2M - 1) & ~(PAGE_2M - 1);
+	own = own ? own << 20 : p.memory ? GUEST_POD_OWN : GUEST_MEMORY_DEFAULT;
+	g.memory = (p.memory + own + PAGE_2M - 1) & ~(PAGE_2M - 1);
 	g.memory = g.memory < GUEST_MEMORY_LEAST ? GUEST_MEMORY_LEAST : g.memory;
 	g.memory_max = g.memory;
-	if (memory) {
+	if (p.memory) {
 		*limit = (struct spec_memory){ .limit = (int64_t) (g.memory + GUEST_OVERHEAD),
 					       .limit_set = true };
 		host->memory = limit;
 	}
-	cpu->quota = (int64_t) quota;
-	cpu->quota_set = quota != 0;
-	cpu->period = period;
-	cpu->period_set = quota != 0;
-	cpu->shares = shares;
-	cpu->shares_set = shares != 0;
-	if (quota || shares)
+	cpu->quota = (int64_t) p.quota;
+	cpu->quota_set = p.quota != 0;
+	cpu->period = p.period;
+	cpu->period_set = p.quota != 0;
+	cpu->shares = p.shares;
+	cpu->shares_set = p.shares != 0;
+	if (p.quota || p.shares)
 		host->cpu = cpu;
 	g.host = host;
 	*ret_g = g;
@@ -433,6 +415,19 @@ static void write_annotations(struct json_writer *w, const struct spec *s)
 	json_w_end(w);
 }
 
+/* Programs of the container; the others are the host's. */
+static void write_hooks(struct json_writer *w, const struct json *given)
+{
+	const char *name = spec_hook_name(SPEC_HOOK_START_CONTAINER);
+	const struct json *list = given ? json_get(given, name) : NULL;
+
+	if (!list)
+		return;
+	json_w_object(w, "hooks");
+	json_w_value(w, name, list);
+	json_w_end(w);
+}
+
 void guest_process(struct json_writer *w, const char *key, const struct spec_process *p, bool names)
 {
 	struct spec_process inside = *p;
@@ -468,6 +463,7 @@ void guest_config(struct buf *out, const struct guest *g, const struct spec *s,
 	write_mounts(&w, g, s);
 	if (s->annotations_n)
 		write_annotations(&w, s);
+	write_hooks(&w, json_get(config, "hooks"));
 	write_linux(&w, g, s, json_get(config, "linux"));
 	json_w_end(&w);
 }

@@ -14,8 +14,8 @@
 #include "base/arena.h"
 #include "base/buf.h"
 #include "base/err.h"
-#include "engine/microvm/pod.h"
 #include "engine/microvm/rates.h"
+#include "engine/pod.h"
 
 struct bundle;
 struct groups_bounds;

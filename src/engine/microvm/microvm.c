@@ -354,7 +354,7 @@ static void destroy(struct instance *in)
 		(void) unlinkat(m->machine_fd, PROXY_CONTROL, 0);
 	}
 	if (m->pod_path)
-		pod_leave(m, clock_deadline(LOCK_TIME));
+		microvm_pod_leave(m, clock_deadline(LOCK_TIME));
 	if (m->hooked.poststop_due &&
 	    microvm_hooks(m, SPEC_HOOK_POSTSTOP, "stopped", FD_NONE, &e) < 0)
 		log_warn("a poststop hook failed: %s", e.msg);

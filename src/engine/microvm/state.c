@@ -148,8 +148,6 @@ int microvm_save(struct instance *in, int state_fd, struct err *e)
 
 static int take_record(struct microvm *m, const struct record *rec, struct err *e)
 {
-	struct instance *in = &m->in;
-
 	m->id = strdup(rec->id);
 	m->netns_path = rec->netns ? strdup(rec->netns) : NULL;
 	m->netns_ino = rec->netns_ino;
@@ -172,13 +170,7 @@ static int take_record(struct microvm *m, const struct record *rec, struct err *
 	m->own_disk = rec->own_disk;
 	if (hooked_take(&m->hooked, rec->bundle, rec->config, rec->poststop_due, e) < 0)
 		return -1;
-	in->state = engine_state_of(rec->state);
-	if (in->state == ENGINE_CREATING)
-		in->state = ENGINE_FAILED; /* its creator crashed: what there is can be destroyed */
-	in->pidfd = rec->pid ? process_find((pid_t) rec->pid, rec->ident) : FD_NONE;
-	in->pid = in->pidfd < 0 ? 0 : (pid_t) rec->pid;
-	if (in->pidfd < 0 && in->state != ENGINE_FAILED)
-		in->state = ENGINE_STOPPED;
+	saved_process(&m->in, rec->state, rec->pid, rec->ident);
 	return 0;
 }
 
@@ -207,14 +199,14 @@ int microvm_load(struct instance *in, int state_fd, struct err *e)
 		return err_sys(e, errno, "open the state directory");
 	if (rec.groups || rec.joins) {
 		r = groups_load(state_fd, &m->groups, e);
-		if (r < 0)
+		/* One whose creator crashed before they were there is to be destroyed all the same.
+		 */
+		if (r < 0 && (in->state != ENGINE_FAILED || e->sys != ENOENT))
 			return r;
-		if (m->joins)
-			; /* its processes on the host are not what is paused */
-		else if (in->state == ENGINE_RUNNING && groups_frozen(m->groups))
-			in->state = ENGINE_PAUSED;
-		else if (in->state == ENGINE_PAUSED && !groups_frozen(m->groups))
-			in->state = ENGINE_RUNNING;
+		/* A member's processes on the host are not what is paused. */
+		if (m->groups && !m->joins &&
+		    (in->state == ENGINE_RUNNING || in->state == ENGINE_PAUSED))
+			in->state = saved_frozen(in->state, groups_frozen(m->groups));
 	}
 	return hooked_load(&m->hooked, &m->arena, m->id, &m->spec, e);
 }

@@ -21,7 +21,8 @@ static const char whole[] =
 	"{\"destination\":\"/data\",\"type\":\"bind\",\"source\":\"/srv/data\","
 	"\"options\":[\"rbind\",\"rprivate\",\"ro\"]},"
 	"{\"destination\":\"/f\",\"source\":\"f\",\"options\":[\"bind\",\"src-nofollow\"]}],"
-	"\"hooks\":{\"poststop\":[{\"path\":\"/bin/x\"}]},"
+	"\"hooks\":{\"poststop\":[{\"path\":\"/bin/x\"}],"
+	"\"startContainer\":[{\"path\":\"/bin/y\",\"args\":[\"y\",\"1\"]}]},"
 	"\"annotations\":{\"k\":\"v\",\"run.oci.hooks.stdout\":\"/log\"},"
 	"\"linux\":{\"namespaces\":[" OWN "],\"cgroupsPath\":\"/a/b\","
 	"\"rootfsPropagation\":\"slave\",\"sysctl\":{\"net.ipv4.ip_forward\":\"1\"},"
@@ -74,6 +75,8 @@ static void test_config(void)
 	CHECK_STR(in->hostname, "h");
 	CHECK(!in->process->apparmor_profile && !in->linux_.cgroups_path);
 	CHECK(!in->linux_.rootfs_propagation && !in->hooks[SPEC_HOOK_POSTSTOP].n);
+	CHECK(in->hooks[SPEC_HOOK_START_CONTAINER].n == 1);
+	CHECK_STR(in->hooks[SPEC_HOOK_START_CONTAINER].v[0].path, "/bin/y");
 	CHECK(in->annotations_n == 1 && in->linux_.sysctl_n == 1 && in->linux_.seccomp);
 	CHECK(in->linux_.ns[SPEC_NS_CGROUP].present && !in->linux_.ns[SPEC_NS_USER].present);
 	CHECK(in->linux_.masked_paths_n == 1 && in->linux_.resources->devices_n == 1);
@@ -146,66 +149,16 @@ static void test_check(void)
 			     "\"y\":{\"z\":0",
 			     OWN),
 		     "createContainer"));
+	CHECK_STR(refusal(",\"x\":0},\"hooks\":{\"startContainer\":[{\"path\":\"/x\"}]},"
+			  "\"y\":{\"z\":0",
+			  OWN),
+		  "");
 	CHECK(strstr(
 		refusal(",\"seccomp\":{\"defaultAction\":\"SCMP_ACT_ALLOW\","
 			"\"listenerPath\":\"/run/"
 			"l\",\"syscalls\":[{\"names\":[\"read\"],\"action\":\"SCMP_ACT_NOTIFY\"}]}",
 			OWN),
 		"listener"));
-}
-
-/* Whose annotations and cgroup say what. */
-static void test_pods(void)
-{
-	static const char pod[] =
-		"0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
-	static const struct {
-		const char *annotations, *before, *after; /* the pod's id is between these */
-		enum pod_role role;
-		const char *id;
-	} v[] = {
-		{ "\"io.container.manager\":\"libpod\"", "/libpod_parent/", "/libpod-x",
-		  POD_SANDBOX, NULL },
-		{ "\"io.container.manager\":\"libpod\"", "", "/libpod-x", POD_SANDBOX, NULL },
-		{ "\"io.container.manager\":\"libpod\"", "machine-libpod_pod_", ".slice:libpod:x",
-		  POD_SANDBOX, NULL },
-		{ "\"io.container.manager\":\"libpod\"", "user.slice/user-libpod_pod_",
-		  ".slice:libpod:x", POD_SANDBOX, NULL },
-		{ "\"io.container.manager\":\"libpod\"", "/libpod_parent/libpod-", "", POD_NONE,
-		  NULL },
-		{ "\"io.container.manager\":\"libpod\"", "machine.slice:libpod:", "", POD_NONE,
-		  NULL },
-		{ "\"io.container.manager\":\"libpod\"", "/a/", "f/libpod-x", POD_NONE, NULL },
-		{ "\"io.container.manager\":\"libpod\"", "machine-libpod_pod_", "f.slice:libpod:x",
-		  POD_NONE, NULL },
-		{ "\"io.container.manager\":\"other\"", "/libpod_parent/", "/libpod-x", POD_NONE,
-		  NULL },
-		{ "\"io.container.manager\":\"libpod\","
-		  "\"io.kubernetes.cri-o.ContainerType\":\"container\","
-		  "\"io.kubernetes.cri-o.SandboxID\":\"s\"",
-		  "/libpod_parent/", "/libpod-x", POD_MEMBER, "s" },
-		{ "\"io.kubernetes.cri-o.ContainerType\":\"container\"", "/a/", "/x", POD_NONE,
-		  NULL },
-	};
-
-	for (size_t i = 0; i < ARRAY_SIZE(v); i++) {
-		auto_arena struct arena a = ARENA_INIT(1 << 20);
-		const struct json *root = NULL;
-		const struct spec *s = NULL;
-		struct pod_name n;
-		struct err e = {};
-		char text[1024];
-
-		(void) snprintf(text, sizeof(text),
-				"{\"ociVersion\":\"1.0.0\",\"root\":{\"path\":\"r\"},"
-				"\"annotations\":{%s},\"linux\":{\"cgroupsPath\":\"%s%s%s\"}}",
-				v[i].annotations, v[i].before, pod, v[i].after);
-		if (decode(&a, text, &root, &s) < 0)
-			return;
-		CHECK(pod_find(s, &n, &e) == 0);
-		CHECK(n.role == v[i].role);
-		CHECK(v[i].id ? n.id && streq(n.id, v[i].id) : !n.id);
-	}
 }
 
 static void test_sizes(void)
@@ -270,7 +223,6 @@ static void test_rates(void)
 
 int main(void)
 {
-	test_pods();
 	test_sizes();
 	test_fit();
 	test_rates();

@@ -7,39 +7,17 @@
 #include "base/auto.h"
 #include "base/str.h"
 #include "engine/container/container.h"
+#include "engine/container/groups.h"
 #include "engine/container/seccomp.h"
+#include "engine/pod.h"
+#include "engine/refuse.h"
 #include "engine/sandbox/inside.h"
 #include "engine/sandbox/sandbox.h"
 
-#define MEMORY_LEAST (INT64_C(4) << 20) /* sentry/sandbox.c */
-
-[[gnu::format(printf, 2, 3)]] static int refuse(struct err *e, const char *fmt, ...)
-{
-	struct err why;
-	va_list ap;
-
-	va_start(ap, fmt);
-	(void) vsnprintf(why.msg, sizeof(why.msg), fmt, ap);
-	va_end(ap);
-	return err_set(e, ERR_UNSUPPORTED, EOPNOTSUPP, "a sandbox cannot %s", why.msg);
-}
-
-struct refusal {
-	bool asked;
-	const char *what;
-};
-
-static int refuse_first(const struct refusal *v, size_t n, struct err *e)
-{
-	for (size_t i = 0; i < n; i++) {
-		if (v[i].asked)
-			return refuse(e, "%s", v[i].what);
-	}
-	return 0;
-}
+#define WHO "a sandbox"
 
 /* Its own all, but the network: its broker is in the host's or in one that is named (network.h). */
-static int check_namespaces(const struct spec *s, struct err *e)
+static int check_namespaces(const struct spec *s, bool pod, struct err *e)
 {
 	static const enum spec_ns_type own[] = { SPEC_NS_MOUNT, SPEC_NS_PID, SPEC_NS_IPC,
 						 SPEC_NS_UTS };
@@ -47,16 +25,35 @@ static int check_namespaces(const struct spec *s, struct err *e)
 
 	for (size_t i = 0; i < ARRAY_SIZE(own); i++) {
 		if (!l->ns[own[i]].present)
-			return refuse(e, "share the host's %s namespace", spec_ns_name(own[i]));
+			return refuse_to(e, WHO, "share the host's %s namespace",
+					 spec_ns_name(own[i]));
 	}
 	for (int t = 0; t < SPEC_NS_N_; t++) {
+		if (pod && (t == SPEC_NS_PID || t == SPEC_NS_IPC || t == SPEC_NS_UTS))
+			continue; /* the pod's, which is its kernel */
 		if (l->ns[t].path && t != SPEC_NS_NETWORK)
-			return refuse(e, "join the %s namespace '%.100s'",
-				      spec_ns_name((enum spec_ns_type) t), l->ns[t].path);
+			return refuse_to(e, WHO, "join the %s namespace '%.100s'",
+					 spec_ns_name((enum spec_ns_type) t), l->ns[t].path);
 	}
 	if (l->uid_maps_n || l->gid_maps_n)
-		return refuse(e, "map its ids to others (linux.uidMappings): they are another "
+		return refuse_to(e, WHO,
+				 "map its ids to others (linux.uidMappings): they are another "
 				 "kernel's than the host's");
+	return 0;
+}
+
+/* What is limited for one container of a pod is limited by their kernel, or nobody. */
+static int check_in_pod(const struct spec *s, struct err *e)
+{
+	const struct spec_resources *r = s->linux_.resources;
+	const struct spec_cpu *c = r ? r->cpu : NULL;
+
+	if (r && groups_needed(&(struct spec_resources){ .block_io = r->block_io }))
+		return refuse_to(e, WHO, "limit the disks of one container of a pod");
+	if (c && ((c->cpus && *c->cpus) || (c->mems && *c->mems)))
+		return refuse_to(e, WHO, "bind one container of a pod to processors");
+	if (c && (c->realtime_period_set || c->realtime_runtime_set))
+		return refuse_to(e, WHO, "give real time to one container of a pod");
 	return 0;
 }
 
@@ -67,8 +64,8 @@ static int check_bind(const struct spec_mount *m, struct err *e)
 	for (size_t i = 0; i < m->options_n; i++) {
 		for (size_t k = 0; k < ARRAY_SIZE(spreads); k++) {
 			if (streq(m->options[i], spreads[k]))
-				return refuse(e, "have mounts come through '%.100s' (%s)",
-					      m->destination, spreads[k]);
+				return refuse_to(e, WHO, "have mounts come through '%.100s' (%s)",
+						 m->destination, spreads[k]);
 		}
 	}
 	if (!m->source || !m->source[0])
@@ -88,23 +85,25 @@ static int check_mounts(const struct spec *s, struct err *e)
 
 		for (size_t k = 0; k < m->options_n; k++) {
 			if (streq(m->options[k], "idmap") || streq(m->options[k], "ridmap"))
-				return refuse(e, "have an idmapped mount at '%.100s'",
-					      m->destination);
+				return refuse_to(e, WHO, "have an idmapped mount at '%.100s'",
+						 m->destination);
 			if (streq(m->options[k], "copy-symlink"))
-				return refuse(e, "have a mount with option '%s' at '%.100s'",
-					      m->options[k], m->destination);
+				return refuse_to(e, WHO,
+						 "have a mount with option '%s' at '%.100s'",
+						 m->options[k], m->destination);
 		}
 		if (m->uid_maps_n || m->gid_maps_n)
-			return refuse(e, "have an idmapped mount at '%.100s'", m->destination);
+			return refuse_to(e, WHO, "have an idmapped mount at '%.100s'",
+					 m->destination);
 		if (known && check_bind(m, e) < 0)
 			return -1;
 		for (size_t k = 0; k < ARRAY_SIZE(types); k++)
 			known = known || (m->type && streq(m->type, types[k]));
 		if (!known)
-			return refuse(e,
-				      "mount a '%.40s' at '%.100s': mount it on the host and "
-				      "bind it",
-				      m->type ? m->type : "", m->destination);
+			return refuse_to(e, WHO,
+					 "mount a '%.40s' at '%.100s': mount it on the host and "
+					 "bind it",
+					 m->type ? m->type : "", m->destination);
 	}
 	return 0;
 }
@@ -133,7 +132,7 @@ static int check_process(const struct spec_process *p, struct err *e)
 		{ p->exec_cpu_affinity, "choose the host's processors (process.execCPUAffinity)" },
 	};
 
-	return refuse_first(list, ARRAY_SIZE(list), e);
+	return refuse_first(e, WHO, list, ARRAY_SIZE(list));
 }
 
 static int check_rest(const struct spec *s, struct err *e)
@@ -157,32 +156,40 @@ static int check_rest(const struct spec *s, struct err *e)
 
 	for (size_t i = 0; i < l->devices_n; i++) {
 		if (!is_virtual(&l->devices[i]))
-			return refuse(e, "have the host's device '%.200s'", l->devices[i].path);
+			return refuse_to(e, WHO, "have the host's device '%.200s'",
+					 l->devices[i].path);
 	}
-	return refuse_first(list, ARRAY_SIZE(list), e);
+	return refuse_first(e, WHO, list, ARRAY_SIZE(list));
 }
 
-static int check_memory(const struct spec *s, struct err *e)
+int sandbox_check_memory(uint64_t memory, struct err *e)
 {
-	uint64_t memory = inside_memory(s);
-
-	return memory && memory < (uint64_t) MEMORY_LEAST
+	return memory && memory < SANDBOX_MEMORY_LEAST
 		       ? err_set(e, ERR_INVALID, EINVAL,
-				 "linux.resources.memory.limit: a sandbox needs at least %lld "
+				 "linux.resources.memory.limit: a sandbox needs at least %llu "
 				 "bytes",
-				 (long long) MEMORY_LEAST)
+				 (unsigned long long) SANDBOX_MEMORY_LEAST)
 		       : 0;
 }
 
 int sandbox_check(const struct engine_caps *caps, const struct spec *s, struct err *e)
 {
+	struct pod_name pod;
 	int r = container_check(caps, s, e);
 
 	if (r == 0 && !s->process)
 		r = err_set(e, ERR_INVALID, EINVAL, "process: missing, there is nothing to run");
-	r = r < 0 ? r : check_namespaces(s, e);
+	r = r < 0 ? r : pod_find(s, &pod, e);
+	r = r < 0 ? r : check_namespaces(s, pod.role != POD_NONE, e);
+	if (r == 0 && pod.role != POD_NONE)
+		r = check_in_pod(s, e);
 	r = r < 0 ? r : check_mounts(s, e);
 	r = r < 0 ? r : check_process(s->process, e);
-	r = r < 0 ? r : check_memory(s, e);
+	r = r < 0 ? r : sandbox_check_memory(inside_memory(s), e);
 	return r < 0 ? r : check_rest(s, e);
+}
+
+int sandbox_check_alone(const struct spec *s, struct err *e)
+{
+	return check_namespaces(s, false, e);
 }

@@ -15,21 +15,21 @@
 #define BACKLOG	    128
 #define DIAL_WITHIN (10 * NSEC_PER_SEC)
 
-/* Of the state directory, whose own path may be longer than an address. */
-static void path_of(int state_fd, char *ret, size_t max)
+/* Of a directory, whose own path may be longer than an address. */
+static void path_of(int dir_fd, char *ret, size_t max)
 {
-	(void) snprintf(ret, max, "/proc/self/fd/%d/" SANDBOX_SOCKET, state_fd);
+	(void) snprintf(ret, max, "/proc/self/fd/%d/" SANDBOX_SOCKET, dir_fd);
 }
 
-int control_listen(int state_fd, struct err *e)
+int control_listen(int dir_fd, struct err *e)
 {
 	auto_fd int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 	struct sockaddr_un at = { .sun_family = AF_UNIX };
 
 	if (fd < 0)
 		return err_sys(e, errno, "make the sandbox's control socket");
-	path_of(state_fd, at.sun_path, sizeof(at.sun_path));
-	(void) unlinkat(state_fd, SANDBOX_SOCKET, 0); /* of the start before */
+	path_of(dir_fd, at.sun_path, sizeof(at.sun_path));
+	(void) unlinkat(dir_fd, SANDBOX_SOCKET, 0); /* of the start before */
 	if (bind(fd, (const struct sockaddr *) &at, sizeof(at)) < 0 || listen(fd, BACKLOG) < 0)
 		return err_sys(e, errno, "make the sandbox's control socket");
 	return take_fd(&fd);
@@ -40,11 +40,19 @@ int control_dial(const struct sandbox *s, struct err *e)
 	char path[64];
 	int fd;
 
-	path_of(s->state_fd, path, sizeof(path));
+	path_of(s->kernel_fd, path, sizeof(path));
 	fd = unix_connect(path, SOCK_SEQPACKET, DIAL_WITHIN);
 	if (fd == -ECONNREFUSED || fd == -ENOENT)
 		return err_set(e, ERR_CONFLICT, ESRCH, "the sandbox is not running");
 	return fd < 0 ? err_sys(e, -fd, "connect to the sandbox's kernel") : fd;
+}
+
+struct sentry_request sandbox_request(const struct sandbox *s, enum sentry_type type)
+{
+	struct sentry_request q = sentry_request(type);
+
+	q.container = s->container;
+	return q;
 }
 
 static enum err_kind kind_of(int error)

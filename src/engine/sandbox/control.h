@@ -10,7 +10,9 @@
 struct sandbox;
 
 /* A socket that listens there, for atoll-sentry. Gives. */
-[[nodiscard]] int control_listen(int state_fd, struct err *e);
+[[nodiscard]] int control_listen(int dir_fd, struct err *e);
+/* A request about this workload, whose kernel may have others. */
+struct sentry_request sandbox_request(const struct sandbox *s, enum sentry_type type);
 /* A connection. Gives. CONFLICT: it does not run. */
 [[nodiscard]] int control_dial(const struct sandbox *s, struct err *e);
 /*

@@ -7,6 +7,7 @@
 
 #include "base/auto.h"
 #include "engine/container/groups.h"
+#include "engine/refuse.h"
 #include "engine/sandbox/control.h"
 #include "engine/sandbox/inside.h"
 #include "engine/sandbox/sandbox.h"
@@ -16,10 +17,7 @@
 
 #define EXEC_WITHIN (60 * NSEC_PER_SEC)
 
-static int refuse(struct err *e, const char *what)
-{
-	return err_set(e, ERR_UNSUPPORTED, EOPNOTSUPP, "a sandbox cannot %s", what);
-}
+#define WHO "a sandbox"
 
 static int check(const struct instance *in, const struct exec_spec *x, struct err *e)
 {
@@ -27,11 +25,11 @@ static int check(const struct instance *in, const struct exec_spec *x, struct er
 		return err_set(e, ERR_CONFLICT, EBUSY,
 			       "cannot exec in a paused sandbox: nothing in it runs");
 	if (x->preserve_fds_n)
-		return refuse(e, "take over open descriptors of the host");
+		return refuse_to(e, WHO, "take over open descriptors of the host");
 	if (x->cgroups_n)
-		return refuse(e, "start a process in a cgroup below its own");
+		return refuse_to(e, WHO, "start a process in a cgroup below its own");
 	if (x->process->scheduler || x->process->io_priority || x->process->exec_cpu_affinity)
-		return refuse(e, "choose how the host schedules a process");
+		return refuse_to(e, WHO, "choose how the host schedules a process");
 	return 0;
 }
 
@@ -61,11 +59,12 @@ static int stream(const struct running *k, int n)
 	return k->x->stdio[n] < 0 ? k->null_fd : k->x->stdio[n];
 }
 
-static int ask(const struct running *k, uint64_t *ret_process, struct err *e)
+static int ask(const struct running *k, const struct sandbox *s, uint64_t *ret_process,
+	       struct err *e)
 {
 	auto_arena struct arena a = ARENA_INIT(1u << 20);
 	auto_buf struct buf text = BUF_INIT(SENTRY_MESSAGE_MAX);
-	struct sentry_request q = sentry_request(SENTRY_EXEC);
+	struct sentry_request q = sandbox_request(s, SENTRY_EXEC);
 	struct sentry_reply answer;
 	int r;
 
@@ -104,7 +103,8 @@ static void end(const struct running *k, uint64_t process)
 static int stand_for(const struct running *k, const struct sandbox *s, uint64_t process,
 		     struct exec *ret, struct err *e)
 {
-	int r = waiter_start(k->ask_sock, k->signal_sock, process, &ret->pid, &ret->pidfd, e);
+	int r = waiter_start(k->ask_sock, k->signal_sock, process, FD_NONE, &ret->pid, &ret->pidfd,
+			     e);
 
 	if (r < 0 || !s->groups || !groups_any(s->groups))
 		return r;
@@ -118,7 +118,7 @@ static int run(struct running *k, struct sandbox *s, struct exec *ret, struct er
 	uint64_t process = 0;
 	int r = open_all(k, s, e);
 
-	r = r < 0 ? r : ask(k, &process, e);
+	r = r < 0 ? r : ask(k, s, &process, e);
 	if (r < 0)
 		return r;
 	r = stand_for(k, s, process, ret, e);

@@ -7,6 +7,7 @@
 #include "base/str.h"
 #include "fmt/json.h"
 #include "fmt/spec.h"
+#include "proto/sentry.h"
 
 /*
  * Beside the guest's memory: the kernel's own, a quarter of it within bounds (sentry/sandbox.c),
@@ -28,6 +29,11 @@ bool inside_is_bind(const struct spec_mount *m)
 	return false;
 }
 
+bool inside_is_pod_shm(const struct spec_mount *m, enum pod_role pod)
+{
+	return pod != POD_NONE && inside_is_bind(m) && streq(m->destination, "/dev/shm");
+}
+
 /* ---- the host's part --------------------------------------------------------------------- */
 
 uint64_t inside_memory(const struct spec *s)
@@ -38,18 +44,13 @@ uint64_t inside_memory(const struct spec *s)
 	return m && m->limit_set && m->limit > 0 ? (uint64_t) m->limit : 0;
 }
 
-int64_t inside_swap(const struct spec *s)
+/* Of the host, for a guest that may use so much. */
+static uint64_t overhead_of(uint64_t memory)
 {
-	const struct spec_resources *r = s->linux_.resources;
+	uint64_t kernel = memory / KERNEL_SHARE;
 
-	return r && r->memory && r->memory->swap_set ? r->memory->swap : 0;
-}
-
-int64_t inside_pids(const struct spec *s)
-{
-	const struct spec_resources *r = s->linux_.resources;
-
-	return r && r->pids && r->pids->limit > 0 ? r->pids->limit : -1;
+	kernel = kernel < KERNEL_LEAST ? KERNEL_LEAST : kernel > KERNEL_MOST ? KERNEL_MOST : kernel;
+	return kernel + STUBS;
 }
 
 static int64_t with_overhead(int64_t limit, uint64_t overhead)
@@ -57,11 +58,21 @@ static int64_t with_overhead(int64_t limit, uint64_t overhead)
 	return limit > INT64_MAX - (int64_t) overhead ? INT64_MAX : limit + (int64_t) overhead;
 }
 
+void inside_host_memory(struct spec_memory *m, uint64_t memory)
+{
+	uint64_t overhead = overhead_of(memory);
+
+	if (m->limit_set && m->limit > 0)
+		m->limit = with_overhead(m->limit, overhead);
+	if (m->swap_set && m->swap > 0) /* of memory and swap together */
+		m->swap = with_overhead(m->swap, overhead);
+}
+
 struct spec_resources *inside_host_part(struct arena *a, const struct spec *s)
 {
 	struct spec_resources *host = arena_alloc(a, sizeof(*host));
 	struct spec_memory *m = arena_alloc(a, sizeof(*m));
-	uint64_t memory = inside_memory(s), kernel = memory / KERNEL_SHARE, overhead;
+	uint64_t memory = inside_memory(s);
 
 	if (!host || !m || !s->linux_.resources)
 		return m ? host : NULL;
@@ -72,14 +83,39 @@ struct spec_resources *inside_host_part(struct arena *a, const struct spec *s)
 	host->machine = NULL;
 	if (!memory)
 		return host;
-	kernel = kernel < KERNEL_LEAST ? KERNEL_LEAST : kernel > KERNEL_MOST ? KERNEL_MOST : kernel;
-	overhead = kernel + STUBS;
 	*m = *s->linux_.resources->memory;
-	m->limit = with_overhead(m->limit, overhead);
-	if (m->swap_set && m->swap > 0) /* of memory and swap together */
-		m->swap = with_overhead(m->swap, overhead);
+	inside_host_memory(m, memory);
 	host->memory = m;
 	return host;
+}
+
+struct spec_resources *inside_pod_part(struct arena *a, const struct pod_size *size)
+{
+	struct spec_resources *host = arena_alloc(a, sizeof(*host));
+	struct spec_memory *m = arena_alloc(a, sizeof(*m));
+	struct spec_cpu *cpu = arena_alloc(a, sizeof(*cpu));
+
+	if (!host || !m || !cpu)
+		return NULL;
+	*m = (struct spec_memory){ .limit = (int64_t) size->memory, .limit_set = true };
+	*cpu = (struct spec_cpu){ .quota = (int64_t) size->quota,
+				  .quota_set = size->quota != 0,
+				  .period = size->period,
+				  .period_set = size->quota != 0,
+				  .shares = size->shares,
+				  .shares_set = size->shares != 0 };
+	inside_host_memory(m, size->memory);
+	host->memory = size->memory ? m : NULL;
+	host->cpu = size->quota || size->shares ? cpu : NULL;
+	return host;
+}
+
+/* Where what its programs would take is most of it they share it evenly. */
+uint64_t inside_memory_within(uint64_t host)
+{
+	uint64_t overhead = overhead_of(host);
+
+	return overhead < host / 2 ? host - overhead : host / 2;
 }
 
 /* ---- config.json ------------------------------------------------------------------------- */
@@ -106,13 +142,34 @@ void inside_process(struct buf *out, const struct spec_process *p)
 	write_process(&w, NULL, p, p->user.uid == 0 && p->user.gid == 0);
 }
 
-static void write_mounts(struct json_writer *w, const struct spec *s)
+/* The sandbox makes it, and the others have the same. */
+static void write_pod_shm(struct json_writer *w, enum pod_role pod)
+{
+	static const char *const options[] = { "nosuid", "nodev", "noexec", "mode=1777" };
+	size_t n = ARRAY_SIZE(options) -
+		   (pod == POD_SANDBOX ? 0 : 1); /* who makes it says the mode */
+
+	json_w_string(w, "destination", "/dev/shm");
+	json_w_string(w, "type", pod == POD_SANDBOX ? "tmpfs" : SENTRY_POD_SHM);
+	json_w_string(w, "source", "shm");
+	json_w_array(w, "options");
+	for (size_t i = 0; i < n; i++)
+		json_w_string(w, NULL, options[i]);
+	json_w_end(w);
+}
+
+static void write_mounts(struct json_writer *w, const struct spec *s, enum pod_role pod)
 {
 	json_w_array(w, "mounts");
 	for (size_t i = 0; i < s->mounts_n; i++) {
 		const struct spec_mount *m = &s->mounts[i];
 
 		json_w_object(w, NULL);
+		if (inside_is_pod_shm(m, pod)) {
+			write_pod_shm(w, pod);
+			json_w_end(w);
+			continue;
+		}
 		json_w_string(w, "destination", m->destination);
 		json_w_string(w, "type", inside_is_bind(m) ? "bind" : m->type);
 		if (m->source)
@@ -126,10 +183,9 @@ static void write_mounts(struct json_writer *w, const struct spec *s)
 	json_w_end(w);
 }
 
-static void write_resources(struct json_writer *w, const struct spec *s, const struct json *given)
+static void write_resources(struct json_writer *w, const struct json *given, uint64_t memory)
 {
 	const struct json *pids = json_get(given, "pids"), *cpu = json_get(given, "cpu");
-	uint64_t memory = inside_memory(s);
 
 	json_w_object(w, "resources");
 	if (memory) {
@@ -144,12 +200,12 @@ static void write_resources(struct json_writer *w, const struct spec *s, const s
 	json_w_end(w);
 }
 
-static void write_linux(struct json_writer *w, const struct spec *s, const struct json *given)
+static void write_linux(struct json_writer *w, const struct json *given, uint64_t memory)
 {
 	static const char *const same[] = { "sysctl", "maskedPaths", "readonlyPaths", "devices" };
 
 	json_w_object(w, "linux");
-	write_resources(w, s, json_get(given, "resources"));
+	write_resources(w, json_get(given, "resources"), memory);
 	for (size_t i = 0; i < ARRAY_SIZE(same); i++) {
 		const struct json *v = json_get(given, same[i]);
 
@@ -159,7 +215,8 @@ static void write_linux(struct json_writer *w, const struct spec *s, const struc
 	json_w_end(w);
 }
 
-void inside_config(struct buf *out, const struct spec *s, const struct json *given)
+void inside_config(struct buf *out, const struct spec *s, const struct json *given,
+		   enum pod_role pod, uint64_t memory)
 {
 	struct json_writer w = JSON_WRITER(out);
 
@@ -170,11 +227,11 @@ void inside_config(struct buf *out, const struct spec *s, const struct json *giv
 	json_w_string(&w, "path", "root");
 	json_w_bool(&w, "readonly", s->root->readonly);
 	json_w_end(&w);
-	if (s->hostname)
+	if (s->hostname && pod != POD_MEMBER) /* the pod has one */
 		json_w_string(&w, "hostname", s->hostname);
-	if (s->domainname)
+	if (s->domainname && pod != POD_MEMBER)
 		json_w_string(&w, "domainname", s->domainname);
-	write_mounts(&w, s);
-	write_linux(&w, s, json_get(given, "linux"));
+	write_mounts(&w, s, pod);
+	write_linux(&w, json_get(given, "linux"), memory);
 	json_w_end(&w);
 }

@@ -33,12 +33,44 @@ static bool binds_low_ports(const struct spec *s)
 	return c && c->bounding >> CAP_NET_BIND_SERVICE & 1;
 }
 
-int network_start(const struct spec *s, const struct groups *g, int log_fd, int *ret_sock,
-		  int *ret_pidfd, struct err *e)
+static int open_own(void *)
 {
-	bool present = s->linux_.ns[SPEC_NS_NETWORK].present;
+	int fd = open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
+
+	return fd < 0 ? -errno : fd;
+}
+
+static int make_namespace(struct err *e)
+{
+	int fd = FD_NONE, r = ns_network_visit(FD_NONE, open_own, NULL, &fd);
+
+	r = r < 0 ? r : fd < 0 ? fd : 0;
+	return r < 0 ? err_sys(e, -r, "make a network namespace") : fd;
+}
+
+int sandbox_network_open(struct sandbox_network *n, const struct spec *s, enum pod_role pod,
+			 struct err *e)
+{
 	const char *path = s->linux_.ns[SPEC_NS_NETWORK].path;
-	auto_fd int ns = path ? open_namespace(path, e) : FD_NONE;
+	bool hooked = s->hooks[SPEC_HOOK_PRESTART].n || s->hooks[SPEC_HOOK_CREATE_RUNTIME].n;
+
+	*n = SANDBOX_NETWORK_INIT;
+	if (path)
+		n->netns_fd = open_namespace(path, e);
+	else if (s->linux_.ns[SPEC_NS_NETWORK].present && (hooked || pod != POD_NONE))
+		n->netns_fd = make_namespace(e);
+	else {
+		n->reached = !s->linux_.ns[SPEC_NS_NETWORK].present;
+		return 0;
+	}
+	n->reached = path || hooked; /* else nobody makes anything of it */
+	return n->netns_fd < 0 ? -1 : 0;
+}
+
+int sandbox_network_start(const struct sandbox_network *n, const struct spec *s,
+			  const struct groups *g, int log_fd, int *ret_sock, int *ret_pidfd,
+			  struct err *e)
+{
 	char sock[16];
 	char *words[] = { (char[]){ PROGRAM },
 			  (char[]){ "--socket" },
@@ -52,12 +84,10 @@ int network_start(const struct spec *s, const struct groups *g, int log_fd, int 
 				    .words = words,
 				    .fds = fds,
 				    .fds_n = 1,
-				    .netns_fd = ns,
+				    .netns_fd = n->netns_fd,
 				    .log_fd = log_fd };
 
-	if (path && ns < 0)
-		return ns;
-	if (present && !path)
+	if (!n->reached)
 		return 0;
 	(void) snprintf(sock, sizeof(sock), "fd:%d", SERVER_SOCKET);
 	return server_start(&how, g, ret_sock, &pid, ret_pidfd, e);

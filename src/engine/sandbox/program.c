@@ -17,7 +17,7 @@
 #include "sys/spawn.h"
 
 #define FIRST_FD  3
-#define FDS_MOST  9
+#define FDS_MOST  10
 #define WORD_MAX  32
 #define WORDS_MAX (2 * FDS_MOST + 2 * SHARES_MAX + 8)
 
@@ -68,16 +68,21 @@ static void make_command(struct command *c, const struct program *p, int creator
 		add_shares(c, p->shares);
 	add_fd(c, "--config", p->config_fd);
 	add_fd(c, "--seccomp", p->seccomp_fd);
+	add_fd(c, "--restore", p->restore_fd);
 	add_fd(c, "--control", p->control_fd);
 	add_fd(c, "--log", p->log_fd);
 	add_fd(c, "--report", p->end_fd);
+	if (p->netns_fd >= 0) {
+		add(c, "--network");
+		add(c, "stay");
+	}
 	add(c, "--uid");
 	add(c, "own");
 }
 
-static int let_go(int pipe_fd, bool bound, struct err *e)
+int program_begin(int creator_fd, bool bound, struct err *e)
 {
-	return write(pipe_fd, bound ? "b" : "g", 1) == 1
+	return write(creator_fd, bound ? "b" : "g", 1) == 1
 		       ? 0
 		       : err_sys(e, errno, "let " PROGRAM_SENTRY " begin");
 }
@@ -108,6 +113,7 @@ int program_start(const struct program *p, const struct groups *g, pid_t *ret_pi
 	memcpy(s.stdio, p->stdio, sizeof(s.stdio));
 	s.fds = c->fds;
 	s.fds_n = c->fds_n;
+	s.netns_fd = p->netns_fd;
 	s.new_session = true;
 	r = spawn_process(&s, ret_pid, ret_pidfd);
 	if (r < 0)
@@ -118,8 +124,6 @@ int program_start(const struct program *p, const struct groups *g, pid_t *ret_pi
 		if (r < 0)
 			return r;
 	}
-	r = let_go(ours, p->bound, e);
-	if (r == 0)
-		*ret_creator = p->bound ? take_fd(&ours) : FD_NONE;
-	return r;
+	*ret_creator = take_fd(&ours);
+	return 0;
 }

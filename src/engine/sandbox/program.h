@@ -20,15 +20,18 @@ struct program {
 	int broker_fd;	/* who serves the network outside */
 	int config_fd;	/* inside_config() */
 	int seccomp_fd; /* linux.seccomp, compiled */
+	int restore_fd; /* a checkpoint that it goes on from */
 	int control_fd, log_fd, end_fd;
 	const struct shares *shares; /* NULL: none */
-	bool bound;		     /* it ends with the pipe, unless it was started */
+	int netns_fd; /* where hooks and others find it; FD_NONE: until it begins the caller's */
 };
 
 /*
- * Starts one in the control groups (which may be NULL). It begins when it is in them. *ret_creator:
- * the pipe's end, when it is bound to it, else FD_NONE; also on failure *ret_pidfd is given, when
- * there is a process.
+ * Starts one in the control groups (which may be NULL). It waits there to begin, and ends with
+ * *ret_creator, a pipe; also on failure *ret_pidfd is given, when there is a process.
  */
 [[nodiscard]] int program_start(const struct program *p, const struct groups *g, pid_t *ret_pid,
 				int *ret_pidfd, int *ret_creator, struct err *e);
+/* It goes into its jail, and makes all but the start. bound: it ends with the pipe, unless it was
+ * started. */
+[[nodiscard]] int program_begin(int creator_fd, bool bound, struct err *e);

@@ -17,7 +17,10 @@
 #include "engine/host.h"
 #include "engine/sandbox/control.h"
 #include "engine/sandbox/files.h"
+#include "engine/sandbox/member.h"
+#include "engine/sandbox/pod.h"
 #include "engine/sandbox/program.h"
+#include "engine/sandbox/trace.h"
 #include "sys/pidfd.h"
 #include "sys/self.h"
 
@@ -72,7 +75,7 @@ static bool has_groups(const struct sandbox *s)
 static int ask_signal(struct sandbox *s, uint64_t process, int signo, struct err *e)
 {
 	auto_arena struct arena a = ARENA_INIT(1u << 20);
-	struct sentry_request q = sentry_request(SENTRY_SIGNAL);
+	struct sentry_request q = sandbox_request(s, SENTRY_SIGNAL);
 	struct sentry_reply answer;
 
 	q.process = process;
@@ -87,7 +90,7 @@ static int signal_first(struct instance *in, int signo, struct err *e)
 
 	/* The program hands on what it can catch, also later, when it is paused. */
 	if (signo == SIGSTOP)
-		return in->state == ENGINE_CREATED ? 0 : ask_signal(s, SENTRY_FIRST, signo, e);
+		return in->state == ENGINE_CREATED ? 0 : ask_signal(s, s->process, signo, e);
 	r = in->pidfd < 0 ? -ESRCH : pidfd_kill(in->pidfd, signo);
 	if (r == -ESRCH)
 		return err_set(e, ERR_CONFLICT, ESRCH, "container not running");
@@ -110,6 +113,9 @@ static int kill_all(struct instance *in, nsec_t deadline, struct err *e)
 	if (r < 0 && r != -ESRCH)
 		return err_sys(e, -r, "killing the sandbox");
 	s->killed = true;
+	r = s->joins ? member_remove(s, deadline, e) : 0;
+	if (r < 0)
+		return r;
 	/* All of it dies with its program, unless it is frozen; nothing is left to chance. */
 	if (has_groups(s)) {
 		r = groups_kill(s->groups, deadline, e);
@@ -132,7 +138,7 @@ static int usage(struct instance *in, struct usage *ret, struct err *)
 {
 	struct sandbox *s = sandbox_of_instance(in);
 	auto_arena struct arena a = ARENA_INIT(1u << 20);
-	const struct sentry_request q = sentry_request(SENTRY_STATS);
+	const struct sentry_request q = sandbox_request(s, SENTRY_STATS);
 	bool frozen = has_groups(s) && groups_frozen(s->groups);
 	struct sentry_reply answer;
 	struct err ignored;
@@ -144,11 +150,13 @@ static int usage(struct instance *in, struct usage *ret, struct err *)
 	u.memory_host_bytes = u.memory_bytes;
 	if (runs(s) && !frozen &&
 	    control_ask(s, &q, clock_deadline(USAGE_WITHIN), &a, &answer, &ignored) == 0) {
+		if (s->joins) /* those of its groups only stand for it */
+			u.cpu_ns = answer.cpu_ns;
 		u.memory_bytes = answer.memory;
 		u.memory_cache_bytes = 0;
 		u.memory_peak_bytes = UINT64_MAX;
 		u.pids = answer.threads;
-		u.pids_limit = UINT64_MAX;
+		u.pids_limit = answer.tasks_limit ? answer.tasks_limit : UINT64_MAX;
 	}
 	if (s->memory)
 		u.memory_limit_bytes = s->memory;
@@ -192,7 +200,7 @@ static int list_more(const struct engine_processes *all, const struct sentry_rep
 static int list(struct instance *in, struct arena *a, struct engine_processes *ret, struct err *e)
 {
 	struct sandbox *s = sandbox_of_instance(in);
-	struct sentry_request q = sentry_request(SENTRY_LIST);
+	struct sentry_request q = sandbox_request(s, SENTRY_LIST);
 	nsec_t deadline = clock_deadline(LIST_WITHIN);
 	struct engine_processes all = {};
 	struct sentry_reply answer;
@@ -219,6 +227,10 @@ static int freeze(struct instance *in, bool frozen, struct err *e)
 {
 	struct sandbox *s = sandbox_of_instance(in);
 
+	if (s->joins)
+		return err_set(e, ERR_UNSUPPORTED, EOPNOTSUPP,
+			       "one container of a sandbox's pod cannot be paused: its kernel is "
+			       "the whole pod's, which is paused by its sandbox");
 	if (!has_groups(s))
 		return err_set(e, ERR_UNSUPPORTED, EOPNOTSUPP,
 			       "pausing needs a cgroup, and this sandbox has none");
@@ -236,43 +248,6 @@ static int resume(struct instance *in, struct err *e)
 	return freeze(in, false, e);
 }
 
-/* What its kernel has for good may be given as it is. */
-static int check_update(const struct sandbox *s, const struct spec_resources *r, struct err *e)
-{
-	const struct spec_memory *m = r->memory;
-	int64_t pids = r->pids && r->pids->limit > 0 ? r->pids->limit : -1;
-
-	if (m && ((m->limit_set && (m->limit > 0 ? (uint64_t) m->limit : 0) != s->memory) ||
-		  (m->swap_set && m->swap != s->swap)))
-		return err_set(e, ERR_UNSUPPORTED, EOPNOTSUPP,
-			       "the memory of a sandbox cannot change while it runs");
-	if (r->pids && r->pids->limit_set && pids != s->pids)
-		return err_set(e, ERR_UNSUPPORTED, EOPNOTSUPP,
-			       "how many processes a sandbox may have cannot change while it runs");
-	return 0;
-}
-
-/* Shares of the host; how large it is, and how many processes it has, is its kernel's. */
-static int update(struct instance *in, const struct spec_resources *r, struct err *e)
-{
-	struct sandbox *s = sandbox_of_instance(in);
-	struct spec_resources host = *r;
-	struct spec_memory memory = r->memory ? *r->memory : (struct spec_memory){};
-
-	if (check_update(s, r, e) < 0)
-		return -1;
-	if (!has_groups(s))
-		return err_set(e, ERR_UNSUPPORTED, EOPNOTSUPP,
-			       "limits need a cgroup, and this sandbox has none");
-	/* As with runc they are no part of an update. */
-	host.devices = NULL;
-	host.devices_n = 0;
-	host.pids = NULL;
-	memory.limit_set = memory.swap_set = false;
-	host.memory = r->memory ? &memory : NULL;
-	return groups_update(s->groups, &host, e);
-}
-
 static void forget(struct instance *in)
 {
 	struct sandbox *s = sandbox_of_instance(in);
@@ -284,9 +259,11 @@ static void forget(struct instance *in)
 	close_fd(&s->gofer_pidfd);
 	close_fd(&s->broker_pidfd);
 	close_fd(&s->state_fd);
+	close_fd(&s->kernel_fd);
 	close_fd(&in->pidfd);
 	close_fd(&in->console_fd);
 	free(TAKE(s->id));
+	free(TAKE(s->pod_path));
 	hooked_fini(&s->hooked);
 	arena_fini(&s->arena);
 }
@@ -309,8 +286,10 @@ static void destroy(struct instance *in)
 		(void) pidfd_reap_by(s->broker_pidfd, clock_deadline(REMOVE_TIME), NULL);
 	if (s->groups)
 		(void) groups_remove(s->groups, clock_deadline(REMOVE_TIME), &e);
-	if (s->state_fd >= 0)
-		(void) unlinkat(s->state_fd, SANDBOX_SOCKET, 0);
+	if (s->kernel_fd >= 0 && !s->joins)
+		(void) unlinkat(s->kernel_fd, SANDBOX_SOCKET, 0);
+	if (s->pod_path)
+		sandbox_pod_leave(s, clock_deadline(REMOVE_TIME));
 	if (s->hooked.poststop_due &&
 	    sandbox_hooks(s, SPEC_HOOK_POSTSTOP, "stopped", FD_NONE, &e) < 0)
 		log_warn("a poststop hook failed: %s", e.msg);
@@ -336,10 +315,16 @@ const struct engine_ops sandbox_ops = {
 	.destroy = destroy,
 	.processes = processes,
 	.list = list,
+	.trace = sandbox_trace,
+	.refused = sandbox_refused,
+	.keeps = SANDBOX_END,
 	.pause = pause_all,
 	.resume = resume,
 	.exec = sandbox_exec,
-	.update = update,
+	.update = sandbox_update,
+	.can_snapshot = sandbox_can_snapshot,
+	.snapshot = sandbox_snapshot,
+	.restore = sandbox_restore,
 	.save = sandbox_save,
 	.load = sandbox_load,
 	.look = container_look,

@@ -13,7 +13,7 @@
 #include "sys/self.h"
 #include "sys/spawn.h"
 
-static int enter_groups(const struct groups *g, pid_t pid, struct err *e)
+int server_enter_groups(const struct groups *g, pid_t pid, struct err *e)
 {
 	if (!g || !groups_any(g))
 		return 0;
@@ -56,7 +56,7 @@ int server_start(const struct server *s, const struct groups *g, int *ret_sock, 
 	r = spawn(s, ret_pid, ret_pidfd, e);
 	if (r < 0)
 		return r;
-	r = enter_groups(g, *ret_pid, e);
+	r = server_enter_groups(g, *ret_pid, e);
 	if (r < 0) {
 		(void) pidfd_kill(*ret_pidfd, SIGKILL);
 		(void) pidfd_reap(*ret_pidfd, NULL);

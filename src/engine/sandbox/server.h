@@ -24,6 +24,8 @@ struct server {
 	int log_fd;   /* its standard error */
 };
 
+/* A process of ours into them, which may be NULL. */
+[[nodiscard]] int server_enter_groups(const struct groups *g, pid_t pid, struct err *e);
 /*
  * Starts one in the control groups (which may be NULL). *ret_sock: the sandbox's end, *ret_pid
  * and *ret_pidfd: of the process; descriptors given.

@@ -77,7 +77,8 @@ static struct share *add(struct shares *s)
 	return &s->v[s->n++];
 }
 
-int shares_open(struct shares *s, struct arena *a, const struct bundle *b, bool root, struct err *e)
+int shares_open(struct shares *s, struct arena *a, const struct bundle *b, enum pod_role pod,
+		bool root, struct err *e)
 {
 	int r = 0;
 
@@ -88,7 +89,9 @@ int shares_open(struct shares *s, struct arena *a, const struct bundle *b, bool 
 	if (root)
 		r = open_root(add(s), b, e);
 	for (size_t i = 0; r == 0 && i < b->spec->mounts_n; i++) {
-		if (!inside_is_bind(&b->spec->mounts[i]))
+		const struct spec_mount *m = &b->spec->mounts[i];
+
+		if (!inside_is_bind(m) || inside_is_pod_shm(m, pod))
 			continue;
 		if (s->n == SHARES_MAX)
 			return err_set(e, ERR_UNSUPPORTED, E2BIG,

@@ -11,6 +11,7 @@
 
 #include "base/arena.h"
 #include "base/err.h"
+#include "engine/pod.h"
 
 struct bundle;
 struct spec_mount;
@@ -32,6 +33,6 @@ struct shares {
 };
 
 /* root: the root is one, too. Also after a failure shares_close(). */
-[[nodiscard]] int shares_open(struct shares *s, struct arena *a, const struct bundle *b, bool root,
-			      struct err *e);
+[[nodiscard]] int shares_open(struct shares *s, struct arena *a, const struct bundle *b,
+			      enum pod_role pod, bool root, struct err *e);
 void shares_close(struct shares *s);

@@ -15,19 +15,18 @@
 #include "engine/container/groups.h"
 #include "engine/container/saved.h"
 #include "engine/sandbox/sandbox.h"
+#include "proto/sentry.h"
 #include "sys/pidfd.h"
 #include "sys/process.h"
 
 #define STATE_FILE "instance.json"
 #define STATE_MAX  (1u << 16)
-#define END_MAX	   (1u << 12)
 
 struct record {
-	const char *id, *state, *bundle, *config;
+	const char *id, *state, *bundle, *config, *pod;
 	int64_t pid;
-	int64_t swap, pids;
-	uint64_t ident, memory;
-	bool poststop_due, groups;
+	uint64_t ident, memory, container, process;
+	bool poststop_due, groups, joins;
 };
 
 static const struct json_field record_fields[] = {
@@ -38,10 +37,12 @@ static const struct json_field record_fields[] = {
 	JSON_I64_FIELD(struct record, pid, "pid", 0, INT32_MAX, JSON_REQUIRED),
 	JSON_U64_FIELD(struct record, ident, "ident", 0, UINT64_MAX, JSON_REQUIRED),
 	JSON_U64_FIELD(struct record, memory, "memory", 0, UINT64_MAX, JSON_REQUIRED),
-	JSON_I64_FIELD(struct record, swap, "swap", INT64_MIN, INT64_MAX, JSON_REQUIRED),
-	JSON_I64_FIELD(struct record, pids, "pids", INT64_MIN, INT64_MAX, JSON_REQUIRED),
 	JSON_BOOL_FIELD(struct record, poststop_due, "poststopDue", 0),
 	JSON_BOOL_FIELD(struct record, groups, "cgroups", 0),
+	JSON_STRING_FIELD(struct record, pod, "pod", 0),
+	JSON_BOOL_FIELD(struct record, joins, "joins", 0),
+	JSON_U64_FIELD(struct record, container, "container", 0, UINT64_MAX, 0),
+	JSON_U64_FIELD(struct record, process, "process", 0, UINT64_MAX, 0),
 };
 static const struct json_table record_table = JSON_TABLE(struct record, record_fields,
 							 JSON_UNKNOWN_IGNORE);
@@ -62,10 +63,15 @@ int sandbox_save(struct instance *in, int state_fd, struct err *e)
 	json_w_u64(&w, "gate", 0);
 	json_w_u64(&w, "namespaces", 0);
 	json_w_u64(&w, "memory", s->memory);
-	json_w_i64(&w, "swap", s->swap);
-	json_w_i64(&w, "pids", s->pids);
-	json_w_bool(&w, "cgroups", s->groups != NULL);
-	if (s->groups && groups_path(s->groups, CGROUP_FREEZER, path))
+	if (s->pod_path) {
+		json_w_string(&w, "pod", s->pod_path);
+		json_w_bool(&w, "joins", s->joins);
+		json_w_u64(&w, "container", s->container);
+		json_w_u64(&w, "process", s->process);
+	}
+	/* container_look would ask them whether it is paused: those of one that joins never are. */
+	json_w_bool(&w, "cgroups", s->groups != NULL && !s->joins);
+	if (s->groups && !s->joins && groups_path(s->groups, CGROUP_FREEZER, path))
 		json_w_string(&w, "freezer", path);
 	/* "unified" says when all in there is frozen, which stubs that wait never are. */
 	hooked_save(&s->hooked, &w);
@@ -76,24 +82,18 @@ int sandbox_save(struct instance *in, int state_fd, struct err *e)
 
 static int take_record(struct sandbox *s, const struct record *rec, struct err *e)
 {
-	struct instance *in = &s->in;
-
 	s->id = strdup(rec->id);
-	if (!s->id)
+	s->pod_path = rec->pod ? strdup(rec->pod) : NULL;
+	if (!s->id || (rec->pod && !s->pod_path))
 		return err_set(e, ERR_EXHAUSTED, ENOMEM, "out of memory");
 	s->ident = rec->ident;
 	s->memory = rec->memory;
-	s->swap = rec->swap;
-	s->pids = rec->pids;
+	s->joins = rec->joins;
+	s->container = rec->container;
+	s->process = rec->pod ? rec->process : SENTRY_FIRST;
 	if (hooked_take(&s->hooked, rec->bundle, rec->config, rec->poststop_due, e) < 0)
 		return -1;
-	in->state = engine_state_of(rec->state);
-	if (in->state == ENGINE_CREATING)
-		in->state = ENGINE_FAILED; /* its creator crashed: what there is can be destroyed */
-	in->pidfd = rec->pid ? process_find((pid_t) rec->pid, rec->ident) : FD_NONE;
-	in->pid = in->pidfd < 0 ? 0 : (pid_t) rec->pid;
-	if (in->pidfd < 0 && in->state != ENGINE_FAILED)
-		in->state = ENGINE_STOPPED;
+	saved_process(&s->in, rec->state, rec->pid, rec->ident);
 	return 0;
 }
 
@@ -105,7 +105,7 @@ int sandbox_load(struct instance *in, int state_fd, struct err *e)
 	int r;
 
 	s->arena = ARENA_INIT(64u << 20);
-	s->state_fd = s->creator_fd = s->gofer_pidfd = s->broker_pidfd = FD_NONE;
+	s->state_fd = s->kernel_fd = s->creator_fd = s->gofer_pidfd = s->broker_pidfd = FD_NONE;
 	r = saved_read(&s->arena, state_fd, STATE_FILE, STATE_MAX, &record_table, &rec, &found, e);
 	if (r == 0 && !found)
 		r = err_set(e, ERR_NOT_FOUND, ENOENT, "no state of an instance there");
@@ -115,14 +115,20 @@ int sandbox_load(struct instance *in, int state_fd, struct err *e)
 	s->state_fd = openat(state_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (s->state_fd < 0)
 		return err_sys(e, errno, "open the state directory");
-	if (rec.groups) {
+	/* A pod's may be gone; then its kernel is as well. */
+	s->kernel_fd = s->pod_path ? open(s->pod_path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+				   : fcntl(s->state_fd, F_DUPFD_CLOEXEC, 3);
+	if (s->kernel_fd < 0 && !s->pod_path)
+		return err_sys(e, errno, "open the state directory");
+	if (rec.groups || rec.joins) {
 		r = groups_load(state_fd, &s->groups, e);
-		if (r < 0)
+		/* One whose creator crashed before they were there is to be destroyed all the same.
+		 */
+		if (r < 0 && (in->state != ENGINE_FAILED || e->sys != ENOENT))
 			return r;
-		if (in->state == ENGINE_RUNNING && groups_frozen(s->groups))
-			in->state = ENGINE_PAUSED;
-		else if (in->state == ENGINE_PAUSED && !groups_frozen(s->groups))
-			in->state = ENGINE_RUNNING;
+		if (s->groups && !s->joins &&
+		    (in->state == ENGINE_RUNNING || in->state == ENGINE_PAUSED))
+			in->state = saved_frozen(in->state, groups_frozen(s->groups));
 	}
 	return hooked_load(&s->hooked, &s->arena, s->id, &s->spec, e);
 }
@@ -138,14 +144,14 @@ struct end {
 
 static bool read_end(const struct sandbox *s, struct end *ret)
 {
-	struct str rest, kind;
+	struct str rest, kind, line;
 
-	*ret = (struct end){ .text = BUF_INIT(END_MAX) };
+	*ret = (struct end){ .text = BUF_INIT(SANDBOX_END_MAX) };
 	if (s->state_fd < 0 || file_read(s->state_fd, SANDBOX_END, &ret->text) < 0 ||
 	    ret->text.n == 0)
 		return false;
-	if (num_parse_u32(str_cut(str_trim(buf_str(&ret->text)), ' ', &rest), 0, 255,
-			  &ret->status) < 0)
+	line = str_cut(buf_str(&ret->text), '\n', &rest);
+	if (num_parse_u32(str_cut(line, ' ', &rest), 0, 255, &ret->status) < 0)
 		return false;
 	if (!rest.p)
 		return true;

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
@@ -24,7 +25,7 @@ static const struct seccomp_rule own[] = {
 };
 
 struct waiter {
-	int wait_sock, signal_sock, signals;
+	int wait_sock, signal_sock, netns_fd, signals;
 	uint64_t process;
 };
 
@@ -87,6 +88,8 @@ static void hand_on(const struct waiter *w)
 	(void) sigfillset(&all);
 	if (sigprocmask(SIG_BLOCK, &all, NULL) < 0)
 		_exit(LOST);
+	if (w->netns_fd >= 0 && setns(w->netns_fd, CLONE_NEWNET) < 0)
+		_exit(LOST);
 	enclose_fds(0, (const int[]){ w->wait_sock, w->signal_sock }, 2);
 	w->signals = signalfd(-1, &all, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (w->signals < 0 || caps_set(&none) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ||
@@ -95,11 +98,12 @@ static void hand_on(const struct waiter *w)
 	stand_for(w);
 }
 
-int waiter_start(int wait_sock, int signal_sock, uint64_t process, pid_t *ret_pid, int *ret_pidfd,
-		 struct err *e)
+int waiter_start(int wait_sock, int signal_sock, uint64_t process, int netns_fd, pid_t *ret_pid,
+		 int *ret_pidfd, struct err *e)
 {
 	struct waiter w = { .wait_sock = wait_sock,
 			    .signal_sock = signal_sock,
+			    .netns_fd = netns_fd,
 			    .process = process };
 	struct sentry_request q = sentry_request(SENTRY_WAIT);
 	pid_t pid;

@@ -12,8 +12,9 @@
 #include "base/err.h"
 
 /*
- * For the process of this number (proto/sentry.h). Borrows two connections on which nothing was
+ * For the process of this number (proto/sentry.h), in a network namespace (FD_NONE: the caller's).
+ * Borrows two connections on which nothing was
  * asked; when the first of them is closed without a waiter the process is killed.
  */
-[[nodiscard]] int waiter_start(int wait_sock, int signal_sock, uint64_t process, pid_t *ret_pid,
-			       int *ret_pidfd, struct err *e);
+[[nodiscard]] int waiter_start(int wait_sock, int signal_sock, uint64_t process, int netns_fd,
+			       pid_t *ret_pid, int *ret_pidfd, struct err *e);

@@ -275,3 +275,35 @@ void epoll_forget(struct file *f)
 	while (!list_empty(&f->watches))
 		watch_free(list_entry(f->watches.next, struct watch, of_file));
 }
+
+/* ---- checkpoints ---- */
+
+bool epoll_watch_at(const struct file *epoll, uint64_t nr, struct epoll_watch *ret)
+{
+	const struct epoll *e = epoll->own;
+
+	for (struct tree_node *n = tree_first(&e->watches); n; n = tree_next(n)) {
+		const struct watch *w = container_of(n, struct watch, node);
+
+		if (nr-- > 0)
+			continue;
+		*ret = (struct epoll_watch){ w->node.key, w->file, w->events, w->data };
+		return true;
+	}
+	return false;
+}
+
+int epoll_watch_load(struct file *epoll, const struct epoll_watch *from)
+{
+	bool spent = !(from->events & ~INPUT);
+	int r = epoll_control(epoll, EPOLL_CTL_ADD, from->fd, from->file, from->events, from->data);
+
+	/* As one that has fired once. */
+	if (r == 0 && spent) {
+		struct watch *w = find(epoll->own, from->fd, from->file);
+
+		if (w)
+			w->events = from->events;
+	}
+	return r;
+}

@@ -32,3 +32,17 @@ size_t epoll_listed(const struct file *epoll);
 bool file_is_epoll(const struct file *f);
 /* The last reference to a file is going: nobody watches it any more. */
 void epoll_forget(struct file *f);
+
+/* ---- checkpoints ---- */
+
+struct epoll_watch {
+	uint64_t fd;
+	struct file *file; /* borrowed */
+	uint32_t events;
+	uint64_t data;
+};
+
+/* The one of this number in a row; false: there are no more. */
+bool epoll_watch_at(const struct file *epoll, uint64_t nr, struct epoll_watch *ret);
+/* One that was told so. What is ready is told, whether it was before or not. As epoll_control(). */
+[[nodiscard]] int epoll_watch_load(struct file *epoll, const struct epoll_watch *from);

@@ -112,6 +112,21 @@ int eventfd_make(uint64_t count, unsigned int flags, bool semaphore, const struc
 	return r;
 }
 
+bool file_is_eventfd(const struct file *f)
+{
+	return f->ops == &event_ops;
+}
+
+uint64_t eventfd_count(const struct file *f)
+{
+	return ((const struct eventfd *) f->own)->count;
+}
+
+bool eventfd_counts_down(const struct file *f)
+{
+	return ((const struct eventfd *) f->own)->semaphore;
+}
+
 /* ---- timerfd ---- */
 
 struct timerfd {
@@ -252,4 +267,33 @@ int timerfd_set(struct file *f, int flags, const struct __kernel_itimerspec *new
 	t->at = first;
 	ktimer_set(&t->timer, t->at);
 	return 0;
+}
+
+bool file_is_timerfd(const struct file *f)
+{
+	return f->ops == &timer_ops;
+}
+
+void timerfd_tell(struct file *f, struct timerfd_state *ret)
+{
+	struct timerfd *t = f->own;
+
+	catch_up(t);
+	*ret = (struct timerfd_state){
+		.clock = t->clock,
+		.left = t->at ? max_of(t->at - plat_now(PLAT_MONOTONIC), (nsec_t) 1) : 0,
+		.interval = t->interval,
+		.expired = t->expired
+	};
+}
+
+void timerfd_load(struct file *f, const struct timerfd_state *from)
+{
+	struct timerfd *t = f->own;
+
+	t->interval = from->interval;
+	t->expired = from->expired;
+	t->at = from->left ? clock_add(plat_now(PLAT_MONOTONIC), from->left) : 0;
+	if (t->at)
+		ktimer_set(&t->timer, t->at);
 }

@@ -13,6 +13,10 @@ struct file;
 [[nodiscard]] int eventfd_make(uint64_t count, unsigned int flags, bool semaphore,
 			       const struct cred *who, struct file **ret);
 
+bool file_is_eventfd(const struct file *f);
+uint64_t eventfd_count(const struct file *f);
+bool eventfd_counts_down(const struct file *f); /* EFD_SEMAPHORE */
+
 /* clock: CLOCK_REALTIME, CLOCK_MONOTONIC, CLOCK_BOOTTIME. -EINVAL, -ENOMEM. */
 [[nodiscard]] int timerfd_make(int clock, unsigned int flags, const struct cred *who,
 			       struct file **ret);
@@ -21,3 +25,13 @@ struct file;
 [[nodiscard]] int timerfd_set(struct file *f, int flags, const struct __kernel_itimerspec *new,
 			      struct __kernel_itimerspec *ret_old);
 [[nodiscard]] int timerfd_get(struct file *f, struct __kernel_itimerspec *ret);
+
+/* For checkpoints: what a timerfd is, and one of its clock that goes on so. */
+struct timerfd_state {
+	int clock;
+	nsec_t left, interval; /* left 0: disarmed */
+	uint64_t expired;
+};
+bool file_is_timerfd(const struct file *f);
+void timerfd_tell(struct file *f, struct timerfd_state *ret);
+void timerfd_load(struct file *f, const struct timerfd_state *from);

@@ -9,6 +9,7 @@
 #include "kernel/vfs/dentry.h"
 
 #define NSEC_LAST (NSEC_PER_SEC - 1)
+#define LARGE	  (64u << 10) /* of a file without names: its host wants the room */
 
 static struct heap_cache supers = HEAP_CACHE_INIT(struct fuse_super);
 static struct heap_cache nodes = HEAP_CACHE_INIT(struct fuse_node);
@@ -94,33 +95,31 @@ void fuse_stale(struct inode *i)
 	fuse_of(i)->epoch = ++fuse_conn_of(i)->epoch;
 }
 
-static int ask(struct inode *i)
+/* What is answered with attributes. */
+static int ask_attr(struct inode *i, uint32_t op, const void *in, size_t n, struct fuse_attr *ret)
 {
-	struct fuse_getattr_in in = {};
 	struct fuse_attr_out out;
-	struct fuse_call q = { .op = FUSE_GETATTR,
+	struct fuse_call q = { .op = op,
 			       .node = fuse_id(i),
-			       .in = { { &in, sizeof(in) } },
+			       .in = { { in, n } },
 			       .out = &out,
 			       .least = sizeof(out),
 			       .room = sizeof(out) };
+	int r = fuse_call(fuse_conn_of(i), &q);
+
+	if (r == 0)
+		*ret = out.attr;
+	return r;
+}
+
+static int ask(struct inode *i)
+{
+	const struct fuse_getattr_in in = {};
 	uint64_t epoch = fuse_conn_of(i)->epoch;
-	int r;
+	struct fuse_attr a;
+	int r = ask_attr(i, FUSE_GETATTR, &in, sizeof(in), &a);
 
-	r = fuse_call(fuse_conn_of(i), &q);
-	return r < 0 ? r : fuse_attributes(i, &out.attr, epoch);
-}
-
-int fuse_expired(struct inode *i)
-{
-	if (fuse_conn_of(i)->lost)
-		return -EIO;
-	return plat_now(PLAT_MONOTONIC) < fuse_of(i)->until ? 0 : ask(i);
-}
-
-int fuse_refresh(struct inode *i)
-{
-	return fuse_of(i)->changed ? ask(i) : fuse_expired(i);
+	return r < 0 ? r : fuse_attributes(i, &a, epoch);
 }
 
 static void put_time(nsec_t t, uint64_t *ret_sec, uint32_t *ret_nsec)
@@ -135,17 +134,51 @@ static void put_time(nsec_t t, uint64_t *ret_sec, uint32_t *ret_nsec)
 	*ret_nsec = (uint32_t) rest;
 }
 
+/* Who owns it is as it was, for as long as that is valid: only others have changed it. */
+int fuse_look(struct fuse_node *n)
+{
+	struct inode *i = &n->inode;
+	struct fuse_transport *t = fuse_conn_of(i)->transport;
+	nsec_t until = n->until;
+	struct fuse_attr a = {
+		.ino = i->ino, .rdev = (uint32_t) i->rdev, .uid = i->uid, .gid = i->gid
+	};
+	struct fuse_look l;
+	int r;
+
+	if (!n->changed || fuse_data(n) < 0 || plat_now(PLAT_MONOTONIC) >= until ||
+	    t->look(t, fuse_data(n), &l) < 0)
+		return -EAGAIN;
+	a.mode = l.mode;
+	a.nlink = l.links;
+	a.size = l.size;
+	put_time(l.access, &a.atime, &a.atimensec);
+	put_time(l.modify, &a.mtime, &a.mtimensec);
+	put_time(l.change, &a.ctime, &a.ctimensec);
+	r = fuse_attributes(i, &a, n->epoch);
+	n->until = until;
+	return r;
+}
+
+int fuse_expired(struct inode *i)
+{
+	if (fuse_conn_of(i)->lost)
+		return -EIO;
+	return plat_now(PLAT_MONOTONIC) < fuse_of(i)->until ? 0 : ask(i);
+}
+
+int fuse_refresh(struct inode *i)
+{
+	if (!fuse_of(i)->changed)
+		return fuse_expired(i);
+	return fuse_look(fuse_of(i)) == 0 ? 0 : ask(i);
+}
+
 int fuse_change(struct inode *i, const struct vfs_change *c)
 {
 	struct fuse_setattr_in in = { .mode = c->mode & 07777, .uid = c->uid, .gid = c->gid };
-	struct fuse_attr_out out;
-	struct fuse_call q = { .op = FUSE_SETATTR,
-			       .node = fuse_id(i),
-			       .in = { { &in, sizeof(in) } },
-			       .out = &out,
-			       .least = sizeof(out),
-			       .room = sizeof(out) };
 	struct fuse_node *n = fuse_of(i);
+	struct fuse_attr a;
 	int r = 0;
 
 	in.size = c->size;
@@ -159,7 +192,7 @@ int fuse_change(struct inode *i, const struct vfs_change *c)
 	if (inode_is(i, S_IFREG) && n->dirty_n)
 		r = fuse_write_back(n);
 	if (r == 0)
-		r = fuse_call(fuse_conn_of(i), &q);
+		r = ask_attr(i, FUSE_SETATTR, &in, sizeof(in), &a);
 	if (r < 0)
 		return r;
 	fuse_stale(i); /* answers on their way tell of what was before */
@@ -168,7 +201,7 @@ int fuse_change(struct inode *i, const struct vfs_change *c)
 		pager_resize(&i->pager, c->size);
 		n->wrote = true;
 	}
-	return fuse_attributes(i, &out.attr, n->epoch);
+	return fuse_attributes(i, &a, n->epoch);
 }
 
 /* ---- nodes ---- */
@@ -182,9 +215,9 @@ static void release(struct inode *i)
 	list_remove(&n->cached);
 	fuse_clean(n, 0, UINT64_MAX);
 	radix_fini(&n->dirty);
-	pager_fini(&i->pager);
 	if (n->lookups)
-		fuse_farewell(c, FUSE_FORGET, n->by_id.key, n->lookups);
+		fuse_forget(c, n->by_id.key, n->lookups, i->links == 0 && i->pager.size >= LARGE);
+	pager_fini(&i->pager);
 	if (tree_has(&n->by_id))
 		tree_remove(&c->nodes, &n->by_id);
 	heap_cache_free(&nodes, n);
@@ -258,7 +291,7 @@ int fuse_entered(struct fuse_super *s, const struct fuse_entry_out *e, uint64_t 
 		n = node_new(s, e->nodeid, e->attr.mode & S_IFMT);
 	}
 	if (!n) {
-		fuse_farewell(s->conn, FUSE_FORGET, e->nodeid, 1);
+		fuse_forget(s->conn, e->nodeid, 1, true);
 		return -ENOMEM;
 	}
 	n->lookups++;
@@ -305,7 +338,10 @@ static void shutdown(struct super *s)
 
 static void super_release(struct super *s)
 {
-	heap_cache_free(&supers, container_of(s, struct fuse_super, super));
+	struct fuse_super *f = container_of(s, struct fuse_super, super);
+
+	fuse_conn_left(f->conn);
+	heap_cache_free(&supers, f);
 }
 
 static const struct super_ops super_ops = {
@@ -346,6 +382,7 @@ int fuse_new(struct fuse_conn *c, const struct fuse_share *share, struct super *
 	s->conn = c;
 	s->valid = share->valid;
 	s->own = share->own;
+	c->users++;
 	memcpy(s->name, share->name, len + 1);
 	r = find_root(s, &root);
 	if (r == 0 && !inode_is(root, S_IFDIR) && !inode_is(root, S_IFREG)) {
@@ -355,9 +392,11 @@ int fuse_new(struct fuse_conn *c, const struct fuse_share *share, struct super *
 	s->super.root = r == 0 ? dentry_root(root, "") : NULL;
 	if (r == 0 && !s->super.root)
 		r = -ENOMEM;
-	if (r < 0)
+	if (r < 0) {
+		fuse_conn_left(c);
 		heap_cache_free(&supers, s);
-	else
+	} else {
 		*ret = &s->super;
+	}
 	return r;
 }

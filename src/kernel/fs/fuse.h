@@ -32,6 +32,12 @@ struct fuse_part {
 	size_t n;
 };
 
+struct fuse_look {
+	uint32_t mode, links;
+	uint64_t size;
+	nsec_t access, modify, change; /* PLAT_REALTIME */
+};
+
 struct fuse_transport {
 	/* One message to the server, all of it. -EAGAIN: later, fuse_sendable() will tell; others:
 	 * the connection is lost. Does not park. */
@@ -40,12 +46,16 @@ struct fuse_transport {
 	/*
 	 * Optional, all or none: an answer to who opens a file may come with the file itself
 	 * (`data`, not negative), whose bytes are moved without the server. As pread(2) and
-	 * pwrite(2); -EAGAIN: not without waiting, so the server is asked.
+	 * pwrite(2); -EAGAIN: not without waiting, so the server is asked. look: what fstat(2) says
+	 * of it, but owners, numbers and devices, which the server may tell otherwise.
 	 */
 	int64_t (*read)(struct fuse_transport *t, int data, void *to, size_t n, uint64_t at);
 	int64_t (*write)(struct fuse_transport *t, int data, const void *from, size_t n,
 			 uint64_t at);
+	int (*look)(struct fuse_transport *t, int data, struct fuse_look *ret);
 	void (*close)(struct fuse_transport *t, int data);
+	/* The connection has gone after fuse_disconnect(). NULL: nobody wants to know. */
+	void (*gone)(struct fuse_transport *t);
 };
 
 #define FUSE_NO_DATA (-1)
@@ -54,12 +64,14 @@ struct fuse_transport {
 
 /* Agrees on the protocol; borrows t, for good. In a fiber. -EPROTO, -EIO, -ENOMEM. */
 [[nodiscard]] int fuse_connect(struct fuse_transport *t, struct fuse_conn **ret);
-/* Nobody uses a file system of it any more: it goes. */
+/* As fuse_lost(); it goes when nobody uses a file system of it any more. */
 void fuse_disconnect(struct fuse_conn *c);
 /* For the transport, on a carrier's own stack: a message has come, with a file or FUSE_NO_DATA,
  * which is taken; -EPROTO: it is none. */
 [[nodiscard]] int fuse_received(struct fuse_conn *c, const void *message, size_t n, int data);
 void fuse_sendable(struct fuse_conn *c);
+/* Whether an answer is due. */
+bool fuse_waits(const struct fuse_conn *c);
 void fuse_lost(struct fuse_conn *c);
 
 /* ---- file systems ---- */

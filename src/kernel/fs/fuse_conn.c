@@ -11,7 +11,7 @@
 struct farewell {
 	struct list link;
 	uint32_t op;
-	uint64_t node, what;
+	uint64_t node, handle;
 };
 
 static struct list all = LIST_INIT(all);
@@ -39,22 +39,18 @@ static int send(struct fuse_conn *c, struct fuse_in_header *h, const struct fuse
 	return r < 0 && r != -EAGAIN ? -EIO : r;
 }
 
+/* It has no number, so that no answer comes. */
 static int send_farewell(struct fuse_conn *c, const struct farewell *w)
 {
 	struct fuse_in_header h = { .opcode = w->op, .nodeid = w->node };
-	struct fuse_forget_in forget = { .nlookup = w->what };
-	struct fuse_release_in release = { .fh = w->what };
-	struct fuse_part in = { &release, sizeof(release) };
+	struct fuse_release_in release = { .fh = w->handle };
 
-	if (w->op == FUSE_FORGET)
-		in = (struct fuse_part){ &forget, sizeof(forget) };
-	h.unique = ++c->last; /* nobody waits for it */
-	return send(c, &h, &in, 1);
+	return send(c, &h, &(struct fuse_part){ &release, sizeof(release) }, 1);
 }
 
-void fuse_farewell(struct fuse_conn *c, uint32_t op, uint64_t node, uint64_t what)
+void fuse_farewell(struct fuse_conn *c, uint32_t op, uint64_t node, uint64_t handle)
 {
-	struct farewell w = { .op = op, .node = node, .what = what }, *kept;
+	struct farewell w = { .op = op, .node = node, .handle = handle }, *kept;
 
 	if (list_empty(&c->farewells) && send_farewell(c, &w) != -EAGAIN)
 		return;
@@ -63,8 +59,36 @@ void fuse_farewell(struct fuse_conn *c, uint32_t op, uint64_t node, uint64_t wha
 		return; /* the server keeps it to the end */
 	kept->op = op;
 	kept->node = node;
-	kept->what = what;
+	kept->handle = handle;
 	list_push(&c->farewells, &kept->link);
+}
+
+/* Behind farewells: a handle is given back before its node. */
+void fuse_forget_all(struct fuse_conn *c)
+{
+	struct fuse_in_header h = { .opcode = FUSE_BATCH_FORGET };
+	struct fuse_batch_forget_in in = { .count = c->forgets_n };
+	struct fuse_part parts[] = {
+		{ &in, sizeof(in) },
+		{ c->forgets, c->forgets_n * sizeof(c->forgets[0]) },
+	};
+
+	if (c->forgets_n && list_empty(&c->farewells) &&
+	    send(c, &h, parts, countof(parts)) != -EAGAIN)
+		c->forgets_n = 0;
+}
+
+void fuse_forget(struct fuse_conn *c, uint64_t node, uint64_t lookups, bool now)
+{
+	if (c->forgets_n == FUSE_FORGETS_MOST)
+		fuse_forget_all(c);
+	if (c->forgets_n == FUSE_FORGETS_MOST)
+		return; /* the server keeps it to the end */
+	c->forgets[c->forgets_n++] = (struct fuse_forget_one){ .nodeid = node, .nlookup = lookups };
+	if (now || c->forgets_n == FUSE_FORGETS_MOST)
+		fuse_forget_all(c);
+	else if (c->forgets_n == 1)
+		(void) waitq_wake(&c->work, 0, 0);
 }
 
 void fuse_sendable(struct fuse_conn *c)
@@ -77,6 +101,8 @@ void fuse_sendable(struct fuse_conn *c)
 		list_remove(&w->link);
 		heap_cache_free(&farewells, w);
 	}
+	if (c->forgets_n == FUSE_FORGETS_MOST)
+		fuse_forget_all(c);
 	(void) waitq_wake(&c->room, 0, 0);
 }
 
@@ -168,6 +194,11 @@ int fuse_received(struct fuse_conn *c, const void *message, size_t n, int data)
 	return 0;
 }
 
+bool fuse_waits(const struct fuse_conn *c)
+{
+	return tree_first(&c->calls) != NULL;
+}
+
 void fuse_lost(struct fuse_conn *c)
 {
 	struct tree_node *t;
@@ -217,6 +248,13 @@ static bool relieve(void)
 	return false;
 }
 
+static void conn_free(struct fuse_conn *c)
+{
+	list_remove(&c->all);
+	heap_free(c->bytes);
+	heap_cache_free(&conns, c);
+}
+
 int fuse_connect(struct fuse_transport *t, struct fuse_conn **ret)
 {
 	struct fuse_conn *c = heap_cache_alloc(&conns);
@@ -247,16 +285,24 @@ int fuse_connect(struct fuse_transport *t, struct fuse_conn **ret)
 		r = sched_spawn(fuse_writer, c, &f);
 	if (r < 0) {
 		*ret = NULL;
-		fuse_conn_free(c);
+		conn_free(c);
 	}
 	return r;
 }
 
 void fuse_conn_free(struct fuse_conn *c)
 {
-	list_remove(&c->all);
-	heap_free(c->bytes);
-	heap_cache_free(&conns, c);
+	struct fuse_transport *t = c->transport;
+
+	conn_free(c);
+	if (t->gone)
+		t->gone(t);
+}
+
+void fuse_conn_left(struct fuse_conn *c)
+{
+	if (--c->users == 0 && c->ends)
+		(void) waitq_wake(&c->work, 0, 0);
 }
 
 void fuse_disconnect(struct fuse_conn *c)
@@ -268,14 +314,18 @@ void fuse_disconnect(struct fuse_conn *c)
 
 int fuse_sync(void)
 {
+	struct list *l = all.next;
 	int r = 0;
 
-	list_each(l, &all)
-	{
-		struct fuse_conn *c = list_entry(l, struct fuse_conn, all); /* they stay */
-		int one = fuse_write_all(c);
+	while (l != &all) {
+		struct fuse_conn *c = list_entry(l, struct fuse_conn, all);
+		int one;
 
+		c->users++; /* it stays, and so does its place */
+		one = fuse_write_all(c);
 		r = r < 0 ? r : one;
+		l = l->next;
+		fuse_conn_left(c);
 	}
 	return r;
 }

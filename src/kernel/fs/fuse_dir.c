@@ -8,7 +8,8 @@
 #include "kernel/fs/fuse_node.h"
 #include "kernel/vfs/file.h"
 
-#define LIST_BYTES ((size_t) 32 << 10)
+#define LIST_BYTES (32u << 10)
+#define PLUS_BYTES (64u << 10)
 
 /* What an open directory has. */
 struct listing {
@@ -51,36 +52,90 @@ static bool sensible(const struct fuse_dirent *d, const char *name)
 	       !fuse_has(name, d->namelen, '\0') && !fuse_has(name, d->namelen, '/');
 }
 
-/* The server's entries, as far as they are wanted. */
-static int tell(struct file *f, const char *from, size_t n, struct dir_sink *to)
+/* An answer to READDIR, or to READDIRPLUS, where what is looked up stands before each entry. */
+struct answer {
+	const char *at;
+	size_t n;
+	bool plus;
+	uint64_t epoch; /* it is of */
+};
+
+/* The server has counted it: it is known by that name now, unless names have changed meanwhile. */
+static int take_entry(struct inode *dir, const struct answer *a, const struct fuse_entry_out *e,
+		      const char *name, size_t len)
 {
+	struct inode *i;
+	int r = fuse_entered(fuse_super_of(dir), e, a->epoch, &i);
+
+	if (r < 0)
+		return r == -ENOMEM ? 0 : r; /* its name is told all the same */
+	if (a->epoch >= fuse_of(dir)->epoch)
+		fuse_name_seen(dir, name, len, i);
+	inode_unref(i);
+	return 0;
+}
+
+/* One of the server's entries: its bytes in *ret_n, 0: there is none. */
+static int next_entry(struct inode *dir, const struct answer *a, struct fuse_dirent *ret,
+		      const char **ret_name, size_t *ret_n)
+{
+	size_t head = a->plus ? sizeof(struct fuse_entry_out) : 0, size;
+	struct fuse_entry_out e;
+
+	*ret_n = 0;
+	if (a->n < head + FUSE_NAME_OFFSET)
+		return 0;
+	memcpy(ret, a->at + head, FUSE_NAME_OFFSET);
+	*ret_name = a->at + head + FUSE_NAME_OFFSET;
+	if (ret->namelen > a->n - head - FUSE_NAME_OFFSET || !sensible(ret, *ret_name))
+		return -EIO;
+	size = FUSE_REC_ALIGN(head + FUSE_NAME_OFFSET + ret->namelen);
+	*ret_n = min_of(size, a->n);
+	memcpy(&e, a->at, head);
+	return a->plus && e.nodeid ? take_entry(dir, a, &e, *ret_name, ret->namelen) : 0;
+}
+
+/* The server's entries, as far as they are wanted. */
+static int tell(struct file *f, struct answer *a, struct dir_sink *to)
+{
+	bool wanted = true;
 	struct fuse_dirent d;
+	const char *name;
+	size_t n;
+	int r;
 
-	for (size_t at = 0; n - at >= FUSE_NAME_OFFSET; at += FUSE_DIRENT_SIZE(&d)) {
-		const char *name = from + at + FUSE_NAME_OFFSET;
-		uint64_t ino;
+	while ((r = next_entry(f->inode, a, &d, &name, &n)) == 0 && n > 0) {
+		uint64_t ino = d.ino;
 
-		memcpy(&d, from + at, FUSE_NAME_OFFSET);
-		if (d.namelen > n - at - FUSE_NAME_OFFSET || !sensible(&d, name))
-			return -EIO;
-		ino = d.ino;
 		if (d.namelen == 2 && name[0] == '.' && name[1] == '.')
 			ino = f->path.dentry->parent->inode->ino;
-		if (!to->entry(to, name, d.namelen, ino, (d.type & 15u) << 12, d.off))
+		wanted = wanted && to->entry(to, name, d.namelen, ino, (d.type & 15u) << 12, d.off);
+		if (!wanted && !a->plus)
 			return 0;
-		if (FUSE_DIRENT_SIZE(&d) > n - at)
-			return 0;
+		a->at += n;
+		a->n -= n;
 	}
-	return 0;
+	return r;
+}
+
+/* With what is looked up: at the beginning, and as long as somebody looks names up. */
+static bool wants_plus(struct fuse_node *n, uint64_t at)
+{
+	bool plus = at == 0 || n->looked_in;
+
+	n->looked_in = false;
+	return plus;
 }
 
 static int iterate(struct file *f, uint64_t at, struct dir_sink *to)
 {
-	struct fuse_read_in in = { .offset = at, .size = LIST_BYTES };
-	struct fuse_call q = { .op = FUSE_READDIR,
+	struct answer a = { .plus = wants_plus(fuse_of(f->inode), at),
+			    .epoch = fuse_conn_of(f->inode)->epoch };
+	struct fuse_read_in in = { .offset = at, .size = a.plus ? PLUS_BYTES : LIST_BYTES };
+	struct fuse_call q = { .op = a.plus ? FUSE_READDIRPLUS : FUSE_READDIR,
 			       .node = fuse_id(f->inode),
 			       .in = { { &in, sizeof(in) } },
-			       .room = LIST_BYTES };
+			       .room = in.size };
 	struct listing *l;
 	int r = open_listing(f, &l);
 
@@ -91,8 +146,10 @@ static int iterate(struct file *f, uint64_t at, struct dir_sink *to)
 	if (!q.out)
 		return -ENOMEM;
 	r = fuse_call(fuse_conn_of(f->inode), &q);
+	a.at = q.out;
+	a.n = q.got;
 	if (r == 0)
-		r = tell(f, q.out, q.got, to);
+		r = tell(f, &a, to);
 	heap_free(q.out);
 	return r;
 }

@@ -75,7 +75,7 @@ int fuse_call_open(struct fuse_conn *c, struct fuse_call *q)
 {
 	int r = fuse_call(c, q);
 
-	if ((r != -ENFILE && r != -EMFILE) || !c->reading_n)
+	if ((r != -ENFILE && r != -EMFILE) || !(c->reading_n || c->forgets_n))
 		return r;
 	list_each_safe(l, &c->reading)
 	{
@@ -84,6 +84,7 @@ int fuse_call_open(struct fuse_conn *c, struct fuse_call *q)
 		if (n->read.users == 0)
 			forget_reading(n);
 	}
+	fuse_forget_all(c);
 	return fuse_call(c, q);
 }
 
@@ -146,12 +147,30 @@ void fuse_handle_done(struct fuse_node *n, struct fuse_handle *h)
 		fuse_writers_gone(n);
 }
 
+int fuse_call_file(struct fuse_node *n, bool write, struct fuse_call *q, uint64_t *fh)
+{
+	int r = n->dirty_n ? fuse_write_back(n) : 0;
+	struct fuse_handle *h;
+
+	if (r == 0)
+		r = fuse_handle(n, write, &h);
+	if (r < 0)
+		return r;
+	*fh = h->fh;
+	r = fuse_call(fuse_conn_of(&n->inode), q);
+	fuse_handle_done(n, h);
+	return r;
+}
+
 /* The last that writes is gone, and nothing is left to be written. */
 void fuse_writers_gone(struct fuse_node *n)
 {
 	if (n->inode.writers == 0 && n->write.users == 0 && n->inode.pager.owners == 0 &&
-	    n->dirty_n == 0)
+	    n->dirty_n == 0 && n->write.open) {
+		if (n->inode.owners > 0) /* who looks next need not ask */
+			(void) fuse_look(n);
 		give_up(n, &n->write);
+	}
 }
 
 /* ---- pages ---- */
@@ -293,6 +312,45 @@ static void dropped(struct pager *p, uint64_t pages)
 	fuse_conn_of(container_of(p, struct inode, pager))->pages -= pages;
 }
 
+/* What the host has in its memory is near. */
+static int fill_ahead(struct pager *p, uint64_t first, uint64_t count, void *pages,
+		      enum pager_ahead how)
+{
+	struct fuse_node *n = fuse_of(container_of(p, struct inode, pager));
+	struct fuse_conn *c = fuse_conn_of(&n->inode);
+	uint64_t most = min_of(CACHED_MOST, frame_budget() / CACHED_SHARE);
+	struct fuse_handle *h;
+	int r = 0;
+
+	if (how == PAGER_ANYHOW && count << PAGE_SHIFT > c->transport->most)
+		how = PAGER_NEAR;
+	/* What the last that writes leaves to be done parks, too. */
+	if (how == PAGER_AT_HAND && (n->write.open || !n->read.open))
+		return -EAGAIN;
+	list_remove(&n->cached);
+	list_push(&c->cached, &n->cached);
+	n->filling++;
+	while (c->pages + count > most && fuse_evict(c))
+		;
+	if (c->pages + count > most)
+		r = -EAGAIN;
+	if (r == 0 && how == PAGER_ANYHOW) {
+		r = read_pages(n, first, pages, count);
+	} else if (r == 0) {
+		r = fuse_handle(n, false, &h);
+		if (r == 0) {
+			r = read_data(n, h, first << PAGE_SHIFT, pages, count << PAGE_SHIFT);
+			fuse_handle_done(n, h);
+		}
+	}
+	n->filling--;
+	if (r < 0)
+		return r;
+	c->pages += count;
+	n->ahead = first + count;
+	return 0;
+}
+
 static int fill(struct pager *p, uint64_t index, void *page)
 {
 	struct fuse_node *n = fuse_of(container_of(p, struct inode, pager));
@@ -329,6 +387,8 @@ static void let_go(struct pager *p)
 
 const struct pager_ops fuse_pager_ops = {
 	.fill = fill,
+	.ahead = true,
+	.fill_ahead = fill_ahead,
 	.touch = fuse_touch,
 	.sync = fuse_sync_pager,
 	.dropped = dropped,
@@ -364,7 +424,6 @@ static int64_t seek(struct file *f, int64_t offset, int whence)
 			       .out = &out,
 			       .least = sizeof(out),
 			       .room = sizeof(out) };
-	struct fuse_handle *h;
 	int r = whence == SEEK_SET || whence == SEEK_CUR ? 0 : fuse_expired(f->inode);
 
 	if (r < 0)
@@ -373,15 +432,7 @@ static int64_t seek(struct file *f, int64_t offset, int whence)
 		return file_regular_ops()->seek(f, offset, whence);
 	if (offset < 0 || (uint64_t) offset >= f->inode->pager.size)
 		return -ENXIO;
-	if (n->dirty_n)
-		r = fuse_write_back(n);
-	if (r == 0)
-		r = fuse_handle(n, false, &h);
-	if (r < 0)
-		return r;
-	in.fh = h->fh;
-	r = fuse_call(fuse_conn_of(f->inode), &q);
-	fuse_handle_done(n, h);
+	r = fuse_call_file(n, false, &q, &in.fh);
 	return r < 0 ? r : out.offset > INT64_MAX ? -EIO : (int64_t) out.offset;
 }
 

@@ -121,6 +121,11 @@ static nsec_t absent_until(const struct inode *dir)
 	return now() + min_of(fuse_super_of(dir)->valid, (nsec_t) FUSE_ABSENT);
 }
 
+void fuse_name_seen(struct inode *dir, const char *name, size_t len, struct inode *i)
+{
+	fuse_name_known(dir, name, len, i, there_until(dir));
+}
+
 /* ---- looking up ---- */
 
 static void text_part(struct fuse_part *p, char *room, const char *name, size_t len)
@@ -150,7 +155,7 @@ static int ask(struct inode *dir, const char *name, size_t len, struct inode **r
 	if (r == 0)
 		r = fuse_entered(s, &e, epoch, ret);
 	if (r == 0)
-		fuse_name_known(dir, name, len, *ret, there_until(dir));
+		fuse_name_seen(dir, name, len, *ret);
 	else if (r == -ENOENT)
 		fuse_name_known(dir, name, len, NULL, absent_until(dir));
 	return r;
@@ -162,6 +167,7 @@ int fuse_lookup(struct inode *dir, const char *name, size_t len, struct inode **
 
 	if (fuse_conn_of(dir)->lost)
 		return -EIO;
+	fuse_of(dir)->looked_in = true;
 	if (!k || k->until <= now())
 		return ask(dir, name, len, ret);
 	list_remove(&k->recent);
@@ -228,6 +234,12 @@ struct made {
 	struct fuse_open_out open; /* of CREATE and TMPFILE */
 };
 
+/* Whether what the server tells of is of the type that was asked for: nothing else is opened. */
+static bool is_made(const struct fuse_entry_out *e, uint32_t mode)
+{
+	return ((e->attr.mode ^ mode) & S_IFMT) == 0;
+}
+
 static void lose_open(const struct inode *dir, const struct made *m, int data)
 {
 	fuse_data_close(fuse_conn_of(dir), data);
@@ -266,15 +278,15 @@ static int make(struct inode *dir, const char *name, size_t len, uint32_t mode, 
 	return fuse_call_open(fuse_conn_of(dir), q);
 }
 
-/* The directory's own attributes are others now. */
+/* The directory's own attributes are others now. mode: what has to be there. */
 static int entered(struct inode *dir, const char *name, size_t len, const struct fuse_entry_out *e,
-		   uint64_t epoch, struct inode **ret)
+		   uint32_t mode, uint64_t epoch, struct inode **ret)
 {
-	int r = fuse_entered(fuse_super_of(dir), e, epoch, ret);
+	int r = is_made(e, mode) ? fuse_entered(fuse_super_of(dir), e, epoch, ret) : -EIO;
 
 	fuse_stale(dir);
 	if (r == 0)
-		fuse_name_known(dir, name, len, *ret, there_until(dir));
+		fuse_name_seen(dir, name, len, *ret);
 	else
 		unknown(dir, name, len);
 	return r;
@@ -297,7 +309,7 @@ int fuse_create(struct inode *dir, const char *name, size_t len, uint32_t mode, 
 		unknown(dir, name, len); /* what is there now may be another's */
 		return r;
 	}
-	r = entered(dir, name, len, &made.entry, epoch, ret);
+	r = entered(dir, name, len, &made.entry, mode, epoch, ret);
 	if (q.op == FUSE_CREATE && r == 0)
 		fuse_opened(fuse_of(*ret), &made.open, q.data);
 	else if (q.op == FUSE_CREATE)
@@ -323,7 +335,10 @@ int fuse_nameless(struct inode *dir, uint32_t mode, const struct cred *who, stru
 		return -EOPNOTSUPP;
 	if (r < 0)
 		return r;
-	r = fuse_entered(fuse_super_of(dir), &made.entry, fuse_conn_of(dir)->epoch, ret);
+	if (is_made(&made.entry, S_IFREG))
+		r = fuse_entered(fuse_super_of(dir), &made.entry, fuse_conn_of(dir)->epoch, ret);
+	else
+		r = -EIO;
 	if (r == 0)
 		fuse_opened(fuse_of(*ret), &made.open, q.data);
 	else
@@ -356,7 +371,7 @@ int fuse_link(struct inode *dir, const char *name, size_t len, struct inode *tar
 	target->links++;
 	target->linkable = false;
 	fuse_stale(target);
-	r = entered(dir, name, len, &e, fuse_conn_of(dir)->epoch, &i);
+	r = entered(dir, name, len, &e, target->mode, fuse_conn_of(dir)->epoch, &i);
 	if (r == 0 && i != target) {
 		unknown(dir, name, len); /* the server has another idea of it */
 		r = -EIO;

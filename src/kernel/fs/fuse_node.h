@@ -14,6 +14,8 @@ struct file;
 struct file_ops;
 struct uio;
 
+#define FUSE_FORGETS_MOST 64u
+
 struct fuse_conn {
 	struct fuse_transport *transport;
 	bool lost;
@@ -22,6 +24,8 @@ struct fuse_conn {
 	uint64_t epoch;	   /* of attributes: on with each change that this client makes */
 	struct waitq room; /* to send */
 	struct list farewells;
+	struct fuse_forget_one forgets[FUSE_FORGETS_MOST]; /* to be said together */
+	uint32_t forgets_n;
 	struct tree nodes;  /* by the server's number */
 	struct tree names;  /* by a hash of directory and name */
 	struct list recent; /* the same, used last at the end */
@@ -31,7 +35,8 @@ struct fuse_conn {
 	struct list cached; /* nodes that have pages, filled last at the end */
 	uint64_t pages;	    /* of them all */
 	struct list dirty;  /* nodes that have something to be written */
-	bool ends;	    /* with the writer */
+	bool ends;	    /* with the writer, when nobody uses it */
+	unsigned int users; /* file systems of it, and who goes through all connections */
 	bool hurry;	    /* now, not some time later */
 	struct waitq work;  /* for who writes it */
 	struct sleeplock writing;
@@ -39,6 +44,9 @@ struct fuse_conn {
 	char *bytes;	 /* of one write on its way, transport->most of them */
 	bool bytes_used;
 };
+
+/* By one of its users. */
+void fuse_conn_left(struct fuse_conn *c);
 
 struct fuse_super {
 	struct super super;
@@ -64,6 +72,7 @@ struct fuse_node {
 	uint64_t epoch;		/* of its last change: what a call begun before tells is old */
 	uint64_t version;	/* of contents: on with each change that this client made */
 	bool wrote;		/* by this client, since attributes came */
+	bool looked_in;		/* a directory: names were looked up since it was listed */
 	struct fuse_handle read, write;
 	struct list reading;  /* in the connection's, with `read` alone */
 	struct list cached;   /* in the connection's */
@@ -90,6 +99,14 @@ static inline struct fuse_super *fuse_super_of(const struct inode *i)
 static inline struct fuse_conn *fuse_conn_of(const struct inode *i)
 {
 	return fuse_super_of(i)->conn;
+}
+
+/* Of the transport; FUSE_NO_DATA. */
+static inline int fuse_data(const struct fuse_node *n)
+{
+	return n->write.open && n->write.data >= 0 ? n->write.data
+	       : n->read.open			   ? n->read.data
+						   : FUSE_NO_DATA;
 }
 
 static inline uint64_t fuse_id(struct inode *i)
@@ -131,9 +148,13 @@ struct fuse_call {
 [[nodiscard]] int fuse_call(struct fuse_conn *c, struct fuse_call *q);
 /* What came with an answer goes. */
 void fuse_data_close(struct fuse_conn *c, int data);
-/* What has no answer that anybody waits for: FORGET with a count, RELEASE or RELEASEDIR with a
- * handle. Does not park. */
-void fuse_farewell(struct fuse_conn *c, uint32_t op, uint64_t node, uint64_t what);
+/* RELEASE or RELEASEDIR of a handle: nobody waits for it. Does not park. */
+void fuse_farewell(struct fuse_conn *c, uint32_t op, uint64_t node, uint64_t handle);
+/* A node that is counted so often is not known any more. It is said at once (`now`), or with
+ * others some time later. Does not park. */
+void fuse_forget(struct fuse_conn *c, uint64_t node, uint64_t lookups, bool now);
+/* What is to be forgotten is said. */
+void fuse_forget_all(struct fuse_conn *c);
 
 /* ---- fuse.c: nodes ---- */
 
@@ -142,6 +163,9 @@ void fuse_farewell(struct fuse_conn *c, uint32_t op, uint64_t node, uint64_t wha
 			       struct inode **ret);
 /* An answer about it, to a call that was begun in that epoch. -EIO: nonsense. */
 [[nodiscard]] int fuse_attributes(struct inode *i, const struct fuse_attr *a, uint64_t epoch);
+/* What this client has done to a file is told by what is open of it; -EAGAIN: it has to be asked
+ * for. */
+int fuse_look(struct fuse_node *n);
 /* They have changed by what was done, and are asked for when they are needed next. */
 void fuse_stale(struct inode *i);
 int fuse_refresh(struct inode *i);
@@ -165,6 +189,8 @@ bool fuse_valid(struct dentry *d);
 /* What is known of a name: i NULL: that it is not there. */
 void fuse_name_known(struct inode *dir, const char *name, size_t len, struct inode *i,
 		     nsec_t until);
+/* The same of one that is there, as of now. */
+void fuse_name_seen(struct inode *dir, const char *name, size_t len, struct inode *i);
 /* Names of a super, or (s NULL) the oldest until there are at most `most`. */
 void fuse_names_drop(struct fuse_conn *c, const struct super *s, size_t most);
 
@@ -178,6 +204,10 @@ void fuse_opened(struct fuse_node *n, const struct fuse_open_out *o, int data);
  */
 [[nodiscard]] int fuse_handle(struct fuse_node *n, bool write, struct fuse_handle **ret);
 void fuse_handle_done(struct fuse_node *n, struct fuse_handle *h);
+/* A call about a file by a handle of it, which stands at *fh of the request, once all that was
+ * written through mappings is at the server. */
+[[nodiscard]] int fuse_call_file(struct fuse_node *n, bool write, struct fuse_call *q,
+				 uint64_t *fh);
 /* The handle to write by goes, where nobody needs it any more. */
 void fuse_writers_gone(struct fuse_node *n);
 /* Some file's pages go, which are neither changed nor mapped, nor on their way: whether there was

@@ -162,16 +162,8 @@ int fuse_allocate(struct file *f, int mode, uint64_t at, uint64_t len)
 	struct fuse_call q = { .op = FUSE_FALLOCATE,
 			       .node = n->by_id.key,
 			       .in = { { &in, sizeof(in) } } };
-	struct fuse_handle *h;
-	int r = n->dirty_n ? fuse_write_back(n) : 0;
+	int r = fuse_call_file(n, true, &q, &in.fh);
 
-	if (r == 0)
-		r = fuse_handle(n, true, &h);
-	if (r < 0)
-		return r;
-	in.fh = h->fh;
-	r = fuse_call(fuse_conn_of(f->inode), &q);
-	fuse_handle_done(n, h);
 	if (r < 0)
 		return r;
 	changed(n, mode & FALLOC_FL_KEEP_SIZE ? 0 : at + len);
@@ -313,17 +305,9 @@ int fuse_sync_file(struct file *f, bool data_only)
 	struct fuse_call q = { .op = FUSE_FSYNC,
 			       .node = n->by_id.key,
 			       .in = { { &in, sizeof(in) } } };
-	struct fuse_handle *h;
 	int r = failed(n, fuse_write_back(n));
 
-	if (r == 0)
-		r = fuse_handle(n, false, &h);
-	if (r < 0)
-		return r;
-	in.fh = h->fh;
-	r = fuse_call(fuse_conn_of(f->inode), &q);
-	fuse_handle_done(n, h);
-	return r;
+	return r < 0 ? r : fuse_call_file(n, false, &q, &in.fh);
 }
 
 /* ---- some time later ---- */
@@ -364,12 +348,15 @@ void fuse_writer(void *conn)
 	for (;;) {
 		nsec_t later;
 
-		(void) waitq_wait(&c->work, c->ends || !list_empty(&c->dirty), NSEC_NEVER, 0);
-		if (c->ends)
+		(void) waitq_wait(&c->work,
+				  c->ends ? c->users == 0 : c->forgets_n || !list_empty(&c->dirty),
+				  NSEC_NEVER, 0);
+		if (c->ends && c->users == 0)
 			break;
 		later = plat_now(PLAT_MONOTONIC) + WRITE_LATER;
 		(void) waitq_wait(&c->work, c->hurry, later, 0);
 		c->hurry = false;
+		fuse_forget_all(c);
 		(void) fuse_write_all(c); /* each file keeps its error */
 	}
 	fuse_conn_free(c);

@@ -110,7 +110,7 @@ static void release(struct inode *i)
 }
 
 /* A name is gone, for a directory both. */
-static void unname(struct inode *i, uint64_t links)
+void mem_unname(struct inode *i, uint64_t links)
 {
 	i->links = i->links > links ? i->links - links : 0;
 	i->times.change = plat_now(PLAT_REALTIME);
@@ -166,7 +166,7 @@ int mem_put(struct mem_inode *dir, const char *name, size_t len, struct mem_inod
 }
 
 /* A name that is new. */
-static int put(struct mem_inode *dir, const char *name, size_t len, struct mem_inode *m)
+int mem_put_new(struct mem_inode *dir, const char *name, size_t len, struct mem_inode *m)
 {
 	struct mem_entry like = { .ino = m->inode.ino,
 				  .type = m->inode.mode & S_IFMT,
@@ -175,7 +175,7 @@ static int put(struct mem_inode *dir, const char *name, size_t len, struct mem_i
 	return mem_put(dir, name, len, m, &like);
 }
 
-static void take(struct mem_inode *dir, struct mem_entry *e)
+void mem_take(struct mem_inode *dir, struct mem_entry *e)
 {
 	struct mem_inode *m = e->inode;
 
@@ -228,9 +228,9 @@ static int create(struct inode *dir, const char *name, size_t len, uint32_t mode
 	if (r == 0)
 		r = mem_merge(mem_of(dir));
 	if (r == 0)
-		r = put(mem_of(dir), name, len, m);
+		r = mem_put_new(mem_of(dir), name, len, m);
 	if (r < 0) {
-		unname(&m->inode, m->inode.links);
+		mem_unname(&m->inode, m->inode.links);
 		inode_unref(&m->inode);
 		return r;
 	}
@@ -245,7 +245,7 @@ static int link(struct inode *dir, const char *name, size_t len, struct inode *t
 	if (r == 0)
 		r = target->links == 0 && !target->linkable
 			    ? -ENOENT
-			    : put(mem_of(dir), name, len, mem_of(target));
+			    : mem_put_new(mem_of(dir), name, len, mem_of(target));
 	if (r == 0) {
 		target->links++;
 		target->linkable = false;
@@ -281,8 +281,8 @@ static int unlink(struct inode *dir, const char *name, size_t len, struct inode 
 		return -ENOENT;
 	if (directory && mem_of(target)->entries)
 		return -ENOTEMPTY;
-	take(mem_of(dir), e);
-	unname(target, directory ? 2 : 1);
+	mem_take(mem_of(dir), e);
+	mem_unname(target, directory ? 2 : 1);
 	return 0;
 }
 
@@ -318,14 +318,14 @@ static int rename(struct inode *from, const char *old, size_t old_len, struct in
 	}
 	if (over && inode_is(over, S_IFDIR) && mem_of(over)->entries)
 		return -ENOTEMPTY;
-	r = put(mem_of(to), name, len, mem_of(what));
+	r = mem_put_new(mem_of(to), name, len, mem_of(what));
 	if (r < 0)
 		return r;
 	if (o) {
-		take(mem_of(to), o);
-		unname(over, inode_is(over, S_IFDIR) ? 2 : 1);
+		mem_take(mem_of(to), o);
+		mem_unname(over, inode_is(over, S_IFDIR) ? 2 : 1);
 	}
-	take(mem_of(from), e);
+	mem_take(mem_of(from), e);
 	return 0;
 }
 
@@ -419,7 +419,7 @@ static void statfs(struct super *super, struct vfs_statfs *ret)
 }
 
 /* The tree below a directory goes, without recursion: the deepest first. */
-static void empty(struct mem_inode *top)
+void mem_empty(struct mem_inode *top)
 {
 	struct mem_inode *dir = top;
 	struct tree_node *n;
@@ -441,12 +441,12 @@ static void empty(struct mem_inode *top)
 			dir->entries++;
 		}
 		if (!m) {
-			take(dir, e);
+			mem_take(dir, e);
 			continue;
 		}
 		inode_ref(&m->inode);
-		take(dir, e);
-		unname(&m->inode, inode_is(&m->inode, S_IFDIR) ? UINT64_MAX : 1);
+		mem_take(dir, e);
+		mem_unname(&m->inode, inode_is(&m->inode, S_IFDIR) ? UINT64_MAX : 1);
 		inode_unref(&m->inode);
 	}
 }
@@ -455,8 +455,8 @@ static void shutdown(struct super *s)
 {
 	struct mem_inode *root = mem_of(s->root->inode);
 
-	empty(root);
-	unname(&root->inode, UINT64_MAX);
+	mem_empty(root);
+	mem_unname(&root->inode, UINT64_MAX);
 	dentry_unref(s->root);
 }
 

@@ -60,6 +60,16 @@ struct mem_entry *mem_find(struct mem_inode *dir, const char *name, size_t len);
 [[nodiscard]] int mem_put(struct mem_inode *dir, const char *name, size_t len, struct mem_inode *m,
 			  struct mem_entry *like);
 
+/* A name that is new. -ENOMEM. */
+[[nodiscard]] int mem_put_new(struct mem_inode *dir, const char *name, size_t len,
+			      struct mem_inode *m);
+/* The entry goes, with its owner of the inode. */
+void mem_take(struct mem_inode *dir, struct mem_entry *e);
+/* A name is gone, for a directory both. */
+void mem_unname(struct inode *i, uint64_t links);
+/* The tree below a directory goes, without recursion. */
+void mem_empty(struct mem_inode *top);
+
 /* ---- memfs_options.c ---- */
 
 /* Of super_ops: other limits. -EINVAL: more than that is in use. */

@@ -410,3 +410,8 @@ int mqueue_unlink(struct task *t, const char *name)
 	w.root = w.start = &top;
 	return names_remove(&w, name, 0);
 }
+
+bool mqueue_any(void)
+{
+	return fs.count > 0;
+}

@@ -68,3 +68,5 @@ void mqueue_message_free(struct mqueue_message *m);
 struct mqueue_limits *mqueue_limits(void);
 /* The kernel ends, or a test: all names go. */
 void mqueue_end(void);
+/* Whether there is a queue with a name. */
+bool mqueue_any(void);

@@ -309,6 +309,7 @@ int pipe_make(unsigned int flags, const struct cred *who, struct file **ret_read
 		return r;
 	attach(p, out);
 	/* Opened again, by /proc/PID/fd, it is the same pipe. */
+	p->nameless = true;
 	out->inode->own = p;
 	p->owners++;
 	*ret_read = in;
@@ -330,7 +331,7 @@ int fifo_open(struct inode *i, struct file *f)
 		p->owners = 1;
 		i->own = p;
 	}
-	if (mode == O_WRONLY && f->flags & O_NONBLOCK && p->readers == 0) {
+	if (mode == O_WRONLY && f->flags & O_NONBLOCK && p->readers == 0 && !p->nameless) {
 		if (p->owners == 1) {
 			i->own = NULL;
 			pipe_unref(p);
@@ -341,7 +342,7 @@ int fifo_open(struct inode *i, struct file *f)
 	f->own = p;
 	attach(p, f);
 	(void) waitq_wake(&p->waiters, 0, 0);
-	if (f->flags & O_NONBLOCK)
+	if (f->flags & O_NONBLOCK || p->nameless)
 		return 0;
 	/* One that came and went meanwhile is the other side, too. */
 	if (mode == O_RDONLY && p->writers == 0) {

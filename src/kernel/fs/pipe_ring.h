@@ -19,6 +19,7 @@ struct slot {
 struct pipe {
 	unsigned int owners; /* files, and the FIFO's inode */
 	struct slot *ring;
+	bool nameless;		  /* of pipe(), whose opens wait for nobody */
 	size_t slots, head, used; /* slots in use: used from head on */
 	unsigned int readers, writers;
 	uint64_t read_opens,

@@ -141,3 +141,11 @@ int signalfd_set(struct file *f, uint64_t mask)
 		(void) waitq_wake(&t->handlers->arrived, READABLE, 0);
 	return 0;
 }
+
+bool signalfd_mask(const struct file *f, uint64_t *ret)
+{
+	if (f->ops != &ops)
+		return false;
+	*ret = ((const struct signalfd *) f->own)->mask;
+	return true;
+}

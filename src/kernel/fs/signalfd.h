@@ -13,5 +13,7 @@ struct file;
 /* flags: O_NONBLOCK. SIGKILL and SIGSTOP of the mask do not count. -ENOMEM. */
 [[nodiscard]] int signalfd_make(uint64_t mask, unsigned int flags, const struct cred *who,
 				struct file **ret);
+/* false: it is no signalfd. */
+bool signalfd_mask(const struct file *f, uint64_t *ret);
 /* Another mask. -EINVAL: it is no signalfd. */
 [[nodiscard]] int signalfd_set(struct file *f, uint64_t mask);

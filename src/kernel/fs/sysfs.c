@@ -4,6 +4,7 @@
 #include <linux/magic.h>
 
 #include "kernel/fs/generated.h"
+#include "kernel/fs/sysfs_net.h"
 #include "kernel/platform/platform.h"
 #include "kernel/task/pid.h"
 
@@ -149,7 +150,19 @@ static const struct generated_entry system_files[] = {
 	  .list = list_cpus },
 	DIR_OF("node", node_files),
 };
-static const struct generated_entry devices_files[] = { DIR_OF("system", system_files) };
+static const struct generated_entry virtual_files[] = {
+	{ .name = "net", .mode = S_IFDIR | 0555, .find = sysfs_net_find, .list = sysfs_net_list },
+};
+static const struct generated_entry class_files[] = {
+	{ .name = "net",
+	  .mode = S_IFDIR | 0555,
+	  .find = sysfs_net_find_link,
+	  .list = sysfs_net_list_links },
+};
+static const struct generated_entry devices_files[] = {
+	DIR_OF("system", system_files),
+	DIR_OF("virtual", virtual_files),
+};
 static const struct generated_entry huge_files[] = { FILE_OF("enabled", never_huge) };
 static const struct generated_entry mm_files[] = { DIR_OF("transparent_hugepage", huge_files) };
 static const struct generated_entry kernel_files[] = { DIR_OF("mm", mm_files) };
@@ -158,6 +171,7 @@ static const struct generated_entry fs_files[] = {
 	{ .name = "cgroup", .mode = S_IFDIR | 0555 },
 };
 static const struct generated_entry root_files[] = {
+	DIR_OF("class", class_files),
 	DIR_OF("devices", devices_files),
 	DIR_OF("fs", fs_files),
 	DIR_OF("kernel", kernel_files),

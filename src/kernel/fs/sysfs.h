@@ -10,6 +10,8 @@
 
 struct super;
 
+#define SANDBOX_CPU_PERIOD 100000 /* microseconds, where none was given */
+
 struct sandbox_limits {
 	uint64_t cpu_quota_us, cpu_period_us; /* quota 0: none */
 	bool memory;			      /* the frames' budget is a limit that somebody set */

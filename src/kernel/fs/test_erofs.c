@@ -382,7 +382,6 @@ static void all(void *arg)
 	test_refused();
 	test_damage();
 	test_no_memory();
-	fiber_exit();
 }
 
 int main(void)

@@ -143,6 +143,19 @@ static void pipes(void)
 	CHECK(put(out, 0, 1) == -EPIPE && ready(out) & POLLERR);
 	file_unref(out);
 
+	/* Opened again it waits for no other side: a shell's <(...) whose writer has ended. */
+	CHECK(pipe_make(0, &root_cred, &in, &out) == 0 && put(out, 0, 5) == 5);
+	file_unref(out);
+	struct path again = { .mount = top.mount, .dentry = in->path.dentry };
+
+	CHECK(file_open(&again, O_RDONLY, &root_cred, &out) == 0);
+	file_unref(in);
+	CHECK(get(out, 0, 100) == 5 && get(out, 0, 100) == 0);
+	CHECK(file_open(&again, O_WRONLY | O_NONBLOCK, &root_cred, &in) == 0);
+	file_unref(out);
+	CHECK(put(in, 0, 1) == -EPIPE);
+	file_unref(in);
+
 	CHECK(pipe_make(O_DIRECT, &root_cred, &in, &out) == 0);
 	CHECK(put(out, 0, 5) == 5 && put(out, 5, 3) == 3);
 	CHECK(get(in, 0, 2) == 2 && get(in, 2, 100) == 3 && arrived(0, 0, 2) && arrived(5, 2, 3));
@@ -459,7 +472,6 @@ static void all(void *arg)
 	mount_space_unref(mounts);
 	space_unref(guest);
 	CHECK(frame_used() <= 1); /* the page of zeros */
-	fiber_exit();
 }
 
 int main(void)

@@ -3,7 +3,8 @@
 #include <asm/fcntl.h>
 #include <linux/fuse.h>
 
-#include "kernel/fs/fuse.h"
+#include "kernel/fs/fuse_node.h"
+#include "kernel/mm/frame.h"
 #include "kernel/platform/sim/test_run.h"
 #include "kernel/task/cred.h"
 #include "kernel/vfs/file.h"
@@ -32,6 +33,9 @@ static struct peer {
 	unsigned int asked[64]; /* by operation */
 	unsigned int cut;	/* bytes that answers are too short */
 	uint64_t forgotten, handles;
+	bool lends; /* files themselves: numbers of their places */
+	unsigned int lent, looked;
+	uint32_t makes; /* another mode than what is asked for */
 	struct {
 		char name[32];
 		uint64_t size, mtime;
@@ -56,11 +60,18 @@ static int peer_send(struct fuse_transport *t, const struct fuse_part *parts, si
 	}
 	memcpy(&h, q->bytes, sizeof(h));
 	CHECK(h.len == q->n);
-	if (h.opcode == FUSE_FORGET) {
-		peer.forgotten++;
+	if (h.opcode == FUSE_BATCH_FORGET) {
+		struct fuse_batch_forget_in in;
+
+		memcpy(&in, q->bytes + sizeof(h), sizeof(in));
+		CHECK(h.len == sizeof(h) + sizeof(in) + in.count * sizeof(struct fuse_forget_one));
+		CHECK(h.unique == 0);
+		peer.asked[h.opcode]++;
+		peer.forgotten += in.count;
 		return 0;
 	}
 	if (h.opcode == FUSE_RELEASE || h.opcode == FUSE_RELEASEDIR) {
+		CHECK(h.unique == 0);
 		peer.handles--;
 		return 0;
 	}
@@ -151,13 +162,40 @@ static int make(const struct fuse_in_header *h, const char *body, char *to, size
 	memcpy(&in, body, sizeof(in));
 	CHECK(n < FILES);
 	memcpy(peer.files[n].name, body + sizeof(in), strlen(body + sizeof(in)));
-	peer.files[n].mode = in.mode;
+	peer.files[n].mode = peer.makes ? peer.makes : in.mode;
 	peer.files[n].uid = h->uid;
 	peer.files[n].links = 1;
+	peer.files[n].size = peer.files[n].mtime = 0;
 	peer.handles++;
 	*ret = put_entry(to, ROOT_ID + 1 + n);
 	*ret += put(to + *ret, &(struct fuse_open_out){ .fh = 9 }, sizeof(struct fuse_open_out));
 	return 0;
+}
+
+/* The listing's position: 0 and 1 are dots, files follow. */
+static size_t put_listing(char *to, uint64_t at, bool plus)
+{
+	size_t n = 0;
+
+	for (; at < 2 + FILES; at++) {
+		const char *name = at == 0 ? "." : at == 1 ? ".." : peer.files[at - 2].name;
+		struct fuse_dirent d = { .ino = 1, .off = at + 1, .type = at < 2 ? 4 : 8 };
+		struct fuse_entry_out e = {};
+		size_t head = n;
+
+		if (!*name)
+			continue;
+		if (at >= 2)
+			e = (struct fuse_entry_out){ .nodeid = ROOT_ID - 1 + at,
+						     .attr = attr_of(ROOT_ID - 1 + at) };
+		d.namelen = (uint32_t) strlen(name);
+		if (plus)
+			n += put(to + n, &e, sizeof(e));
+		n += put(to + n, &d, FUSE_NAME_OFFSET);
+		n += put(to + n, name, d.namelen);
+		n = head + FUSE_REC_ALIGN(n - head);
+	}
+	return n;
 }
 
 static int do_one(const struct fuse_in_header *h, const char *body, char *to, size_t *ret)
@@ -193,6 +231,18 @@ static int do_one(const struct fuse_in_header *h, const char *body, char *to, si
 	case FUSE_READ:
 	case FUSE_WRITE:
 		return move(h->nodeid, h->opcode, body, to, ret);
+	case FUSE_OPENDIR:
+		peer.handles++;
+		*ret = put(to, &(struct fuse_open_out){ .fh = 7 }, sizeof(struct fuse_open_out));
+		return 0;
+	case FUSE_READDIR:
+	case FUSE_READDIRPLUS: {
+		struct fuse_read_in in;
+
+		memcpy(&in, body, sizeof(in));
+		*ret = put_listing(to, in.offset, h->opcode == FUSE_READDIRPLUS);
+		return 0;
+	}
 	case FUSE_UNLINK:
 		n = find(body);
 		peer.files[n].name[0] = '\0';
@@ -204,6 +254,56 @@ static int do_one(const struct fuse_in_header *h, const char *body, char *to, si
 	default:
 		return -ENOSYS;
 	}
+}
+
+/* A file that goes with an answer: its place. */
+static int lend(const struct fuse_in_header *h, const struct request *q)
+{
+	if (!peer.lends || (h->opcode != FUSE_CREATE && h->opcode != FUSE_OPEN))
+		return FUSE_NO_DATA;
+	peer.lent++;
+	return h->opcode == FUSE_OPEN
+		       ? (int) (h->nodeid - ROOT_ID - 1)
+		       : (int) find(q->bytes + sizeof(*h) + sizeof(struct fuse_create_in));
+}
+
+static int64_t lent_read(struct fuse_transport *t, int data, void *to, size_t n, uint64_t at)
+{
+	uint64_t size = peer.files[data].size;
+
+	(void) t;
+	n = at < size ? min_of(n, (size_t) (size - at)) : 0;
+	memcpy(to, peer.files[data].bytes + at, n);
+	return (int64_t) n;
+}
+
+static int64_t lent_write(struct fuse_transport *t, int data, const void *from, size_t n,
+			  uint64_t at)
+{
+	(void) t;
+	CHECK(at + n <= BYTES);
+	memcpy(peer.files[data].bytes + at, from, n);
+	peer.files[data].size = max_of(peer.files[data].size, at + n);
+	peer.files[data].mtime++;
+	return (int64_t) n;
+}
+
+static int lent_look(struct fuse_transport *t, int data, struct fuse_look *ret)
+{
+	(void) t;
+	peer.looked++;
+	*ret = (struct fuse_look){ .mode = peer.files[data].mode,
+				   .links = peer.files[data].links,
+				   .size = peer.files[data].size,
+				   .modify = (nsec_t) peer.files[data].mtime * NSEC_PER_SEC };
+	return 0;
+}
+
+static void lent_close(struct fuse_transport *t, int data)
+{
+	(void) t;
+	(void) data;
+	peer.lent--;
 }
 
 static void serve_one(void)
@@ -225,7 +325,7 @@ static void serve_one(void)
 	n = out.error ? 0 : n - min_of(n, (size_t) peer.cut);
 	out.len = (uint32_t) (sizeof(out) + n);
 	memcpy(reply, &out, sizeof(out));
-	CHECK(fuse_received(peer.conn, reply, sizeof(out) + n, FUSE_NO_DATA) == 0);
+	CHECK(fuse_received(peer.conn, reply, sizeof(out) + n, lend(&h, &q)) == 0);
 }
 
 static void serve(void *arg)
@@ -350,6 +450,122 @@ static void others_write(void)
 	file_unref(f);
 }
 
+static struct inode *inode_at(const char *name)
+{
+	struct walk w = from_top();
+	struct inode *i;
+	struct path p;
+
+	CHECK(walk(&w, name, 0, &p) == 0);
+	i = p.dentry->inode;
+	inode_ref(i);
+	path_unref(&p);
+	return i;
+}
+
+/* What this client has written itself it knows of the file, which it has. */
+static void own_writes_are_known(void)
+{
+	struct inode *i;
+	struct file *f;
+
+	peer.lends = true;
+	CHECK(open_at("lent", O_CREAT | O_RDWR, &f) == 0 && peer.lent == 1);
+	i = f->inode;
+	inode_ref(i);
+	(void) asked(FUSE_GETATTR);
+	(void) asked(FUSE_WRITE);
+	CHECK(put_bytes(f, 0, "hello") == 5 && asked(FUSE_WRITE) == 0);
+	CHECK(fuse_refresh(i) == 0 && peer.looked == 1 && i->pager.size == 5);
+	CHECK(fuse_refresh(i) == 0 && peer.looked == 1); /* nothing has changed since */
+	CHECK(put_bytes(f, 5, "!") == 1);
+	file_unref(f); /* the last look, as the file goes */
+	CHECK(peer.looked == 2 && peer.lent == 0 && fuse_refresh(i) == 0);
+	CHECK(asked(FUSE_GETATTR) == 0 && i->times.modify == 2 * NSEC_PER_SEC);
+	/* Who owns it is the server's to tell, as soon as ever. */
+	CHECK(open_at("lent", O_RDWR, &f) == 0);
+	later(NSEC_PER_SEC / 2);
+	peer.files[find("lent")].uid = 5;
+	CHECK(put_bytes(f, 0, "j") == 1 && fuse_refresh(i) == 0 && i->uid == 0);
+	later(NSEC_PER_SEC);
+	CHECK(put_bytes(f, 0, "k") == 1 && fuse_refresh(i) == 0);
+	CHECK(i->uid == 5 && asked(FUSE_GETATTR) == 1);
+	file_unref(f);
+	inode_unref(i);
+	peer.lends = false;
+}
+
+static unsigned int listed;
+
+static bool one_listed(struct dir_sink *to, const char *name, size_t len, uint64_t ino,
+		       uint32_t mode, uint64_t next)
+{
+	(void) to;
+	(void) name;
+	(void) len;
+	(void) ino;
+	(void) mode;
+	(void) next;
+	listed++;
+	return true;
+}
+
+static unsigned int list(uint64_t at)
+{
+	struct dir_sink sink = { .entry = one_listed };
+	struct file *f;
+
+	listed = 0;
+	CHECK(open_at(".", O_RDONLY | O_DIRECTORY, &f) == 0);
+	CHECK(f->ops->iterate(f, at, &sink) == 0);
+	file_unref(f);
+	return listed;
+}
+
+/* Names that are listed are looked up with it; behind the beginning where somebody looks. */
+static void listed_names_are_known(void)
+{
+	struct inode *i;
+
+	later(2 * NSEC_PER_SEC);
+	(void) asked(FUSE_LOOKUP);
+	(void) asked(FUSE_GETATTR);
+	CHECK(list(0) == 5 && asked(FUSE_READDIRPLUS) == 1);
+	i = inode_at("lent");
+	CHECK(look("a") == 0 && look("new") == 0 && fuse_refresh(i) == 0);
+	CHECK(asked(FUSE_LOOKUP) == 0 && asked(FUSE_GETATTR) == 0);
+	inode_unref(i);
+	CHECK(list(3) == 2 && asked(FUSE_READDIRPLUS) == 1);
+	CHECK(list(3) == 2 && asked(FUSE_READDIRPLUS) == 0 && asked(FUSE_READDIR) == 1);
+	CHECK(peer.handles <= 3);
+}
+
+/* What is forgotten is said together, some time later; of a large file that is gone, at once. */
+static void forgets_wait(void)
+{
+	struct walk w = from_top();
+	struct file *f;
+	uint64_t before;
+
+	later(2 * NSEC_PER_SEC); /* what there was is said */
+	before = peer.forgotten;
+	(void) asked(FUSE_BATCH_FORGET);
+	for (unsigned int n = 0; n < 5; n++) {
+		CHECK(open_at("gone", O_CREAT | O_RDWR, &f) == 0);
+		file_unref(f);
+		CHECK(names_remove(&w, "gone", 0) == 0);
+	}
+	CHECK(peer.forgotten == before);
+	later(2 * NSEC_PER_SEC);
+	CHECK(peer.forgotten == before + 5 && asked(FUSE_BATCH_FORGET) == 1);
+	CHECK(open_at("gone", O_CREAT | O_RDWR, &f) == 0);
+	peer.files[find("gone")].size = 1 << 20;
+	later(2 * NSEC_PER_SEC);
+	CHECK(fuse_refresh(f->inode) == 0 && names_remove(&w, "gone", 0) == 0);
+	file_unref(f);
+	CHECK(peer.forgotten == before + 6);
+}
+
 static void mappings_are_written_back(void)
 {
 	struct pager *p = NULL;
@@ -374,6 +590,53 @@ static void mappings_are_written_back(void)
 	pager_unref(p);
 	later(2 * NSEC_PER_SEC);
 	CHECK(peer.handles <= 1);
+}
+
+/* The pages around one come with it, in frames in a row: by what is lent without a question, for a
+ * mapping with one. */
+static void pages_come_together(void)
+{
+	struct walk w = from_top();
+	struct pager *p = NULL;
+	struct file *f;
+	uint64_t first = 0, next = 0;
+	char c;
+
+	peer.lends = true;
+	CHECK(open_at("around", O_CREAT | O_RDWR, &f) == 0);
+	size_t n = find("around");
+
+	memset(peer.files[n].bytes, 'x', BYTES);
+	peer.files[n].size = BYTES;
+	later(2 * NSEC_PER_SEC);
+	(void) asked(FUSE_READ);
+	CHECK(fuse_refresh(f->inode) == 0 && get_bytes(f, 3 * PAGE_SIZE, &c, 1) == 1 && c == 'x');
+	CHECK(f->ops->mmap(f, &p) == 0 && p->resident == (BYTES + PAGE_SIZE - 1) / PAGE_SIZE &&
+	      asked(FUSE_READ) == 0);
+	CHECK(pager_cached(p, 3, &first) && pager_cached(p, 7, &next) && next == first + 4);
+	CHECK(*((char *) frame_ptr(next) + 1) == 'x');
+	frame_unref(first);
+	frame_unref(next);
+	file_unref(f);
+	CHECK(names_remove(&w, "around", 0) == 0);
+	peer.lends = false;
+	CHECK(open_at("asked", O_CREAT | O_RDWR, &f) == 0);
+	n = find("asked");
+	memset(peer.files[n].bytes, 'y', 3 * PAGE_SIZE);
+	peer.files[n].size = 3 * PAGE_SIZE;
+	later(2 * NSEC_PER_SEC);
+	CHECK(fuse_refresh(f->inode) == 0 && f->ops->mmap(f, &p) == 0);
+	pager_around(p, 2);
+	CHECK(p->resident == 3 && asked(FUSE_READ) == 1);
+	CHECK(pager_read(p, 2 * PAGE_SIZE, &c, 1) == 1 && c == 'y' && asked(FUSE_READ) == 0);
+	pager_drop(p, 0, UINT64_MAX);
+	/* Nothing of what failed is there. */
+	peer.error = -EIO;
+	pager_around(p, 0);
+	CHECK(p->resident == 0 && pager_read(p, 0, &c, 1) == -EIO);
+	peer.error = 0;
+	file_unref(f);
+	CHECK(names_remove(&w, "asked", 0) == 0);
 }
 
 static void answers_are_checked(void)
@@ -402,6 +665,9 @@ static void answers_are_checked(void)
 	peer.error = 0;
 	CHECK(get_bytes(f, 0, text, 4) == 4);
 	file_unref(f);
+	peer.makes = S_IFIFO | 0644; /* which would be waited for */
+	CHECK(open_at("pipe", O_CREAT | O_RDONLY, &f) == -EIO);
+	peer.makes = 0;
 }
 
 static void until_sendable(void *arg)
@@ -453,7 +719,12 @@ static void body(void *arg)
 	struct super *s;
 
 	(void) arg;
-	peer.transport = (struct fuse_transport){ .send = peer_send, .most = MOST };
+	peer.transport = (struct fuse_transport){ .send = peer_send,
+						  .most = MOST,
+						  .read = lent_read,
+						  .write = lent_write,
+						  .look = lent_look,
+						  .close = lent_close };
 	CHECK(sched_spawn(serve, NULL, &peer.fiber) == 0);
 	CHECK(fuse_connect(&peer.transport, &peer.conn) == 0);
 	CHECK(fuse_new(peer.conn, &(struct fuse_share){ .name = "other" }, &s) == -ENOENT);
@@ -467,7 +738,11 @@ static void body(void *arg)
 	names_are_known();
 	bytes_go_through();
 	others_write();
+	own_writes_are_known();
+	listed_names_are_known();
+	forgets_wait();
 	mappings_are_written_back();
+	pages_come_together();
 	answers_are_checked();
 	it_waits_to_send();
 	it_is_lost();
@@ -478,7 +753,6 @@ static void body(void *arg)
 	fiber_wake(peer.fiber);
 	fiber_yield();
 	CHECK(frame_used() <= 1);
-	fiber_exit();
 }
 
 int main(void)

@@ -457,7 +457,6 @@ static void all(void *arg)
 	mount_space_unref(mounts);
 	space_unref(guest);
 	CHECK(frame_used() == 1); /* the page of zeros */
-	fiber_exit();
 }
 
 int main(void)

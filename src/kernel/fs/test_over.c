@@ -423,7 +423,6 @@ static void all(void *arg)
 	CHECK(all_told(&below) == before);
 	leave(&below);
 	CHECK(frame_used() <= 1);
-	fiber_exit();
 }
 
 int main(void)

@@ -417,7 +417,11 @@ static void of_machine(void)
 	CHECK(exists("/sys/devices/system/cpu/cpu1") == -ENOENT &&
 	      exists("/sys/devices/system/cpu/cpu") == -ENOENT);
 	CHECK(lists("/sys/devices/system/cpu", "cpu0 ") &&
-	      lists("/sys", ". .. devices fs kernel "));
+	      lists("/sys", ". .. class devices fs kernel "));
+	CHECK(lists("/sys/class/net", "lo ") && says("/sys/class/net/lo/operstate", "unknown\n") &&
+	      says("/sys/class/net/lo/mtu", "65536\n") &&
+	      says("/sys/class/net/lo/ifindex", "1\n") &&
+	      says("/sys/class/net/lo/statistics/rx_nohandler", "0\n"));
 	CHECK(store("/sys/fs/cgroup/memory.max", "1") == -EROFS);
 }
 
@@ -567,7 +571,6 @@ static void all(void *arg)
 	path_unref(&top);
 	mount_space_unref(mounts);
 	space_unref(guest);
-	fiber_exit();
 }
 
 int main(void)

@@ -588,7 +588,6 @@ static void all(void *arg)
 	path_unref(&top);
 	mount_space_unref(mounts);
 	space_unref(guest);
-	fiber_exit();
 }
 
 int main(void)

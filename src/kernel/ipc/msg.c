@@ -431,3 +431,8 @@ void msg_table(struct text *to)
 		text_put(to, " %10ld %10ld %10ld\n", q->stime, q->rtime, q->ctime);
 	}
 }
+
+bool msg_any(void)
+{
+	return ids.count > 0;
+}

@@ -325,3 +325,8 @@ void sem_undos_leave(struct task *t)
 	list_each_safe(l, &u->all) undo(list_entry(l, struct sem_undo, of_list), t->process->pid);
 	heap_cache_free(&lists, u);
 }
+
+bool sem_any(void)
+{
+	return ids.count > 0;
+}

@@ -333,3 +333,8 @@ void shm_table(struct text *to)
 		text_put(to, " %21lu %21lu\n", s->pager.resident << PAGE_SHIFT, (uint64_t) 0);
 	}
 }
+
+bool shm_any(void)
+{
+	return ids.count > 0;
+}

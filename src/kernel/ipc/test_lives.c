@@ -149,7 +149,6 @@ static void body(void *arg)
 	CHECK(info.used_ids == 0 && sem_totals(&all, true) == 0 && all.semusz == 1);
 	sem_end();
 	mount_space_unref(m);
-	fiber_exit();
 }
 
 int main(void)

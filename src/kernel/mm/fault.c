@@ -12,6 +12,14 @@
  * all. */
 #define AROUND_ORDER 4
 #define AROUND	     ((uint64_t) 1 << AROUND_ORDER)
+/* Who goes on where the last window ended gets larger ones: memory of its own, at most; */
+#define GROWN_ORDER 7
+#define GROWN	    ((uint64_t) 1 << GROWN_ORDER)
+/* and of a file, where so many windows were wanted, the next are twice as large, so often. */
+#define WINDOWS_EACH  4u
+#define WINDOWS_TWICE 3u
+/* What is mapped of a file at its place, as a dynamic linker does, is used: if it is no more. */
+#define EXPECTED ((uint64_t) 512)
 
 static enum space_fault fault_of(int r)
 {
@@ -34,7 +42,10 @@ int space_enter(struct space *s, uint64_t at, uint64_t frame, bool writable)
 	return 0;
 }
 
-int space_show(struct space *s, const struct vma *v, uint64_t from, uint64_t to)
+typedef int map_fn(struct plat_space *s, uint64_t at, uint64_t pages, uint64_t frame,
+		   unsigned int prot);
+
+static int show(struct space *s, const struct vma *v, uint64_t from, uint64_t to, map_fn *map)
 {
 	uint64_t index = from >> PAGE_SHIFT, run = 0, length = 0, frame = 0;
 	bool writable = false;
@@ -50,8 +61,8 @@ int space_show(struct space *s, const struct vma *v, uint64_t from, uint64_t to)
 			continue;
 		}
 		if (length)
-			r = plat_map(s->plat, run << PAGE_SHIFT, length, frame,
-				     writable ? v->prot : prot);
+			r = map(s->plat, run << PAGE_SHIFT, length, frame,
+				writable ? v->prot : prot);
 		length = 0;
 		if (e) {
 			run = index;
@@ -65,6 +76,11 @@ int space_show(struct space *s, const struct vma *v, uint64_t from, uint64_t to)
 	return r;
 }
 
+int space_show(struct space *s, const struct vma *v, uint64_t from, uint64_t to)
+{
+	return show(s, v, from, to, plat_map);
+}
+
 /* The window around `at` within v. */
 static void window(const struct vma *v, uint64_t at, uint64_t *ret_from, uint64_t *ret_to)
 {
@@ -74,17 +90,41 @@ static void window(const struct vma *v, uint64_t at, uint64_t *ret_from, uint64_
 	*ret_to = min_of(to, v->end);
 }
 
-static bool untouched(const struct space *s, uint64_t from, uint64_t to)
+/* How many pages before `at`, `most` at most, are one's own. */
+static uint64_t own_before(const struct space *s, const struct vma *v, uint64_t at, uint64_t most)
 {
-	uint64_t index = from >> PAGE_SHIFT;
+	uint64_t n = 0;
 
-	return !radix_next(&s->pages, &index) || index >= to >> PAGE_SHIFT;
+	while (n < most && at - vma_start(v) > n * PAGE_SIZE) {
+		const void *e = radix_get(&s->pages, (at >> PAGE_SHIFT) - n - 1);
+
+		if (!e || !page_writable(e))
+			break;
+		n++;
+	}
+	return n;
+}
+
+/* Up to where [at, to) was never touched. */
+static uint64_t untouched_upto(const struct space *s, uint64_t at, uint64_t to)
+{
+	uint64_t index = at >> PAGE_SHIFT;
+
+	return radix_next(&s->pages, &index) ? min_of(to, index << PAGE_SHIFT) : to;
+}
+
+/* From where to `at` nothing was ever touched, `from` at the earliest. */
+static uint64_t untouched_from(const struct space *s, uint64_t from, uint64_t at)
+{
+	while (at > from && !radix_get(&s->pages, (at >> PAGE_SHIFT) - 1))
+		at -= PAGE_SIZE;
+	return at;
 }
 
 /* [from, to) gets frames, in as few runs as there are: how far it came. */
 static uint64_t fill(struct space *s, uint64_t from, uint64_t to)
 {
-	unsigned int order = AROUND_ORDER;
+	unsigned int order = GROWN_ORDER;
 	uint64_t at = from, frame, end;
 
 	while (at < to) {
@@ -107,23 +147,30 @@ static uint64_t fill(struct space *s, uint64_t from, uint64_t to)
 	return at;
 }
 
+/* Behind what is one's own already: as much again, as long as it was never touched. */
+static uint64_t grown(const struct space *s, const struct vma *v, uint64_t at, uint64_t to)
+{
+	uint64_t end = min_of(at + own_before(s, v, at, GROWN) * PAGE_SIZE, v->end);
+
+	end = untouched_upto(s, at, end);
+	return max_of(to, end);
+}
+
 /* Memory of one's own that was never touched. What is written to comes with the rest of its window,
  * as far as there is memory. */
 static enum space_fault fresh(struct space *s, const struct vma *v, uint64_t at, bool write)
 {
-	uint64_t page = page_down(at), from = page, to = page + PAGE_SIZE, low, high, zero;
+	uint64_t page = page_down(at), from = page, to = page + PAGE_SIZE, zero;
 	int r = 0;
 
 	if (write) {
-		window(v, at, &low, &high);
-		if (untouched(s, low, high)) {
-			from = low;
-			to = high;
-		}
-		to = fill(s, page, to);
-		if (to == page)
+		window(v, at, &from, &to);
+		from = untouched_from(s, from, page);
+		to = untouched_upto(s, page, to);
+		if (from == page && frame_plenty())
+			to = grown(s, v, page, to);
+		if (fill(s, from, to) <= page && fill(s, page, page + PAGE_SIZE) == page)
 			return FAULT_MEMORY;
-		(void) fill(s, from, page);
 	} else {
 		zero = frame_zero();
 		r = zero == FRAME_NONE ? -ENOMEM : space_enter(s, page, zero, false);
@@ -147,16 +194,9 @@ static bool to_copy(const struct space *s, uint64_t at, bool shared)
  */
 static unsigned int copy_order(const struct space *s, const struct vma *v, uint64_t at)
 {
-	uint64_t before = 0, after = 1;
+	uint64_t before = own_before(s, v, at, AROUND), after = 1;
 	unsigned int order = 0;
 
-	while (before < AROUND && at - vma_start(v) > before * PAGE_SIZE) {
-		const void *e = radix_get(&s->pages, (at >> PAGE_SHIFT) - before - 1);
-
-		if (!e || !page_writable(e))
-			break;
-		before++;
-	}
 	while (after < before && v->end - at > after * PAGE_SIZE &&
 	       to_copy(s, at + after * PAGE_SIZE, true))
 		after++;
@@ -225,76 +265,55 @@ static enum space_fault own(struct space *s, const struct vma *v, uint64_t at)
 /* The window of the file around `at`, as far as v shows it. */
 static void file_window(const struct vma *v, uint64_t at, uint64_t *ret_from, uint64_t *ret_to)
 {
-	uint64_t before = vma_index(v, at) & (PAGER_WINDOW - 1), page = page_down(at);
+	uint64_t size = PAGER_WINDOW << min_of(v->windows / WINDOWS_EACH, WINDOWS_TWICE);
+	uint64_t before = vma_index(v, at) & (size - 1), page = page_down(at);
 	uint64_t first = vma_start(v) >> PAGE_SHIFT, n = page >> PAGE_SHIFT;
 
 	*ret_from = page - (min_of(before, n - first) << PAGE_SHIFT);
-	*ret_to = min_of(page + ((PAGER_WINDOW - before) << PAGE_SHIFT), v->end);
+	*ret_to = min_of(page + ((size - before) << PAGE_SHIFT), v->end);
 }
 
-/* What is cached of the file in [from, to) comes, to be read. */
-static void neighbours(struct space *s, const struct vma *v, uint64_t from, uint64_t to)
+/* The page at `a` comes, to be read, if it is cached; false: it is there, or there is no memory. */
+static bool neighbour(struct space *s, const struct vma *v, uint64_t a)
 {
 	uint64_t frame;
 
-	for (uint64_t a = from; a < to; a += PAGE_SIZE) {
-		if (radix_get(&s->pages, a >> PAGE_SHIFT) ||
-		    !pager_cached(v->pager, vma_index(v, a), &frame))
-			continue;
-		if (space_enter(s, a, frame, false) < 0)
-			return;
-	}
+	if (radix_get(&s->pages, a >> PAGE_SHIFT))
+		return false;
+	return !pager_cached(v->pager, vma_index(v, a), &frame) ||
+	       space_enter(s, a, frame, false) == 0;
 }
 
-/* A page of a file or of shared memory. The pager may park; the mapping is looked at again then. */
-static enum space_fault from_pager(struct space *s, struct vma *v, uint64_t at, unsigned int access)
+/* What is cached of the file around `page` comes, to be read: of [*from, *to), as far as nothing
+ * is there yet, which it then is. */
+static void neighbours(struct space *s, const struct vma *v, uint64_t page, uint64_t *from,
+		       uint64_t *to)
 {
-	bool write = access & PLAT_WRITE, shared = v->flags & VMA_SHARED;
-	uint64_t page = page_down(at), from = page, to = page + PAGE_SIZE, frame;
-	struct pager *p = v->pager;
-	int r;
+	uint64_t low = page, high = page + PAGE_SIZE;
 
-	pager_ref(p);
-	r = pager_page(p, vma_index(v, page), write && shared, &frame);
-	pager_unref(p);
-	if (r < 0)
-		return fault_of(r);
-	if (write && !shared) {
-		uint64_t copy = frame_alloc_unclean(0);
-
-		if (copy != FRAME_NONE)
-			memcpy(frame_ptr(copy), frame_ptr(frame), PAGE_SIZE);
-		frame_unref(frame);
-		if (copy == FRAME_NONE)
-			return FAULT_MEMORY;
-		frame = copy;
-	}
-	r = space_enter(s, page, frame, write);
-	if (r == 0 && !write) {
-		file_window(v, at, &from, &to);
-		neighbours(s, v, from, to);
-	}
-	if (r == 0)
-		r = space_show(s, v, from, to);
-	return fault_of(r);
+	while (low > *from && neighbour(s, v, low - PAGE_SIZE))
+		low -= PAGE_SIZE;
+	while (high < *to && neighbour(s, v, high))
+		high += PAGE_SIZE;
+	*from = low;
+	*to = high;
 }
 
 /* Copies of what is cached of the file in [from, to) come, to be written to, in as few runs as
  * there are: how far it came. */
 static uint64_t own_copies(struct space *s, const struct vma *v, uint64_t from, uint64_t to)
 {
-	unsigned int order = AROUND_ORDER;
-
 	while (from < to) {
+		unsigned int order = AROUND_ORDER;
 		uint64_t first, frame, n, size;
 
-		while (PAGE_SIZE << order > to - from)
+		while (order > 0 && PAGE_SIZE << (order - 1) >= to - from)
 			order--;
 		first = frame_alloc_unclean(order);
 		if (first == FRAME_NONE)
 			return from;
 		size = (uint64_t) 1 << order;
-		for (n = 0; n < size; n++, from += PAGE_SIZE) {
+		for (n = 0; n < size && from < to; n++, from += PAGE_SIZE) {
 			if (radix_get(&s->pages, from >> PAGE_SHIFT) ||
 			    !pager_cached(v->pager, vma_index(v, from), &frame))
 				break;
@@ -314,6 +333,76 @@ static uint64_t own_copies(struct space *s, const struct vma *v, uint64_t from, 
 	return from;
 }
 
+/* One page that was never there, and its bytes. */
+static int own_copy(struct space *s, uint64_t page, uint64_t frame)
+{
+	uint64_t copy = frame_alloc_unclean(0);
+
+	if (copy == FRAME_NONE)
+		return -ENOMEM;
+	memcpy(frame_ptr(copy), frame_ptr(frame), PAGE_SIZE);
+	return space_enter(s, page, copy, true);
+}
+
+/* What a program is sure to write to soon where it writes to `page`, of a file that it has copies
+ * of: all, where that is not much; else as much again as it has before that. */
+static void to_own(const struct space *s, const struct vma *v, uint64_t page, uint64_t *ret_from,
+		   uint64_t *ret_to)
+{
+	uint64_t before = own_before(s, v, page, AROUND);
+
+	*ret_from = page;
+	*ret_to = min_of(page + (before ? before : 1) * PAGE_SIZE, v->end);
+	if (vma_pages(v) > AROUND || !frame_plenty())
+		return;
+	*ret_from = vma_start(v);
+	*ret_to = v->end;
+}
+
+/* A page of a file or of shared memory. The pager may park; the mapping is looked at again then. */
+static enum space_fault from_pager(struct space *s, struct vma *v, uint64_t at, unsigned int access)
+{
+	bool write = access & PLAT_WRITE, shared = v->flags & VMA_SHARED;
+	uint64_t page = page_down(at), from = page, to = page + PAGE_SIZE, frame;
+	struct pager *p = v->pager;
+	int r;
+
+	pager_ref(p);
+	pager_around(p, vma_index(v, page));
+	r = pager_page(p, vma_index(v, page), write && shared, &frame);
+	pager_unref(p);
+	if (r < 0)
+		return fault_of(r);
+	if (write && !shared) {
+		to_own(s, v, page, &from, &to);
+		if (own_copies(s, v, from, to) <= page && own_copies(s, v, page, to) == page)
+			r = own_copy(s, page, frame);
+		frame_unref(frame);
+	} else {
+		r = space_enter(s, page, frame, write);
+	}
+	if (r == 0 && !write) {
+		file_window(v, at, &from, &to);
+		neighbours(s, v, page, &from, &to);
+		v->windows++;
+	}
+	if (r == 0)
+		r = space_show(s, v, from, to);
+	return fault_of(r);
+}
+
+/* What is cached of the file in [from, to) comes, as copies where it may be written to: up to where
+ * it came. */
+static uint64_t foresee(struct space *s, const struct vma *v, uint64_t from, uint64_t to)
+{
+	pager_ahead(v->pager, vma_index(v, from), vma_index(v, to));
+	if (v->prot & PROT_WRITE)
+		return own_copies(s, v, from, to);
+	for (uint64_t a = from; a < to; a += PAGE_SIZE)
+		(void) neighbour(s, v, a);
+	return to;
+}
+
 int space_foresee(struct space *s, uint64_t from, uint64_t to)
 {
 	struct vma *v;
@@ -322,16 +411,30 @@ int space_foresee(struct space *s, uint64_t from, uint64_t to)
 	sleeplock_take(&s->lock);
 	v = space_find(s, from);
 	if (v && v->pager && !(v->flags & VMA_SHARED)) {
-		to = min_of(to, v->end);
-		pager_ahead(v->pager, vma_index(v, from), vma_index(v, to));
-		if (v->prot & PROT_WRITE)
-			to = own_copies(s, v, from, to);
-		else
-			neighbours(s, v, from, to);
+		to = foresee(s, v, from, min_of(to, v->end));
 		r = space_show(s, v, from, to);
 	}
 	sleeplock_give(&s->lock);
 	return r;
+}
+
+void space_expect(struct space *s, uint64_t at, uint64_t len)
+{
+	struct vma *v = space_find(s, at);
+	uint64_t to = at + len;
+
+	if (!v || v->flags || !v->prot || !frame_plenty())
+		return;
+	if (v->pager && len > (v->prot & PROT_WRITE ? AROUND : EXPECTED) * PAGE_SIZE)
+		return;
+	if (v->pager)
+		to = foresee(s, v, at, to);
+	else if (v->prot & PROT_WRITE)
+		to = fill(s, at, min_of(to, at + GROWN * PAGE_SIZE / 2));
+	else
+		return;
+	/* Or it faults. */
+	(void) show(s, v, at, to, v->pager ? plat_map_ahead : plat_map);
 }
 
 /* A stack grows down to `at`, within its limit and clear of what is mapped below. */

@@ -146,6 +146,7 @@ struct space *space_fork(struct space *s, unsigned int copies)
 	child->top = s->top;
 	child->brk_start = s->brk_start;
 	child->brk = s->brk;
+	r = plat_patches_copy(child->plat, s->plat);
 	for (struct tree_node *n = tree_first(&s->vmas); r == 0 && n; n = tree_next(n)) {
 		struct vma *v = container_of(n, struct vma, node);
 

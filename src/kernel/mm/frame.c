@@ -253,6 +253,11 @@ uint64_t frame_used(void)
 	return ram.used;
 }
 
+bool frame_plenty(void)
+{
+	return ram.used < ram.budget - ram.budget / 4;
+}
+
 void frame_trim(void)
 {
 	for (unsigned int o = 0; o <= FRAME_ORDER; o++) {

@@ -35,5 +35,7 @@ void *frame_ptr(uint64_t frame);
 uint64_t frame_budget(void);
 void frame_set_budget(uint64_t frames);
 uint64_t frame_used(void);
+/* Memory is not short: what is had ahead may stay. */
+bool frame_plenty(void);
 /* What is free and was written to goes back to the platform. */
 void frame_trim(void);

@@ -133,16 +133,23 @@ static int fill(struct pager *p, uint64_t index)
 	return r;
 }
 
-/* Memory is not short: what is read ahead may stay. */
-static bool plenty(void)
+/* [first, first + count) into the frames from `frame` on: of how many. */
+static uint64_t fill_frames(struct pager *p, uint64_t first, uint64_t count, uint64_t frame,
+			    enum pager_ahead how)
 {
-	return frame_used() < frame_budget() - frame_budget() / 4;
+	uint64_t n = 0;
+
+	if (p->ops->fill_ahead)
+		return p->ops->fill_ahead(p, first, count, frame_ptr(frame), how) < 0 ? 0 : count;
+	while (n < count && p->ops->fill(p, first + n, frame_ptr(frame + n)) == 0)
+		n++;
+	return n;
 }
 
 /* The window of `index`, of which nothing is there; how much of it came. */
-static uint64_t fill_window(struct pager *p, uint64_t index)
+static uint64_t fill_window(struct pager *p, uint64_t index, enum pager_ahead how)
 {
-	uint64_t first = index & ~(PAGER_WINDOW - 1), at = first, count = 0, frame, n;
+	uint64_t first = index & ~(PAGER_WINDOW - 1), at = first, count = 0, frame, n, filled;
 	unsigned int order = 0;
 
 	if (radix_next(&p->pages, &at) && at < first + PAGER_WINDOW)
@@ -151,15 +158,19 @@ static uint64_t fill_window(struct pager *p, uint64_t index)
 		count++;
 	while ((uint64_t) 1 << order < count)
 		order++;
-	frame = plenty() ? frame_alloc(order) : FRAME_NONE;
+	frame = frame_plenty() ? frame_alloc(order) : FRAME_NONE;
 	if (frame == FRAME_NONE)
 		return 0;
-	for (n = 0; n < count; n++) {
-		if (p->ops->fill(p, first + n, frame_ptr(frame + n)) < 0 ||
+	filled = fill_frames(p, first, count, frame, how);
+	/* While that parked another may have come, or the end. */
+	for (n = 0; n < filled; n++) {
+		if (!inside(p, first + n) || radix_get(&p->pages, first + n) ||
 		    radix_set(&p->pages, first + n, entry(frame + n, false)) < 0)
 			break;
 		p->resident++;
 	}
+	if (n < filled && p->ops->dropped)
+		p->ops->dropped(p, filled - n);
 	for (at = n; at < (uint64_t) 1 << order; at++)
 		frame_unref(frame + at);
 	return n;
@@ -193,7 +204,8 @@ int pager_page(struct pager *p, uint64_t index, bool write, uint64_t *ret_frame)
 			return *ret_frame == FRAME_NONE ? -ENOMEM : 0;
 		} else {
 			r = 0;
-			if (!p->ops->ahead || fill_window(p, index) <= index % PAGER_WINDOW)
+			if (!p->ops->ahead ||
+			    fill_window(p, index, PAGER_NEAR) <= index % PAGER_WINDOW)
 				r = fill(p, index);
 		}
 		if (r < 0)
@@ -211,15 +223,28 @@ void pager_give(struct pager *p, uint64_t index, uint64_t frame)
 		p->resident++;
 }
 
+/* Which of p and what is below it has page `index`, or would. */
+static struct pager *has_page(struct pager *p, uint64_t index)
+{
+	while (!radix_get(&p->pages, index) && shows_through(p, index))
+		p = p->below;
+	return p;
+}
+
+void pager_around(struct pager *p, uint64_t index)
+{
+	p = has_page(p, index);
+	if (p->ops->ahead && inside(p, index) && !radix_get(&p->pages, index))
+		(void) fill_window(p, index, PAGER_ANYHOW);
+}
+
 void pager_ahead(struct pager *p, uint64_t first, uint64_t last)
 {
 	for (uint64_t index = first; index < last; index = (index | (PAGER_WINDOW - 1)) + 1) {
-		struct pager *q = p;
+		struct pager *q = has_page(p, index);
 
-		while (!radix_get(&q->pages, index) && shows_through(q, index))
-			q = q->below;
 		if (q->ops->ahead && inside(q, index) && !radix_get(&q->pages, index))
-			(void) fill_window(q, index); /* or when it is touched */
+			(void) fill_window(q, index, PAGER_AT_HAND); /* or when it is touched */
 	}
 }
 

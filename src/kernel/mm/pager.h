@@ -17,6 +17,13 @@ struct pager;
 #define PAGER_WINDOW_ORDER 5
 #define PAGER_WINDOW	   ((uint64_t) 1 << PAGER_WINDOW_ORDER)
 
+/* How much is done for pages that are not asked for, but those around them. */
+enum pager_ahead {
+	PAGER_AT_HAND, /* what is near; nothing parks */
+	PAGER_NEAR,    /* what is near, once it is known where; that may park */
+	PAGER_ANYHOW,  /* they are worth a wait */
+};
+
 struct pager_ops {
 	/* Makes `page` (PAGE_SIZE bytes, zero) what the file holds there. May park. NULL: zeros.
 	 * 0, -EIO, -ENOMEM. */
@@ -30,7 +37,11 @@ struct pager_ops {
 	/* A page is filled with all of its window, in frames in a row, which platforms show at
 	 * once: of fills that are cheap and do not park. */
 	bool ahead;
-	/* So many pages are gone: quotas. NULL: nothing. */
+	/* Instead of fill, where fills may park: pages [first, first + count) at once. NULL: by
+	 * fill. 0, or the way of fill is the one to go. */
+	int (*fill_ahead)(struct pager *p, uint64_t first, uint64_t count, void *pages,
+			  enum pager_ahead how);
+	/* So many pages are gone, or were filled for nothing: quotas. NULL: nothing. */
 	void (*dropped)(struct pager *p, uint64_t pages);
 	/* Somebody has it beside whoever embeds it, which has to stay from then on; nobody has any
 	 * more. NULL: it stays anyway. */
@@ -78,6 +89,9 @@ void pager_unref(struct pager *p);
 [[nodiscard]] int pager_page(struct pager *p, uint64_t index, bool write, uint64_t *ret_frame);
 /* The same only if it is there and filled already; never parks. False: not. */
 bool pager_cached(struct pager *p, uint64_t index, uint64_t *ret_frame);
+/* What a mapping is about to show of page `index` and around it: the window, of pagers that fill
+ * ahead, if nothing of it is there. May park. */
+void pager_around(struct pager *p, uint64_t index);
 /* Pages [first, last) of those that are filled ahead are there from now on, if memory is not short.
  * Never parks. */
 void pager_ahead(struct pager *p, uint64_t first, uint64_t last);

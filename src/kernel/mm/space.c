@@ -6,6 +6,7 @@
 #include "kernel/core/heap.h"
 #include "kernel/mm/frame.h"
 #include "kernel/mm/pager.h"
+#include "kernel/mm/patch.h"
 #include "kernel/mm/space_page.h"
 #include "kernel/vfs/dentry.h"
 
@@ -101,12 +102,40 @@ struct vma *vma_new(struct space *s, const struct vma *like, uint64_t from, uint
 	return v;
 }
 
+static struct vma *vma_next(const struct vma *v)
+{
+	struct tree_node *n = tree_next(&v->node);
+
+	return n ? container_of(n, struct vma, node) : NULL;
+}
+
+/* Free below a stack that may grow: not up to its last byte. */
+static uint64_t usable_end(const struct vma *next)
+{
+	uint64_t gap = next->flags & VMA_GROWSDOWN ? GUARD_GAP : 0;
+
+	return vma_start(next) > gap ? vma_start(next) - gap : 0;
+}
+
+/* Its place is one with what is free on both sides: what is known begins above that. */
+static void became_free(const struct vma *v)
+{
+	struct space *s = v->space;
+	const struct vma *next;
+
+	if (s->above == 0 || v->end <= s->above)
+		return;
+	next = vma_next(v);
+	s->above = next && vma_start(next) < s->top ? usable_end(next) : 0;
+}
+
 void vma_free(struct vma *v)
 {
 	struct dentry *name = v->name;
 	struct pager *p = v->pager;
 
 	count(v->space, v, -1);
+	became_free(v);
 	tree_remove(&v->space->vmas, &v->node);
 	list_remove(&v->of_pager);
 	heap_cache_free(&vmas, v);
@@ -132,13 +161,6 @@ struct vma *space_after(const struct space *s, uint64_t at)
 	struct tree_node *n = v ? NULL : tree_from(&s->vmas, at);
 
 	return v ? v : n ? container_of(n, struct vma, node) : NULL;
-}
-
-static struct vma *vma_next(const struct vma *v)
-{
-	struct tree_node *n = tree_next(&v->node);
-
-	return n ? container_of(n, struct vma, node) : NULL;
 }
 
 int vma_split(struct space *s, uint64_t at)
@@ -257,28 +279,27 @@ static bool valid(uint64_t at, uint64_t len)
 	       at >= plat_user_low() && end <= plat_user_high();
 }
 
-/* Free below a stack that may grow: not up to its last byte. */
-static uint64_t usable_end(const struct vma *next)
+/* The highest free place below s->top, or 0. It is looked for below where none that is long enough
+ * can be: a program that maps much is not slower for what it has. */
+static uint64_t place(struct space *s, uint64_t len)
 {
-	uint64_t gap = next->flags & VMA_GROWSDOWN ? GUARD_GAP : 0;
-
-	return vma_start(next) > gap ? vma_start(next) - gap : 0;
-}
-
-/* The highest free place below s->top, or 0. */
-static uint64_t place(const struct space *s, uint64_t len)
-{
-	uint64_t end = s->top;
-	struct tree_node *n = tree_upto(&s->vmas, s->top - 1);
+	bool known = s->above > 0 && s->above <= s->top && len > s->longest;
+	uint64_t end = known ? s->above : s->top, longest = known ? s->longest : 0;
+	struct tree_node *n = tree_upto(&s->vmas, end - 1);
 
 	for (;;) {
 		struct vma *v = n ? container_of(n, struct vma, node) : NULL;
 		uint64_t low = v ? v->end : plat_user_low();
+		uint64_t room = end > low ? end - low : 0;
 
-		if (end > low && end - low >= len)
+		if (room >= len) {
+			s->above = end;
+			s->longest = longest;
 			return end - len;
+		}
 		if (!v)
 			return 0;
+		longest = max_of(longest, room);
 		end = min_of(end, usable_end(v));
 		n = tree_prev(n);
 	}
@@ -396,6 +417,8 @@ int space_map(struct space *s, const struct space_mapping *m, uint64_t *ret_at)
 	}
 	if (r == 0)
 		vma_join(s, at, at + len);
+	if (r == 0 && m->expected)
+		space_expect(s, at, len);
 	sleeplock_give(&s->lock);
 	if (r < 0)
 		return r;
@@ -465,6 +488,9 @@ int space_protect(struct space *s, uint64_t at, uint64_t len, unsigned int prot)
 		if (prot & PROT_WRITE && v->flags & VMA_READONLY && v->flags & VMA_SHARED)
 			r = -EACCES;
 	}
+	/* Who may write writes to what is his own, not to what stands in place of it. */
+	if (r == 0 && prot & PROT_WRITE)
+		r = space_unpatch(s, at, end);
 	if (r == 0)
 		r = vma_split(s, at);
 	if (r == 0)
@@ -533,7 +559,10 @@ static int move_vma(struct space *s, struct vma *v, uint64_t at, uint64_t old_le
 	made = vma_new(s, &like, to, to + new_len);
 	if (!made)
 		return -ENOMEM;
-	r = move_pages(s, at, to, min_of(old_len, new_len));
+	/* Code that was patched goes on where it was. */
+	r = space_unpatch(s, at, at + old_len);
+	if (r == 0)
+		r = move_pages(s, at, to, min_of(old_len, new_len));
 	if (r < 0) {
 		space_drop_pages(s, to, to + new_len);
 		vma_free(made);
@@ -598,7 +627,8 @@ uint64_t space_brk(struct space *s, uint64_t wish)
 				      .len = end - old,
 				      .prot = PROT_READ | PROT_WRITE,
 				      .fixed = true,
-				      .noreplace = true };
+				      .noreplace = true,
+				      .expected = true };
 
 	if (wish < s->brk_start || wish > plat_user_high())
 		return s->brk;

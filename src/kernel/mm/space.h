@@ -38,6 +38,7 @@ struct vma {
 	unsigned int prot, flags;
 	struct pager *pager;  /* NULL: anonymous memory of one's own */
 	uint64_t first;	      /* the page of the pager at the start */
+	unsigned int windows; /* of the pager that faults have brought */
 	struct list of_pager; /* in the pager's mappings */
 	struct dentry *name;  /* what maps tells of a file: owned; NULL: none */
 };
@@ -49,7 +50,8 @@ static inline uint64_t vma_start(const struct vma *v)
 
 struct space_limits {
 	uint64_t size, data, stack, locked; /* bytes: RLIMIT_AS, DATA, STACK, MEMLOCK */
-	unsigned int mappings;		    /* vm.max_map_count */
+	uint32_t mappings;		    /* vm.max_map_count */
+	uint32_t pad;			    /* as in signal_stack */
 };
 
 struct space {
@@ -60,6 +62,8 @@ struct space {
 	unsigned int owners;
 	struct space_limits limits;
 	uint64_t top; /* mappings are placed below it */
+	/* From `above` (0: nothing is known) to top no free place is longer than `longest`. */
+	uint64_t above, longest;
 	uint64_t brk_start, brk;
 	unsigned int count;			 /* of vmas */
 	uint64_t mapped, data, locked, resident; /* pages */
@@ -88,6 +92,7 @@ struct space_mapping {
 	uint64_t offset;     /* bytes, of whole pages */
 	struct dentry *name; /* borrowed */
 	bool fixed, noreplace, populate;
+	bool expected; /* will be touched soon */
 };
 
 /* Where it is in *ret_at. -EINVAL, -ENOMEM, -EEXIST (noreplace), -EAGAIN (locked), -EACCES. */

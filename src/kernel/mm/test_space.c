@@ -187,9 +187,10 @@ static void windows(void)
 	for (uint64_t n = 3; n < 21; n++)
 		CHECK(peek(s, BASE + PAGES(n)) == (n == 5 || n == 20));
 	CHECK(space_unmap(s, BASE + PAGES(3), PAGES(18)) == 0 && frame_used() == used);
-	/* One that was touched leaves the others alone. */
+	/* Up to one that was touched. */
 	CHECK(map(s, BASE, PAGES(16), RW, 0, NULL, 0) == 0 && peek(s, BASE + PAGES(2)) == 0);
-	CHECK(poke(s, BASE + PAGES(4), 1) && writable(s, 4) && !writable(s, 5));
+	CHECK(poke(s, BASE + PAGES(4), 1) && writable(s, 3) && writable(s, 15));
+	CHECK(!writable(s, 2) && !writable(s, 1));
 	space_unref(s);
 }
 
@@ -308,6 +309,161 @@ static void filled_ahead(void)
 	CHECK(pager_page(&file, 40, false, &frame) == 0 && file.resident == 1);
 	frame_unref(frame);
 	frame_set_budget(RAM);
+	pager_fini(&file);
+}
+
+/* How many faults it takes to access each page of [BASE, BASE + n pages). */
+static int faults_of(struct space *s, uint64_t n, unsigned int access)
+{
+	int faults = 0;
+
+	for (uint64_t at = BASE; at < BASE + PAGES(n); at += PAGE_SIZE) {
+		if (space_frame(s, at, access) != FRAME_NONE)
+			continue;
+		faults++;
+		CHECK(space_fault(s, at, access) == FAULT_DONE);
+	}
+	return faults;
+}
+
+/* Who goes on gets more at once, as long as memory is not short; what is around a page that was
+ * never touched comes with it, also where something else was. */
+static void windows_grow(void)
+{
+	struct space *s = space_new(&wide);
+	struct pager file;
+
+	CHECK(map(s, BASE, PAGES(512), RW, 0, NULL, 0) == 0);
+	CHECK(faults_of(s, 512, PLAT_WRITE) == 7 && s->resident == 512);
+	CHECK(space_unmap(s, BASE, PAGES(512)) == 0);
+	frame_set_budget(frame_used() + 530);
+	CHECK(map(s, BASE, PAGES(512), RW, 0, NULL, 0) == 0);
+	CHECK(map(s, BASE + PAGES(800), PAGES(16), RW, 0, NULL, 0) == 0);
+	CHECK(poke(s, BASE + PAGES(800), 1));
+	CHECK(faults_of(s, 512, PLAT_WRITE) > 7 && s->resident == 528);
+	CHECK(space_unmap(s, BASE, PAGES(816)) == 0);
+	frame_set_budget(RAM);
+	CHECK(map(s, BASE, PAGES(3), RW, 0, NULL, 0) == 0 && poke(s, BASE + PAGES(1), 1));
+	CHECK(map(s, BASE + PAGES(3), PAGES(40), RW, 0, NULL, 0) == 0 && s->count == 1);
+	CHECK(poke(s, BASE + PAGES(9), 1) && s->resident == 16);
+	CHECK(space_unmap(s, BASE + PAGES(5), PAGES(2)) == 0);
+	CHECK(map(s, BASE + PAGES(5), PAGES(2), RW, 0, NULL, 0) == 0);
+	CHECK(poke(s, BASE + PAGES(6), 1) && s->resident == 16 && peek(s, BASE + PAGES(5)) == 0);
+	CHECK(space_unmap(s, BASE, PAGES(512)) == 0);
+
+	/* Of a file: 4 windows, 4 of twice as many pages, ... */
+	pager_init(&file, &ahead, PAGES(1024));
+	CHECK(map(s, BASE, PAGES(1024), PROT_READ, 0, &file, 0) == 0);
+	CHECK(faults_of(s, 32 * 4, PLAT_READ) == 4);
+	pager_ahead(&file, 0, 1024);
+	CHECK(faults_of(s, 32 * 4 + 64 * 4, PLAT_READ) == 4);
+	CHECK(faults_of(s, 1024, PLAT_READ) == 5 && peek(s, BASE + PAGES(700)) == 700 % 256 + 1);
+	CHECK(space_unmap(s, BASE, PAGES(1024)) == 0);
+	/* What is not much is one's own at once, and what was seen of it before stays. */
+	CHECK(map(s, BASE, PAGES(6), RW, 0, &file, 2 * PAGE_SIZE) == 0);
+	CHECK(poke(s, BASE + PAGES(4), 1) && writable(s, 0) && writable(s, 5));
+	CHECK(peek(s, BASE + PAGES(5)) == 8 && peek(s, BASE + PAGES(4)) == 1);
+	CHECK(pager_read(&file, PAGES(6), &(char){ 0 }, 1) == 1);
+	space_unref(s);
+	pager_fini(&file);
+}
+
+/* What will be touched is there as it is mapped: the heap that grows, a library's parts. */
+static void expected(void)
+{
+	struct space *s = space_new(&wide);
+	struct space_mapping part = { .at = BASE + PAGES(1000),
+				      .len = PAGES(100),
+				      .prot = PROT_READ,
+				      .offset = PAGES(8),
+				      .fixed = true,
+				      .expected = true };
+	struct pager file;
+	uint64_t at;
+
+	s->brk_start = s->brk = BASE;
+	CHECK(space_brk(s, BASE + PAGES(33)) == BASE + PAGES(33) && s->resident == 33);
+	CHECK(peek(s, BASE + PAGES(32)) == 0 && poke(s, BASE + PAGES(32), 3) && writable(s, 0));
+	CHECK(space_brk(s, BASE + PAGES(500)) == BASE + PAGES(500) && s->resident == 33 + 64);
+	CHECK(peek(s, BASE + PAGES(32)) == 3 && poke(s, BASE + PAGES(499), 1));
+	CHECK(space_brk(s, BASE) == BASE && s->resident == 0);
+	frame_set_budget(frame_used() + 3);
+	CHECK(space_brk(s, BASE + PAGES(33)) == BASE + PAGES(33) && s->resident <= 3);
+	CHECK(space_brk(s, BASE) == BASE && s->resident == 0);
+	frame_set_budget(RAM);
+
+	pager_init(&file, &ahead, PAGES(40));
+	part.pager = &file;
+	CHECK(space_map(s, &part, &at) == 0 && s->resident == 32 && peek(s, at + PAGES(31)) == 40);
+	part.prot = RW;
+	part.len = PAGES(4);
+	CHECK(space_map(s, &part, &at) == 0 && s->resident == 32 && writable(s, 1003));
+	CHECK(poke(s, at + PAGES(3), 99) && peek(s, at + PAGES(4)) == 13);
+	part.len = PAGES(20); /* too much to be copied unasked */
+	CHECK(space_map(s, &part, &at) == 0 && !writable(s, 1000) && poke(s, at, 1));
+	part.prot = PROT_NONE;
+	CHECK(space_map(s, &part, &at) == 0 && peek(s, at) == -1);
+	space_unref(s);
+	pager_fini(&file);
+}
+
+static int together, together_result;
+
+static int fill_together(struct pager *p, uint64_t first, uint64_t count, void *pages,
+			 enum pager_ahead how)
+{
+	(void) p;
+	together++;
+	if (how != PAGER_AT_HAND)
+		fiber_yield();
+	memset(pages, (int) first + 1, count << PAGE_SHIFT);
+	return together_result;
+}
+
+static void went(struct pager *p, uint64_t pages)
+{
+	(void) p;
+	fills -= (int) pages;
+}
+
+static const struct pager_ops by_windows = {
+	.fill = fill, .ahead = true, .fill_ahead = fill_together, .dropped = went
+};
+
+static struct pager *windowed;
+
+static void shrinks(void *arg)
+{
+	(void) arg;
+	pager_resize(windowed, PAGES(4));
+	fiber_exit();
+}
+
+/* Windows that park: who cannot have one fills a page; what is gone when it comes is not there. */
+static void filled_together(void)
+{
+	struct pager file;
+	struct fiber *f;
+	uint64_t frame;
+
+	together = fills = 0;
+	pager_init(&file, &by_windows, PAGES(40));
+	pager_around(&file, 3);
+	CHECK(together == 1 && file.resident == 32 && fills == 0);
+	pager_around(&file, 9);
+	CHECK(together == 1);
+	together_result = -EAGAIN;
+	pager_ahead(&file, 32, 40);
+	CHECK(together == 2 && file.resident == 32);
+	CHECK(pager_page(&file, 33, false, &frame) == 0 && together == 3 && fills == 1);
+	frame_unref(frame);
+	together_result = 0;
+	pager_drop(&file, 0, UINT64_MAX);
+	fills = 0;
+	windowed = &file;
+	CHECK(sched_spawn(shrinks, NULL, &f) == 0);
+	pager_around(&file, 3);
+	CHECK(file.resident == 4 && fills == -28);
 	pager_fini(&file);
 }
 
@@ -520,6 +676,61 @@ static void against_a_model(void)
 		space_unref(m[n].s);
 }
 
+/* Below the top, in pages: the highest place of so many that are free. */
+#define PLACES 512
+
+static uint64_t highest(const bool *used, uint64_t count)
+{
+	uint64_t room = 0;
+
+	for (uint64_t n = PLACES; n-- > 0;) {
+		room = used[n] ? 0 : room + 1;
+		if (room == count)
+			return n;
+	}
+	return PLACES;
+}
+
+/* Where nothing is asked for, it is the highest free place, whatever came and went before. */
+static void places(void)
+{
+	static bool used[PLACES];
+	struct space *s = space_new(&wide);
+	uint64_t bottom;
+
+	s->top = BASE + PAGES(PLACES);
+	bottom = BASE;
+	CHECK(map(s, plat_user_low(), bottom - plat_user_low(), PROT_NONE, 0, NULL, 0) == 0);
+	for (int round = 0; round < 20000; round++) {
+		uint64_t count = 1 + number() % (number() % 8 ? 4 : 40), page, at;
+		/* No two neighbours are alike, for a while; then they are joined. */
+		unsigned int prot = round % 4000 < 2000 && round % 2 ? PROT_READ : PROT_NONE;
+
+		if (number() % 100 < (round % 1000 < 500 ? 45 : 60)) {
+			page = number() % PLACES;
+			count = min_of(count, PLACES - page);
+			CHECK(space_unmap(s, BASE + PAGES(page), PAGES(count)) == 0);
+			for (uint64_t n = page; n < page + count; n++)
+				used[n] = false;
+			continue;
+		}
+		page = highest(used, count);
+		if (page == PLACES) {
+			CHECK(space_map(
+				      s,
+				      &(struct space_mapping){ .len = PAGES(count), .prot = prot },
+				      &at) == -ENOMEM);
+			continue;
+		}
+		CHECK(space_map(s, &(struct space_mapping){ .len = PAGES(count), .prot = prot },
+				&at) == 0);
+		CHECK(at == BASE + PAGES(page));
+		for (uint64_t n = page; n < page + count; n++)
+			used[n] = true;
+	}
+	space_unref(s);
+}
+
 /* Whatever allocation fails: an error, nothing lost, nothing left. */
 static void no_memory(void)
 {
@@ -566,16 +777,19 @@ static void all(void *arg)
 	files();
 	filled_once();
 	filled_ahead();
+	windows_grow();
+	filled_together();
+	expected();
 	stacks();
 	heap();
 	moves();
 	limits();
 	pieces();
 	against_a_model();
+	places();
 	no_memory();
 	/* The page of zeros alone stays. */
 	CHECK(frame_used() == 1);
-	fiber_exit();
 }
 
 int main(void)

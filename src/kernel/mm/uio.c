@@ -11,8 +11,13 @@
 /* The kernel's view of the guest's byte at `at`, made right for the access; NULL: it cannot be. */
 static char *reach(struct space *s, uint64_t at, unsigned int access)
 {
-	uint64_t frame = space_frame(s, at, access);
+	const char *vdso = access == PLAT_READ && at >= plat_user_high() ? plat_vdso_bytes(at)
+									 : NULL;
+	uint64_t frame;
 
+	if (vdso)
+		return (char *) (uintptr_t) vdso; /* read only, as the access says */
+	frame = space_frame(s, at, access);
 	/* What was made right may be gone again when another fiber ran meanwhile: twice is enough.
 	 */
 	for (int tries = 0; frame == FRAME_NONE && tries < 16; tries++) {

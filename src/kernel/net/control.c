@@ -6,6 +6,7 @@
 
 #include "kernel/core/heap.h"
 #include "kernel/task/cred.h"
+#include "kernel/task/pid.h"
 
 /* struct cmsghdr of 64 bits; what follows is aligned to eight bytes. */
 struct head {
@@ -95,6 +96,15 @@ static int add_files(struct control *c, const char *data, size_t bytes, const st
 	return 0;
 }
 
+struct sock_ucred sock_seen(const struct sock_sender *s)
+{
+	struct sock_ucred c = s->cred;
+
+	if (s->numbers != pid_space_serial(pid_space_here()))
+		c.pid = 0;
+	return c;
+}
+
 static bool may_claim(const struct sock_ucred *u, const struct sock_actor *by)
 {
 	const struct cred *c = by->walk.who;
@@ -118,11 +128,12 @@ static int parse_one(struct control *c, const struct head *h, const char *data,
 	case SCM_RIGHTS:
 		return add_files(c, data, bytes, d);
 	case SCM_CREDENTIALS:
-		if (bytes != sizeof(c->cred))
+		if (bytes != sizeof(c->sender.cred))
 			return -EINVAL;
-		memcpy(&c->cred, data, bytes);
+		memcpy(&c->sender.cred, data, bytes);
+		c->sender.numbers = by->numbers;
 		c->has_cred = true;
-		return may_claim(&c->cred, by) ? 0 : -EPERM;
+		return may_claim(&c->sender.cred, by) ? 0 : -EPERM;
 	default:
 		return -EINVAL;
 	}
@@ -199,9 +210,10 @@ size_t control_write(struct control *c, void *to, size_t room, struct descriptor
 	size_t used = 0;
 
 	if (c->has_cred) {
-		if (room >= sizeof(struct head) + sizeof(c->cred))
-			used = put(to, room, 0, SOL_SOCKET, SCM_CREDENTIALS, &c->cred,
-				   sizeof(c->cred));
+		const struct sock_ucred seen = sock_seen(&c->sender);
+
+		if (room >= sizeof(struct head) + sizeof(seen))
+			used = put(to, room, 0, SOL_SOCKET, SCM_CREDENTIALS, &seen, sizeof(seen));
 		else
 			*ret_flags |= MSG_CTRUNC;
 	}

@@ -29,7 +29,7 @@ struct control_note {
 struct control {
 	struct rights *rights; /* NULL: none; owned, with its files */
 	bool has_cred;
-	struct sock_ucred cred;
+	struct sock_sender sender;
 	unsigned int notes;
 	struct control_note note[CONTROL_NOTES];
 };

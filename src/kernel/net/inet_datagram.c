@@ -19,21 +19,19 @@
 #define OVERHEAD  768 /* what Linux charges for the shortest one */
 #define SOL_IPV6_ 41
 
-struct datagram {
-	struct list link;
-	struct inet_address from;
-	struct inet_ip to;
-	unsigned char hops, class;
-	size_t len;
-	char bytes[];
-};
+void inet_datagram_put(struct inet_sock *u, struct inet_datagram *d)
+{
+	u->held += OVERHEAD + d->len;
+	u->waiting += d->len;
+	list_push(&u->inbox, &d->link);
+}
 
 void inet_datagram_discard(struct inet_sock *u)
 {
 	struct list *l;
 
 	while ((l = list_pop(&u->inbox)))
-		heap_free(list_entry(l, struct datagram, link));
+		heap_free(list_entry(l, struct inet_datagram, link));
 	u->waiting = u->held = 0;
 }
 
@@ -42,7 +40,7 @@ size_t inet_datagram_next(const struct inet_sock *u)
 	int64_t n = 0;
 
 	if (!list_empty(&u->inbox))
-		return list_entry(u->inbox.next, struct datagram, link)->len;
+		return list_entry(u->inbox.next, struct inet_datagram, link)->len;
 	if (u->out)
 		n = outside_ops()->queued(u->out, false);
 	return n > 0 ? (size_t) n : 0;
@@ -187,7 +185,7 @@ static int destination(const struct inet_sock *u, const struct sock_message *m,
 }
 
 /* What the sender's control messages say of the packet. -EINVAL. */
-static int apply(const struct control_note *n, struct datagram *d, bool v6, bool out)
+static int apply(const struct control_note *n, struct inet_datagram *d, bool v6, bool out)
 {
 	struct inet_ip from = inet_ip_none(AF_INET);
 	int32_t value = 0;
@@ -230,10 +228,10 @@ static int apply(const struct control_note *n, struct datagram *d, bool v6, bool
 
 /* Filled from the guest's memory, on its way to `to`. May park. */
 static int datagram_new(struct inet_sock *u, struct sock_message *m, struct inet_address *to,
-			struct datagram **ret)
+			struct inet_datagram **ret)
 {
 	size_t len = (size_t) m->data->left;
-	struct datagram *d = heap_alloc(sizeof(*d) + len);
+	struct inet_datagram *d = heap_alloc(sizeof(*d) + len);
 	bool v4;
 	int r;
 
@@ -259,14 +257,12 @@ static int datagram_new(struct inet_sock *u, struct sock_message *m, struct inet
 }
 
 /* Takes d. */
-static void deliver(struct inet_sock *u, const struct inet_address *at, struct datagram *d)
+static void deliver(struct inet_sock *u, const struct inet_address *at, struct inet_datagram *d)
 {
 	struct inet_sock *to = inet_find_receiver(at, &d->from);
 
 	if (to && to->held <= to->socket.receive_room) {
-		to->held += OVERHEAD + d->len;
-		to->waiting += d->len;
-		list_push(&to->inbox, &d->link);
+		inet_datagram_put(to, d);
 		(void) waitq_wake(&to->socket.waiters, READABLE, 0);
 		return;
 	}
@@ -283,7 +279,7 @@ static int way_of(const struct inet_sock *u, const struct sock_message *m,
 		  const struct inet_address *to, struct sock_address *name, struct outside_way *ret)
 {
 	/* As a datagram of this kernel would be told. */
-	struct datagram d = { .to = to->ip, .hops = 0, .class = 0 };
+	struct inet_datagram d = { .to = to->ip, .hops = 0, .class = 0 };
 	struct outside_way w = { .hops = -1, .class = -1 };
 
 	for (unsigned int n = 0; n < m->control->notes; n++) {
@@ -348,7 +344,7 @@ static int64_t send_outside(struct inet_sock *u, struct sock_message *m,
 int64_t inet_datagram_send(struct inet_sock *u, struct sock_message *m)
 {
 	int64_t len = (int64_t) min_of(m->data->left, (uint64_t) INT32_MAX);
-	struct datagram *d = NULL;
+	struct inet_datagram *d = NULL;
 	struct inet_address to;
 	int r;
 
@@ -376,7 +372,7 @@ int64_t inet_datagram_send(struct inet_sock *u, struct sock_message *m)
 /* ---- receiving ---- */
 
 /* Of what was asked to come along. */
-static void tell(const struct inet_sock *u, struct sock_message *m, const struct datagram *d)
+static void tell(const struct inet_sock *u, struct sock_message *m, const struct inet_datagram *d)
 {
 	struct in6_pktinfo info6 = { .ipi6_ifindex = LOOPBACK };
 	struct in_pktinfo info = { .ipi_ifindex = LOOPBACK };
@@ -443,7 +439,7 @@ static int wait_for_one(struct inet_sock *u, const struct sock_message *m, uint6
 
 static int64_t take(struct inet_sock *u, struct sock_message *m)
 {
-	struct datagram *d = list_entry(u->inbox.next, struct datagram, link);
+	struct inet_datagram *d = list_entry(u->inbox.next, struct inet_datagram, link);
 	size_t part = min_of(d->len, (size_t) m->data->left), len = d->len;
 	int64_t n = part ? uio_out(m->data, d->bytes, part) : 0;
 

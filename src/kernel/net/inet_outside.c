@@ -164,6 +164,34 @@ int inet_take_port(struct inet_sock *u, const struct inet_address *wish,
 	return r == -EPERM ? -EACCES : r;
 }
 
+int inet_outside_again(struct inet_sock *u)
+{
+	const struct inet_address was = u->local, none = { .ip = inet_ip_none(u->socket.domain) };
+	bool own_port = tree_has(&u->by_port);
+	struct sock_address a, local = {};
+	int r = inet_outside_open(u);
+
+	if (r == 0 && own_port)
+		r = bind_outside(u, u->ip_bound ? &was : &none, NULL);
+	/* What is bound to no port of its own wishes is for answers, which come to any. */
+	if (u->out && !inet_is_stream(u) && !u->port_bound)
+		r = 0;
+	if (r == 0 && u->state == INET_LISTEN)
+		r = outside_ops()->listen(u->out, (int) u->backlog_most);
+	/* As where it was bound at first: in here it is. */
+	if (!u->out_peer && (r == -EPERM || r == -EAFNOSUPPORT || r == -ENETDOWN)) {
+		inet_outside_close(u);
+		return 0;
+	}
+	if (r < 0 || !u->out_peer)
+		return r;
+	inet_outside_name(u, &u->remote, NULL, &a);
+	r = outside_ops()->connect(u->out, &a, &local);
+	if (r == 0 && !own_port)
+		note(u, &local, &u->local);
+	return r;
+}
+
 /* ---- streams: connect ---- */
 
 static const struct socket_ops outside_stream;

@@ -121,8 +121,13 @@ int inet_port_listen(struct inet_sock *u)
 	/* Two may be bound there that cannot both listen. */
 	if (in_use(u, &u->local))
 		return -EADDRINUSE;
-	tree_insert(&listeners, &u->by_listener, u->local.port);
+	inet_port_hear(u);
 	return 0;
+}
+
+void inet_port_hear(struct inet_sock *u)
+{
+	tree_insert(&listeners, &u->by_listener, u->local.port);
 }
 
 void inet_port_deafen(struct inet_sock *u)

@@ -77,6 +77,15 @@ enum inet_option {
 	INET_OPTIONS
 };
 
+struct inet_datagram {
+	struct list link;
+	struct inet_address from;
+	struct inet_ip to;
+	unsigned char hops, class;
+	size_t len;
+	char bytes[];
+};
+
 struct inet_sock {
 	struct socket socket;
 	unsigned int owners;	   /* its file or its place in a backlog; its peer; waits */
@@ -89,6 +98,7 @@ struct inet_sock {
 
 	struct outside *out; /* owned; NULL: none (inet_outside.c) */
 	bool out_peer;	     /* of datagrams: whom it is connected to is out there */
+	bool wants_out;	     /* of a checkpoint that is loaded: inet_outside_again() comes */
 
 	enum inet_state state;
 	enum inet_phase phase;
@@ -159,6 +169,8 @@ void inet_port_share(struct inet_sock *u, const struct inet_address *at);
 void inet_port_give(struct inet_sock *u);
 /* Found by inet_find_listener from then on. -EADDRINUSE. */
 int inet_port_listen(struct inet_sock *u);
+/* As that, whoever else is there. */
+void inet_port_hear(struct inet_sock *u);
 void inet_port_deafen(struct inet_sock *u);
 /* Whether another connection has u's local address and that remote one. */
 bool inet_connected_twice(const struct inet_sock *u, const struct inet_address *remote);
@@ -208,6 +220,9 @@ int inet_outside_connect(struct inet_sock *u, const struct inet_address *to,
 			 const struct sock_address *given, bool nonblocking);
 /* -EAGAIN: nobody has come from outside. */
 int inet_outside_accept(struct inet_sock *l, struct inet_sock **ret);
+/* It is open out there as it was: bound, listening, connected to whom it sends datagrams. -errno.
+ */
+int inet_outside_again(struct inet_sock *u);
 void inet_look_for_error(struct socket *s);
 
 /* ---- inet.c ---- */
@@ -238,7 +253,13 @@ int64_t inet_datagram_send(struct inet_sock *u, struct sock_message *m);
 int64_t inet_datagram_receive(struct inet_sock *u, struct sock_message *m);
 size_t inet_datagram_next(const struct inet_sock *u);
 unsigned int inet_datagram_poll(const struct inet_sock *u);
+/* What is in its inbox, piece by piece; and one more at its end: -ENOMEM. */
+void inet_stream_each(const struct inet_sock *u,
+		      void (*act)(void *arg, const char *bytes, size_t n), void *arg);
+[[nodiscard]] int inet_stream_put(struct inet_sock *u, const char *bytes, size_t n);
 void inet_stream_discard(struct inet_sock *u);
+/* Takes d, which is the last in u's inbox. */
+void inet_datagram_put(struct inet_sock *u, struct inet_datagram *d);
 void inet_datagram_discard(struct inet_sock *u);
 
 /* ---- inet_options.c ---- */

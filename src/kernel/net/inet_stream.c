@@ -60,6 +60,39 @@ void inet_stream_discard(struct inet_sock *u)
 	u->waiting = 0;
 }
 
+/* ---- kept ---- */
+
+void inet_stream_each(const struct inet_sock *u,
+		      void (*act)(void *arg, const char *bytes, size_t n), void *arg)
+{
+	list_each(l, (struct list *) (uintptr_t) &u->inbox)
+	{
+		const struct segment *s = list_entry(l, struct segment, link);
+
+		act(arg, s->bytes + s->at, s->len - s->at);
+	}
+}
+
+int inet_stream_put(struct inet_sock *u, const char *bytes, size_t n)
+{
+	while (n > 0) {
+		size_t len = min_of(n, SEGMENT_MOST);
+		struct segment *s = heap_alloc(sizeof(*s) + len);
+
+		if (!s)
+			return -ENOMEM;
+		s->at = 0;
+		s->len = s->room = (uint32_t) len;
+		memcpy(s->bytes, bytes, len);
+		list_push(&u->inbox, &s->link);
+		u->held += sizeof(*s) + len;
+		u->waiting += len;
+		bytes += len;
+		n -= len;
+	}
+	return 0;
+}
+
 /* ---- sending ---- */
 
 /* Filled from the guest's memory, in no inbox yet. May park. */

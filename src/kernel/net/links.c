@@ -119,6 +119,11 @@ static void take_link(const struct links_message *m, struct links_interface *to)
 	links_value(m, sizeof(i), IFLA_MTU, &to->mtu, sizeof(to->mtu));
 	links_value(m, sizeof(i), IFLA_TXQLEN, &to->queue, sizeof(to->queue));
 	links_value(m, sizeof(i), IFLA_ADDRESS, to->address, sizeof(to->address));
+	links_value(m, sizeof(i), IFLA_BROADCAST, to->hardware_broadcast,
+		    sizeof(to->hardware_broadcast));
+	links_value(m, sizeof(i), IFLA_OPERSTATE, &to->state, sizeof(to->state));
+	links_value(m, sizeof(i), IFLA_CARRIER, &to->carrier, sizeof(to->carrier));
+	links_value(m, sizeof(i), IFLA_LINK, &to->lower, sizeof(to->lower));
 	links_value(m, sizeof(i), IFLA_STATS64, to->stats, sizeof(to->stats));
 }
 
@@ -156,6 +161,7 @@ static int loopback_alone(struct links_interface **ret)
 						   .mtu = INTERFACE_MTU,
 						   .queue = INTERFACE_QUEUE,
 						   .type = INTERFACE_TYPE,
+						   .carrier = 1,
 						   .has_ip = true,
 						   .ip = { 127, 0, 0, 1 },
 						   .peer = { 127, 0, 0, 1 },

@@ -40,7 +40,9 @@ struct links_interface {
 	int32_t index;
 	uint32_t flags, mtu, queue; /* IFF_* as ioctls tell them: 16 bits */
 	uint16_t type;		    /* ARPHRD_* */
-	unsigned char address[6];
+	uint8_t state, carrier;	    /* IF_OPER_*; 0 or 1 */
+	int32_t lower;		    /* what it stands on; 0: itself */
+	unsigned char address[6], hardware_broadcast[6];
 	uint64_t stats[LINKS_STATS];
 	/* Its first address of IPv4. */
 	bool has_ip;

@@ -39,6 +39,16 @@ void socket_init(struct socket *s, const struct socket_ops *ops, int domain, int
 	s->low_water = 1;
 	s->send_timeout = s->receive_timeout = NSEC_NEVER;
 	waitq_init(&s->waiters);
+	list_init(&s->all);
+}
+
+static struct list all = LIST_INIT(all);
+
+struct socket *socket_next(const struct socket *s)
+{
+	struct list *next = s ? s->all.next : all.next;
+
+	return next == &all ? NULL : list_entry(next, struct socket, all);
 }
 
 int socket_take_error(struct socket *s)
@@ -126,6 +136,8 @@ static void sock_release(struct file *f)
 {
 	struct socket *s = f->own;
 
+	list_remove(&s->all);
+	list_init(&s->all);
 	s->ops->release(s);
 }
 
@@ -150,19 +162,31 @@ bool socket_breaks(const struct file *f)
 	return s && s->type == SOCK_STREAM;
 }
 
-/* Takes s, also on failure. */
-static int file_of(struct socket *s, int flags, const struct sock_actor *by, struct file **ret)
+int socket_file(struct socket *s, int flags, const struct cred *who, struct file **ret)
 {
-	struct inode *i = anon_inode(S_IFSOCK | 0777, by->walk.who);
+	struct inode *i = anon_inode(S_IFSOCK | 0777, who);
 	int r = i ? anon_file(i, "socket", &file_ops,
 			      O_RDWR | (flags & SOCK_NONBLOCK ? O_NONBLOCK : 0u), s, ret)
 		  : -ENOMEM;
 
 	inode_unref(i);
 	if (r < 0)
-		s->ops->release(s);
-	else if (s->ops->has_file)
+		return r;
+	s->ino = (*ret)->inode->ino;
+	s->uid = (*ret)->inode->uid;
+	list_push(&all, &s->all);
+	if (s->ops->has_file)
 		s->ops->has_file(s, *ret);
+	return 0;
+}
+
+/* Takes s, also on failure. */
+static int file_of(struct socket *s, int flags, const struct sock_actor *by, struct file **ret)
+{
+	int r = socket_file(s, flags, by->walk.who, ret);
+
+	if (r < 0)
+		s->ops->release(s);
 	return r;
 }
 

@@ -21,6 +21,7 @@ struct sock_actor {
 	struct walk walk;
 	int32_t pid; /* of the process */
 	uint32_t umask;
+	uint32_t numbers; /* in which space its pid is: pid_space_serial() */
 };
 
 /* len 0: none. family is the first two of its bytes. */
@@ -37,6 +38,14 @@ struct sock_ucred {
 	int32_t pid;
 	uint32_t uid, gid;
 };
+
+/* Who has sent something, as the kernel keeps it. */
+struct sock_sender {
+	struct sock_ucred cred;
+	uint32_t numbers; /* in which its pid means something */
+};
+/* As the running task may see it: who is in other numbers than its own has pid 0. */
+struct sock_ucred sock_seen(const struct sock_sender *s);
 
 struct sock_message {
 	struct uio *data;
@@ -90,6 +99,10 @@ struct socket {
 	int32_t priority, linger_on, linger_seconds;
 	nsec_t send_timeout, receive_timeout; /* NSEC_NEVER: none */
 	struct waitq waiters;
+	/* Of its file, as long as it has one. */
+	struct list all;
+	uint64_t ino;
+	uint32_t uid;
 };
 
 struct socket_family {
@@ -101,6 +114,11 @@ struct socket_family {
 /* For families: a new socket's fields. */
 void socket_init(struct socket *s, const struct socket_ops *ops, int domain, int type,
 		 int protocol);
+/* Those that have a file, in the order they got it in: the next one, or (NULL) the first. */
+struct socket *socket_next(const struct socket *s);
+/* A file for it, which has none: takes s, unless it fails. -ENOMEM. */
+[[nodiscard]] int socket_file(struct socket *s, int flags, const struct cred *who,
+			      struct file **ret);
 /* Its error, negative, which is told by that; or 0. */
 int socket_take_error(struct socket *s);
 /* NSEC_NEVER or when a wait of that length ends. */

@@ -28,8 +28,8 @@
 
 static struct cred root_cred = { .effective = UINT64_MAX };
 static struct cred user_cred = { .uid = 7, .euid = 7, .suid = 7, .fsuid = 7, .gid = 8, .egid = 8 };
-static struct sock_actor root = { { .who = &root_cred }, 100, 022 };
-[[maybe_unused]] static struct sock_actor user = { { .who = &user_cred }, 200, 022 };
+static struct sock_actor root = { { .who = &root_cred }, 100, 022, 0 };
+[[maybe_unused]] static struct sock_actor user = { { .who = &user_cred }, 200, 022, 0 };
 static struct space *guest;
 [[maybe_unused]] static int64_t result[8];
 [[maybe_unused]] static int finished;
@@ -248,11 +248,14 @@ static inline void start(void (*entry)(void *arg), void *arg, struct file *f, st
 	let_run();
 }
 
-/* A space for `body` to work in; the fiber ends. */
+/* A space for `body` to work in. */
 static inline void test_in_space(void (*body)(void))
 {
-	static const struct space_limits wide = { UINT64_MAX, UINT64_MAX, 8 << 20, UINT64_MAX,
-						  65530 };
+	static const struct space_limits wide = { .size = UINT64_MAX,
+						  .data = UINT64_MAX,
+						  .stack = 8 << 20,
+						  .locked = UINT64_MAX,
+						  .mappings = 65530 };
 	uint64_t at;
 
 	guest = space_new(&wide);
@@ -265,7 +268,6 @@ static inline void test_in_space(void (*body)(void))
 	body();
 	control_fini(&got);
 	space_unref(guest);
-	fiber_exit();
 }
 
 /* What is done again and again leaves no memory behind. */

@@ -674,7 +674,6 @@ static void all(void *arg)
 	options();
 	no_memory();
 	space_unref(guest);
-	fiber_exit();
 }
 
 int main(void)

@@ -602,22 +602,31 @@ static void credentials(void)
 		int32_t level, type;
 		struct sock_ucred cred;
 	} c = { 28, SOL_SOCKET, SCM_CREDENTIALS, { 100, 0, 0 } };
+	struct sock_actor elsewhere = root;
 	unsigned int flags = 0;
 	struct file *p[2];
 
+	elsewhere.numbers = 5;
 	pair_of(SOCK_STREAM, p);
 	CHECK(put(p[0], "x") == 1 && get(p[1], 9, 0) == 1 && !got.has_cred);
 	CHECK(set(p[1], SO_PASSCRED, 1) == 0 && put(p[0], "a") == 1 &&
 	      send_by(&user, p[0], "b", 1, 0, NULL) == 1);
-	CHECK(get(p[1], 9, 0) == 1 && got.has_cred && got.cred.pid == 100 && got.cred.uid == 0);
-	CHECK(get(p[1], 9, 0) == 1 && got.cred.pid == 200 && got.cred.gid == 8);
+	CHECK(get(p[1], 9, 0) == 1 && got.has_cred && got.sender.cred.pid == 100 &&
+	      got.sender.cred.uid == 0);
+	CHECK(get(p[1], 9, 0) == 1 && got.sender.cred.pid == 200 && got.sender.cred.gid == 8);
 	CHECK(control_write(&got, &c, sizeof(c), NULL, 0, false, &flags) == 32 &&
 	      c.type == SCM_CREDENTIALS && c.cred.uid == 7 && c.len == 28 && !flags);
+	/* Of another container: who it is, not under which number. */
+	CHECK(put(p[0], "d") == 1 && send_by(&elsewhere, p[0], "e", 1, 0, NULL) == 1);
+	CHECK(get(p[1], 9, 0) == 1 && get(p[1], 9, 0) == 1 && got.sender.cred.pid == 100);
+	CHECK(control_write(&got, &c, sizeof(c), NULL, 0, false, &flags) == 32 && c.cred.pid == 0 &&
+	      c.cred.gid == 0 && c.len == 28);
+	c.cred.uid = 7;
 	c.cred.pid = 1;
 	CHECK(control_parse(&sent, &c, 28, NULL, &user) == -EPERM);
 	CHECK(control_parse(&sent, &c, 28, NULL, &root) == 0 && put(p[0], "c") == 1);
 	control_fini(&sent);
-	CHECK(get(p[1], 9, 0) == 1 && got.cred.pid == 1 && got.cred.uid == 7);
+	CHECK(get(p[1], 9, 0) == 1 && got.sender.cred.pid == 1 && got.sender.cred.uid == 7);
 	c.len = 27;
 	CHECK(control_parse(&sent, &c, 28, NULL, &root) == -EINVAL);
 	c.len = 99;
@@ -665,8 +674,12 @@ static void all(void *arg)
 	super_leave(s);
 	top = (struct path){ mounts->root, mounts->root->root };
 	path_ref(&top);
-	root = (struct sock_actor){ { .root = &top, .start = &top, .who = &root_cred }, 100, 022 };
-	user = (struct sock_actor){ { .root = &top, .start = &top, .who = &user_cred }, 200, 022 };
+	root = (struct sock_actor){
+		{ .root = &top, .start = &top, .who = &root_cred }, 100, 022, 0
+	};
+	user = (struct sock_actor){
+		{ .root = &top, .start = &top, .who = &user_cred }, 200, 022, 0
+	};
 	guest = space_new(&wide);
 	CHECK(space_map(guest,
 			&(struct space_mapping){ .at = BASE,
@@ -689,7 +702,6 @@ static void all(void *arg)
 	path_unref(&top);
 	mount_space_unref(mounts);
 	space_unref(guest);
-	fiber_exit();
 }
 
 int main(void)

@@ -86,9 +86,10 @@ void unix_room_made(struct unix_sock *u)
 	}
 }
 
-static struct sock_ucred ucred_of(const struct sock_actor *by)
+static struct sock_sender sender_of(const struct sock_actor *by)
 {
-	return (struct sock_ucred){ by->pid, by->walk.who->euid, by->walk.who->egid };
+	return (struct sock_sender){ { by->pid, by->walk.who->euid, by->walk.who->egid },
+				     by->numbers };
 }
 
 static void has_file(struct socket *s, struct file *f)
@@ -108,8 +109,6 @@ static void hang_up(struct unix_sock *peer, bool lost)
 	(void) waitq_wake(&peer->room, 0, 0);
 }
 
-static void retire(struct unix_sock *u);
-
 static void refuse_backlog(struct unix_sock *u)
 {
 	struct list *l;
@@ -119,13 +118,12 @@ static void refuse_backlog(struct unix_sock *u)
 
 		if (waits->peer)
 			hang_up(waits->peer, true);
-		retire(waits);
+		unix_retire(waits);
 	}
 	u->backlog_used = 0;
 }
 
-/* What its file, or its place in a backlog, held. Those in a backlog have none themselves. */
-static void retire(struct unix_sock *u)
+void unix_retire(struct unix_sock *u)
 {
 	struct list parcels = LIST_INIT(parcels);
 	struct list *l;
@@ -153,7 +151,7 @@ static void retire(struct unix_sock *u)
 
 static void release(struct socket *s)
 {
-	retire(unix_of(s));
+	unix_retire(unix_of(s));
 	unix_rights_collect();
 }
 
@@ -175,7 +173,7 @@ static int unix_listen(struct socket *s, const struct sock_actor *by, int backlo
 		return -EINVAL;
 	s->listening = true;
 	u->backlog_most = (unsigned int) backlog;
-	u->peer_cred = ucred_of(by);
+	u->peer_cred = sender_of(by);
 	u->has_peer_cred = true;
 	unix_room_made(u);
 	return 0;
@@ -195,7 +193,7 @@ static int join(struct unix_sock *u, struct unix_sock *to, const struct sock_act
 		return -ENOMEM;
 	there->name = to->name;
 	there->name->owners++;
-	there->peer_cred = ucred_of(by);
+	there->peer_cred = sender_of(by);
 	u->peer_cred = to->peer_cred;
 	there->has_peer_cred = u->has_peer_cred = true;
 	unix_set_peer(u, there);
@@ -311,7 +309,7 @@ static int unix_pair(struct socket *a, struct socket *b, const struct sock_actor
 {
 	struct unix_sock *x = unix_of(a), *y = unix_of(b);
 
-	x->peer_cred = y->peer_cred = ucred_of(by);
+	x->peer_cred = y->peer_cred = sender_of(by);
 	x->has_peer_cred = y->has_peer_cred = true;
 	unix_set_peer(x, y);
 	unix_set_peer(y, x);
@@ -356,7 +354,7 @@ static int unix_get(struct socket *s, int level, int name, void *to, size_t *len
 	if (name != SO_PEERCRED)
 		return -ENOPROTOOPT;
 	if (u->has_peer_cred)
-		c = u->peer_cred;
+		c = sock_seen(&u->peer_cred);
 	*len = min_of(*len, sizeof(c));
 	memcpy(to, &c, *len);
 	return 0;

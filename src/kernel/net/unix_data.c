@@ -44,8 +44,10 @@ void unix_parcel_free(struct parcel *p)
 
 static bool same_cred(const struct parcel *p, const struct control *c)
 {
-	return p->cred.pid == c->cred.pid && p->cred.uid == c->cred.uid &&
-	       p->cred.gid == c->cred.gid;
+	const struct sock_sender *a = &p->sender, *b = &c->sender;
+
+	return a->cred.pid == b->cred.pid && a->numbers == b->numbers &&
+	       a->cred.uid == b->cred.uid && a->cred.gid == b->cred.gid;
 }
 
 /* ---- sending ---- */
@@ -64,13 +66,16 @@ static int parcel_new(struct unix_sock *u, struct sock_message *m, size_t len, s
 	u->owners++;
 	u->charged += p->cost;
 	if (m->control->has_cred)
-		p->cred = m->control->cred;
+		p->sender = m->control->sender;
 	else if (m->by)
-		p->cred = (struct sock_ucred){ m->by->pid, m->by->walk.who->uid,
-					       m->by->walk.who->gid };
+		p->sender = (struct sock_sender){
+			{ m->by->pid, m->by->walk.who->uid, m->by->walk.who->gid }, m->by->numbers
+		};
 	else if (this_task())
-		p->cred = (struct sock_ucred){ (int32_t) this_task()->process->pid,
-					       this_task()->cred->uid, this_task()->cred->gid };
+		p->sender = (struct sock_sender){ { (int32_t) this_task()->process->pid,
+						    this_task()->cred->uid,
+						    this_task()->cred->gid },
+						  pid_space_serial(pid_space_here()) };
 	n = len ? uio_in(m->data, p->bytes, len) : 0;
 	if (n < 0 || (n < (int64_t) len && u->socket.type != SOCK_STREAM)) {
 		unix_parcel_free(p);
@@ -79,6 +84,13 @@ static int parcel_new(struct unix_sock *u, struct sock_message *m, size_t len, s
 	p->len = (size_t) n;
 	*ret = p;
 	return 0;
+}
+
+void unix_parcel_put(struct unix_sock *to, struct parcel *p)
+{
+	to->waiting += p->len;
+	to->parcels++;
+	list_push(&to->inbox, &p->link);
 }
 
 /* With the files that go along; the parcel is the receiver's, or gone. */
@@ -92,9 +104,7 @@ static int deliver(struct unix_sock *to, struct sock_message *m, struct parcel *
 	}
 	p->rights = m->control->rights;
 	m->control->rights = NULL;
-	to->waiting += p->len;
-	to->parcels++;
-	list_push(&to->inbox, &p->link);
+	unix_parcel_put(to, p);
 	(void) waitq_wake(&to->socket.waiters, READABLE, 0);
 	return 0;
 }
@@ -238,7 +248,7 @@ int64_t unix_send(struct socket *s, struct sock_message *m)
 /* What a receiver is told besides the bytes. Peeked files are one more owner's. */
 static void tell(struct unix_sock *u, struct sock_message *m, struct parcel *p)
 {
-	m->control->cred = p->cred;
+	m->control->sender = p->sender;
 	m->control->has_cred = u->socket.pass_cred;
 	if (!p->rights)
 		return;

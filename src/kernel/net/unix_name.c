@@ -25,7 +25,7 @@ void unix_address(const struct unix_name *n, struct sock_address *ret)
 	memcpy(ret->bytes, n->bytes, n->len);
 }
 
-static struct unix_name *name_new(const unsigned char *bytes, size_t len)
+struct unix_name *unix_name_new(const unsigned char *bytes, size_t len)
 {
 	struct unix_name *n = heap_cache_alloc(&names);
 
@@ -80,7 +80,7 @@ static int bind_abstract(struct unix_sock *u, const unsigned char *bytes, size_t
 {
 	if (find_abstract(bytes, len, u->socket.type))
 		return -EADDRINUSE;
-	u->name = name_new(bytes, len);
+	u->name = unix_name_new(bytes, len);
 	if (!u->name)
 		return -ENOMEM;
 	tree_insert(&by_abstract, &u->by_name, hash(bytes, len, u->socket.type));
@@ -127,7 +127,7 @@ static int bind_path(struct unix_sock *u, const struct sock_actor *by, const str
 	int r;
 
 	memcpy(bytes + HEAD, text, len);
-	name = name_new(bytes, HEAD + len + 1);
+	name = unix_name_new(bytes, HEAD + len + 1);
 	if (!name)
 		return -ENOMEM;
 	r = names_create(&by->walk, text, S_IFSOCK | (0777 & ~by->umask), 0, NULL);
@@ -146,6 +146,30 @@ static int bind_path(struct unix_sock *u, const struct sock_actor *by, const str
 	u->name = name;
 	u->path = p;
 	tree_insert(&by_inode, &u->by_name, (uintptr_t) p.dentry->inode);
+	return 0;
+}
+
+bool unix_is_bound(const struct unix_sock *u)
+{
+	return tree_has(&u->by_name);
+}
+
+int unix_bind_at(struct unix_sock *u, const struct path *p)
+{
+	const struct unix_name *n = u->name;
+
+	if (!p &&
+	    (n->len <= HEAD || n->bytes[HEAD] || find_abstract(n->bytes, n->len, u->socket.type)))
+		return -EADDRINUSE;
+	if (p && (!inode_is(p->dentry->inode, S_IFSOCK) || find_path(p->dentry->inode)))
+		return -EADDRINUSE;
+	if (!p) {
+		tree_insert(&by_abstract, &u->by_name, hash(n->bytes, n->len, u->socket.type));
+		return 0;
+	}
+	u->path = *p;
+	path_ref(&u->path);
+	tree_insert(&by_inode, &u->by_name, (uintptr_t) p->dentry->inode);
 	return 0;
 }
 

@@ -30,7 +30,7 @@ struct unix_sock {
 	struct unix_sock *peer;	  /* owned; of a datagram socket: where it is connected to */
 	struct list peers;	  /* datagram sockets that are connected here */
 	struct list of_peer;
-	struct sock_ucred peer_cred; /* of who connected, listened or made the pair */
+	struct sock_sender peer_cred; /* of who connected, listened or made the pair */
 	bool has_peer_cred;
 
 	struct list inbox;	 /* of parcels */
@@ -54,7 +54,7 @@ struct parcel {
 	struct unix_sock *from; /* owned, charged with `cost` */
 	struct unix_name *name; /* of a datagram's sender; owned, or NULL */
 	struct rights *rights;
-	struct sock_ucred cred;
+	struct sock_sender sender;
 	size_t at, len, cost;
 	char bytes[];
 };
@@ -67,6 +67,8 @@ static inline struct unix_sock *unix_of(struct socket *s)
 void unix_unref(struct unix_sock *u);
 /* The peer of a datagram socket is another one, or none (NULL). */
 void unix_set_peer(struct unix_sock *u, struct unix_sock *peer);
+/* What its file, or its place in a backlog, held. Those in a backlog have none themselves. */
+void unix_retire(struct unix_sock *u);
 /* Told to who polls u for room, and to who waits for it. */
 void unix_room_made(struct unix_sock *u);
 
@@ -78,6 +80,12 @@ int unix_autobind(struct unix_sock *u);
 /* Owned by the caller in *ret. -ECONNREFUSED, -EPROTOTYPE, and what walking gives. */
 int unix_find(const struct sock_address *a, int type, const struct sock_actor *by,
 	      struct unix_sock **ret);
+/* Of len bytes, UNIX_NAME_ROOM at most. NULL: no memory. */
+struct unix_name *unix_name_new(const unsigned char *bytes, size_t len);
+/* u is found by its name, which it has: at p, or, NULL, as an abstract one. -EADDRINUSE: another
+ * is, or that is none. */
+int unix_bind_at(struct unix_sock *u, const struct path *p);
+bool unix_is_bound(const struct unix_sock *u);
 void unix_unname(struct unix_sock *u);
 void unix_name_unref(struct unix_name *n);
 /* Of a name, or of none. */
@@ -89,6 +97,8 @@ int64_t unix_send(struct socket *s, struct sock_message *m);
 int64_t unix_receive(struct socket *s, struct sock_message *m);
 bool unix_writable(const struct unix_sock *u);
 void unix_parcel_free(struct parcel *p);
+/* The last in to's inbox. p->cost is charged to p->from already. */
+void unix_parcel_put(struct unix_sock *to, struct parcel *p);
 
 /* ---- unix_rights.c ---- */
 

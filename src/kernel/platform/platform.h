@@ -68,19 +68,41 @@ uint64_t plat_user_low(void);
 uint64_t plat_user_high(void);
 /*
  * Where every space has the platform's vDSO (vdso(7)), above plat_user_high(): its clocks are
- * plat_now()'s. No frame of the RAM holds it, so the kernel reads nothing of it. 0: there is none.
+ * plat_now()'s. No frame of the RAM holds it. 0: there is none.
  */
 uint64_t plat_vdso(void);
+/* What a guest reads there at `at`, to the end of its page: a guest may hand these bytes to a call,
+ * as its dynamic linker does with the name. NULL: no code or text of the vDSO stands there. */
+const char *plat_vdso_bytes(uint64_t at);
 /*
  * Changes are queued and seen by the guest when it runs next, at the latest; those of another
  * thread of the same space after plat_space_commit(). Page-aligned, whole frames in a row. -ENOMEM.
  */
 [[nodiscard]] int plat_map(struct plat_space *s, uint64_t at, uint64_t pages, uint64_t frame,
 			   unsigned int prot);
+/* The same of pages where the guest sees nothing yet, and need not before it asks for one. */
+[[nodiscard]] int plat_map_ahead(struct plat_space *s, uint64_t at, uint64_t pages, uint64_t frame,
+				 unsigned int prot);
 [[nodiscard]] int plat_unmap(struct plat_space *s, uint64_t at, uint64_t pages);
 [[nodiscard]] int plat_protect(struct plat_space *s, uint64_t at, uint64_t pages,
 			       unsigned int prot);
 [[nodiscard]] int plat_space_commit(struct plat_space *s);
+/*
+ * Calls that come often from one place can come quicker. `code`: the guest's bytes before the
+ * address behind the instruction of the call nr; true: they are to be these from now on.
+ */
+#define PLAT_SITE 12
+[[nodiscard]] bool plat_patch(struct plat_space *s, uint64_t behind, unsigned int nr,
+			      unsigned char code[PLAT_SITE]);
+/* Whether they are so: what was no instruction (SIGILL), two bytes before `behind`, is a call. */
+bool plat_patched(const struct plat_space *s, uint64_t behind, const unsigned char code[PLAT_SITE]);
+/* Of what plat_patch() changed: the byte before the least `behind` above `at`; UINT64_MAX: none. */
+uint64_t plat_patch_next(const struct plat_space *s, uint64_t at);
+/* The page of the guest's at `at` is to be shown with these bytes, of which those that were patched
+ * are as they were; false: none is. Calls from there may be patched again. */
+[[nodiscard]] bool plat_unpatch(struct plat_space *s, uint64_t at, unsigned char *page);
+/* A space, still without threads, is to hold code of `from` as it was patched. -ENOMEM. */
+[[nodiscard]] int plat_patches_copy(struct plat_space *s, const struct plat_space *from);
 
 /* ---- contexts: a guest's threads ---- */
 
@@ -102,6 +124,7 @@ struct plat_event {
 	enum plat_event_kind kind;
 	unsigned int nr;
 	uint64_t args[6];
+	uint64_t site; /* 0, or behind which instruction a call is that plat_patch() may know */
 	uint64_t address;
 	unsigned int access;
 	int signal, code;

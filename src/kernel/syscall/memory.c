@@ -119,6 +119,8 @@ sysret_t sys_mmap(struct task *t, const uint64_t *a)
 	}
 	if (r == 0 && f)
 		r = map_file(f, &m);
+	/* A part of a library, by its dynamic linker. */
+	m.expected = f && m.fixed && m.offset > 0 && !m.flags;
 	if (r == 0)
 		r = space_map(t->space, &m, &at);
 	return r < 0 ? r : (sysret_t) at;

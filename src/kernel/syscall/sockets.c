@@ -13,6 +13,7 @@ struct sock_actor socket_actor(const struct task *t)
 {
 	return (struct sock_actor){ .walk = task_walk(t),
 				    .pid = (int32_t) t->process->pid,
+				    .numbers = pid_space_serial(t->pid->space),
 				    .umask = t->fs->umask };
 }
 

@@ -424,7 +424,6 @@ static void body(void *arg)
 	program("/called", called, 0755);
 	CHECK(run(begin) == 0);
 	mount_space_unref(m);
-	fiber_exit();
 }
 
 int main(void)

@@ -34,7 +34,9 @@ struct guest {
 	struct cred *cred;
 };
 
-static const struct space_limits guest_limits = { 64 << 20, 64 << 20, 1 << 20, 1 << 20, 400 };
+static const struct space_limits guest_limits = {
+	.size = 64 << 20, .data = 64 << 20, .stack = 1 << 20, .locked = 1 << 20, .mappings = 400
+};
 
 static inline void guest_hurry(struct ktimer *k)
 {

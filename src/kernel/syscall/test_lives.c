@@ -204,7 +204,6 @@ static void body(void *arg)
 	CHECK(run(forking) == 0);
 	CHECK(run(forking) == 0); /* what it was run from may be written to again */
 	mount_space_unref(m);
-	fiber_exit();
 }
 
 int main(void)

@@ -247,7 +247,6 @@ static void body(void *arg)
 	as_user();
 	guest_end(&g);
 	finished = true;
-	fiber_exit();
 }
 
 int main(void)

@@ -105,7 +105,6 @@ static void body(void *arg)
 	guest_end(&g);
 	CHECK(frame_used() <= 1);
 	finished = true;
-	fiber_exit();
 }
 
 int main(void)

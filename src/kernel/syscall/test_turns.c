@@ -137,7 +137,6 @@ static void all(void *arg)
 	comparing();
 	clocks();
 	guest_end(&g);
-	fiber_exit();
 }
 
 int main(void)

@@ -124,17 +124,17 @@ static sysret_t take(struct task *t, const struct target *g, const uint64_t *a)
 	return r;
 }
 
-/* Those of trusted.* are seen by who may read them. */
+/* Those of trusted.* are seen by who may read them; nobody reads ACLs. */
 static int64_t visible(const struct task *t, char *names, int64_t n)
 {
+	bool admin = cred_can(t->cred, CAP_SYS_ADMIN);
 	int64_t kept = 0;
 
-	if (cred_can(t->cred, CAP_SYS_ADMIN))
-		return n;
 	for (int64_t at = 0; at < n;) {
 		int64_t len = (int64_t) strlen(names + at) + 1;
 
-		if (!begins(names + at, XATTR_TRUSTED_PREFIX)) {
+		if ((admin || !begins(names + at, XATTR_TRUSTED_PREFIX)) &&
+		    !begins(names + at, XATTR_SYSTEM_PREFIX)) {
 			memmove(names + kept, names + at, (size_t) len);
 			kept += len;
 		}

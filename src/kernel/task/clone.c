@@ -256,6 +256,8 @@ static int make(struct task *t, const struct clone_request *q, struct task **ret
 
 	if (r < 0)
 		return r;
+	p->numbers = t->process->numbers;
+	p->container = t->process->container;
 	r = task_new(p, &child);
 	if (r < 0) {
 		if (!thread)

@@ -11,6 +11,7 @@
 #include "kernel/task/futex.h"
 #include "kernel/task/signal.h"
 #include "kernel/task/task.h"
+#include "kernel/task/trace.h"
 #include "kernel/task/wait.h"
 
 void task_leave_space(struct task *t)
@@ -32,7 +33,7 @@ void task_leave_space(struct task *t)
 /* Whose children they are from now on: the nearest subreaper, init, nobody. */
 static struct process *reaper_of(const struct process *p)
 {
-	struct process *init = process_init();
+	struct process *init = pid_space_init(p->id->space);
 
 	for (struct process *q = p->parent; q; q = q->parent) {
 		if (q->subreaper && !q->zombie)
@@ -179,11 +180,13 @@ void task_exit(struct task *t, int status)
 		p->exit_status = status;
 	task_leave_space(t);
 	task_release_parts(t);
-	if (p->thread_count == 1 && p == process_init())
+	if (p->thread_count == 1 && p == pid_space_init(p->id->space))
 		end_all(p);
 	task_usage(t, &t->usage);
 	usage_add(&p->dead, &t->usage);
 	/* From here on nothing parks. */
+	if (trace_watched())
+		trace_end(t);
 	list_remove(&t->in_process);
 	p->thread_count--;
 	t->state = TASK_ENDED;

@@ -71,31 +71,36 @@ sysret_t task_prlimit(struct task *t, int32_t pid, unsigned int what, const stru
 	return 0;
 }
 
-static struct {
-	uint64_t most, refused;
-} all_tasks;
+void limit_tasks_in(struct pid_space *s, uint64_t most)
+{
+	struct pid_room *r = pid_space_room(s);
+
+	r->most = most;
+	r->refused = 0;
+}
 
 void limit_tasks(uint64_t most)
 {
-	all_tasks.most = most;
-	all_tasks.refused = 0;
+	limit_tasks_in(NULL, most);
 }
 
 uint64_t limit_tasks_most(void)
 {
-	return all_tasks.most;
+	return pid_space_room(pid_space_here())->most;
 }
 
 uint64_t limit_tasks_refused(void)
 {
-	return all_tasks.refused;
+	return pid_space_room(pid_space_here())->refused;
 }
 
 bool limit_tasks_passed(void)
 {
-	if (all_tasks.most == 0 || tasks_count() < all_tasks.most)
+	struct pid_room *r = pid_space_room(pid_space_here());
+
+	if (r->most == 0 || r->count < r->most)
 		return false;
-	all_tasks.refused++;
+	r->refused++;
 	return true;
 }
 

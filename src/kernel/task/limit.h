@@ -20,6 +20,8 @@ void limits_of_space(const struct task *t, struct space_limits *ret);
  * held back, as what is moved into a cgroup is not (its pids.max).
  */
 void limit_tasks(uint64_t most);
+/* Those of another space of numbers; the above is the first's, the others the running task's. */
+void limit_tasks_in(struct pid_space *s, uint64_t most);
 uint64_t limit_tasks_most(void);
 /* How often it was in the way. */
 uint64_t limit_tasks_refused(void);

@@ -37,10 +37,11 @@ static struct process *choose(bool ending)
 {
 	struct process *worst = NULL;
 	int most = OOM_NEVER;
+	struct pid_space *numbers = NULL;
 	uint64_t nr = 1;
 	struct pid *id;
 
-	for (; (id = pid_next(&nr)); nr++) {
+	for (; (id = pid_next_anywhere(&numbers, &nr)); nr++) {
 		struct process *p = id->process;
 
 		if (!p || p->zombie || p->exiting != ending || !space_of(p))
@@ -58,10 +59,11 @@ static struct process *choose(bool ending)
 
 static void end(const struct space *s)
 {
+	struct pid_space *numbers = NULL;
 	uint64_t nr = 1;
 	struct pid *id;
 
-	for (; (id = pid_next(&nr)); nr++) {
+	for (; (id = pid_next_anywhere(&numbers, &nr)); nr++) {
 		if (id->process && !id->process->zombie && space_of(id->process) == s)
 			process_kill(id->process, SIGKILL);
 	}

@@ -554,6 +554,7 @@ int program_load(struct space *s, const struct program_request *q, struct progra
 	path_ref(&ret->exe);
 	name_of(ret->comm, name);
 	for (int scripts = 0; r == 0; scripts++) {
+		pager_around(&ret->exe.dentry->inode->pager, 0);
 		n = pager_read(&ret->exe.dentry->inode->pager, 0, line, sizeof(line));
 		notify_program(ret->exe.dentry);
 		if (n < 0)

@@ -3,13 +3,17 @@
 
 #include <asm/signal.h>
 
+#include "kernel/mm/patch.h"
 #include "kernel/mm/space.h"
+#include "kernel/syscall/refused.h"
 #include "kernel/syscall/syscall.h"
 #include "kernel/task/exit.h"
+#include "kernel/task/hold.h"
 #include "kernel/task/oom.h"
 #include "kernel/task/seccomp.h"
 #include "kernel/task/signal.h"
 #include "kernel/task/task.h"
+#include "kernel/task/trace.h"
 
 static struct waitq came_in = { LIST_INIT(came_in.waiters) };
 
@@ -25,6 +29,14 @@ static void settle(struct task *t)
 		signals_deliver(t);
 	if (t->dying)
 		task_exit(t, t->process->exit_status);
+}
+
+/* Calls that a signal ends, handler or not, were ended by nobody where none has come: all are held.
+ */
+static bool held_alone(const struct task *t)
+{
+	return t->call.result == -EINTR && tasks_are_held() && !t->dying &&
+	       !t->process->signals->stopping && !(signals_pending(t) & ~t->signals->blocked);
 }
 
 static bool again(sysret_t r)
@@ -44,19 +56,31 @@ static void serve_call(struct task *t, const struct plat_event *e)
 
 	c->in = true;
 	c->nr = e->nr;
+	c->began = 0;
+	c->told = false;
 	memcpy(c->args, e->args, sizeof(c->args));
+	if (trace_watched())
+		trace_entry(t);
 	if (!seccomp_passes(t, &c->result)) {
+		if (c->result < 0)
+			refused_note(c->nr, c->args, (unsigned int) -c->result | REFUSED_FILTERED);
 		/* Never done again, whatever its result looks like. */
 		c->in = false;
 		plat_user_result(t->user, c->result);
+		if (trace_watched())
+			trace_exit(t);
 		settle(t);
 		return;
 	}
 	do {
+		if (c->told)
+			trace_entry(t); /* once more: a signal without a handler */
 		c->result = syscall_do(t, c->nr, c->args);
 		/* Nobody is there to come back to, nor for whom to begin again. */
 		if (t->user && plat_user_gone(t->user))
 			process_kill(t->process, SIGKILL);
+		if (c->in && held_alone(t))
+			c->result = -ERESTARTNOHAND;
 		if (c->in)
 			plat_user_result(t->user, c->result);
 		if (t->space->starved) {
@@ -64,11 +88,39 @@ static void serve_call(struct task *t, const struct plat_event *e)
 			t->space->starved = false;
 			oom_kill(t);
 		}
+		/* What a signal ends is told before the signal is: trace_signal(). */
+		if (trace_watched() && !again(c->result))
+			trace_exit(t);
 		settle(t);
 	} while (c->in && again(c->result));
 	c->in = false;
 	if (t->fiber->left != left)
 		t->usage.switches++;
+}
+
+/* An instruction that cannot be may be a call: its event instead. */
+static void serve_trap(struct task *t, const struct plat_event *e)
+{
+	struct plat_event call = { .kind = PLAT_SYSCALL };
+	enum space_patched was = PATCHED_NOTHING;
+	struct plat_regs r;
+
+	if (e->signal == SIGILL)
+		was = space_patched(t->space, e->address);
+	if (was == PATCHED_NO_MORE)
+		return;
+	if (was == PATCHED_NOTHING) {
+		signal_trap(t, e->signal, e->code, e->address);
+		return;
+	}
+	plat_user_regs(t->user, &r);
+	r.orig_ax = r.ax;
+	r.ip = r.cx = e->address + 2;
+	r.r11 = r.flags;
+	plat_user_set_regs(t->user, &r);
+	call.nr = (unsigned int) r.ax;
+	memcpy(call.args, (uint64_t[]){ r.di, r.si, r.dx, r.r10, r.r8, r.r9 }, sizeof(call.args));
+	serve_call(t, &call);
 }
 
 static void serve_fault(struct task *t, const struct plat_event *e)
@@ -114,13 +166,15 @@ static void serve(void *task)
 		run(t, &e);
 		switch (e.kind) {
 		case PLAT_SYSCALL:
+			if (e.site)
+				space_patch(t->space, e.site, e.nr);
 			serve_call(t, &e);
 			break;
 		case PLAT_FAULT:
 			serve_fault(t, &e);
 			break;
 		case PLAT_TRAP:
-			signal_trap(t, e.signal, e.code, e.address);
+			serve_trap(t, &e);
 			break;
 		case PLAT_KICKED:
 			break;

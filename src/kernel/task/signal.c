@@ -6,6 +6,7 @@
 #include <linux/signal.h>
 
 #include "kernel/core/heap.h"
+#include "kernel/task/hold.h"
 #include "kernel/task/limit_cpu.h"
 #include "kernel/task/task.h"
 #include "kernel/task/timers.h"
@@ -106,6 +107,13 @@ int signals_clone(struct task *t, const struct task *from, uint64_t flags)
 	return 0;
 }
 
+void signals_share(struct task *t, const struct task *with)
+{
+	with->handlers->owners++;
+	handlers_unref(t->handlers);
+	t->handlers = with->handlers;
+}
+
 /* What is pending for the process, and `lost` no longer taken by t: others may have to come. */
 static void pass_on(const struct task *t, uint64_t lost)
 {
@@ -184,7 +192,7 @@ uint64_t signals_pending(const struct task *t)
 
 void signals_recalc(struct task *t)
 {
-	if (t->dying || t->process->signals->stopping ||
+	if (t->dying || t->process->signals->stopping || tasks_are_held() ||
 	    signals_pending(t) & ~t->signals->blocked) {
 		if (!t->fiber || !t->fiber->interrupted)
 			task_interrupt(t);

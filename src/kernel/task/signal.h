@@ -44,6 +44,7 @@ struct signal_handlers {
 struct signal_stack {
 	uint64_t at, size;
 	uint32_t flags; /* SS_DISABLE, SS_AUTODISARM */
+	uint32_t pad;	/* a checkpoint has all of it: nothing is left to chance */
 };
 
 /* What the processor said of the last thing that t did itself: for its handler's context. */
@@ -84,6 +85,8 @@ struct process_signals {
  * first.
  */
 [[nodiscard]] int signals_clone(struct task *t, const struct task *from, uint64_t flags);
+/* t has the handlers of another one instead of its own. */
+void signals_share(struct task *t, const struct task *with);
 /* The thread ends: what was its own goes, what it would have taken of the process' others take. */
 void signals_end(struct task *t);
 /* No thread is left: timers and what nobody took go. */

@@ -3,9 +3,11 @@
 #include <asm/unistd_64.h>
 #include <linux/signal.h>
 
+#include "kernel/task/hold.h"
 #include "kernel/task/signal.h"
 #include "kernel/task/signal_frame.h"
 #include "kernel/task/task.h"
+#include "kernel/task/trace.h"
 
 #define HANDLER_DFL ((uint64_t) 0)
 #define HANDLER_IGN ((uint64_t) 1)
@@ -17,7 +19,8 @@ static void stop_here(struct task *t)
 
 	t->signals->stopped = true;
 	signals_stop_check(t->process);
-	(void) waitq_wait(&s->go_on, !s->stopping || t->dying, NSEC_NEVER, 0); /* no end but that */
+	(void) waitq_wait(&s->go_on, !s->stopping || t->dying || tasks_are_held(), NSEC_NEVER,
+			  0); /* no end but that */
 	t->signals->stopped = false;
 }
 
@@ -95,11 +98,15 @@ void signals_deliver(struct task *t)
 	struct signal_info info;
 
 	while (!t->dying) {
-		if (t->process->signals->stopping) {
+		if (tasks_are_held()) {
+			task_stand(t);
+		} else if (t->process->signals->stopping) {
 			stop_here(t);
 		} else if (signals_take(t, ~s->blocked, &info)) {
 			uint64_t handler = t->handlers->actions[info.nr - 1].handler;
 
+			if (trace_watched())
+				trace_signal(t, &info);
 			if (handler == HANDLER_DFL)
 				by_default(t, info.nr);
 			else if (handler != HANDLER_IGN)

@@ -259,6 +259,9 @@ int signal_frame_push(struct task *t, const struct signal_action *a, const struc
 		r = copy_out(t->space, uva(at), &f, sizeof(f));
 	if (r < 0)
 		return -EFAULT;
+	/* As Linux: the handler rounds as programs do when they begin. */
+	if (fp_size)
+		plat_user_set_fp(t->user, NULL);
 	regs->di = (uint64_t) info->nr;
 	regs->si = at + offsetof(struct frame, info);
 	regs->dx = at + offsetof(struct frame, uc_flags);

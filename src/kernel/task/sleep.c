@@ -26,8 +26,6 @@ static int until(nsec_t deadline)
 	return r == -ETIMEDOUT ? 0 : r;
 }
 
-static sysret_t again(struct task *t);
-
 static sysret_t sleep_span(struct task *t, const struct sleep *s)
 {
 	struct __kernel_timespec left;
@@ -41,15 +39,24 @@ static sysret_t sleep_span(struct task *t, const struct sleep *s)
 	left = clock_spec(n);
 	if (s->rest && copy_out(t->space, uva(s->rest), &left, sizeof(left)) < 0)
 		return -EFAULT;
-	return restart_set(t, again, s, sizeof(*s));
+	return restart_set(t, sleep_again, s, sizeof(*s));
 }
 
-static sysret_t again(struct task *t)
+sysret_t sleep_again(struct task *t)
 {
 	struct sleep s;
 
 	memcpy(&s, t->signals->restart.of, sizeof(s));
 	return sleep_span(t, &s);
+}
+
+void sleep_later(struct restart *r, nsec_t span)
+{
+	struct sleep s;
+
+	memcpy(&s, r->of, sizeof(s));
+	s.deadline += span;
+	memcpy(r->of, &s, sizeof(s));
 }
 
 static sysret_t sleep_by(struct task *t, bool realtime, bool absolute, uint64_t time, uint64_t rest)

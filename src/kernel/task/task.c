@@ -10,7 +10,6 @@
 #include "kernel/vfs/file.h"
 
 static struct heap_cache tasks = HEAP_CACHE_INIT(struct task);
-static uint64_t task_count;
 static struct heap_cache processes = HEAP_CACHE_INIT(struct process);
 static struct heap_cache contexts = HEAP_CACHE_INIT(struct fs_context);
 static struct heap_cache images = HEAP_CACHE_INIT(struct task_image);
@@ -100,16 +99,16 @@ void task_image_unref(struct task_image *i)
 
 /* ---- tasks ---- */
 
-int task_new(struct process *p, struct task **ret)
+int task_new_at(struct process *p, uint32_t nr, struct task **ret)
 {
 	struct task *t = heap_cache_alloc(&tasks);
-	int r = t ? pid_new(&t->pid) : -ENOMEM;
+	int r = !t ? -ENOMEM : nr ? pid_new_at(nr, &t->pid) : pid_new_in(p->numbers, &t->pid);
 
 	if (r < 0) {
 		heap_cache_free(&tasks, t);
 		return r;
 	}
-	task_count++;
+	pid_space_room(t->pid->space)->count++;
 	t->tid = t->pid->nr;
 	t->pid->task = t;
 	t->process = p;
@@ -126,6 +125,11 @@ int task_new(struct process *p, struct task **ret)
 	p->thread_count++;
 	*ret = t;
 	return 0;
+}
+
+int task_new(struct process *p, struct task **ret)
+{
+	return task_new_at(p, 0, ret);
 }
 
 void task_release_parts(struct task *t)
@@ -155,14 +159,14 @@ void task_free(struct task *t)
 	cred_unref(t->cred);
 	seccomp_filter_unref(t->filters);
 	t->pid->task = NULL;
+	pid_space_room(t->pid->space)->count--;
 	pid_unref(t->pid);
 	heap_cache_free(&tasks, t);
-	task_count--;
 }
 
 uint64_t tasks_count(void)
 {
-	return task_count;
+	return pid_space_room(pid_space_here())->count;
 }
 
 int process_new(struct process **ret)
@@ -220,6 +224,8 @@ int task_new_first(const struct task_first *q, struct task **ret)
 
 	if (r < 0)
 		return r;
+	p->numbers = q->numbers;
+	p->container = q->container;
 	r = task_new(p, &t);
 	if (r == 0)
 		t->fs = fs_context_new(q->root, q->root, 022);

@@ -99,6 +99,8 @@ struct task {
 		unsigned int nr;
 		uint64_t args[6];
 		sysret_t result;
+		nsec_t began; /* trace.h: PLAT_MONOTONIC; 0: nobody looked */
+		bool told;    /* its end was, though it may begin again */
 	} call;
 
 	/* ---- what it has: counted, maybe shared ---- */
@@ -118,6 +120,7 @@ struct task {
 	uva_t robust_list;     /* set_robust_list */
 
 	/* ---- the rest ---- */
+	struct held *held;		    /* it stands (hold.h); NULL: it goes on */
 	struct vfork_wait *vfork;	    /* its parent waits for its execve or exit */
 	uint32_t personality;		    /* personality(2) */
 	int pdeath_signal;		    /* PR_SET_PDEATHSIG; 0: none */
@@ -141,6 +144,8 @@ struct process {
 	struct list threads; /* struct task.in_process: those that live */
 	unsigned int thread_count;
 	/* ---- its place ---- */
+	struct pid_space *numbers; /* of its tasks; NULL: the first. Its id has it */
+	uint32_t container;	   /* a pod's, from which it has come; 0: there is one alone */
 	struct process *parent; /* NULL: the kernel's own child (init, an exec): `ended` is told */
 	uint32_t parent_tid;	/* the parent's thread that made it: __WNOTHREAD, PDEATHSIG */
 	struct list children;	/* struct process.in_parent, zombies too */
@@ -193,6 +198,8 @@ struct task_first {
 	const struct path *root;
 	struct descriptors *files;
 	const char *comm;
+	struct pid_space *numbers; /* borrowed; NULL: the first */
+	uint32_t container;
 };
 [[nodiscard]] int task_new_first(const struct task_first *q, struct task **ret);
 
@@ -247,6 +254,8 @@ static inline struct task *task_of_list(struct list *l)
 
 /* A task of p with a number of its own and nothing else; the first one is the leader. */
 [[nodiscard]] int task_new(struct process *p, struct task **ret);
+/* With this number; 0: any. -EEXIST, -EBADMSG: it cannot be. */
+[[nodiscard]] int task_new_at(struct process *p, uint32_t nr, struct task **ret);
 [[nodiscard]] int process_new(struct process **ret);
 /* What it has goes, but for its number: cred and comm stay for those who look at a zombie. */
 void task_release_parts(struct task *t);

@@ -388,7 +388,6 @@ static void body(void *arg)
 	CHECK(run(others) == 0);
 	CHECK(run(without_memory) == 0);
 	mount_space_unref(m);
-	fiber_exit();
 }
 
 int main(void)

@@ -219,7 +219,6 @@ static void body(void *arg)
 	capabilities();
 	programs();
 	attributes();
-	fiber_exit();
 }
 
 int main(void)

@@ -230,7 +230,6 @@ static void body(void *arg)
 	CHECK(run(jobs) == 0);
 	CHECK(run(at_terminal) == 0);
 	mount_space_unref(m);
-	fiber_exit();
 }
 
 int main(void)

@@ -341,7 +341,6 @@ static void all(void *arg)
 	CHECK(common.owners == 0);
 	pager_fini(&common);
 	CHECK(frame_used() <= 1);
-	fiber_exit();
 }
 
 int main(void)

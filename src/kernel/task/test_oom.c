@@ -164,7 +164,6 @@ static void body(void *arg)
 	CHECK(within(who_is_offered) == 0);
 	CHECK(within(all_that_share) == 0);
 	mount_space_unref(m);
-	fiber_exit();
 }
 
 int main(void)

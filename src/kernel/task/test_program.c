@@ -331,7 +331,6 @@ static void all(void *arg)
 	path_unref(&top);
 	mount_space_unref(mounts);
 	CHECK(frame_used() <= 1); /* the page of zeros */
-	fiber_exit();
 }
 
 int main(void)

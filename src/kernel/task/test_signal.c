@@ -893,7 +893,6 @@ static void all(void *arg)
 	mount_space_unref(mounts);
 	space_unref(guest);
 	CHECK(frame_used() <= 1);
-	fiber_exit();
 }
 
 int main(void)

@@ -140,7 +140,6 @@ static void body(void *arg)
 		finished++;
 	}
 	mount_space_unref(m);
-	fiber_exit();
 }
 
 int main(void)

@@ -326,7 +326,6 @@ static void body(void *arg)
 	without_memory();
 	creds();
 	mount_space_unref(m);
-	fiber_exit();
 }
 
 int main(void)

@@ -36,6 +36,22 @@ struct timers {
 	uint64_t count;
 };
 
+/* A timer of timer_create(2), as a checkpoint has it. */
+struct timer_state {
+	enum timer_clock clock;
+	bool realtime;
+	uint32_t told, measured; /* threads of the process; 0: none */
+	int nr;			 /* 0: nobody is told */
+	uint64_t value;
+	nsec_t left, interval;
+	int32_t overrun;
+};
+
+/* That of the lowest number from *id on; false: there is no more. */
+bool timer_tell(const struct process *p, uint64_t *id, struct timer_state *ret);
+/* -EBADMSG: that cannot be; -ENOMEM. */
+[[nodiscard]] int timer_load(struct process *p, uint64_t id, const struct timer_state *from);
+
 /* NULL: none yet, and no memory where `make`. */
 struct timers *timers_of(struct process *p, bool make);
 

@@ -120,6 +120,81 @@ static int notice(struct task *t, struct timer *one, const struct guest_event *e
 	return 0;
 }
 
+static uint32_t thread_of(const struct timer *one, const struct pid *pid)
+{
+	return pid && pid->task && pid->task->process == one->process ? pid->nr : 0;
+}
+
+bool timer_tell(const struct process *p, uint64_t *id, struct timer_state *ret)
+{
+	const struct timers *s = p->signals->timers;
+	const struct timer *one = s ? radix_next(&s->posix, id) : NULL;
+
+	if (!one)
+		return false;
+	*ret = (struct timer_state){ .clock = one->clock,
+				     .realtime = one->realtime,
+				     .told = thread_of(one, one->told),
+				     .measured = thread_of(one, one->measured),
+				     .nr = one->entry.info.nr,
+				     .value = one->entry.info.timer.value,
+				     .left = timer_left(one),
+				     .interval = one->interval,
+				     .overrun = one->overrun };
+	/* Whose thread has ended says and measures nothing any more. */
+	if (one->told && !ret->told)
+		ret->nr = 0;
+	if (one->clock == TIMER_THREAD && !ret->measured) {
+		ret->clock = TIMER_PROCESS;
+		ret->left = 0;
+	}
+	return true;
+}
+
+/* Of a thread of p's, owned. */
+static struct pid *thread_at(const struct process *p, uint32_t nr)
+{
+	struct pid *pid = pid_find(nr);
+
+	if (!pid || !pid->task || pid->task->process != p)
+		return NULL;
+	pid_ref(pid);
+	return pid;
+}
+
+int timer_load(struct process *p, uint64_t id, const struct timer_state *from)
+{
+	struct timers *s = timers_of(p, true);
+	struct timer *one = s ? heap_cache_alloc(&posix) : NULL;
+	int r = 0;
+
+	if (!one)
+		return -ENOMEM;
+	timer_init(one, p, from->clock);
+	one->realtime = from->realtime;
+	one->told = from->told ? thread_at(p, from->told) : NULL;
+	one->measured = from->measured ? thread_at(p, from->measured) : NULL;
+	if ((from->told && !one->told) || radix_get(&s->posix, id) ||
+	    (from->clock == TIMER_THREAD) != (one->measured != NULL))
+		r = -EBADMSG;
+	if (r == 0 && radix_set(&s->posix, id, one) < 0)
+		r = -ENOMEM;
+	if (r < 0) {
+		timer_fini(one);
+		heap_cache_free(&posix, one);
+		return r;
+	}
+	s->count++;
+	if (from->nr)
+		one->entry.info = (struct signal_info){ .nr = from->nr,
+							.code = SI_TIMER,
+							.timer = { .id = (int32_t) id,
+								   .value = from->value } };
+	timer_set(one, from->left, from->interval, false);
+	one->overrun = from->overrun;
+	return 0;
+}
+
 sysret_t sys_timer_create(struct task *t, const uint64_t *a)
 {
 	struct guest_event e = { .nr = SIGALRM, .notify = SIGEV_SIGNAL };

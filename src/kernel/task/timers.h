@@ -18,6 +18,11 @@ void timers_exec(struct process *p);
 /* All go. */
 void timers_end(struct process *p);
 
+/* A sleep goes on (restart.h); its end comes later by the span. */
+struct restart;
+sysret_t sleep_again(struct task *t);
+void sleep_later(struct restart *r, nsec_t span);
+
 /* The system calls, with their arguments as they came, as in signal_calls.h. */
 sysret_t sys_timer_create(struct task *t, const uint64_t *a);
 sysret_t sys_timer_settime(struct task *t, const uint64_t *a);

@@ -228,6 +228,21 @@ int lock_set(struct inode *i, const struct lock_request *q, bool wait)
 	return 0;
 }
 
+bool lock_at(uint64_t nr, struct inode **ret_inode, struct lock_request *ret)
+{
+	list_each(l, all_held())
+	{
+		const struct lock *k = list_entry(l, struct lock, all);
+
+		if (nr-- > 0)
+			continue;
+		*ret_inode = k->inode;
+		*ret = k->as;
+		return true;
+	}
+	return false;
+}
+
 void lock_drop(struct inode *i, const void *owner)
 {
 	bool any = false;

@@ -31,6 +31,8 @@ struct lock_request {
 [[nodiscard]] int lock_set(struct inode *i, const struct lock_request *q, bool wait);
 /* Who is first in the way of q, as its owner asked for it; false: nobody. */
 bool lock_in_the_way(const struct inode *i, const struct lock_request *q, struct lock_request *ret);
+/* Those that are held, in the order of their making; false: there is none of that number. */
+bool lock_at(uint64_t nr, struct inode **ret_inode, struct lock_request *ret);
 /* All of an owner's. */
 void lock_drop(struct inode *i, const void *owner);
 /* /proc/locks: all that are held, in the order of their making, each with who waits for it. */

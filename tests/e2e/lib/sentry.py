@@ -21,9 +21,13 @@ from . import run, wait
 BUSYBOX = "/bin/busybox"
 NUMBERS = itertools.count()
 MESSAGE = 128 << 10
-TYPES = {"start": 1, "signal": 2, "wait": 3, "exec": 4, "stats": 5, "list": 6, "update": 7}
+TYPES = {"start": 1, "signal": 2, "wait": 3, "exec": 4, "stats": 5, "list": 6, "update": 7,
+         "checkpoint": 8, "add": 11, "remove": 12}
+NUMBERED = {"process": 1, "signal": 2, "memory": 7, "tasks": 8, "cpu_quota": 9, "cpu_period": 10,
+            "container": 16, "pids_of": 17}
 REPLY = ("error", "reason", "process", "pid", "status", "memory", "memory_most", "kernel_memory",
-         "processes", "threads", "cpu_ns", "list")
+         "processes", "threads", "cpu_ns", "list", "memory_limit", "tasks_limit", "refused",
+         "others", "container")
 PROCESS = ("pid", "ppid", "uid", "cpu_ns", "age_ns", "state", "terminal", "name", "command",
            "resident_bytes", "virtual_bytes")
 
@@ -219,22 +223,20 @@ class Sandbox:
         s.connect(str(self.path))
         return s
 
-    def send(self, what, fds=(), on=None, process=0, signal=0, spec=None, **limits):
-        """limits: memory, tasks, cpu_quota, cpu_period."""
-        fields = []
-        if process:
-            fields.append((1, struct.pack("<Q", process)))
-        if signal:
-            fields.append((2, struct.pack("<Q", signal)))
+    def send(self, what, fds=(), on=None, spec=None, gofer=None, binds=None, **numbers):
+        """fds: in, out and err; numbers: as NUMBERED names them."""
+        fields = [(NUMBERED[k], struct.pack("<Q", v)) for k, v in numbers.items() if v]
         if spec is not None:
             fields.append((3, json.dumps(spec).encode() + b"\0"))
         fields += [(4 + n, bytes([n])) for n in range(len(fds))]
-        for n, name in enumerate(("memory", "tasks", "cpu_quota", "cpu_period")):
-            if limits.get(name):
-                fields.append((7 + n, struct.pack("<Q", limits[name])))
+        if gofer is not None:
+            fields.append((18, bytes([len(fds)])))
+        if binds is not None:
+            fields.append((19, binds.encode() + b"\0"))
+        fields.sort()
         body = struct.pack("<HHH", 1, TYPES[what], len(fields)) + b"".join(
             struct.pack("<HI", tag, len(data)) + data for tag, data in fields)
-        socket.send_fds(on or self.s, [body], list(fds))
+        socket.send_fds(on or self.s, [body], [*fds, *([] if gofer is None else [gofer])])
 
     def receive(self, on=None):
         """The reply's fields that say something, but its type."""

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* /proc/net: interfaces and routes of IPv4, addresses of IPv6. Without a network outside: lo. */
+/* /proc/net: interfaces and routes of IPv4, addresses of IPv6, sockets. Without a network outside:
+ * lo.
+ */
 #include <linux/route.h>
 #include <linux/rtnetlink.h>
 
 #include "kernel/core/heap.h"
 #include "kernel/fs/proc/tables.h"
 #include "kernel/net/links.h"
+#include "kernel/net/listing.h"
 #include "kernel/net/numbers.h"
 #include "kernel/net/outside.h"
 
@@ -189,10 +192,61 @@ static int if_inet6(const struct generated_node *n, struct text *to)
 	return r;
 }
 
+static int tcp(const struct generated_node *n, struct text *to)
+{
+	(void) n;
+	listing_inet(AF_INET, SOCK_STREAM, to);
+	return 0;
+}
+
+static int tcp6(const struct generated_node *n, struct text *to)
+{
+	(void) n;
+	listing_inet(AF_INET6, SOCK_STREAM, to);
+	return 0;
+}
+
+static int udp(const struct generated_node *n, struct text *to)
+{
+	(void) n;
+	listing_inet(AF_INET, SOCK_DGRAM, to);
+	return 0;
+}
+
+static int udp6(const struct generated_node *n, struct text *to)
+{
+	(void) n;
+	listing_inet(AF_INET6, SOCK_DGRAM, to);
+	return 0;
+}
+
+static int raw(const struct generated_node *n, struct text *to)
+{
+	(void) n;
+	listing_inet(AF_INET, SOCK_RAW, to);
+	return 0;
+}
+
+static int raw6(const struct generated_node *n, struct text *to)
+{
+	(void) n;
+	listing_inet(AF_INET6, SOCK_RAW, to);
+	return 0;
+}
+
+static int unix_sockets(const struct generated_node *n, struct text *to)
+{
+	(void) n;
+	listing_unix(to);
+	return 0;
+}
+
 static const struct generated_entry files[] = {
-	PROC_FILE("dev", 0444, dev),
-	PROC_FILE("if_inet6", 0444, if_inet6),
-	PROC_FILE("route", 0444, route),
+	PROC_FILE("dev", 0444, dev),	 PROC_FILE("if_inet6", 0444, if_inet6),
+	PROC_FILE("raw", 0444, raw),	 PROC_FILE("raw6", 0444, raw6),
+	PROC_FILE("route", 0444, route), PROC_FILE("tcp", 0444, tcp),
+	PROC_FILE("tcp6", 0444, tcp6),	 PROC_FILE("udp", 0444, udp),
+	PROC_FILE("udp6", 0444, udp6),	 PROC_FILE("unix", 0444, unix_sockets),
 };
 
 const struct generated_entry proc_net = PROC_DIR("net", 0555, files);

@@ -22,6 +22,13 @@ char proc_state(const struct task *t);
  * asking who may. One that is not written to takes what it says already. -ENOENT, -EPERM, -EINVAL.
  */
 [[nodiscard]] int proc_sysctl(const char *name, const char *value);
+#define SYSCTL_NAME 128
+/* Those that can be set, but for names of the machine: until act gives another thing than 0. */
+[[nodiscard]] int proc_sysctl_each(int (*act)(void *arg, const char *name, const char *value,
+					      size_t n),
+				   void *arg);
+/* One of those as it was told. -ENOENT: there is none; and what setting it gives. */
+[[nodiscard]] int proc_sysctl_again(const char *name, const char *value);
 /* Whose directory f is (/proc/PID, not that of a thread), borrowed from it; NULL: no such. */
 struct pid *proc_pid_of(const struct file *f);
 /* The lines of /proc/filesystems. */

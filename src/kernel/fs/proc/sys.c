@@ -307,15 +307,76 @@ static int is_so(const struct generated_node *n, const char *value)
 	return r;
 }
 
-int proc_sysctl(const char *name, const char *value)
+/* NULL: there is none. */
+static const struct generated_entry *find(const char *name)
 {
 	const struct generated_entry *e = &proc_sys;
-	struct generated_node n = {};
 
 	while (e && *name)
 		e = e->children ? entry_of(e, &name) : NULL;
-	if (!e || e->children)
+	return e && !e->children ? e : NULL;
+}
+
+int proc_sysctl(const char *name, const char *value)
+{
+	const struct generated_entry *e = find(name);
+	struct generated_node n = { .entry = e };
+
+	if (!e)
 		return -ENOENT;
-	n.entry = e;
 	return e->store ? e->store(&n, value, strlen(value)) : is_so(&n, value);
+}
+
+/* ---- kept ---- */
+
+/* Those of names are the machine's own: uts.h. */
+static bool is_limit(const struct generated_entry *e)
+{
+	return e->store && e->store != set_hostname && e->store != set_domainname;
+}
+
+/* name: of dir, `len` bytes with a separator at its end. */
+static int each(const struct generated_entry *dir, char name[static SYSCTL_NAME], size_t len,
+		int (*act)(void *arg, const char *name, const char *value, size_t n), void *arg)
+{
+	int r = 0;
+
+	for (size_t at = 0; at < dir->count && r == 0; at++) {
+		const struct generated_entry *e = &dir->children[at];
+		struct generated_node node = { .entry = e };
+		size_t n = strlen(e->name);
+		struct text text = {};
+
+		if (len + n + 2 > SYSCTL_NAME)
+			return -ENAMETOOLONG;
+		memcpy(name + len, e->name, n + 1);
+		if (e->children) {
+			name[len + n] = '.';
+			r = each(e, name, len + n + 1, act, arg);
+		} else if (is_limit(e)) {
+			r = e->show(&node, &text);
+			if (r == 0)
+				r = text.failed ?: act(arg, name, text.bytes, text.len);
+			text_fini(&text);
+		}
+	}
+	return r;
+}
+
+int proc_sysctl_each(int (*act)(void *arg, const char *name, const char *value, size_t n),
+		     void *arg)
+{
+	char name[SYSCTL_NAME];
+
+	return each(&proc_sys, name, 0, act, arg);
+}
+
+int proc_sysctl_again(const char *name, const char *value)
+{
+	const struct generated_entry *e = find(name);
+	struct generated_node n = { .entry = e };
+
+	if (!e || !is_limit(e))
+		return -ENOENT;
+	return is_so(&n, value) == 0 ? 0 : e->store(&n, value, strlen(value));
 }

@@ -34,6 +34,7 @@ struct descriptor {
 	int fd;
 	unsigned int owners; /* files */
 	unsigned int flags;  /* the host's: access mode and O_APPEND */
+	unsigned int given;  /* host_descriptor_mark()'s number + 1; 0: none */
 	bool watched;
 	bool no_nowait; /* KIND_PIPE: the host's kernel has no RWF_NOWAIT for it */
 	struct inode *inode;
@@ -466,4 +467,16 @@ int host_descriptor(int fd, const struct cred *who, struct file **ret)
 	if (r < 0)
 		heap_cache_free(&descriptors, d);
 	return r;
+}
+
+void host_descriptor_mark(struct file *f, unsigned int nr)
+{
+	((struct descriptor *) f->own)->given = nr + 1;
+}
+
+int host_descriptor_marked(const struct file *f)
+{
+	const struct descriptor *d = f->own;
+
+	return f->ops == &stream_ops || f->ops == &regular_ops ? (int) d->given - 1 : -1;
 }

@@ -26,3 +26,6 @@ struct file;
  * terminal that is not non-blocking; -ENOMEM, -errno.
  */
 [[nodiscard]] int host_descriptor(int fd, const struct cred *who, struct file **ret);
+/* It is one of those with a number, of its first opener's; and which, of any file; -1: of none. */
+void host_descriptor_mark(struct file *f, unsigned int nr);
+int host_descriptor_marked(const struct file *f);

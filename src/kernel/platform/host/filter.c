@@ -84,21 +84,38 @@ static void only_at(struct program *p, const char *site, uint8_t n)
 	skip_unless(p, (uint32_t) stub_address(site), n);
 }
 
+/*
+ * Calls that look at registers, or set them, or end the thread: they come by the handler at once,
+ * where all of them stand. A notification alone would need a signal after it.
+ */
+static const unsigned short by_handler[] = {
+	SYS_rt_sigreturn, SYS_clone,	     SYS_fork,	 SYS_vfork,	 SYS_execve, SYS_exit,
+	SYS_kill,	  SYS_rt_sigsuspend, SYS_tkill,	 SYS_tgkill,	 SYS_pause,  SYS_arch_prctl,
+	SYS_sigaltstack,  SYS_execveat,	     SYS_clone3, SYS_exit_group,
+};
+#define BY_HANDLER (sizeof(by_handler) / sizeof(by_handler[0]))
+
 unsigned short stub_filter(struct sock_filter code[STUB_FILTER_MAX], int ram_fd, int chunks_fd)
 {
-	static const struct sock_filter outside[] = {
+	struct sock_filter outside[BY_HANDLER + 5] = {
 		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
 		BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, X32, 0, 1),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_USER_NOTIF),
 	};
 	struct program p = { .code = code };
+
+	for (size_t i = 0; i < BY_HANDLER; i++)
+		outside[3 + i] = (struct sock_filter) BPF_JUMP(
+			BPF_JMP | BPF_JEQ | BPF_K, by_handler[i], (uint8_t) (BY_HANDLER - i), 0);
+	outside[BY_HANDLER + 3] = (struct sock_filter) BPF_STMT(BPF_RET | BPF_K,
+								SECCOMP_RET_USER_NOTIF);
+	outside[BY_HANDLER + 4] = (struct sock_filter) BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_TRAP);
 
 	load(&p, offsetof(struct seccomp_data, arch));
 	emit(&p, (struct sock_filter) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, AUDIT_ARCH_X86_64, 1, 0));
 	/* As a kernel without 32-bit calls: the guest's is one. */
 	give(&p, SECCOMP_RET_ERRNO | ENOSYS);
-	where(&p, outside, 4);
+	where(&p, outside, sizeof(outside) / sizeof(outside[0]));
 	when(&p, SYS_exit, NULL, 0, SECCOMP_RET_USER_NOTIF);
 	only_at(&p, stub_sigreturn_site, 3);
 	when(&p, SYS_rt_sigreturn, NULL, 0, SECCOMP_RET_ALLOW);
@@ -134,6 +151,8 @@ unsigned short stub_filter_guest(struct sock_filter code[STUB_FILTER_MAX])
 
 	where(&p, outside, 1);
 	only_at(&p, stub_door_site, 3);
+	when(&p, SYS_exit, NULL, 0, SECCOMP_RET_ALLOW);
+	only_at(&p, stub_gate_site, 3);
 	when(&p, SYS_exit, NULL, 0, SECCOMP_RET_ALLOW);
 	only_at(&p, stub_sigreturn_site, 3);
 	when(&p, SYS_rt_sigreturn, NULL, 0, SECCOMP_RET_ALLOW);

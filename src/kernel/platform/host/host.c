@@ -182,7 +182,7 @@ void plat_ram_discard(uint64_t first, uint64_t count)
 
 uint64_t plat_user_low(void)
 {
-	return 0x10000; /* vm.mmap_min_addr of most hosts */
+	return STUB_SITES + 0x10000; /* and above vm.mmap_min_addr of most hosts */
 }
 
 uint64_t plat_user_high(void)
@@ -192,7 +192,14 @@ uint64_t plat_user_high(void)
 
 uint64_t plat_vdso(void)
 {
-	return host.vdso ? STUB_VDSO : 0;
+	return host.vdso_bytes ? STUB_VDSO : 0;
+}
+
+const char *plat_vdso_bytes(uint64_t at)
+{
+	/* This process' own, which is the same. */
+	return at >= STUB_VDSO && at - STUB_VDSO < host.vdso_bytes ? host.vdso + (at - STUB_VDSO)
+								   : NULL;
 }
 
 /* ---- chunks ---- */
@@ -286,12 +293,22 @@ bool host_receive(int pidfd)
 	return !fds[1].revents;
 }
 
-int host_watch(int fd, struct host_watch *w, uint32_t events)
+static int watch(int how, int fd, struct host_watch *w, uint32_t events)
 {
 	struct epoll_event e = { .events = events | (uint32_t) EPOLLET,
 				 .data.u64 = (uintptr_t) w | 1 };
 
-	return epoll_ctl(host.epoll, EPOLL_CTL_ADD, fd, &e) < 0 ? -errno : 0;
+	return epoll_ctl(host.epoll, how, fd, &e) < 0 ? -errno : 0;
+}
+
+int host_watch(int fd, struct host_watch *w, uint32_t events)
+{
+	return watch(EPOLL_CTL_ADD, fd, w, events);
+}
+
+int host_watch_again(int fd, struct host_watch *w, uint32_t events)
+{
+	return watch(EPOLL_CTL_MOD, fd, w, events);
 }
 
 void host_unwatch(int fd)
@@ -321,12 +338,32 @@ static void happened(void)
 	}
 }
 
+void host_sync_wakes(bool sync)
+{
+	/* Without it, on kernels before 6.6, calls are slower, no more. */
+	(void) ioctl(host.listener, SECCOMP_IOCTL_NOTIF_SET_FLAGS,
+		     sync ? SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP : 0);
+}
+
+bool host_has_notice(void)
+{
+	struct pollfd fds[] = { { .fd = host.listener, .events = POLLIN },
+				{ .fd = host.epoll, .events = POLLIN } };
+
+	return poll(fds, 2, 0) > 0;
+}
+
 static void wait_until(nsec_t deadline)
 {
 	struct pollfd fds[] = { { .fd = host.listener, .events = POLLIN },
 				{ .fd = host.epoll, .events = POLLIN } };
 	struct timespec timeout = {}, *t = NULL;
 
+	if (gate_look(deadline)) {
+		sched_enter();
+		user_gate_calls();
+		return;
+	}
 	if (deadline != NSEC_NEVER) {
 		nsec_t left = deadline - plat_now(PLAT_MONOTONIC);
 
@@ -392,6 +429,18 @@ static int memory(const char *name, uint64_t bytes, int *ret_fd, unsigned char *
 	return 0;
 }
 
+/* Whether stubs may have it: vm.mmap_min_addr, or whatever else the host says. */
+static bool sites_fit(void)
+{
+	void *at = mmap((void *) STUB_SITES, CHUNK_SIZE, PROT_NONE,
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+
+	if (at == MAP_FAILED)
+		return false;
+	(void) munmap(at, CHUNK_SIZE);
+	return at == (void *) STUB_SITES;
+}
+
 static int begin(uint64_t ram_frames, struct err *e)
 {
 	uint64_t bytes;
@@ -424,13 +473,11 @@ static int begin(uint64_t ram_frames, struct err *e)
 	r = source_begin(e);
 	if (r < 0)
 		return r;
-	/* Without it, on kernels before 6.6, calls are slower, no more. */
-	(void) ioctl(host.listener, SECCOMP_IOCTL_NOTIF_SET_FLAGS,
-		     SECCOMP_USER_NOTIF_FD_SYNC_WAKE_UP);
+	gate_begin();
 	return 0;
 }
 
-int host_begin(uint64_t ram_frames, struct err *e)
+int host_begin(uint64_t ram_frames, bool gates, struct err *e)
 {
 	int r;
 
@@ -440,6 +487,7 @@ int host_begin(uint64_t ram_frames, struct err *e)
 	host.source.pidfd = FD_NONE;
 	list_init(&host.spares);
 	host.carrier.now = &host.carrier.base;
+	host.gates = gates && sites_fit();
 	r = begin(ram_frames, e);
 	if (r < 0)
 		host_end();

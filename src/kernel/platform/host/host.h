@@ -18,10 +18,18 @@
 
 /*
  * Once per process, while it has one thread, which stays to its end: stubs die with it. RAM of so
- * many frames, of which those that are written to take memory.
+ * many frames, of which those that are written to take memory. gates: code of guests is patched
+ * where calls come from often, and these come without the host's kernel (gate.c), unless the host
+ * has no place for what that needs.
  * UNSUPPORTED: this processor or kernel lacks what stubs need; EXHAUSTED, INTERNAL.
  */
-[[nodiscard]] int host_begin(uint64_t ram_frames, struct err *e);
+[[nodiscard]] int host_begin(uint64_t ram_frames, bool gates, struct err *e);
+/* The host's /proc/loadavg, borrowed for good: without it calls in gates are not looked for, since
+ * who else wants the processors is not known. */
+void host_watch_load(int fd);
+/* All that runs has so much time of processors in so much time: it is not looked with. 0: as much
+ * as there is. */
+void host_limit_cpus(uint64_t quota, uint64_t period);
 /* Runs fibers and stubs until host_stop(). */
 void host_run(void);
 void host_stop(void);
@@ -34,6 +42,8 @@ struct host_watch {
 	void (*ready)(struct host_watch *w, uint32_t events);
 };
 [[nodiscard]] int host_watch(int fd, struct host_watch *w, uint32_t events);
+/* For other events from now on. */
+[[nodiscard]] int host_watch_again(int fd, struct host_watch *w, uint32_t events);
 void host_unwatch(int fd);
 /* Ends all stubs and gives back what host_begin() took; fibers and contexts are no more. */
 void host_end(void);

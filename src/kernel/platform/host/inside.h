@@ -27,6 +27,9 @@ struct ring {
 	bool waits;
 };
 
+#define CALLERS	 64
+#define FP_PARTS 63
+
 /* What a stub is for (spare.c). */
 enum stub_use {
 	STUB_SERVES, /* a guest's space */
@@ -40,6 +43,7 @@ struct plat_space {
 	uint32_t chunk;
 	struct orders *orders;
 	uint32_t queued; /* orders that were not given yet */
+	bool due;	 /* some of them before the guest goes on */
 	struct ring hand;
 	int64_t result; /* of the hand's last orders */
 	uint32_t left;	/* of them not done */
@@ -55,6 +59,14 @@ struct plat_space {
 	struct ktimer late; /* until it is ready */
 	struct list areas;  /* free ones */
 	uint32_t areas_made;
+	uint32_t sites_chunk; /* 0: none, no call has come often from one place */
+	uint32_t sites_made;
+	bool gates_closed;
+	/* Places that calls have come from, and how often. */
+	struct {
+		uint64_t ip;
+		uint32_t count;
+	} callers[CALLERS];
 };
 
 /* An area of a stub: a chunk, and at which place it is mapped. */
@@ -68,6 +80,7 @@ enum user_state {
 	USER_NEW,     /* its thread waits for the first registers */
 	USER_RUNNING, /* the guest's */
 	USER_CALL,    /* in a system call of its own */
+	USER_GATE,    /* in one that stands in its gate; a ring waits, or it looks for the answer */
 	USER_UPCALL,  /* in the stub's handler */
 	USER_ENDING,  /* given back, and to be idle or to end when it comes */
 	USER_IDLE,    /* nobody's; waits in the handler */
@@ -93,18 +106,29 @@ struct plat_user {
 	uint64_t frame;	 /* where, in the area */
 	bool known;	 /* regs is what the frame holds, or newer */
 	bool dirty;	 /* newer */
+	bool trapped;	 /* a call has brought it there, and goes on */
 	uint64_t fs, gs; /* the bases that the handler told */
 	struct plat_regs regs;
 	/* The state of floating point that it gets: what the frame has; as a program begins; what
 	 * stands at the area's start. */
 	enum { FP_OWN, FP_FIRST, FP_GIVEN } fp;
-	/* USER_CALL: */
+	/* USER_CALL, USER_GATE: */
 	unsigned int nr;
 	uint64_t ip;
 	sysret_t result;
 	/* The last call was answered while a signal was under way: kernels before 6.17 may lose
 	 * the answer and begin the call again. */
 	bool answered;
+	struct {
+		struct list link; /* of those that run, and may call again; of those that called */
+		uint32_t done;	  /* the last call that was answered */
+		uint32_t up_done; /* the last time in the handler that was taken */
+		uint32_t idle_rings;
+		bool up_found; /* by a look: it may still ring */
+		bool asked;    /* for its floating point */
+		uint32_t full; /* GATE_FULL of the last answer */
+		bool runs;     /* of the first of the two */
+	} gate;
 };
 
 struct host {
@@ -121,12 +145,30 @@ struct host {
 	} source;
 	size_t fp_size;
 	uint64_t fp_components;
+	struct {
+		uint32_t at, bytes;
+	} fp_part[FP_PARTS];  /* of a component as of the third, in XSAVE's standard form */
 	struct radix tids;    /* users, and spaces by their hand; tagged */
 	uint32_t live;	      /* stubs that were not reaped */
 	struct list spares;   /* that are ready */
 	uint32_t spare_count; /* also those that are not ready yet */
 	bool locked, stop;
-	bool vdso; /* stubs have one */
+	const char *vdso;  /* this process' own */
+	size_t vdso_bytes; /* of it that stubs have: its code and texts; 0: they have none */
+	bool gates;
+	struct {
+		struct list run, called; /* users, by their gate.link */
+		uint32_t run_count;
+		unsigned int credit; /* how well looking has gone */
+		bool looks;	     /* it is worth while */
+		nsec_t answered, not_before, pause;
+		int load_fd; /* borrowed, or FD_NONE */
+		unsigned int cpus;
+		bool crowded; /* as of: */
+		nsec_t asked;
+		nsec_t time; /* of one look */
+		uint32_t spin;
+	} look;
 	struct carrier carrier;
 };
 extern struct host host;
@@ -145,6 +187,11 @@ static inline void *chunk_ptr(uint32_t chunk)
 	return host.chunks + (uint64_t) chunk * CHUNK_SIZE;
 }
 void host_futex_wake(uint32_t *word);
+/* Who is woken by an answer, or by a ring, comes where the other is now, or to an idle processor.
+ */
+void host_sync_wakes(bool sync);
+/* A ring, an end of a stub, or what is watched: it is there. */
+bool host_has_notice(void);
 
 /* ---- source.c ---- */
 
@@ -168,8 +215,8 @@ struct vdso {
 
 /* From where the host has put it, `own`, to elsewhere below STUB_BASE; pieces 0: there is none. */
 void vdso_lift(struct vdso *v, char *own);
-/* On to STUB_VDSO; false: nothing stands there. */
-bool vdso_place(const struct vdso *v);
+/* On to STUB_VDSO; the bytes of the vDSO itself, 0: nothing stands there. */
+size_t vdso_place(const struct vdso *v);
 
 /* ---- stub.c ---- */
 
@@ -181,6 +228,8 @@ void stub_reap(struct plat_space *s);
 /* A thread that begins at the frame, in its area: its number, or -errno. */
 int stub_thread(struct plat_space *s, struct area *a, uint64_t frame);
 void stub_thread_go(struct plat_space *s);
+/* The sites' chunk is where they are to stand, by an order; a stub without memory for it ends. */
+void stub_map_sites(struct plat_space *s);
 [[nodiscard]] struct area *stub_area(struct plat_space *s);
 /* Those that no thread has. */
 void stub_areas_free(struct plat_space *s);
@@ -212,12 +261,85 @@ bool sigframe_fits(const struct plat_user *u, uint64_t frame);
 /* Registers from and to the frame. whole: it is made anew, for a thread that begins. */
 void sigframe_load(struct plat_user *u);
 void sigframe_store(struct plat_user *u, bool whole);
+/* Where it stood, as its frame has it. */
+uint64_t sigframe_ip(const struct plat_user *u);
 struct plat_event sigframe_fault(const struct plat_user *u, int signal);
 /* As plat_user_fp() and plat_user_set_fp(). */
 void sigframe_fp(const struct plat_user *u, void *to);
 void sigframe_set_fp(struct plat_user *u, const void *from);
+/* Where its area begins: what a processor takes as none of all components. */
+void sigframe_place_first(struct plat_user *u);
+
+/* ---- gate.c ---- */
+
+struct gate;
+/* The handler was entered. */
+struct upcall {
+	uint64_t frame, fs, gs;
+	int signal;
+};
+void gate_begin(void);
+static inline uint64_t gate_address(const struct area *a)
+{
+	return area_address(a) + AREA_GATE;
+}
+/* Of a thread that begins: as if it had never called. */
+void gate_reset(struct plat_user *u);
+/* A call stands in it that was not taken. */
+bool gate_has_call(const struct plat_user *u);
+/* Takes it: u->event, which is to be told. */
+void gate_take(struct plat_user *u);
+/* All registers of a call in the gate, and its result. */
+void gate_load(struct plat_user *u);
+/* Whether the gate can set the registers as they are now; else the handler must. */
+bool gate_restores(const struct plat_user *u);
+/* With the result alone, or all registers if they are dirty. It runs. */
+void gate_answer(struct plat_user *u);
+/* Its floating point is to stand where its area begins; it is there. */
+void gate_ask(struct plat_user *u);
+bool gate_has_fp(const struct plat_user *u);
+/* The question is no more; whether it is there. */
+bool gate_told(struct plat_user *u);
+/* It has left it by the handler. */
+void gate_left(struct plat_user *u);
+/* Whether what stands at ip are gates' or sites'. */
+bool gate_inside(uint64_t ip);
+/* In the handler, into which it came from anywhere; its registers are not to be the gate's. */
+void gate_settle(struct plat_user *u);
+/* A call or an upcall of one that runs or is awaited, which was not taken; what it was asked for.
+ */
+bool gate_has_news(const struct plat_user *u);
+/* It has come into the handler, which was not taken. */
+bool gate_has_upcall(const struct plat_user *u);
+/* Takes it: where it was found by a look the handler may still ring. */
+struct upcall gate_take_upcall(struct plat_user *u);
+/* It leaves the handler, by one of UP_*. */
+void gate_answer_upcall(struct plat_user *u, uint32_t how);
+/* It is on its way into the handler, or nobody waits for it: it rings, unless it spins already and
+ * is looked at. */
+void gate_await_upcall(struct plat_user *u);
+void gate_quiet(struct plat_user *u);
+/* A call or an upcall came by a ring, soon after an answer or not. */
+void gate_rang(void);
+void gate_forget(struct plat_user *u);
+/* Looks for calls for a while, if that is worth while; true: user_gate_calls() finds some. */
+bool gate_look(nsec_t deadline);
+
+/* ---- patch.c ---- */
+
+/* A call from behind `ip`, of the guest's own code: whether it is time to patch it. */
+bool site_counts(struct plat_space *s, uint64_t ip);
+/* Where a call came from, or a thread stands, seen from the guest's code; `at` elsewhere. */
+uint64_t site_outside(const struct plat_space *s, uint64_t at);
+/* Where what goes on there began; `to` where it was none of the sites. */
+uint64_t site_start(const struct plat_space *s, uint64_t to);
+void sites_close(struct plat_space *s);
+void sites_free(struct plat_space *s);
 
 /* ---- user.c ---- */
+
+/* What stands in gates of threads that run is taken. */
+void user_gate_calls(void);
 
 void user_notified(struct plat_user *u, const struct seccomp_notif *n);
 /* The stub is gone: so are its users. */

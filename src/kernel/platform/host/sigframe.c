@@ -65,7 +65,8 @@ bool sigframe_sound(const struct plat_user *u)
 {
 	const struct sigframe *f = sigframe_ptr_of(u);
 
-	return f->stack == area_address(u->area) && f->stack_size == CHUNK_SIZE && !f->stack_flags;
+	return f->stack == area_address(u->area) + AREA_STACK &&
+	       f->stack_size == CHUNK_SIZE - AREA_STACK && !f->stack_flags;
 }
 
 /* Once, from what the guest may change meanwhile. */
@@ -93,13 +94,14 @@ void sigframe_load(struct plat_user *u)
 		.si = f.si,
 		.di = f.di,
 		.orig_ax = UINT64_MAX,
-		.ip = f.ip,
+		.ip = site_outside(u->space, f.ip),
 		.cs = f.cs,
 		.flags = f.eflags,
 		.sp = f.sp,
 		.ss = f.ss,
 		.fs_base = u->fs,
-		.gs_base = u->gs,
+		/* The gate's is none of its own. */
+		.gs_base = u->gs == gate_address(u->area) ? 0 : u->gs,
 	};
 	u->known = true;
 }
@@ -111,8 +113,8 @@ void sigframe_store(struct plat_user *u, bool whole)
 
 	if (whole) {
 		memset(f, 0, sizeof(*f));
-		f->stack = area_address(u->area);
-		f->stack_size = CHUNK_SIZE;
+		f->stack = area_address(u->area) + AREA_STACK;
+		f->stack_size = CHUNK_SIZE - AREA_STACK;
 	}
 	f->flags |= FRAME_FLAGS;
 	f->r8 = g->r8;
@@ -141,7 +143,14 @@ void sigframe_store(struct plat_user *u, bool whole)
 	if (f->state)
 		f->flags |= FRAME_FP;
 	f->fs_base = g->fs_base;
-	f->gs_base = g->gs_base;
+	f->gs_base = g->gs_base ? g->gs_base : gate_address(u->area);
+	if (g->gs_base)
+		sites_close(u->space);
+}
+
+uint64_t sigframe_ip(const struct plat_user *u)
+{
+	return __atomic_load_n(&sigframe_ptr_of(u)->ip, __ATOMIC_RELAXED);
 }
 
 struct plat_event sigframe_fault(const struct plat_user *u, int signal)
@@ -190,26 +199,44 @@ int sigframe_begin(void)
 	asm volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
 	host.fp_components = ((uint64_t) high << 32 | low) & ~FP_DYNAMIC;
 	/* Intel SDM 1, 13.2: the size of each component, and where it stands. */
-	for (unsigned int n = 2; n < 63; n++) {
+	for (unsigned int n = 2; n < FP_PARTS; n++) {
 		if (!(host.fp_components >> n & 1))
 			continue;
 		__cpuid_count(0xd, n, ax, bx, cx, dx);
+		host.fp_part[n].at = bx;
+		host.fp_part[n].bytes = ax;
 		size = max_of(size, (size_t) ax + bx);
 	}
 	host.fp_size = size;
-	/* One that is given, and below it one that Linux writes. */
-	return 2 * size + 2048 > CHUNK_SIZE ? -E2BIG : 0;
+	/* One that is given, and one that Linux writes with its frame. */
+	return size + 64 > AREA_GATE || size + 1024 > CHUNK_SIZE - AREA_STACK ? -E2BIG : 0;
 }
 
 /* As a program begins: Intel SDM 1, 13.6. */
+static const uint32_t first_mxcsr = 0x1f80;
+
 static void fp_first(unsigned char *to)
 {
 	const uint16_t control = 0x37f;
-	const uint32_t mxcsr = 0x1f80;
 
 	memset(to, 0, host.fp_size);
 	memcpy(to, &control, sizeof(control));
-	memcpy(to + FP_MXCSR, &mxcsr, sizeof(mxcsr));
+	memcpy(to + FP_MXCSR, &first_mxcsr, sizeof(first_mxcsr));
+}
+
+/* Those components alone that are there: the others' bytes are in another processor's cache, and
+ * would have to come over for nothing. */
+static void fp_copy(unsigned char *to, const unsigned char *from)
+{
+	uint64_t present;
+
+	memcpy(to, from, FP_MIN);
+	memcpy(&present, to + FP_HEADER, sizeof(present));
+	for (unsigned int n = 2; n < FP_PARTS; n++) {
+		if (present & host.fp_components & (uint64_t) 1 << n)
+			memcpy(to + host.fp_part[n].at, from + host.fp_part[n].at,
+			       host.fp_part[n].bytes);
+	}
 }
 
 /* What a processor takes, whatever it was. */
@@ -234,13 +261,13 @@ void sigframe_fp(const struct plat_user *u, void *to)
 
 	if (u->fp == FP_OWN && u->state == USER_UPCALL)
 		at = __atomic_load_n(&sigframe_ptr_of(u)->state, __ATOMIC_RELAXED);
-	else if (u->fp != FP_GIVEN)
+	else if (u->fp != FP_GIVEN && (u->fp != FP_OWN || u->state != USER_GATE))
 		at = 0;
 	if (at < low || at > low + CHUNK_SIZE - host.fp_size) {
 		fp_first(to);
 		return;
 	}
-	memcpy(to, (char *) chunk_ptr(u->area->chunk) + (at - low), host.fp_size);
+	fp_copy(to, (unsigned char *) chunk_ptr(u->area->chunk) + (at - low));
 	fp_clean(to);
 }
 
@@ -257,12 +284,21 @@ void sigframe_set_fp(struct plat_user *u, const void *from)
 	if (!from)
 		return;
 	/* Its own frame stands at the other end, unless it has seen to that. */
-	if (u->frame < area_address(u->area) + host.fp_size + sizeof(end)) {
+	if (u->state != USER_GATE &&
+	    u->frame < area_address(u->area) + host.fp_size + sizeof(end)) {
 		stub_condemn(u->space);
 		return;
 	}
-	memcpy(at, from, host.fp_size);
+	fp_copy(at, from);
 	fp_clean(at);
 	memcpy(at + FP_WORDS, &words, sizeof(words));
 	memcpy(at + host.fp_size, &end, sizeof(end));
+}
+
+void sigframe_place_first(struct plat_user *u)
+{
+	unsigned char *at = chunk_ptr(u->area->chunk);
+
+	memset(at + FP_HEADER, 0, FP_MIN - FP_HEADER);
+	memcpy(at + FP_MXCSR, &first_mxcsr, sizeof(first_mxcsr));
 }

@@ -37,7 +37,7 @@ struct action {
 #define ACTION_RESTORER 0x04000000
 
 struct plan {
-	/* Shared: the listener + 1, or -errno; whether stubs have a vDSO. */
+	/* Shared: the listener + 1, or -errno; the bytes of the vDSO that stubs have. */
 	volatile int32_t *word;
 	char *vdso; /* this process' own, or NULL */
 	struct sock_filter code[STUB_FILTER_MAX];
@@ -60,7 +60,7 @@ static int lay_out(const struct plan *p)
 		  MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
 	if (at == MAP_FAILED)
 		return -errno;
-	p->word[1] = vdso_place(&vdso);
+	p->word[1] = (int32_t) vdso_place(&vdso);
 	memcpy(at, stub_begin, bytes);
 	at += STUB_DATA - STUB_BASE;
 	program.filter = (struct sock_filter *) (STUB_DATA + sizeof(program));
@@ -199,7 +199,8 @@ int source_begin(struct err *e)
 	(void) munmap(stack, STACK);
 	if (r < 0)
 		return r;
-	host.vdso = plan.word[1];
+	host.vdso = plan.vdso;
+	host.vdso_bytes = (size_t) plan.word[1];
 	host.source.pidfd = pidfd_of(host.source.pid);
 	if (host.source.pidfd < 0)
 		return err_sys(e, -host.source.pidfd, "watch the source of stubs");

@@ -4,10 +4,13 @@
  * take away what was in it.
  *
  *   SERVES -> UNMAPS   spare_give(): no thread of it runs, one at most stands in a call that was
- * not answered, from the guest's own code; the hand unmaps all that was the guest's UNMAPS ->
- * ENTERS   spare_unmapped(): that call is answered. Where it goes on nothing is mapped: whatever
- * the guest has done to its registers, the handler is what comes next ENTERS -> SPARE
- * spare_entered(): its area is zeros SPARE -> SERVES    spare_take()
+ *                      not answered, from the guest's own code; the hand unmaps all that was the
+ *                      guest's
+ *   UNMAPS -> ENTERS   spare_unmapped(): that call is answered, also one in the handler. Where it
+ *                      goes on nothing is mapped: whatever the guest has done to its registers,
+ *                      the handler is what comes next
+ *   ENTERS -> SPARE    spare_entered(): its area is zeros
+ *   SPARE  -> SERVES   spare_take()
  *
  * Who does not come in time, or stands elsewhere than it must, is killed. What is left of the old
  * guest is nothing: no memory, no thread that runs, and of the one that waits every register, the
@@ -65,6 +68,7 @@ bool spare_give(struct plat_space *s)
 		user_forget(idle);
 	}
 	stub_areas_free(s);
+	sites_free(s);
 	s->areas_made = u ? 1 : 0;
 	keep += s->areas_made * CHUNK_SIZE;
 	s->use = STUB_UNMAPS;
@@ -75,6 +79,7 @@ bool spare_give(struct plat_space *s)
 	s->orders->list[0] = (struct order){ .nr = SYS_munmap, .args = { 0, STUB_BASE } };
 	s->orders->list[1] = (struct order){ .nr = SYS_munmap, .args = { keep, STUB_END - keep } };
 	s->queued = 0;
+	s->due = false;
 	host_answer(&s->hand, 2);
 	return true;
 }

@@ -123,6 +123,7 @@ void stub_areas_free(struct plat_space *s)
 static void release(struct plat_space *s)
 {
 	stub_areas_free(s);
+	sites_free(s);
 	if (s->freed)
 		heap_cache_free(&spaces, s);
 }
@@ -198,6 +199,12 @@ static int recover(struct plat_space *s, uint32_t left)
 
 	memmove(failed, failed + s->queued - left, left * sizeof(*failed));
 	s->queued = left;
+	if (failed->nr == SYS_mmap && failed->args[0] == STUB_SITES) {
+		/* Its code leads there. */
+		plat_log("host: a stub has no memory for its sites: it ends");
+		stub_condemn(s);
+		return 0;
+	}
 	if (failed->nr == SYS_mmap) {
 		failed->nr = SYS_munmap;
 		return -ENOMEM;
@@ -223,6 +230,7 @@ static int flush(struct plat_space *s)
 		else if (recover(s, left) < 0)
 			r = -ENOMEM;
 	}
+	s->due = false;
 	return r;
 }
 
@@ -247,8 +255,17 @@ static int queue(struct plat_space *s, const struct order *o)
 {
 	int r = s->queued == ORDERS_MAX ? flush(s) : 0;
 
+	s->due = true;
 	s->orders->list[s->queued++] = *o;
 	return r;
+}
+
+void stub_map_sites(struct plat_space *s)
+{
+	(void) queue(s, &(struct order){ .nr = SYS_mmap,
+					 .args = { STUB_SITES, CHUNK_SIZE, PLAT_READ | PLAT_EXEC,
+						   STUB_MAP_FLAGS, (uint64_t) host.chunks_fd,
+						   (uint64_t) s->sites_chunk * CHUNK_SIZE } });
 }
 
 /* The last order, if it ends at `at` and is of this call. */
@@ -272,11 +289,22 @@ int plat_map(struct plat_space *s, uint64_t at, uint64_t pages, uint64_t frame, 
 		return 0;
 	if (o && o->args[2] == prot && o->args[5] + o->args[1] == offset) {
 		o->args[1] += bytes;
+		s->due = true;
 		return 0;
 	}
 	return queue(s, &(struct order){ .nr = SYS_mmap,
 					 .args = { at, bytes, prot, STUB_MAP_FLAGS,
 						   (uint64_t) host.ram_fd, offset } });
+}
+
+int plat_map_ahead(struct plat_space *s, uint64_t at, uint64_t pages, uint64_t frame,
+		   unsigned int prot)
+{
+	bool due = s->due && s->queued < ORDERS_MAX;
+	int r = plat_map(s, at, pages, frame, prot);
+
+	s->due = due;
+	return r;
 }
 
 int plat_unmap(struct plat_space *s, uint64_t at, uint64_t pages)
@@ -286,6 +314,7 @@ int plat_unmap(struct plat_space *s, uint64_t at, uint64_t pages)
 	check(at, pages);
 	if (pages == 0 || s->dead)
 		return 0;
+	s->due = true;
 	if (o)
 		o->args[1] += pages * PAGE_SIZE;
 	else
@@ -304,6 +333,7 @@ int plat_protect(struct plat_space *s, uint64_t at, uint64_t pages, unsigned int
 		return 0;
 	if (o && o->args[2] == prot) {
 		o->args[1] += pages * PAGE_SIZE;
+		s->due = true;
 		return 0;
 	}
 	return queue(
@@ -358,6 +388,7 @@ int stub_thread(struct plat_space *s, struct area *a, uint64_t frame)
 		(void) flush(s);
 	}
 	s->queued = 0;
+	s->due = false;
 	s->serial++;
 	a->mapped = a->mapped || left < 2;
 	return s->dead ? -EAGAIN : (int) s->result;

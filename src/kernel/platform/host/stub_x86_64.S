@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The code of stubs, copied to STUB_BASE. layout.h says what stands where. From stub_own_begin to
- * stub_own_end it is run by threads that no guest has touched, and uses registers alone; the two
+ * stub_own_end it is run by threads that no guest has touched, and uses registers alone; the three
  * calls after that are all that a guest's thread may make itself (filter.c).
  */
 #include <asm/unistd_64.h>
@@ -15,6 +15,8 @@
 	.balign 64
 	.globl	stub_begin, stub_end, stub_own_begin, stub_own_end
 	.globl	stub_source, stub_handler, stub_door_site, stub_sigreturn_site
+	.globl	stub_gate, stub_gate_saved, stub_gate_called, stub_gate_site, stub_gate_end
+	.hidden	stub_gate, stub_gate_saved, stub_gate_called, stub_gate_site, stub_gate_end
 	.hidden	stub_begin, stub_end, stub_own_begin, stub_own_end
 	.hidden	stub_source, stub_handler, stub_door_site, stub_sigreturn_site
 stub_begin:
@@ -190,28 +192,57 @@ leave:
 	ud2
 stub_own_end:
 
-/* The handler of all signals. rdi: which; rsp: the frame, which the kernel reads and writes. */
+/*
+ * The handler of all signals. rdi: which; rsp: the frame, which the kernel reads and writes. It tells
+ * of itself as the gate does of a call; rbx: the gate, rbp: its number in a row.
+ */
 stub_handler:
 	mov	%rdi, %r8
 	rdfsbase %rdx
 	rdgsbase %r10
 	mov	%rsp, %rsi
-	mov	$DOOR_UPCALL, %edi
+	mov	%rsp, %rbx
+	and	$-CHUNK_SIZE, %rbx
+	add	$AREA_GATE, %rbx
+	mov	%rsi, GATE_UP_FRAME(%rbx)
+	mov	%rdx, GATE_UP_FS(%rbx)
+	mov	%r10, GATE_UP_GS(%rbx)
+	mov	%r8, GATE_UP_SIGNAL(%rbx)
+	mov	GATE_UP_SEQ(%rbx), %ebp
+	inc	%ebp
+	mov	%ebp, %ecx
+	/* Before GATE_SPIN is read, as in the gate. */
+	xchg	%ecx, GATE_UP_SEQ(%rbx)
+	mov	GATE_SPIN(%rbx), %ecx
+1:	cmp	%ebp, GATE_UP_DONE(%rbx)
+	je	3f
+	cmpl	$0, GATE_SPIN(%rbx)
+	je	2f
+	pause
+	dec	%ecx
+	jg	1b
+2:	mov	$DOOR_UPCALL, %edi
 door:
 	mov	$__NR_exit, %eax
 	syscall
 stub_door_site:
-	test	%rax, %rax			/* 1: the frame was written, with new bases */
-	jz	1f
-	js	2f
-	mov	FRAME_FS_BASE(%rsp), %rax
+	test	%rax, %rax
+	jz	5f
+	js	6f
+	cmp	$UP_TOLD, %rax
+	jne	4f
+3:	cmpl	$UP_BACK, GATE_UP_RESULT(%rbx)
+	je	5f
+4:	mov	FRAME_FS_BASE(%rsp), %rax
 	wrfsbase %rax
 	mov	FRAME_GS_BASE(%rsp), %rax
 	wrgsbase %rax
-1:	add	$8, %rsp
+5:	add	$8, %rsp
 	mov	$__NR_rt_sigreturn, %eax
 	syscall
 stub_sigreturn_site:
-2:	ud2
+6:	ud2
+
+#include "kernel/platform/host/gate_x86_64.S"
 stub_end:
 	.section .note.GNU-stack, "", @progbits

@@ -317,7 +317,7 @@ int main(void)
 	struct err e = {};
 
 	CHECK(sigaction(SIGPIPE, &ignored, NULL) == 0);
-	if (host_begin(RAM, &e) < 0) {
+	if (host_begin(RAM, true, &e) < 0) {
 		(void) fprintf(stderr, "the sandbox is not for this machine: %s\n", e.msg);
 		return e.kind == ERR_UNSUPPORTED ? 77 : 1;
 	}

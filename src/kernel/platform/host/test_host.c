@@ -66,6 +66,17 @@ GUEST void guest_adds(long arg)
 	done(sum);
 }
 
+/* By calls that come by the handler. */
+GUEST void guest_adds_there(long arg)
+{
+	long sum = arg;
+
+	for (long n = 0; n < 100; n++)
+		sum = ask(SYS_tgkill, sum, n, 1);
+	for (;;)
+		(void) ask(SYS_exit, sum, 0, 0);
+}
+
 /* Pages that come one by one, by writes and reads, through a stack that grows. */
 GUEST void guest_touches(long arg)
 {
@@ -88,7 +99,10 @@ GUEST void guest_keeps(long arg)
 
 	for (long n = 0; n < arg; n++) {
 		unsigned long a = 0, b = 0, x = 0x0123456789abcdefUL + (unsigned long) n, k;
-		long nr = n % 3 == 0 ? CALL_ADD : n % 3 == 1 ? CALL_REGS : CALL_KICK_ME;
+		long nr = n % 4 == 0   ? CALL_ADD
+			  : n % 4 == 1 ? CALL_REGS
+			  : n % 4 == 2 ? CALL_KICK_ME
+				       : SYS_sigaltstack;
 
 		asm volatile("movq %[x], %%xmm7\n\t"
 			     "movq %[x], %%xmm15\n\t"
@@ -390,6 +404,24 @@ GUEST void guest_returns(long arg)
 	__builtin_unreachable();
 }
 
+/* At the door with a frame that no signal has made, of a call, and elsewhere with its stack. */
+GUEST void guest_forges(long arg)
+{
+	volatile long *frame = (volatile long *) (STUB_AREAS + 0x800);
+
+	*(volatile long *) HEAP = 1;
+	frame[14] = 6;		/* di */
+	frame[19] = CALL_DONE;	/* ax */
+	frame[22] = 0x12345678; /* ip */
+	asm volatile("mov %0, %%rsp; mov %1, %%rsi; mov %2, %%edi; mov %3, %%r8d\n\t"
+		     "mov %4, %%eax; jmp *%5"
+		     :
+		     : "r"(HEAP + 0x800), "r"(frame), "i"(DOOR_UPCALL), "i"(SIGSYS), "i"(SYS_exit),
+		       "r"(arg)
+		     : "memory", "rsi", "rdi", "r8", "rax");
+	__builtin_unreachable();
+}
+
 GUEST void guest_calls_at(long arg)
 {
 	asm volatile("mov %0, %%eax; mov $6, %%edi; jmp *%1"
@@ -523,6 +555,10 @@ static bool serve_call(struct guest *g, const struct plat_event *e)
 	case CALL_ADD:
 		r = (sysret_t) (e->args[0] + e->args[1]);
 		break;
+	case SYS_tgkill:
+		r = (sysret_t) (e->args[0] + e->args[1] * e->args[2]);
+		break;
+	case SYS_exit:
 	case CALL_DONE:
 		g->value = (long) e->args[0];
 		return false;
@@ -625,8 +661,11 @@ static void calls(void)
 	struct guest g = run(guest_adds, 5, NULL);
 
 	CHECK(g.last.kind == PLAT_SYSCALL && g.value == 5 + 499500 && g.calls == 1001);
+	g = run(guest_adds_there, 5, NULL);
+	CHECK(g.last.kind == PLAT_SYSCALL && g.last.nr == SYS_exit && g.value == 5 + 4950 &&
+	      g.calls == 101);
 	g = run(guest_touches, 0, NULL);
-	CHECK(g.value == 342 * 1023 / 2 && g.faults >= HEAP_PAGES / 16);
+	CHECK(g.value == 342 * 1023 / 2 && g.faults >= HEAP_PAGES / 128);
 	g = run(guest_asks_host, 0, NULL);
 	CHECK(g.last.kind == PLAT_SYSCALL && g.value == 0);
 }
@@ -670,6 +709,12 @@ static void clocks(void)
 	struct guest g;
 
 	CHECK(!own == !plat_vdso());
+	/* What a guest reads there the kernel reads, too; nothing else is near it. */
+	CHECK(!plat_vdso() ||
+	      (plat_vdso_bytes(plat_vdso()) == own &&
+	       plat_vdso_bytes(plat_vdso() + PAGE_SIZE - 1) == own + PAGE_SIZE - 1));
+	CHECK(!plat_vdso_bytes(plat_vdso() - 1) && !plat_vdso_bytes(plat_user_high()) &&
+	      !plat_vdso_bytes(STUB_VDSO_HIGH) && !plat_vdso_bytes(UINT64_MAX));
 	if (!own || !clock_offset(own))
 		return;
 	g = run(guest_tells_time, plat_vdso() + clock_offset(own), NULL);
@@ -683,7 +728,7 @@ static void registers(void)
 	struct guest g = run(guest_registers, 0, NULL);
 
 	CHECK(g.last.kind == PLAT_SYSCALL && g.value == 1 && g.regs.r14 == 301);
-	g = run(guest_keeps, 300, NULL);
+	g = run(guest_keeps, 400, NULL);
 	CHECK(g.last.kind == PLAT_SYSCALL && g.value == 0 && g.kicks == 100);
 }
 
@@ -811,15 +856,19 @@ static void hostile(void)
 
 	/* Into the stub's code, at every byte of it: a trap, a fault, a loop or the end. */
 	for (const char *at = stub_begin; at < stub_end; at++) {
+		bool gate = at >= stub_gate && at < stub_gate_end;
+
 		s = fresh();
 		regs = entry(guest_jumps, stub_address(at), 0);
 		CHECK(begin(&g, s, &regs));
 		space_unref(s);
+		/* In the gate a call may be made, again and again. */
+		g.move_to = gate ? address(guest_moved) : 0;
 		k.guest = &g;
-		ktimer_set(&k.timer, plat_now(PLAT_MONOTONIC) + NSEC_PER_SEC / 20);
+		ktimer_set(&k.timer, plat_now(PLAT_MONOTONIC) + NSEC_PER_SEC / (gate ? 500 : 20));
 		await(&g);
 		ktimer_cancel(&k.timer);
-		CHECK(g.last.kind != PLAT_SYSCALL && g.calls == 0);
+		CHECK(gate || (g.last.kind != PLAT_SYSCALL && g.calls == 0));
 	}
 
 	/* Over the frames of another thread; who is lost, is lost. */
@@ -940,6 +989,18 @@ static void begins_anew(void)
 		s = list_entry(host.spares.next, struct plat_space, spare);
 		CHECK(host.spare_count == 1 && s->pid == pid);
 	}
+	/* Those that end in the handler, also one that only says so, come into it as others do. */
+	g = run(guest_adds_there, 1, NULL);
+	CHECK(g.value == 1 + 4950);
+	settle();
+	g = run(guest_forges, stub_address(stub_door_site) - 2, NULL);
+	CHECK(g.last.kind == PLAT_SYSCALL && g.value == 6 && g.calls == 1);
+	settle();
+	s = list_entry(host.spares.next, struct plat_space, spare);
+	CHECK(host.spare_count == 1 && s->pid == pid);
+	g = run(guest_begins, 7, NULL);
+	CHECK(g.last.kind == PLAT_SYSCALL && g.value == 8 && g.faults > 0);
+	settle();
 	/* It has no thread but the one. */
 	g = run(guest_two, address(guest_thread), &child);
 	await(&child);
@@ -986,10 +1047,10 @@ static void hostile_ends(void)
 	struct plat_regs regs = entry(guest_spins, 3, 0);
 	struct guest g;
 
-	CHECK(left_with(0, STUB_AREAS, CHUNK_SIZE));
+	CHECK(left_with(0, STUB_AREAS + AREA_STACK, CHUNK_SIZE - AREA_STACK));
 	/* The signal that fetches it is blocked: it faults where nothing is, and can be kicked as
 	 * the next one. */
-	CHECK(left_with(usr1, STUB_AREAS, CHUNK_SIZE));
+	CHECK(left_with(usr1, STUB_AREAS + AREA_STACK, CHUNK_SIZE - AREA_STACK));
 	s = fresh();
 	CHECK(begin(&g, s, &regs));
 	space_unref(s);
@@ -1040,7 +1101,7 @@ int main(void)
 	struct fiber *f;
 	struct err e = {};
 
-	if (host_begin(RAM, &e) < 0) {
+	if (host_begin(RAM, true, &e) < 0) {
 		if (e.kind == ERR_UNSUPPORTED) {
 			(void) printf("the sandbox is not for this machine: %s\n", e.msg);
 			return 77;

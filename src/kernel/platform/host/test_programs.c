@@ -238,7 +238,7 @@ int main(void)
 		(void) fprintf(stderr, "no image could be made\n");
 		return 1;
 	}
-	r = host_begin(RAM, &e);
+	r = host_begin(RAM, true, &e);
 	if (r < 0) {
 		(void) fprintf(stderr, "%s\n", e.msg);
 		return e.kind == ERR_UNSUPPORTED ? 77 : 1;

@@ -80,14 +80,14 @@ void vdso_lift(struct vdso *v, char *own)
 	}
 }
 
-bool vdso_place(const struct vdso *v)
+size_t vdso_place(const struct vdso *v)
 {
 	for (unsigned int n = 0; n < v->pieces; n++) {
 		if (move(v->room + v->piece[n].skip, v->piece[n].bytes,
 			 (char *) STUB_VDSO_LOW + v->piece[n].skip))
 			continue;
 		(void) munmap((void *) STUB_VDSO_LOW, ROOM);
-		return false;
+		return 0;
 	}
-	return v->pieces > 1;
+	return v->pieces > 1 ? v->piece[0].bytes : 0;
 }

@@ -273,6 +273,37 @@ uint64_t plat_vdso(void)
 	return 0;
 }
 
+const char *plat_vdso_bytes(uint64_t at)
+{
+	(void) at;
+	return NULL;
+}
+
+bool plat_patch(struct plat_space *, uint64_t, unsigned int, unsigned char[PLAT_SITE])
+{
+	return false; /* its calls are calls of functions */
+}
+
+bool plat_patched(const struct plat_space *, uint64_t, const unsigned char[PLAT_SITE])
+{
+	return false;
+}
+
+uint64_t plat_patch_next(const struct plat_space *, uint64_t)
+{
+	return UINT64_MAX;
+}
+
+bool plat_unpatch(struct plat_space *, uint64_t, unsigned char *)
+{
+	return false;
+}
+
+int plat_patches_copy(struct plat_space *, const struct plat_space *)
+{
+	return 0;
+}
+
 static struct piece *piece_at(struct plat_space *s, uint64_t at)
 {
 	for (size_t n = 0; n < s->used; n++) {
@@ -307,6 +338,12 @@ int plat_map(struct plat_space *s, uint64_t at, uint64_t pages, uint64_t frame, 
 		*p = (struct piece){ at + n * PAGE_SIZE, frame + n, prot };
 	}
 	return 0;
+}
+
+int plat_map_ahead(struct plat_space *s, uint64_t at, uint64_t pages, uint64_t frame,
+		   unsigned int prot)
+{
+	return plat_map(s, at, pages, frame, prot);
 }
 
 int plat_unmap(struct plat_space *s, uint64_t at, uint64_t pages)

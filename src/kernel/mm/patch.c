@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Code of the guest's that the platform puts something quicker in place of. The page that is
+ * changed is the guest's own afterwards, as after a write of its own: what others look at, and the
+ * file, stays as it is. It is exchanged as a whole, so that nobody ever runs a part of it.
+ */
+#include "kernel/mm/patch.h"
+
+#include <linux/mman.h>
+
+#include "kernel/mm/frame.h"
+#include "kernel/mm/pager.h"
+#include "kernel/mm/space.h"
+#include "kernel/mm/space_page.h"
+#include "kernel/mm/uio.h"
+
+void space_patch(struct space *s, uint64_t behind, unsigned int nr)
+{
+	uint64_t page = page_down(behind - 1), within = behind - page, frame;
+	struct vma *v;
+	const void *e;
+
+	if (within < PLAT_SITE)
+		return;
+	sleeplock_take(&s->lock);
+	v = space_find(s, page);
+	e = radix_get(&s->pages, page >> PAGE_SHIFT);
+	/* Where the guest may write, it may be doing so. */
+	if (v && e && (v->prot & PROT_EXEC) && !(v->prot & PROT_WRITE) &&
+	    !(v->flags & VMA_SHARED)) {
+		frame = frame_alloc_unclean(0);
+		if (frame != FRAME_NONE) {
+			unsigned char *to = frame_ptr(frame);
+
+			memcpy(to, frame_ptr(page_frame(e)), PAGE_SIZE);
+			if (!plat_patch(s->plat, behind, nr, to + within - PLAT_SITE))
+				frame_unref(frame);
+			else if (space_enter(s, page, frame, true) == 0)
+				(void) space_show(s, v, page, page + PAGE_SIZE);
+			/* What could not be shown faults, and comes then. */
+			(void) plat_space_commit(s->plat);
+		}
+	}
+	sleeplock_give(&s->lock);
+}
+
+/* As it was: the file's own page where nothing else was changed, or a copy. */
+static int unpatch(struct space *s, uint64_t page)
+{
+	struct vma *v = space_find(s, page);
+	const void *e = radix_get(&s->pages, page >> PAGE_SHIFT);
+	uint64_t frame, of_file;
+	int r;
+
+	if (!v || !e || v->flags & VMA_SHARED)
+		return 0;
+	frame = frame_alloc_unclean(0);
+	if (frame == FRAME_NONE)
+		return -ENOMEM;
+	memcpy(frame_ptr(frame), frame_ptr(page_frame(e)), PAGE_SIZE);
+	if (!plat_unpatch(s->plat, page, frame_ptr(frame))) {
+		frame_unref(frame);
+		return 0;
+	}
+	if (!v->pager || !pager_cached(v->pager, vma_index(v, page), &of_file)) {
+		r = space_enter(s, page, frame, true);
+	} else if (memcmp(frame_ptr(of_file), frame_ptr(frame), PAGE_SIZE) != 0) {
+		frame_unref(of_file);
+		r = space_enter(s, page, frame, true);
+	} else {
+		frame_unref(frame);
+		r = space_enter(s, page, of_file, false);
+	}
+	/* Who has no access sees it when that comes. */
+	if (r == 0 && v->prot)
+		r = space_show(s, v, page, page + PAGE_SIZE);
+	/* Before the frame that was there becomes another page. */
+	return plat_space_commit(s->plat) < 0 && r == 0 ? -ENOMEM : r;
+}
+
+int space_unpatch(struct space *s, uint64_t from, uint64_t to)
+{
+	uint64_t at = plat_patch_next(s->plat, from);
+	int r = 0;
+
+	for (; r == 0 && at < to; at = plat_patch_next(s->plat, page_down(at) + PAGE_SIZE))
+		r = unpatch(s, page_down(at));
+	return r;
+}
+
+enum space_patched space_patched(struct space *s, uint64_t at)
+{
+	unsigned char code[PLAT_SITE];
+	uint64_t behind = at + 2;
+
+	if (behind <= PLAT_SITE || at >= plat_user_high() ||
+	    copy_in(s, code, uva(behind - PLAT_SITE), PLAT_SITE) < 0)
+		return PATCHED_NOTHING;
+	if (plat_patched(s->plat, behind, code))
+		return PATCHED_CALL;
+	return code[PLAT_SITE - 2] == 0x0f && code[PLAT_SITE - 1] == 0x05 ? PATCHED_NO_MORE
+									  : PATCHED_NOTHING;
+}
