@@ -36,16 +36,30 @@ static struct heap_cache classes[CLASSES] = {
 	CLASS(5), CLASS(6), CLASS(7), CLASS(8), CLASS(9),
 };
 
+/*
+ * Large pieces that were given back, for the next: a call that needs one for as long as it lasts
+ * would pay for a mapping of the platform's, and its page faults, each time. Not counted as used.
+ */
+#define LARGE_KEPT 2
+#define LARGE_MOST ((size_t) 80 << 10)
+
+static struct slab *kept[LARGE_KEPT];
+
 static bool refused(void)
 {
 	return heap.fail_at && --heap.fail_at == 0;
+}
+
+static bool within(size_t bytes)
+{
+	return bytes <= heap.budget && heap.used <= heap.budget - bytes;
 }
 
 static struct slab *slab_new(struct heap_cache *c, size_t bytes)
 {
 	struct slab *s;
 
-	if (bytes > heap.budget || heap.used > heap.budget - bytes)
+	if (!within(bytes))
 		return NULL;
 	s = plat_kmem_alloc(bytes, SLAB_SIZE);
 	if (!s)
@@ -143,10 +157,38 @@ void heap_cache_free(struct heap_cache *c, void *p)
 	s->free = (uintptr_t) p ^ s->secret;
 }
 
+/* One that was kept, of at least so many bytes and not many more; zeroed as far as it is wanted. */
+static void *large_again(size_t size, size_t bytes)
+{
+	for (unsigned int n = 0; n < LARGE_KEPT; n++) {
+		struct slab *s = kept[n];
+
+		if (!s || s->bytes < bytes || s->bytes / 4 > bytes || !within(s->bytes))
+			continue;
+		kept[n] = NULL;
+		heap.used += s->bytes;
+		return memset((char *) s + SLAB_HEAD, 0, size);
+	}
+	return NULL;
+}
+
+static void large_free(struct slab *s)
+{
+	for (unsigned int n = 0; n < LARGE_KEPT; n++) {
+		if (OBJECTS_ALONE || kept[n] || s->bytes > LARGE_MOST)
+			continue;
+		kept[n] = s;
+		heap.used -= s->bytes;
+		return;
+	}
+	slab_free(s);
+}
+
 void *heap_alloc(size_t size)
 {
 	struct slab *s;
 	size_t bytes;
+	void *p;
 
 	for (unsigned int n = 0; n < CLASSES; n++) {
 		if (size <= classes[n].size)
@@ -154,7 +196,11 @@ void *heap_alloc(size_t size)
 	}
 	if (refused() || __builtin_add_overflow(size, SLAB_HEAD + PAGE_SIZE - 1, &bytes))
 		return NULL;
-	s = slab_new(NULL, bytes & ~(size_t) (PAGE_SIZE - 1));
+	bytes &= ~(size_t) (PAGE_SIZE - 1);
+	p = large_again(size, bytes);
+	if (p)
+		return p;
+	s = slab_new(NULL, bytes);
 	return s ? (char *) s + SLAB_HEAD : NULL;
 }
 
@@ -168,7 +214,7 @@ void heap_free(void *p)
 	if (s->cache)
 		heap_cache_free(s->cache, p);
 	else
-		slab_free(s);
+		large_free(s);
 }
 
 void heap_budget(size_t bytes)

@@ -55,6 +55,32 @@ static void sizes(void)
 	heap_free(NULL);
 }
 
+/* Large pieces given back are given again, as if they were new, and are not counted meanwhile. */
+static void large_again(void)
+{
+	size_t before = heap_used();
+
+	for (unsigned int n = 0; n < 8; n++) {
+		char *p = heap_alloc(60000), *q = heap_alloc(20000 + n * 4096), *r;
+
+		r = heap_alloc(30000);
+		CHECK(p && q && r && heap_used() >= before + 110000);
+		for (size_t b = 0; b < 30000; b += 100)
+			CHECK(p[b] == 0 && p[30000 + b] == 0 && r[b] == 0);
+		memset(p, 1, 60000);
+		memset(q, 2, 20000 + n * 4096);
+		memset(r, 3, 30000);
+		CHECK(p[0] == 1 && p[59999] == 1 && q[0] == 2);
+		heap_free(p);
+		heap_free(q);
+		heap_free(r);
+		CHECK(heap_used() == before);
+	}
+	heap_budget(before + 65536);
+	CHECK(!heap_alloc(66000));
+	heap_budget(SIZE_MAX);
+}
+
 static void budget(void)
 {
 	static char *all[1000];
@@ -78,6 +104,7 @@ int main(void)
 	sim_begin(1);
 	whole_and_zeroed();
 	sizes();
+	large_again();
 	budget();
 	sim_end();
 	return test_done();
