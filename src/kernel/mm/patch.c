@@ -14,9 +14,27 @@
 #include "kernel/mm/space_page.h"
 #include "kernel/mm/uio.h"
 
+/* What stands at the entry has another owner, until commit(): others are running it. */
+static uint64_t keep(const void *e)
+{
+	uint64_t frame = page_frame(e);
+
+	frame_ref(frame);
+	return frame;
+}
+
+/* What is entered is seen, and what stood there comes free only then. */
+static int commit(struct space *s, uint64_t was)
+{
+	int r = plat_space_commit(s->plat);
+
+	frame_unref(was);
+	return r;
+}
+
 void space_patch(struct space *s, uint64_t behind, unsigned int nr)
 {
-	uint64_t page = page_down(behind - 1), within = behind - page, frame;
+	uint64_t page = page_down(behind - 1), within = behind - page, frame, was;
 	struct vma *v;
 	const void *e;
 
@@ -32,13 +50,14 @@ void space_patch(struct space *s, uint64_t behind, unsigned int nr)
 		if (frame != FRAME_NONE) {
 			unsigned char *to = frame_ptr(frame);
 
+			was = keep(e);
 			memcpy(to, frame_ptr(page_frame(e)), PAGE_SIZE);
 			if (!plat_patch(s->plat, behind, nr, to + within - PLAT_SITE))
 				frame_unref(frame);
 			else if (space_enter(s, page, frame, true) == 0)
 				(void) space_show(s, v, page, page + PAGE_SIZE);
 			/* What could not be shown faults, and comes then. */
-			(void) plat_space_commit(s->plat);
+			(void) commit(s, was);
 		}
 	}
 	sleeplock_give(&s->lock);
@@ -49,7 +68,7 @@ static int unpatch(struct space *s, uint64_t page)
 {
 	struct vma *v = space_find(s, page);
 	const void *e = radix_get(&s->pages, page >> PAGE_SHIFT);
-	uint64_t frame, of_file;
+	uint64_t frame, of_file, was;
 	int r;
 
 	if (!v || !e || v->flags & VMA_SHARED)
@@ -62,6 +81,7 @@ static int unpatch(struct space *s, uint64_t page)
 		frame_unref(frame);
 		return 0;
 	}
+	was = keep(e);
 	if (!v->pager || !pager_cached(v->pager, vma_index(v, page), &of_file)) {
 		r = space_enter(s, page, frame, true);
 	} else if (memcmp(frame_ptr(of_file), frame_ptr(frame), PAGE_SIZE) != 0) {
@@ -74,8 +94,7 @@ static int unpatch(struct space *s, uint64_t page)
 	/* Who has no access sees it when that comes. */
 	if (r == 0 && v->prot)
 		r = space_show(s, v, page, page + PAGE_SIZE);
-	/* Before the frame that was there becomes another page. */
-	return plat_space_commit(s->plat) < 0 && r == 0 ? -ENOMEM : r;
+	return commit(s, was) < 0 && r == 0 ? -ENOMEM : r;
 }
 
 int space_unpatch(struct space *s, uint64_t from, uint64_t to)

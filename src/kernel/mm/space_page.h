@@ -33,7 +33,9 @@ static inline uint64_t vma_index(const struct vma *v, uint64_t at)
 	return v->first + ((at - vma_start(v)) >> PAGE_SHIFT);
 }
 
-/* The entry at `at` is the frame, which has an owner for it. -ENOMEM: it has lost it. */
+/* The entry at `at` is the frame, which has an owner for it. -ENOMEM: it has lost it. What stood
+ * there loses its own: where that may be the last one and others run, they see another page until
+ * plat_space_commit(). */
 [[nodiscard]] int space_enter(struct space *s, uint64_t at, uint64_t frame, bool writable);
 /* Shows what stands in [from, to) of v: runs of frames in a row, alike, in one call each. */
 [[nodiscard]] int space_show(struct space *s, const struct vma *v, uint64_t from, uint64_t to);
