@@ -38,33 +38,80 @@ pages() {
 counts & pages & wait -n
 """
 
+# A client that keeps its connection, and counts by transactions; pgbench before, and whenever it is asked for.
+DATABASE = r"""
+set -e; export PATH=$(echo /usr/lib/postgresql/*/bin):$PATH PGHOST=/tmp/sql PGUSER=postgres LC_ALL=C.UTF-8
+mkdir /tmp/sql; chown postgres /tmp/sql; cd /tmp/sql
+as() { setpriv --reuid postgres --regid postgres --init-groups "$@"; }
+as initdb -A trust --no-sync -D data >init.log
+as postgres -D data -k /tmp/sql -c listen_addresses= -c shared_buffers=8MB -c fsync=off >log 2>&1 &
+until psql -Atqc 'select 1' >/dev/null 2>&1; do sleep 0.1; done
+pgbench -i -q -s 1 2>/dev/null; pgbench -n -c 2 -t 20 2>&1
+psql -qc 'create table counted (n int)'
+coproc psql -Atq
+echo 'select pg_backend_pid();' >&${COPROC[1]}; read -r pid <&${COPROC[0]}
+i=0
+while :; do
+    i=$((i + 1))
+    echo "begin; insert into counted values ($i); commit; select pg_backend_pid(), count(*) from counted;" >&${COPROC[1]}
+    read -r said <&${COPROC[0]}
+    [ "$said" = "$pid|$i" ] || { echo "postgres: $said, not $pid|$i"; cat log; exit 1; }
+    echo $i >/count.next; mv /count.next /count.sql
+    sleep 0.01
+done
+"""
+
 
 @pytest.fixture(scope="module", autouse=True)
 def possible(build, base):
     sentry.need(sentry.Sentries(build, base / "sentries"))
 
 
-def test_nginx_and_redis(atoll, request):
-    atoll("load", "-i", request.getfixturevalue("programs_tar"), timeout=300)
-    atoll("run", "-d", "--name", "servers", "--isolation=sandbox", "--network", "none", "programs:latest",
-          "bash", "-c", SERVERS)
+@pytest.fixture(scope="module")
+def programs(atoll, programs_tar):
+    atoll("load", "-i", programs_tar, timeout=300)
+    return "programs:latest"
 
-    def counted():
-        s = atoll.inspect("servers")["State"]
-        assert s["Status"] == "running", f"{s} {atoll('logs', 'servers')}"
-        r = atoll.try_("exec", "servers", "cat", "/count.redis", "/count.nginx").out.split()
-        return [int(n) for n in r] if len(r) == 2 else [0, 0]
 
-    def go_on():
-        before = counted()
-        until(lambda: all(now > then + 2 for now, then in zip(counted(), before, strict=True)), "both go on", 60)
-    try:
-        go_on()
+@pytest.fixture
+def goes_on(atoll, programs):
+    """Runs a script in a sandbox, whose clients count in files: they go on before and after what it yields to."""
+    name = "servers"
+
+    def counted(files):
+        s = atoll.inspect(name)["State"]
+        assert s["Status"] == "running", f"{s} {atoll('logs', name)}"
+        r = atoll.try_("exec", name, "cat", *files).out.split()
+        return [int(n) for n in r] if len(r) == len(files) else [0] * len(files)
+
+    def go_on(files):
+        before = counted(files)
+        until(lambda: all(now > then + 2 for now, then in zip(counted(files), before, strict=True)), "all go on", 60)
+
+    def goes(script, *files):
+        atoll("run", "-d", "--name", name, "--isolation=sandbox", "--network", "none", programs, "bash", "-c", script)
+        go_on(files)
         for _ in range(2):
             for did in ("checkpoint", "restore"):
-                r = atoll.try_(did, "servers")
+                r = atoll.try_(did, name)
                 assert r.rc == 0, r
-            go_on()
-        assert atoll("exec", "servers", "redis-cli", "-s", "/tmp/sock", "ping").out == "PONG\n"
-    finally:
-        atoll.try_("rm", "-f", "servers")
+            go_on(files)
+        return lambda *command: atoll("exec", name, *command, timeout=60).out
+    yield goes
+    atoll.try_("rm", "-f", name)
+
+
+def test_nginx_and_redis(goes_on):
+    inside = goes_on(SERVERS, "/count.redis", "/count.nginx")
+    assert inside("redis-cli", "-s", "/tmp/sock", "ping") == "PONG\n"
+
+
+def test_postgres(goes_on):
+    """Its processes, whose memory is shared by System V's too, and a connection that is open all the time."""
+    inside = goes_on(DATABASE, "/count.sql")
+    ask = lambda sql: inside("psql", "-h", "/tmp/sql", "-U", "postgres", "-Atc", sql)
+    same = "select count(*), (select sum(abalance) from pgbench_accounts) = sum(delta) from pgbench_history"
+    assert ask(same) == "40|t\n"
+    inside("sh", "-c", "/usr/lib/postgresql/*/bin/pgbench -h /tmp/sql -U postgres -n -c 2 -t 20 postgres 2>&1")
+    assert ask(same) == "80|t\n"
+    assert len(inside("cat", "/proc/sysvipc/shm").splitlines()) == 2

@@ -38,6 +38,7 @@ static void body(struct kernel_run *k)
 	if (state_load(&h, &in, why) < 0 ? !why[0] || tasks_count() != 0 : tasks_count() == 0)
 		abort();
 	drop_tasks();
+	drop_ipc();
 	if (tasks_count() != 0)
 		abort();
 }

@@ -48,6 +48,23 @@ int ipc_ids_add(struct ipc_ids *ids, struct ipc_object *o, int32_t key, int flag
 	return 0;
 }
 
+int ipc_ids_load(struct ipc_ids *ids, struct ipc_object *o)
+{
+	uint32_t index = (uint32_t) o->id & (IPC_IDS_MOST - 1);
+
+	o->by_key = (struct tree_node) TREE_NODE_INIT;
+	o->seq = (uint16_t) ((uint32_t) o->id >> INDEX_BITS);
+	if (o->id < 0 || radix_get(&ids->objects, index) ||
+	    (o->key != IPC_PRIVATE && by_key(ids, o->key)))
+		return -EBADMSG;
+	if (radix_set(&ids->objects, index, o) < 0)
+		return -ENOMEM;
+	ids->count++;
+	if (o->key != IPC_PRIVATE)
+		tree_insert(&ids->keys, &o->by_key, (uint32_t) o->key);
+	return 0;
+}
+
 void ipc_ids_hide(struct ipc_ids *ids, struct ipc_object *o)
 {
 	if (tree_has(&o->by_key))

@@ -44,6 +44,9 @@ struct ipc_ids {
  * -ENOMEM. */
 [[nodiscard]] int ipc_ids_add(struct ipc_ids *ids, struct ipc_object *o, int32_t key, int flags,
 			      const struct cred *who, uint32_t most);
+/* Of a checkpoint: one whose fields are all filled is where its identifier says. -EBADMSG: another
+ * is there or has its key, or there can be none such; -ENOMEM. */
+[[nodiscard]] int ipc_ids_load(struct ipc_ids *ids, struct ipc_object *o);
 /* No longer found by its key. */
 void ipc_ids_hide(struct ipc_ids *ids, struct ipc_object *o);
 /* No longer found. */

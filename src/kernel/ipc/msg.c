@@ -1,24 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "kernel/ipc/msg.h"
-
 #include "kernel/core/heap.h"
 #include "kernel/core/sched.h"
 #include "kernel/fs/text.h"
-#include "kernel/ipc/ids.h"
+#include "kernel/ipc/msg_queue.h"
 #include "kernel/task/cred.h"
 #include "kernel/task/task.h"
 
 #define MAY_READ_IT  0444u
 #define MAY_WRITE_IT 0222u
-
-struct queue {
-	struct ipc_object ipc;
-	int64_t stime, rtime, ctime; /* seconds, PLAT_REALTIME */
-	uint64_t bytes, count, most; /* most: bytes, and messages without any */
-	uint32_t sender, receiver;   /* the last ones */
-	struct list messages;
-	struct list senders, receivers; /* struct party, the longest first */
-};
 
 enum choice { FIRST, OF_TYPE, NOT_OF_TYPE, LOWEST_UPTO, AT_PLACE };
 
@@ -37,7 +26,7 @@ struct party {
 };
 #define WAITING 1
 
-static struct heap_cache queues = HEAP_CACHE_INIT(struct queue);
+static struct heap_cache queues = HEAP_CACHE_INIT(struct msg_queue);
 
 /* There is one namespace. */
 static struct ipc_ids ids;
@@ -49,13 +38,18 @@ struct msg_limits *msg_limits(void)
 	return &limits;
 }
 
-static struct queue *queue_of(struct ipc_object *o)
+struct ipc_ids *msg_ids(void)
 {
-	return o ? container_of(o, struct queue, ipc) : NULL;
+	return &ids;
+}
+
+static struct msg_queue *queue_of(struct ipc_object *o)
+{
+	return o ? container_of(o, struct msg_queue, ipc) : NULL;
 }
 
 /* The queue, if who asks may so. */
-static int find(struct task *t, int32_t id, unsigned int may, struct queue **ret)
+static int find(struct task *t, int32_t id, unsigned int may, struct msg_queue **ret)
 {
 	*ret = queue_of(ipc_ids_find(&ids, id));
 	return *ret ? ipc_may(&(*ret)->ipc, t->cred, may) : -EINVAL;
@@ -79,19 +73,51 @@ void message_free(struct message *m)
 	heap_free(m);
 }
 
+static struct msg_queue *queue_new(void)
+{
+	struct msg_queue *q = heap_cache_alloc(&queues);
+
+	if (!q)
+		return NULL;
+	list_init(&q->messages);
+	list_init(&q->senders);
+	list_init(&q->receivers);
+	return q;
+}
+
+int msg_load(const struct ipc_object *like, struct msg_queue **ret)
+{
+	struct msg_queue *q = queue_new();
+	int r;
+
+	if (!q)
+		return -ENOMEM;
+	q->ipc = *like;
+	r = ipc_ids_load(&ids, &q->ipc);
+	if (r < 0)
+		heap_cache_free(&queues, q);
+	else
+		*ret = q;
+	return r;
+}
+
+void msg_put(struct msg_queue *q, struct message *m)
+{
+	list_push(&q->messages, &m->link);
+	q->bytes += m->len;
+	q->count++;
+}
+
 static sysret_t make(struct task *t, int32_t key, int flags)
 {
 	const struct msg_limits *l = msg_limits();
-	struct queue *q = heap_cache_alloc(&queues);
+	struct msg_queue *q = queue_new();
 	int r;
 
 	if (!q)
 		return -ENOMEM;
 	q->most = l->queue;
 	q->ctime = ipc_now();
-	list_init(&q->messages);
-	list_init(&q->senders);
-	list_init(&q->receivers);
 	r = ipc_ids_add(&ids, &q->ipc, key, flags, t->cred, (uint32_t) l->ids);
 	if (r < 0) {
 		heap_cache_free(&queues, q);
@@ -125,7 +151,7 @@ static void all_over(struct list *parties, int result)
 	list_each_safe(l, parties) party_over(list_entry(l, struct party, link), result);
 }
 
-static void queue_free(struct queue *q)
+static void queue_free(struct msg_queue *q)
 {
 	struct list *l;
 
@@ -146,7 +172,7 @@ void msg_end(void)
 }
 
 /* find() again for one who waited: it was there before. */
-static int find_again(struct task *t, int32_t id, unsigned int may, struct queue **ret)
+static int find_again(struct task *t, int32_t id, unsigned int may, struct msg_queue **ret)
 {
 	int r = find(t, id, may, ret);
 
@@ -193,7 +219,7 @@ static bool takes(const struct party *p, const struct message *m)
 }
 
 /* To whoever waits for it. One whose buffer is too small learns of it, and the next is asked. */
-static bool hand_over(struct queue *q, struct message *m)
+static bool hand_over(struct msg_queue *q, struct message *m)
 {
 	list_each_safe(l, &q->receivers)
 	{
@@ -215,7 +241,7 @@ static bool hand_over(struct queue *q, struct message *m)
 }
 
 /* Many empty ones are too many, too. */
-static bool has_room(const struct queue *q, size_t len)
+static bool has_room(const struct msg_queue *q, size_t len)
 {
 	return q->bytes + len <= q->most && q->count < q->most;
 }
@@ -223,7 +249,7 @@ static bool has_room(const struct queue *q, size_t len)
 sysret_t msg_send(struct task *t, int32_t id, struct message *m, int flags)
 {
 	struct party me = {};
-	struct queue *q;
+	struct msg_queue *q;
 	int r;
 
 	if (id < 0 || m->type < 1)
@@ -240,17 +266,14 @@ sysret_t msg_send(struct task *t, int32_t id, struct message *m, int flags)
 		return r;
 	q->sender = t->process->pid;
 	q->stime = ipc_now();
-	if (!hand_over(q, m)) {
-		list_push(&q->messages, &m->link);
-		q->bytes += m->len;
-		q->count++;
-	}
+	if (!hand_over(q, m))
+		msg_put(q, m);
 	return 0;
 }
 
 /* ---- receiving ---- */
 
-static struct message *choose(const struct queue *q, const struct party *p)
+static struct message *choose(const struct msg_queue *q, const struct party *p)
 {
 	struct message *best = NULL;
 	int64_t place = 0;
@@ -271,7 +294,7 @@ static struct message *choose(const struct queue *q, const struct party *p)
 	return best;
 }
 
-static void take_out(struct task *t, struct queue *q, struct message *m)
+static void take_out(struct task *t, struct msg_queue *q, struct message *m)
 {
 	list_remove(&m->link);
 	q->bytes -= m->len;
@@ -309,7 +332,7 @@ sysret_t msg_receive(struct task *t, int32_t id, uint64_t most, int64_t type, in
 {
 	struct party me = party_of(t, most, type, flags);
 	struct message *m = NULL;
-	struct queue *q;
+	struct msg_queue *q;
 	int r;
 
 	if (id < 0 || most > INT64_MAX ||
@@ -342,7 +365,8 @@ sysret_t msg_receive(struct task *t, int32_t id, uint64_t most, int64_t type, in
 
 sysret_t msg_stat(struct task *t, int32_t id, int how, struct msqid64_ds *ret)
 {
-	struct queue *q = queue_of(how == IPC_STAT ? ipc_ids_find(&ids, id) : ipc_ids_at(&ids, id));
+	struct msg_queue *q = queue_of(how == IPC_STAT ? ipc_ids_find(&ids, id)
+						       : ipc_ids_at(&ids, id));
 	int r = 0;
 
 	if (!q)
@@ -365,7 +389,7 @@ sysret_t msg_stat(struct task *t, int32_t id, int how, struct msqid64_ds *ret)
 
 sysret_t msg_set(struct task *t, int32_t id, const struct msqid64_ds *to)
 {
-	struct queue *q = queue_of(ipc_ids_find(&ids, id));
+	struct msg_queue *q = queue_of(ipc_ids_find(&ids, id));
 	int r = q ? ipc_owned(&q->ipc, t->cred) : -EINVAL;
 
 	if (r == 0 && to->msg_qbytes > msg_limits()->queue && !cred_can(t->cred, CAP_SYS_RESOURCE))
@@ -384,7 +408,7 @@ sysret_t msg_set(struct task *t, int32_t id, const struct msqid64_ds *to)
 
 sysret_t msg_remove(struct task *t, int32_t id)
 {
-	struct queue *q = queue_of(ipc_ids_find(&ids, id));
+	struct msg_queue *q = queue_of(ipc_ids_find(&ids, id));
 	int r = q ? ipc_owned(&q->ipc, t->cred) : -EINVAL;
 
 	if (r == 0)
@@ -423,16 +447,11 @@ void msg_table(struct text *to)
 		 "       key      msqid perms      cbytes       qnum lspid lrpid   uid   gid  cuid"
 		 "  cgid      stime      rtime      ctime\n");
 	for (uint64_t at = 0; (o = ipc_ids_next(&ids, &at)); at++) {
-		const struct queue *q = queue_of(o);
+		const struct msg_queue *q = queue_of(o);
 
 		text_put(to, "%10d %10d  %4o  %10lu %10lu %5u %5u %5u %5u %5u %5u", o->key, o->id,
 			 o->mode, q->bytes, q->count, q->sender, q->receiver, o->uid, o->gid,
 			 o->cuid, o->cgid);
 		text_put(to, " %10ld %10ld %10ld\n", q->stime, q->rtime, q->ctime);
 	}
-}
-
-bool msg_any(void)
-{
-	return ids.count > 0;
 }

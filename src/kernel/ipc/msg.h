@@ -55,5 +55,3 @@ struct msg_limits *msg_limits(void);
 void msg_table(struct text *to);
 /* The kernel ends, or a test: all are removed as by msgctl(2). */
 void msg_end(void);
-/* Whether there is a queue. */
-bool msg_any(void);

@@ -28,6 +28,11 @@ struct sem_limits *sem_limits(void)
 	return &limits;
 }
 
+struct ipc_ids *sem_ids(void)
+{
+	return &ids;
+}
+
 static struct sem_set *set_of(struct ipc_object *o)
 {
 	return o ? container_of(o, struct sem_set, ipc) : NULL;
@@ -57,6 +62,42 @@ int sem_highest(uint32_t *ret_sets, uint64_t *ret_values)
 
 /* ---- lives ---- */
 
+static struct sem_set *set_new(uint32_t count)
+{
+	struct sem_set *s = heap_alloc(sizeof(*s) + count * sizeof(s->sems[0]));
+
+	if (!s)
+		return NULL;
+	s->count = count;
+	list_init(&s->waiting);
+	list_init(&s->undos);
+	return s;
+}
+
+/* It is in the table; or (r < 0) could not be, and goes. */
+static int enter(struct sem_set *s, int r)
+{
+	if (r < 0)
+		heap_free(s);
+	else
+		values_of_all += s->count;
+	return r;
+}
+
+int sem_load(const struct ipc_object *like, uint32_t count, struct sem_set **ret)
+{
+	struct sem_set *s = count > 0 ? set_new(count) : NULL;
+	int r;
+
+	if (!s)
+		return count > 0 ? -ENOMEM : -EBADMSG;
+	s->ipc = *like;
+	r = enter(s, ipc_ids_load(&ids, &s->ipc));
+	if (r == 0)
+		*ret = s;
+	return r;
+}
+
 static sysret_t make(struct task *t, int32_t key, uint32_t count, int flags)
 {
 	const struct sem_limits *l = sem_limits();
@@ -67,20 +108,12 @@ static sysret_t make(struct task *t, int32_t key, uint32_t count, int flags)
 		return -EINVAL;
 	if (values_of_all + count > l->all)
 		return -ENOSPC;
-	s = heap_alloc(sizeof(*s) + count * sizeof(s->sems[0]));
+	s = set_new(count);
 	if (!s)
 		return -ENOMEM;
-	s->count = count;
 	s->ctime = ipc_now();
-	list_init(&s->waiting);
-	list_init(&s->undos);
-	r = ipc_ids_add(&ids, &s->ipc, key, flags, t->cred, (uint32_t) l->sets);
-	if (r < 0) {
-		heap_free(s);
-		return r;
-	}
-	values_of_all += count;
-	return s->ipc.id;
+	r = enter(s, ipc_ids_add(&ids, &s->ipc, key, flags, t->cred, (uint32_t) l->sets));
+	return r < 0 ? r : s->ipc.id;
 }
 
 sysret_t sem_get(struct task *t, int32_t key, int32_t count, int flags)
@@ -214,8 +247,19 @@ static struct sem_undos *undos_of(struct task *t)
 	return t->undos;
 }
 
-/* What of the set it has. NULL: no memory. */
-static struct sem_undo *undo_of(struct task *t, struct sem_set *s)
+struct sem_undo *sem_undo_at(const struct task *t, uint64_t nr)
+{
+	if (!t->undos)
+		return NULL;
+	list_each(l, &t->undos->all)
+	{
+		if (nr-- == 0)
+			return list_entry(l, struct sem_undo, of_list);
+	}
+	return NULL;
+}
+
+struct sem_undo *sem_undo_of(struct task *t, struct sem_set *s)
 {
 	struct sem_undo *u;
 
@@ -274,7 +318,7 @@ sysret_t sem_operate(struct task *t, int32_t id, const struct sembuf *ops, size_
 	if (r < 0)
 		return r;
 	if (undone) {
-		w.undo = undo_of(t, s);
+		w.undo = sem_undo_of(t, s);
 		if (!w.undo)
 			return -ENOMEM;
 	}
@@ -324,9 +368,4 @@ void sem_undos_leave(struct task *t)
 		return;
 	list_each_safe(l, &u->all) undo(list_entry(l, struct sem_undo, of_list), t->process->pid);
 	heap_cache_free(&lists, u);
-}
-
-bool sem_any(void)
-{
-	return ids.count > 0;
 }

@@ -54,5 +54,3 @@ struct sem_limits *sem_limits(void);
 void sem_table(struct text *to);
 /* The kernel ends, or a test: all are removed as by semctl(2). */
 void sem_end(void);
-/* Whether there is a set. */
-bool sem_any(void);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Of ipc/sem*.c alone: what a set is, and what becomes possible when it changes. */
+/* Of ipc/sem*.c and of checkpoints: what a set is, and what becomes possible when it changes. */
 #pragma once
 
 #include "kernel/core/list.h"
@@ -38,6 +38,13 @@ struct sem_wait {
 };
 #define SEM_WAITING 1
 
+struct ipc_ids *sem_ids(void);
+/* One with these fields, whose values are 0. -EBADMSG as ipc_ids_load(), -ENOMEM. */
+[[nodiscard]] int sem_load(const struct ipc_object *like, uint32_t count, struct sem_set **ret);
+/* What t's list owes to this set, made if need be. NULL: no memory. */
+struct sem_undo *sem_undo_of(struct task *t, struct sem_set *s);
+/* What is at this place of it; NULL: no more. */
+struct sem_undo *sem_undo_at(const struct task *t, uint64_t nr);
 /* NULL: there is none. */
 struct sem_set *sem_find(int32_t id);
 struct sem_set *sem_at(int32_t index);

@@ -1,15 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "kernel/ipc/shm.h"
-
 #include <linux/mman.h>
 
 #include "kernel/core/heap.h"
 #include "kernel/fs/anon.h"
 #include "kernel/fs/text.h"
-#include "kernel/ipc/ids.h"
+#include "kernel/ipc/shm_segment.h"
 #include "kernel/mm/detach.h"
 #include "kernel/mm/frame.h"
-#include "kernel/mm/pager.h"
 #include "kernel/mm/space.h"
 #include "kernel/task/cred.h"
 #include "kernel/task/task.h"
@@ -17,16 +14,6 @@
 #define MAY_READ_IT  0444u
 #define MAY_WRITE_IT 0222u
 #define MAY_EXEC_IT  0111u
-
-struct shm {
-	struct ipc_object ipc;
-	struct pager pager;  /* its size is the segment's */
-	struct dentry *name; /* for /proc/PID/maps: owned */
-	uint64_t attached;
-	int64_t atime, dtime, ctime; /* seconds, PLAT_REALTIME */
-	uint32_t creator, last;	     /* processes */
-	uint32_t locker;	     /* SHM_LOCKED: whose RLIMIT_MEMLOCK it counts against */
-};
 
 static struct heap_cache segments = HEAP_CACHE_INIT(struct shm);
 
@@ -41,9 +28,19 @@ struct shm_limits *shm_limits(void)
 	return &limits;
 }
 
+struct ipc_ids *shm_ids(void)
+{
+	return &ids;
+}
+
 static struct shm *shm_of(struct ipc_object *o)
 {
 	return o ? container_of(o, struct shm, ipc) : NULL;
+}
+
+struct shm *shm_find(int32_t id)
+{
+	return shm_of(ipc_ids_find(&ids, id));
 }
 
 static uint64_t pages_of(const struct shm *s)
@@ -113,6 +110,52 @@ static struct dentry *name_of(int32_t key, const struct cred *who)
 	return i ? dentry_root(i, name) : NULL;
 }
 
+static struct shm *shm_new(uint64_t size, int32_t key, const struct cred *who)
+{
+	struct shm *s = heap_cache_alloc(&segments);
+
+	if (!s)
+		return NULL;
+	pager_init(&s->pager, &ops, size);
+	s->made_key = key;
+	s->name = name_of(key, who);
+	if (s->name)
+		return s;
+	heap_cache_free(&segments, s);
+	return NULL;
+}
+
+/* It is in the table; or (r < 0) could not be, and goes. */
+static int enter(struct shm *s, int r)
+{
+	if (r < 0) {
+		dentry_unref(s->name);
+		heap_cache_free(&segments, s);
+		return r;
+	}
+	s->name->inode->ino = (uint64_t) s->ipc.id;
+	pages_of_all += pages_of(s);
+	return 0;
+}
+
+int shm_load(const struct ipc_object *like, uint64_t size, int32_t made_key, struct shm **ret)
+{
+	const struct cred who = { .fsuid = like->cuid, .fsgid = like->cgid };
+	struct shm *s;
+	int r;
+
+	if (size < 1 || size > INT64_MAX)
+		return -EBADMSG;
+	s = shm_new(size, made_key, &who);
+	if (!s)
+		return -ENOMEM;
+	s->ipc = *like;
+	r = enter(s, ipc_ids_load(&ids, &s->ipc));
+	if (r == 0)
+		*ret = s;
+	return r;
+}
+
 static sysret_t make(struct task *t, int32_t key, uint64_t size, int flags)
 {
 	const struct shm_limits *l = shm_limits();
@@ -127,23 +170,13 @@ static sysret_t make(struct task *t, int32_t key, uint64_t size, int flags)
 	/* As overcommitting goes by default: what can never be there is refused at once. */
 	if (flags & SHM_HUGETLB || (!(flags & SHM_NORESERVE) && pages > frame_budget()))
 		return -ENOMEM;
-	s = heap_cache_alloc(&segments);
+	s = shm_new(size, key, t->cred);
 	if (!s)
 		return -ENOMEM;
-	pager_init(&s->pager, &ops, size);
 	s->creator = t->process->pid;
 	s->ctime = ipc_now();
-	s->name = name_of(key, t->cred);
-	r = s->name ? ipc_ids_add(&ids, &s->ipc, key, flags, t->cred, (uint32_t) l->ids) : -ENOMEM;
-	if (r < 0) {
-		if (s->name)
-			dentry_unref(s->name);
-		heap_cache_free(&segments, s);
-		return r;
-	}
-	s->name->inode->ino = (uint64_t) s->ipc.id;
-	pages_of_all += pages;
-	return s->ipc.id;
+	r = enter(s, ipc_ids_add(&ids, &s->ipc, key, flags, t->cred, (uint32_t) l->ids));
+	return r < 0 ? r : s->ipc.id;
 }
 
 sysret_t shm_get(struct task *t, int32_t key, uint64_t size, int flags)
@@ -162,7 +195,7 @@ sysret_t shm_get(struct task *t, int32_t key, uint64_t size, int flags)
 
 sysret_t shm_remove(struct task *t, int32_t id)
 {
-	struct shm *s = shm_of(ipc_ids_find(&ids, id));
+	struct shm *s = shm_find(id);
 	int r = s ? ipc_owned(&s->ipc, t->cred) : -EINVAL;
 
 	if (r < 0)
@@ -188,6 +221,11 @@ void shm_end(void)
 
 /* ---- attachments ---- */
 
+struct shm *shm_of_pager(struct pager *p)
+{
+	return p->ops == &ops ? container_of(p, struct shm, pager) : NULL;
+}
+
 static int check_place(uint64_t *at, int flags)
 {
 	if (!*at)
@@ -201,7 +239,7 @@ static int check_place(uint64_t *at, int flags)
 sysret_t shm_attach(struct task *t, int32_t id, uint64_t at, int flags)
 {
 	bool write = !(flags & SHM_RDONLY), exec = flags & SHM_EXEC;
-	struct shm *s = shm_of(ipc_ids_find(&ids, id));
+	struct shm *s = shm_find(id);
 	unsigned int may = MAY_READ_IT | (write ? MAY_WRITE_IT : 0u) | (exec ? MAY_EXEC_IT : 0u);
 	struct space_mapping m = {
 		.flags = VMA_SHARED | (write ? 0u : VMA_READONLY),
@@ -258,7 +296,7 @@ sysret_t shm_stat(struct task *t, int32_t id, int how, struct shmid64_ds *ret)
 
 sysret_t shm_set(struct task *t, int32_t id, const struct shmid64_ds *to)
 {
-	struct shm *s = shm_of(ipc_ids_find(&ids, id));
+	struct shm *s = shm_find(id);
 	int r = s ? ipc_owned(&s->ipc, t->cred) : -EINVAL;
 
 	if (r == 0)
@@ -283,7 +321,7 @@ static uint64_t locked_by(uint32_t uid)
 
 sysret_t shm_lock(struct task *t, int32_t id, bool lock)
 {
-	struct shm *s = shm_of(ipc_ids_find(&ids, id));
+	struct shm *s = shm_find(id);
 	uint64_t most = process_limit(t->process, RLIMIT_MEMLOCK);
 	bool free = cred_can(t->cred, CAP_IPC_LOCK);
 
@@ -332,9 +370,4 @@ void shm_table(struct text *to)
 			 o->uid, o->gid, o->cuid, o->cgid, s->atime, s->dtime, s->ctime);
 		text_put(to, " %21lu %21lu\n", s->pager.resident << PAGE_SHIFT, (uint64_t) 0);
 	}
-}
-
-bool shm_any(void)
-{
-	return ids.count > 0;
 }

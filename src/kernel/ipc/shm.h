@@ -63,5 +63,3 @@ struct shm_limits *shm_limits(void);
 void shm_table(struct text *to);
 /* The kernel ends, or a test: all are removed as by shmctl(2). */
 void shm_end(void);
-/* Whether there is a segment. */
-bool shm_any(void);

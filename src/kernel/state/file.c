@@ -309,7 +309,7 @@ void save_shm(struct state_save *s, struct inode *i, const char *shown)
 	out_number(s->out, i->uid);
 	out_number(s->out, i->gid);
 	out_number(s->out, i->seals);
-	save_contents(s, i);
+	save_contents(s, &i->pager);
 }
 
 struct inode *load_shm(struct state_load *l, char shown[static 256])
@@ -336,7 +336,7 @@ struct inode *load_shm(struct state_load *l, char shown[static 256])
 	i->uid = (uint32_t) in_number(l->in, UINT32_MAX);
 	i->gid = (uint32_t) in_number(l->in, UINT32_MAX);
 	nr = in_number(l->in, UINT32_MAX);
-	load_contents(l, i);
+	load_contents(l, &i->pager);
 	i->seals = (unsigned int) nr;
 	return l->in->error < 0 ? NULL : i;
 }

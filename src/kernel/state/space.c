@@ -5,6 +5,7 @@
  */
 #include <linux/mman.h>
 
+#include "kernel/ipc/shm_segment.h"
 #include "kernel/mm/frame.h"
 #include "kernel/mm/pager.h"
 #include "kernel/mm/patch.h"
@@ -18,7 +19,7 @@
 	(VMA_SHARED | VMA_GROWSDOWN | VMA_LOCKED | VMA_DONTFORK | VMA_WIPEONFORK | VMA_READONLY |  \
 	 VMA_DONTDUMP)
 
-enum source { SOURCE_NONE, SOURCE_FILE, SOURCE_SHM };
+enum source { SOURCE_NONE, SOURCE_FILE, SOURCE_SHM, SOURCE_SEGMENT };
 
 /* ---- saving ---- */
 
@@ -26,10 +27,14 @@ enum source { SOURCE_NONE, SOURCE_FILE, SOURCE_SHM };
 static void save_source(struct state_save *s, const struct vma *v)
 {
 	struct inode *i = v->name ? v->name->inode : NULL;
+	const struct shm *segment = v->pager ? shm_of_pager(v->pager) : NULL;
 	uint64_t nr;
 
 	if (!v->pager) {
 		out_number(s->out, SOURCE_NONE);
+	} else if (segment) {
+		out_number(s->out, SOURCE_SEGMENT);
+		out_number(s->out, (uint64_t) segment->ipc.id);
 	} else if (!i || v->pager != &i->pager) {
 		save_refuse(s, "memory of a device mapped:", v->name ? v->name->name : "");
 	} else if (state_has_super(s->host, v->name->super, &nr) && !state_is_orphan(i)) {
@@ -108,7 +113,7 @@ void save_space(struct state_save *s, struct space *space)
 /* Its owner of the name is the caller's. */
 static void load_source(struct state_load *l, struct vma *like, struct inode **ret_shm)
 {
-	uint64_t source = in_number(l->in, SOURCE_SHM);
+	uint64_t source = in_number(l->in, SOURCE_SEGMENT);
 	char shown[256];
 
 	*ret_shm = NULL;
@@ -126,6 +131,16 @@ static void load_source(struct state_load *l, struct vma *like, struct inode **r
 			like->pager = &(*ret_shm)->pager;
 			if (!like->name)
 				in_fail(l->in, -ENOMEM);
+		}
+	} else if (source == SOURCE_SEGMENT) {
+		struct shm *segment = shm_find((int32_t) in_number(l->in, INT32_MAX));
+
+		if (segment) {
+			like->name = segment->name;
+			dentry_ref(like->name);
+			like->pager = &segment->pager;
+		} else {
+			in_fail(l->in, -EBADMSG);
 		}
 	}
 	like->first = in_number(l->in, NO_MORE >> PAGE_SHIFT);

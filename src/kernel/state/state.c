@@ -4,9 +4,6 @@
 #include "kernel/core/heap.h"
 #include "kernel/fs/mqueue.h"
 #include "kernel/fs/proc/proc.h"
-#include "kernel/ipc/msg.h"
-#include "kernel/ipc/sem.h"
-#include "kernel/ipc/shm.h"
 #include "kernel/mm/frame.h"
 #include "kernel/mm/space.h"
 #include "kernel/net/inet_sock.h"
@@ -21,7 +18,7 @@
 #include "kernel/vfs/file.h"
 
 #define MAGIC	UINT64_C(0x6b63506c6c6f7441) /* "AtollPck" */
-#define VERSION 4
+#define VERSION 5
 
 /* ---- words ---- */
 
@@ -220,8 +217,6 @@ uint64_t load_frame(struct state_load *l, uint64_t nr)
 /* What nobody holds, and lives on without anybody. */
 static void check_rest(struct state_save *s)
 {
-	if (shm_any() || sem_any() || msg_any())
-		save_refuse(s, "System V shared memory, semaphores or messages are in use", NULL);
 	if (mqueue_any())
 		save_refuse(s, "POSIX message queues are in use", NULL);
 }
@@ -284,7 +279,9 @@ static int save(const struct state_host *h, struct state_out *out, bool dry, cha
 	out_text(out, uts_domainname(), strlen(uts_domainname()));
 	save_limits(&s);
 	save_tmpfs(&s);
+	save_ipc(&s);
 	save_tasks(&s);
+	save_ipc_uses(&s);
 	save_sockets(&s);
 	save_locks(&s);
 	save_owners(&s);
@@ -365,7 +362,9 @@ int state_load(const struct state_host *h, struct state_in *in, char why[STATE_W
 	load_names(&l);
 	load_limits(&l);
 	load_tmpfs(&l);
+	load_ipc(&l);
 	load_tasks(&l);
+	load_ipc_uses(&l);
 	load_sockets(&l);
 	load_locks(&l);
 	load_owners(&l);
@@ -374,6 +373,7 @@ int state_load(const struct state_host *h, struct state_in *in, char why[STATE_W
 	if (in->error < 0) {
 		drop_sockets(&l);
 		drop_tasks();
+		drop_ipc();
 	}
 	load_pipes_done(&l);
 	for (enum state_kind kind = 0; kind < STATE_KINDS; kind++) {

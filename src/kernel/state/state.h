@@ -15,6 +15,7 @@
 
 struct cred;
 struct file;
+struct pager;
 struct process;
 struct seccomp_filter;
 struct socket;
@@ -32,7 +33,7 @@ enum state_kind {
 	STATE_PIPE,
 	STATE_SHM, /* a file without a name in a tmpfs: its inode */
 	STATE_SOCKET,
-	STATE_UNDOS, /* of semaphores: the first task that has them */
+	STATE_UNDOS, /* of semaphores: loaded, the first task that has them */
 	STATE_KINDS
 };
 
@@ -138,8 +139,19 @@ bool state_has_super(const struct state_host *h, const struct super *super, uint
 bool state_is_orphan(const struct inode *i);
 void save_tmpfs(struct state_save *s);
 void load_tmpfs(struct state_load *l);
-void save_contents(struct state_save *s, struct inode *i);
-void load_contents(struct state_load *l, struct inode *i);
+void save_contents(struct state_save *s, struct pager *p);
+void load_contents(struct state_load *l, struct pager *p);
+
+/* ipc.c: what processes use of System V IPC, and how it was used by them, which stands behind them.
+ */
+void save_ipc(struct state_save *s);
+void load_ipc(struct state_load *l);
+void save_ipc_uses(struct state_save *s);
+void load_ipc_uses(struct state_load *l);
+void save_undos(struct state_save *s, const struct task *t);
+void load_undos(struct state_load *l, struct task *t);
+/* It failed: nothing of it is left. */
+void drop_ipc(void);
 
 /* space.c */
 void save_space(struct state_save *s, struct space *space);

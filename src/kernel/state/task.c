@@ -7,7 +7,6 @@
 #include <linux/signal.h>
 
 #include "kernel/core/heap.h"
-#include "kernel/ipc/sem.h"
 #include "kernel/mm/space.h"
 #include "kernel/state/state.h"
 #include "kernel/task/cred.h"
@@ -695,34 +694,6 @@ static void check_task(struct state_save *s, const struct task *t)
 		save_refuse(s, "seccomp filters of its own", NULL);
 	if (process_tty(t->process))
 		save_refuse(s, "a terminal", NULL);
-}
-
-/* Nothing is in them, as there are no semaphores: who shares them is all. */
-static void save_undos(struct state_save *s, const struct task *t)
-{
-	out_number(s->out, t->undos != NULL);
-	if (t->undos)
-		(void) save_known(s, STATE_UNDOS, t->undos);
-}
-
-static void load_undos(struct state_load *l, struct task *t)
-{
-	struct task *first;
-	uint64_t nr;
-
-	if (!in_flag(l->in))
-		return;
-	first = load_known(l, STATE_UNDOS, &nr);
-	if (l->in->error < 0)
-		return;
-	if (!first) {
-		load_meet(l, STATE_UNDOS, nr,
-			  t); /* made when somebody shares them, or needs them */
-		return;
-	}
-	t->undos = sem_undos_share(first);
-	if (!t->undos)
-		in_fail(l->in, -ENOMEM);
 }
 
 static void save_parts(struct state_save *s, const struct task *t)

@@ -11,6 +11,9 @@
 #include "kernel/fs/pipe_ring.h"
 #include "kernel/fs/proc/proc.h"
 #include "kernel/fs/signalfd.h"
+#include "kernel/ipc/msg.h"
+#include "kernel/ipc/sem.h"
+#include "kernel/ipc/shm.h"
 #include "kernel/mm/space.h"
 #include "kernel/mm/uio.h"
 #include "kernel/net/control.h"
@@ -308,6 +311,66 @@ static void check_more(struct task *t)
 	CHECK(timer.value == 4711 && timer.nr == 34 && timer.left <= NSEC_PER_SEC && timer.left);
 }
 
+/* ---- System V IPC ---- */
+
+#define SEGMENT ((uint64_t) 0x10000000)
+#define REMOVED ((uint64_t) 0x10010000)
+
+static int32_t segment, set, queue;
+
+static void send_text(struct task *t, int64_t type, const char *text)
+{
+	struct message *m = message_new(strlen(text));
+
+	m->type = type;
+	memcpy(m->text, text, strlen(text));
+	CHECK(msg_send(t, queue, m, IPC_NOWAIT) == 0);
+}
+
+static void make_ipc(struct task *t)
+{
+	static const struct sembuf ops[] = { { 0, 5, 0 }, { 2, 7, SEM_UNDO }, { 0, -2, SEM_UNDO } };
+	int32_t gone = (int32_t) shm_get(t, 8, PAGE_SIZE, IPC_CREAT | 0600);
+
+	CHECK(shm_remove(t, gone) == 0); /* the next numbers are not the first ones */
+	gone = (int32_t) shm_get(t, IPC_PRIVATE, PAGE_SIZE, 0600);
+	segment = (int32_t) shm_get(t, 77, 6000, IPC_CREAT | 0640);
+	CHECK(shm_attach(t, segment, SEGMENT, 0) == (sysret_t) SEGMENT);
+	CHECK(shm_attach(t, gone, REMOVED, 0) == (sysret_t) REMOVED && shm_remove(t, gone) == 0);
+	CHECK(copy_out(t->space, uva(SEGMENT + 5000), "segment", 7) == 0);
+	CHECK(copy_out(t->space, uva(REMOVED), "removed", 7) == 0);
+	set = (int32_t) sem_get(t, 78, 3, IPC_CREAT | 0600);
+	CHECK(sem_operate(t, set, ops, countof(ops), NSEC_NEVER) == 0);
+	queue = (int32_t) msg_get(t, 79, IPC_CREAT | 0600);
+	send_text(t, 5, "a message");
+	send_text(t, 4, "");
+}
+
+/* Its process ends: what it owes is done, and what was removed goes. */
+static void check_ipc(struct task *t)
+{
+	struct shmid64_ds ds;
+	struct message *m;
+	char got[7];
+
+	CHECK(shm_get(t, 77, 0, 0) == segment && sem_get(t, 78, 3, 0) == set);
+	CHECK(copy_in(t->space, got, uva(SEGMENT + 5000), 7) == 0 &&
+	      memcmp(got, "segment", 7) == 0);
+	CHECK(copy_in(t->space, got, uva(REMOVED), 7) == 0 && memcmp(got, "removed", 7) == 0);
+	CHECK(shm_stat(t, segment, IPC_STAT, &ds) == 0 && ds.shm_nattch == 1);
+	CHECK(ds.shm_perm.mode == 0640 && ds.shm_segsz == 6000 && ds.shm_cpid == 1);
+	CHECK(sem_value(t, set, 0, GETVAL) == 3 && sem_value(t, set, 2, GETVAL) == 7);
+	CHECK(sem_value(t, set, 2, GETPID) == 1);
+	sem_undos_leave(t);
+	CHECK(sem_value(t, set, 0, GETVAL) == 5 && sem_value(t, set, 2, GETVAL) == 0);
+	CHECK(msg_receive(t, queue, 10, -4, IPC_NOWAIT, &m) == 0 && m->len == 0);
+	message_free(m);
+	CHECK(msg_receive(t, queue, 10, 0, IPC_NOWAIT, &m) == 0 && m->type == 5);
+	CHECK(m->len == 9 && memcmp(m->text, "a message", 9) == 0);
+	message_free(m);
+	CHECK(shm_detach(t, REMOVED) == 0 && shm_get(t, IPC_PRIVATE, 1, 0600) > segment);
+}
+
 /* Everything is put into it by the kernel's own doors. */
 static struct task *make(void)
 {
@@ -372,6 +435,7 @@ static struct task *make(void)
 	f = descriptors_get(t->files, 8);
 	make_more(t, f);
 	file_unref(f);
+	make_ipc(t);
 	return t;
 }
 
@@ -435,6 +499,7 @@ static void test(void *arg)
 	file_unref(f);
 	check_sockets(process_init()->leader);
 	check_more(process_init()->leader);
+	check_ipc(process_init()->leader);
 	drop_tasks();
 	CHECK(unix_rights_in_flight() == 0);
 	/* Cut off anywhere it is refused, and leaves no process. */
@@ -453,6 +518,7 @@ static void test(void *arg)
 		CHECK(tasks_count() == 0 && unix_rights_in_flight() == 0);
 		memcpy(kept[0].bytes + n, was, 8);
 	}
+	drop_ipc();
 	mount_space_unref(m);
 }
 

@@ -24,9 +24,8 @@ bool state_is_orphan(const struct inode *i)
 
 /* ---- contents ---- */
 
-void save_contents(struct state_save *s, struct inode *i)
+void save_contents(struct state_save *s, struct pager *p)
 {
-	struct pager *p = &i->pager;
 	uint64_t end = (p->size + PAGE_SIZE - 1) >> PAGE_SHIFT, frame;
 
 	out_number(s->out, p->size);
@@ -41,9 +40,8 @@ void save_contents(struct state_save *s, struct inode *i)
 	out_number(s->out, NO_MORE);
 }
 
-void load_contents(struct state_load *l, struct inode *i)
+void load_contents(struct state_load *l, struct pager *p)
 {
-	struct pager *p = &i->pager;
 	uint64_t size = in_number(l->in, INT64_MAX), at;
 
 	pager_resize(p, 0);
@@ -114,7 +112,7 @@ static void save_attributes(struct state_save *s, struct inode *i)
 	out_bytes(s->out, &i->times, sizeof(i->times));
 	save_xattrs(s, i);
 	if (inode_is(i, S_IFREG))
-		save_contents(s, i);
+		save_contents(s, &i->pager);
 	if (inode_is(i, S_IFLNK))
 		out_text(s->out, mem_of(i)->target, strlen(mem_of(i)->target));
 }
@@ -143,7 +141,7 @@ static void load_attributes(struct state_load *l, struct inode *i, uint32_t mode
 	in_bytes(l->in, &i->times, sizeof(i->times));
 	load_xattrs(l, i);
 	if (inode_is(i, S_IFREG))
-		load_contents(l, i);
+		load_contents(l, &i->pager);
 	if (inode_is(i, S_IFLNK))
 		load_target(l, mem_of(i));
 }
