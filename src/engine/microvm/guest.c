@@ -10,6 +10,7 @@
 #include "base/str.h"
 #include "engine/container/cpus.h"
 #include "engine/container/groups.h"
+#include "engine/container/own_kernel.h"
 #include "engine/engine.h"
 #include "engine/microvm/check.h"
 #include "fmt/spec.h"
@@ -31,19 +32,13 @@ static bool has_option(const struct spec_mount *m, const char *word)
 	return false;
 }
 
-bool guest_is_bind(const struct spec_mount *m)
-{
-	return (m->type && streq(m->type, "bind")) || has_option(m, "bind") ||
-	       has_option(m, "rbind");
-}
-
 /*
  * A pod's /dev/shm is the machine's own: a file system of memory that all of its containers map,
  * which files of the host could not be.
  */
 static bool is_pod_shm(const struct guest *g, const struct spec_mount *m)
 {
-	return g->pod != POD_NONE && guest_is_bind(m) && streq(m->destination, "/dev/shm");
+	return g->pod != POD_NONE && own_kernel_is_bind(m) && streq(m->destination, "/dev/shm");
 }
 
 static int plan_shares(struct arena *a, const struct spec *s, struct guest *g, struct err *e)
@@ -60,7 +55,7 @@ static int plan_shares(struct arena *a, const struct spec *s, struct guest *g, s
 	for (size_t i = 0; i < s->mounts_n; i++) {
 		const struct spec_mount *m = &s->mounts[i];
 
-		if (!guest_is_bind(m) || is_pod_shm(g, m))
+		if (!own_kernel_is_bind(m) || is_pod_shm(g, m))
 			continue;
 		v[n] = (struct guest_share){ .name = arena_printf(a, "mount%zu", i),
 					     .source = m->source,
@@ -308,7 +303,7 @@ static void write_mounts(struct json_writer *w, const struct guest *g, const str
 			json_w_string(w, "type", m->type);
 		if (is_pod_shm(g, m)) {
 			json_w_string(w, "source", "/dev/shm");
-		} else if (guest_is_bind(m)) {
+		} else if (own_kernel_is_bind(m)) {
 			(void) snprintf(path, sizeof(path), GUEST_SHARES "/%s",
 					g->shares[share++].name);
 			json_w_string(w, "source", path);

@@ -103,4 +103,3 @@ void guest_process(struct json_writer *w, const char *key, const struct spec_pro
 
 /* Its share of the machine's processors, where the guest's cgroups are to see to it. */
 void guest_cpu(struct json_writer *w, const struct spec_cpu *c);
-bool guest_is_bind(const struct spec_mount *m);

@@ -5,6 +5,7 @@
 
 #include "base/auto.h"
 #include "base/str.h"
+#include "engine/container/own_kernel.h"
 #include "fmt/json.h"
 #include "fmt/spec.h"
 #include "proto/sentry.h"
@@ -18,20 +19,9 @@
 #define KERNEL_MOST  (UINT64_C(2) << 30)
 #define STUBS	     (UINT64_C(64) << 20)
 
-bool inside_is_bind(const struct spec_mount *m)
-{
-	if (m->type && streq(m->type, "bind"))
-		return true;
-	for (size_t i = 0; i < m->options_n; i++) {
-		if (streq(m->options[i], "bind") || streq(m->options[i], "rbind"))
-			return true;
-	}
-	return false;
-}
-
 bool inside_is_pod_shm(const struct spec_mount *m, enum pod_role pod)
 {
-	return pod != POD_NONE && inside_is_bind(m) && streq(m->destination, "/dev/shm");
+	return pod != POD_NONE && own_kernel_is_bind(m) && streq(m->destination, "/dev/shm");
 }
 
 /* ---- the host's part --------------------------------------------------------------------- */
@@ -171,7 +161,7 @@ static void write_mounts(struct json_writer *w, const struct spec *s, enum pod_r
 			continue;
 		}
 		json_w_string(w, "destination", m->destination);
-		json_w_string(w, "type", inside_is_bind(m) ? "bind" : m->type);
+		json_w_string(w, "type", own_kernel_is_bind(m) ? "bind" : m->type);
 		if (m->source)
 			json_w_string(w, "source", m->source);
 		json_w_array(w, "options");

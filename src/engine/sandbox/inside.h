@@ -30,7 +30,6 @@ void inside_config(struct buf *out, const struct spec *s, const struct json *giv
 /* A process alone, for an exec. */
 void inside_process(struct buf *out, const struct spec_process *p);
 
-bool inside_is_bind(const struct spec_mount *m);
 /*
  * A pod's /dev/shm is a file system of its kernel's memory, which all of its containers map, as
  * files of the host could not be: a bind there is none of the host's.

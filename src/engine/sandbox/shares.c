@@ -8,6 +8,7 @@
 
 #include "base/auto.h"
 #include "base/str.h"
+#include "engine/container/own_kernel.h"
 #include "engine/engine.h"
 #include "engine/sandbox/inside.h"
 #include "engine/source.h"
@@ -91,7 +92,7 @@ int shares_open(struct shares *s, struct arena *a, const struct bundle *b, enum 
 	for (size_t i = 0; r == 0 && i < b->spec->mounts_n; i++) {
 		const struct spec_mount *m = &b->spec->mounts[i];
 
-		if (!inside_is_bind(m) || inside_is_pod_shm(m, pod))
+		if (!own_kernel_is_bind(m) || inside_is_pod_shm(m, pod))
 			continue;
 		if (s->n == SHARES_MAX)
 			return err_set(e, ERR_UNSUPPORTED, E2BIG,
