@@ -32,33 +32,45 @@ static int commit(struct space *s, uint64_t was)
 	return r;
 }
 
+/* A copy of the page with the call that stands so far into it patched, or FRAME_NONE. */
+static uint64_t patched_copy(struct space *s, const void *page, uint64_t behind, unsigned int nr)
+{
+	uint64_t within = behind - page_down(behind - 1), frame = frame_alloc_unclean(0);
+	size_t has = min_of(within, (uint64_t) PLAT_SITE);
+	unsigned char code[PLAT_SITE], *copy, *last;
+
+	if (frame == FRAME_NONE)
+		return frame;
+	copy = memcpy(frame_ptr(frame), page, PAGE_SIZE);
+	last = copy + within - has;
+	memset(code, PLAT_NOT_CODE, PLAT_SITE - has);
+	memcpy(code + PLAT_SITE - has, last, has);
+	if (!plat_patch(s->plat, behind, nr, code)) {
+		frame_unref(frame);
+		return FRAME_NONE;
+	}
+	memcpy(last, code + PLAT_SITE - has, has);
+	return frame;
+}
+
 void space_patch(struct space *s, uint64_t behind, unsigned int nr)
 {
-	uint64_t page = page_down(behind - 1), within = behind - page, frame, was;
+	uint64_t page = page_down(behind - 1), frame, was;
 	struct vma *v;
 	const void *e;
 
-	if (within < PLAT_SITE)
-		return;
 	sleeplock_take(&s->lock);
 	v = space_find(s, page);
 	e = radix_get(&s->pages, page >> PAGE_SHIFT);
 	/* Where the guest may write, it may be doing so. */
 	if (v && e && (v->prot & PROT_EXEC) && !(v->prot & PROT_WRITE) &&
 	    !(v->flags & VMA_SHARED)) {
-		frame = frame_alloc_unclean(0);
-		if (frame != FRAME_NONE) {
-			unsigned char *to = frame_ptr(frame);
-
-			was = keep(e);
-			memcpy(to, frame_ptr(page_frame(e)), PAGE_SIZE);
-			if (!plat_patch(s->plat, behind, nr, to + within - PLAT_SITE))
-				frame_unref(frame);
-			else if (space_enter(s, page, frame, true) == 0)
-				(void) space_show(s, v, page, page + PAGE_SIZE);
-			/* What could not be shown faults, and comes then. */
-			(void) commit(s, was);
-		}
+		was = keep(e);
+		frame = patched_copy(s, frame_ptr(was), behind, nr);
+		if (frame != FRAME_NONE && space_enter(s, page, frame, true) == 0)
+			(void) space_show(s, v, page, page + PAGE_SIZE);
+		/* What could not be shown faults, and comes then. */
+		(void) commit(s, was);
 	}
 	sleeplock_give(&s->lock);
 }
@@ -109,14 +121,24 @@ int space_unpatch(struct space *s, uint64_t from, uint64_t to)
 
 enum space_patched space_patched(struct space *s, uint64_t at)
 {
-	unsigned char code[PLAT_SITE];
-	uint64_t behind = at + 2;
+	unsigned char code[PLAT_JUMP];
 
-	if (behind <= PLAT_SITE || at >= plat_user_high() ||
-	    copy_in(s, code, uva(behind - PLAT_SITE), PLAT_SITE) < 0)
+	if (at < PAGE_SIZE || at >= plat_user_high() ||
+	    copy_in(s, code, uva(at - PLAT_JUMP_BAD), PLAT_JUMP) < 0)
 		return PATCHED_NOTHING;
-	if (plat_patched(s->plat, behind, code))
+	switch (plat_patched(s->plat, at, code)) {
+	case PLAT_NOT_PATCHED:
+		break;
+	case PLAT_PATCHED_CALL:
 		return PATCHED_CALL;
-	return code[PLAT_SITE - 2] == 0x0f && code[PLAT_SITE - 1] == 0x05 ? PATCHED_NO_MORE
-									  : PATCHED_NOTHING;
+	case PLAT_PATCHED_INSIDE:
+		sleeplock_take(&s->lock);
+		/* Without memory it comes once more. */
+		(void) unpatch(s, page_down(at));
+		sleeplock_give(&s->lock);
+		return PATCHED_NO_MORE;
+	case PLAT_UNPATCHED:
+		return PATCHED_NO_MORE;
+	}
+	return PATCHED_NOTHING;
 }

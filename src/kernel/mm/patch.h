@@ -16,7 +16,7 @@ void space_patch(struct space *s, uint64_t behind, unsigned int nr);
 enum space_patched {
 	PATCHED_NOTHING,
 	PATCHED_CALL,	 /* a call's, before it was patched */
-	PATCHED_NO_MORE, /* it was so a moment ago: there is a call by now */
+	PATCHED_NO_MORE, /* it was so a moment ago: what was there is there by now */
 };
 /* What was no instruction at `at`. May park. */
 enum space_patched space_patched(struct space *s, uint64_t at);

@@ -89,13 +89,25 @@ const char *plat_vdso_bytes(uint64_t at);
 [[nodiscard]] int plat_space_commit(struct plat_space *s);
 /*
  * Calls that come often from one place can come quicker. `code`: the guest's bytes before the
- * address behind the instruction of the call nr; true: they are to be these from now on.
+ * address behind the instruction of the call nr, PLAT_NOT_CODE for those of the page before it;
+ * true: they are to be these from now on.
  */
-#define PLAT_SITE 12
+#define PLAT_SITE 28
+#define PLAT_NOT_CODE                                                                              \
+	0x40 /* a prefix: what stands behind it is not to be taken for an instruction */
 [[nodiscard]] bool plat_patch(struct plat_space *s, uint64_t behind, unsigned int nr,
 			      unsigned char code[PLAT_SITE]);
-/* Whether they are so: what was no instruction (SIGILL), two bytes before `behind`, is a call. */
-bool plat_patched(const struct plat_space *s, uint64_t behind, const unsigned char code[PLAT_SITE]);
+enum plat_patched {
+	PLAT_NOT_PATCHED,
+	PLAT_PATCHED_CALL,   /* a call's instruction is what was there */
+	PLAT_PATCHED_INSIDE, /* another: the page is to be unpatched, and stays so there */
+	PLAT_UNPATCHED,	     /* what was there is there again */
+};
+/* What was no instruction at `at` (SIGILL). code: the guest's, from PLAT_JUMP_BAD bytes before. */
+#define PLAT_JUMP     7
+#define PLAT_JUMP_BAD 5
+enum plat_patched plat_patched(struct plat_space *s, uint64_t at,
+			       const unsigned char code[PLAT_JUMP]);
 /* Of what plat_patch() changed: the byte before the least `behind` above `at`; UINT64_MAX: none. */
 uint64_t plat_patch_next(const struct plat_space *s, uint64_t at);
 /* The page of the guest's at `at` is to be shown with these bytes, of which those that were patched

@@ -258,13 +258,12 @@ bool gate_inside(uint64_t ip)
  */
 void gate_settle(struct plat_user *u)
 {
-	uint64_t ip, at;
+	uint64_t ip;
 
 	sigframe_load(u);
 	ip = u->regs.ip;
 	if (ip >= STUB_SITES && ip < STUB_SITES + CHUNK_SIZE) {
-		at = site_outside(u->space, ip);
-		u->regs.ip = at == ip ? site_start(u->space, ip) : at;
+		u->regs.ip = site_settled(u->space, ip);
 		u->dirty = true;
 	} else if (ip >= stub_address(stub_gate) && ip <= stub_address(stub_gate_saved)) {
 		u->regs.ip = site_start(u->space, u->regs.cx);

@@ -331,7 +331,10 @@ bool gate_look(nsec_t deadline);
 bool site_counts(struct plat_space *s, uint64_t ip);
 /* Where a call came from, or a thread stands, seen from the guest's code; `at` elsewhere. */
 uint64_t site_outside(const struct plat_space *s, uint64_t at);
-/* Where what goes on there began; `to` where it was none of the sites. */
+/* The same of a thread that is not to stand in the sites: where it goes on as if it had not come
+ * there. */
+uint64_t site_settled(const struct plat_space *s, uint64_t at);
+/* Where the call begins anew that goes on there; `to` where it was none of the sites. */
 uint64_t site_start(const struct plat_space *s, uint64_t to);
 void sites_close(struct plat_space *s);
 void sites_free(struct plat_space *s);

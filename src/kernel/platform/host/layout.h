@@ -40,7 +40,7 @@
 /* In it: whether no gate is to be entered, and where the gates' code is; then the sites. */
 #define SITES_CLOSED 0
 #define SITES_GATE   8
-#define SITE_SIZE    64
+#define SITE_SIZE    96
 
 /* In an area: floating point that is given, the gate, and the stack from here on. */
 #define AREA_GATE  0x1d00

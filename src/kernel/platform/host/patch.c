@@ -1,15 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Sites: places in the guest's code from which calls come often. There the call's instruction and
- * the one before it, seven bytes together, become a jump to what does both (the kernel's mm makes
- * the page the guest's own for that):
+ * Sites: places in the guest's code from which calls come often. There seven bytes up to the call's
+ * instruction, or before it, become a jump to what does the same (the kernel's mm makes the page
+ * the guest's own for that):
  *
  *   b8 nr 0f 05              mov $nr, %eax; syscall           ff 24 25 xx xx 06 00
  *   4c 8b 4c 24 08 0f 05     mov 8(%rsp), %r9; syscall        the same
+ *   4c 89 5c 24 08 0f 05     mov %r11, 8(%rsp); syscall       the same (musl)
  *   48 c7 c0 nr 0f 05        mov $nr, %rax; syscall           the same, 0f 05
+ *   b8 nr ... 0f 05          others between the two           the same, the rest as it was
+ *   80 3d of 00 74 to        cmpb $0, of(%rip); je to;        the same, 74 to 31 c0 0f 05
+ *     31 c0 0f 05              xor %eax, %eax; syscall          (read() of glibc's)
+ *   48 8b 74 24 nn 41 89 c0  mov nn(%rsp), %rsi; mov %eax, %r8d;   the same, the rest as it was
+ *     8b 7c 24 nn 31 c0 0f 05  mov nn(%rsp), %edi; xor %eax, %eax;   (read() where there are
+ *                              syscall                                 threads)
  *
- * Whoever jumps to the syscall instruction itself, or stood before it as it was replaced, finds it
- * (the last form), or 06, which is no instruction: that is a call, too (plat_patched()).
+ * Whoever jumps to an instruction in between, or stood there as it was replaced, finds it: but one
+ * that was five bytes behind the first, where 06 is, which is no instruction. If that was the
+ * call's it is a call, too; else the code becomes what it was, for good (plat_patched()).
  *
  * What is jumped to is one of the STUB_SITES' records. It does what stood before the syscall, and
  * enters the gate, or, where that is closed, makes the call as any other.
@@ -24,15 +32,35 @@
 /* Calls from one place, until it is a site: a page of its own costs about as much as some calls. */
 #define OFTEN 12
 
+#define BEFORE	24
+#define JUMP	7
+#define BETWEEN 16 /* bytes that may stand between a number and its call */
+
 struct site {
-	uint64_t entry, behind;
-	unsigned char before[7];
-	unsigned char code[41];
+	uint64_t entry, behind, other;
+	unsigned char before[BEFORE];
+	unsigned char code[35];
+	unsigned char was[JUMP]; /* what the jump replaced */
+	unsigned char bytes;	 /* from there to the syscall instruction */
+	unsigned char translated, never, unused[3];
 };
-_Static_assert(sizeof(struct site) == SITE_SIZE, "the table's");
+_Static_assert(sizeof(struct site) == SITE_SIZE && STUB_SITES % SITE_SIZE == 0, "the table's");
+_Static_assert(5 + BETWEEN <= BEFORE && 5 + BETWEEN + 3 + 2 <= PLAT_SITE, "what is looked at");
+/* What makes two of them the same: the code of all, but not what has become of them. */
+#define SITE_SAME offsetof(struct site, never)
 
 /* In the code: behind the call that is made as any other. */
 #define CODE_CALLED (offsetof(struct site, code) + 11)
+/* Of a jump: what is no instruction. */
+#define JUMP_BAD PLAT_JUMP_BAD
+_Static_assert(JUMP == PLAT_JUMP, "the kernel's");
+
+/* What is to be patched. */
+struct form {
+	const unsigned char *from;
+	size_t bytes;	 /* up to the syscall instruction */
+	bool translated; /* read() of glibc's: its first two instructions are done in another way */
+};
 
 static struct site *sites_of(const struct plat_space *s)
 {
@@ -68,18 +96,41 @@ static void put_jump(unsigned char *p, uint64_t to)
 	memcpy(p + 3, &low, sizeof(low));
 }
 
-static void build(struct site *t, uint32_t n, uint64_t behind, const unsigned char *before,
-		  size_t bytes)
+/* The two of read() of glibc's with which it begins are about places that are found from where
+ * they stand; rcx is nobody's there. */
+static void build_read(struct site *t, uint64_t at, const struct form *f)
+{
+	unsigned char *p = t->before;
+	uint64_t start = t->behind - 2 - f->bytes, word;
+	int32_t of;
+
+	memcpy(&of, f->from + 2, sizeof(of));
+	word = start + JUMP + (uint64_t) (int64_t) of;
+	t->other = start + 9 + (uint64_t) (int64_t) (signed char) f->from[8];
+	memcpy(p, (unsigned char[]){ 0x48, 0xb9 }, 2); /* movabs $word, %rcx */
+	memcpy(p + 2, &word, sizeof(word));
+	/* cmpb $0, (%rcx); jne behind the jump */
+	memcpy(p + 10, (unsigned char[]){ 0x80, 0x39, 0x00, 0x75, 0x07 }, 5);
+	put_jump(p + 15, at + offsetof(struct site, other));
+	memcpy(p + 22, (unsigned char[]){ 0x31, 0xc0 }, 2); /* xor %eax, %eax */
+}
+
+static void build(struct site *t, uint32_t n, uint64_t behind, const struct form *f)
 {
 	const uint64_t at = site_address(n);
 	const uint32_t closed = STUB_SITES + SITES_CLOSED;
 	unsigned char *p = t->code;
 
-	t->entry = at + offsetof(struct site, before);
-	t->behind = behind;
-	memcpy(t->before, before, bytes);
-	if (bytes < sizeof(t->before))
-		memcpy(t->before + bytes, (unsigned char[]){ 0x66, 0x90 }, 2); /* nop */
+	*t = (struct site){ .entry = at + offsetof(struct site, before),
+			    .behind = behind,
+			    .bytes = (unsigned char) f->bytes,
+			    .translated = f->translated };
+	memcpy(t->was, f->from, JUMP);
+	memset(t->before, 0x90, BEFORE); /* nop */
+	if (f->translated)
+		build_read(t, at, f);
+	else
+		memcpy(t->before, f->from, f->bytes);
 	memcpy(p, (unsigned char[]){ 0x8b, 0x0c, 0x25 }, 3); /* mov closed, %ecx */
 	memcpy(p + 3, &closed, sizeof(closed));
 	memcpy(p + 7, (unsigned char[]){ 0xe3, 0x09, 0x0f, 0x05 }, 4); /* jrcxz; syscall */
@@ -90,8 +141,7 @@ static void build(struct site *t, uint32_t n, uint64_t behind, const unsigned ch
 }
 
 /* The record for it, one that is there or a new one; 0: no room. */
-static uint32_t site_for(struct plat_space *s, uint64_t behind, const unsigned char *before,
-			 size_t bytes)
+static uint32_t site_for(struct plat_space *s, uint64_t behind, const struct form *f)
 {
 	struct site *table = sites_of(s), made = {};
 	uint64_t gate = stub_address(stub_gate);
@@ -106,13 +156,13 @@ static uint32_t site_for(struct plat_space *s, uint64_t behind, const unsigned c
 		stub_map_sites(s);
 	}
 	for (uint32_t n = 1; n < s->sites_made; n++) {
-		build(&made, n, behind, before, bytes);
-		if (memcmp(&made, &table[n], sizeof(made)) == 0)
-			return n;
+		build(&made, n, behind, f);
+		if (memcmp(&made, &table[n], SITE_SAME) == 0)
+			return table[n].never ? 0 : n;
 	}
 	if (s->sites_made == SITES)
 		return 0;
-	build(&table[s->sites_made], s->sites_made, behind, before, bytes);
+	build(&table[s->sites_made], s->sites_made, behind, f);
 	return s->sites_made++;
 }
 
@@ -132,14 +182,106 @@ static bool has_more_before(const unsigned char *p)
 	       (is_longer(p[-3]) && (p[-2] & 0xc7) == 0x44);
 }
 
+/*
+ * Instructions that do the same wherever they stand: moves between registers, from where the stack
+ * pointer points to, of constants, and xor. The bytes of the one that stands there, 0: another.
+ */
+static size_t movable(const unsigned char *p, size_t room)
+{
+	unsigned char rex = (p[0] & 0xf0) == 0x40 ? p[0] : 0, modrm;
+	size_t head = rex ? 1 : 0, bytes = 0;
+
+	if (room < head + 2)
+		return 0;
+	p += head;
+	modrm = p[1];
+	if ((p[0] == 0x89 || p[0] == 0x8b || p[0] == 0x31) && modrm >= 0xc0)
+		bytes = 2;
+	else if (p[0] == 0x8b && (modrm & 0xc7) == 0x44 && room > head + 2 && p[2] == 0x24)
+		bytes = 4; /* of 8 bits behind the stack pointer */
+	else if (p[0] == 0x8b && (modrm & 0xc7) == 0x04 && room > head + 2 && p[2] == 0x24)
+		bytes = 3;
+	else if (p[0] >= 0xb8 && p[0] <= 0xbf && !(rex & 8))
+		bytes = 5;
+	else if (p[0] == 0x80 && modrm >= 0xf0 && modrm <= 0xf7)
+		bytes = 3; /* xor with 8 bits */
+	else if (p[0] == 0x63 && modrm >= 0xc0)
+		bytes = 2; /* movslq */
+	return bytes > 0 && head + bytes <= room ? head + bytes : 0;
+}
+
+static bool all_movable(const unsigned char *p, const unsigned char *end)
+{
+	while (p < end) {
+		size_t n = movable(p, (size_t) (end - p));
+
+		if (n == 0)
+			return false;
+		p += n;
+	}
+	return true;
+}
+
+/* mov $nr, %eax, and what may stand between that and the call. */
+static bool has_number(const unsigned char *end, unsigned int nr, struct form *ret)
+{
+	for (size_t bytes = 5; bytes <= 5 + BETWEEN; bytes++) {
+		const unsigned char *p = end - bytes;
+		uint32_t value;
+
+		memcpy(&value, p + 1, sizeof(value));
+		if (p[0] != 0xb8 || value != nr || has_more_before(p) || !all_movable(p + 5, end))
+			continue;
+		*ret = (struct form){ .from = p, .bytes = bytes };
+		return true;
+	}
+	return false;
+}
+
+/* Whether the bytes before `end` are these; 0x100: any. */
+static bool ends_in(const unsigned char *end, const unsigned short *bytes, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (bytes[i] < 0x100 && end[i - n] != bytes[i])
+			return false;
+	}
+	return true;
+}
+
+static bool has_form(const unsigned char *end, unsigned int nr, struct form *ret)
+{
+#define ANY 0x100
+	static const unsigned short r9[] = { 0x4c, 0x8b, 0x4c, 0x24, 0x08 };
+	static const unsigned short r11[] = { 0x4c, 0x89, 0x5c, 0x24, 0x08 };
+	static const unsigned short rax[] = { 0x48, 0xc7, 0xc0, ANY, ANY, ANY, ANY };
+	static const unsigned short read[] = { 0x80, 0x3d, ANY, ANY,  ANY, ANY,
+					       0x00, 0x74, ANY, 0x31, 0xc0 };
+	static const unsigned short reads[] = { 0x48, 0x8b, 0x54, 0x24, ANY,  0x48, 0x8b,
+						0x74, 0x24, ANY,  0x41, 0x89, 0xc0, 0x8b,
+						0x7c, 0x24, ANY,  0x31, 0xc0 };
+#undef ANY
+	uint32_t value;
+
+	memcpy(&value, end - 4, sizeof(value));
+	if (ends_in(end, rax, countof(rax)) && value == nr)
+		*ret = (struct form){ .from = end - 7, .bytes = 7 };
+	else if (ends_in(end, r9, countof(r9)) || ends_in(end, r11, countof(r11)))
+		*ret = (struct form){ .from = end - 5, .bytes = 5 };
+	else if (nr == SYS_read && ends_in(end, read, countof(read)))
+		*ret = (struct form){ .from = end - 11, .bytes = 11, .translated = true };
+	else if (nr == SYS_read && ends_in(end, reads, countof(reads)))
+		*ret = (struct form){ .from = end - 14, .bytes = 14 };
+	else
+		return has_number(end, nr, ret);
+	return true;
+}
+
 bool plat_patch(struct plat_space *s, uint64_t behind, unsigned int nr,
 		unsigned char code[PLAT_SITE])
 {
-	static const unsigned char r9[] = { 0x4c, 0x8b, 0x4c, 0x24, 0x08 };
-	static const unsigned char rax[] = { 0x48, 0xc7, 0xc0 };
-	unsigned char *end = code + PLAT_SITE - 2, *from;
-	uint32_t n, value;
-	size_t bytes = 5;
+	const unsigned char *end = code + PLAT_SITE - 2;
+	struct form f;
+	uint32_t n;
 
 	/* Those that end a thread leave its stub another way; unwinders know the bytes of a return
 	 * from a signal. */
@@ -147,41 +289,50 @@ bool plat_patch(struct plat_space *s, uint64_t behind, unsigned int nr,
 		return false;
 	if (!host.gates || s->dead || s->gates_closed || end[0] != 0x0f || end[1] != 0x05)
 		return false;
-	from = end - 5;
-	memcpy(&value, end - 4, sizeof(value));
-	if (memcmp(end - 7, rax, sizeof(rax)) == 0 && value == nr) {
-		from = end - 7;
-		bytes = 7;
-	} else if (memcmp(from, r9, sizeof(r9)) != 0 &&
-		   (from[0] != 0xb8 || value != nr || has_more_before(from))) {
+	if (!has_form(end, nr, &f))
 		return false;
-	}
-	n = site_for(s, behind, from, bytes);
+	n = site_for(s, behind, &f);
 	if (!n)
 		return false;
-	put_jump(from, site_address(n));
+	put_jump(code + (f.from - code), site_address(n));
 	return true;
-}
-
-bool plat_patched(const struct plat_space *s, uint64_t behind, const unsigned char code[PLAT_SITE])
-{
-	const unsigned char *from = code + PLAT_SITE - 7;
-	unsigned char jump[7];
-	uint32_t to;
-
-	memcpy(&to, from + 3, sizeof(to));
-	if (!s->sites_chunk || to <= STUB_SITES || to >= site_address(s->sites_made) ||
-	    to % SITE_SIZE != 0)
-		return false;
-	put_jump(jump, to);
-	return memcmp(from, jump, sizeof(jump)) == 0 &&
-	       sites_of(s)[(to - STUB_SITES) / SITE_SIZE].behind == behind;
 }
 
 /* What was replaced, with what stood before the call. */
 static uint64_t start_of(const struct site *t)
 {
-	return t->behind - (t->before[0] == 0x48 ? 9 : 7);
+	return t->behind - 2 - t->bytes;
+}
+
+/* Whether that one's jump stands there. */
+static bool is_jump_to(uint32_t n, const unsigned char *p)
+{
+	unsigned char jump[JUMP];
+
+	put_jump(jump, site_address(n));
+	return memcmp(p, jump, sizeof(jump)) == 0;
+}
+
+enum plat_patched plat_patched(struct plat_space *s, uint64_t at,
+			       const unsigned char code[PLAT_JUMP])
+{
+	enum plat_patched found = PLAT_NOT_PATCHED;
+
+	for (uint32_t n = 1; n < s->sites_made; n++) {
+		struct site *t = &sites_of(s)[n];
+
+		if (start_of(t) + JUMP_BAD != at)
+			continue;
+		if (is_jump_to(n, code) && t->bytes == JUMP_BAD)
+			return PLAT_PATCHED_CALL;
+		if (is_jump_to(n, code)) {
+			t->never = true;
+			return PLAT_PATCHED_INSIDE;
+		}
+		if (memcmp(code, t->was, JUMP) == 0)
+			found = PLAT_UNPATCHED;
+	}
+	return found;
 }
 
 uint64_t plat_patch_next(const struct plat_space *s, uint64_t at)
@@ -199,20 +350,15 @@ uint64_t plat_patch_next(const struct plat_space *s, uint64_t at)
 
 bool plat_unpatch(struct plat_space *s, uint64_t at, unsigned char *page)
 {
-	unsigned char jump[7];
 	bool any = false;
 
 	for (uint32_t n = 1; n < s->sites_made; n++) {
 		const struct site *t = &sites_of(s)[n];
 		uint64_t from = start_of(t);
 
-		if (from < at || t->behind > at + PAGE_SIZE)
+		if (from < at || t->behind > at + PAGE_SIZE || !is_jump_to(n, page + (from - at)))
 			continue;
-		put_jump(jump, site_address(n));
-		if (memcmp(page + (from - at), jump, sizeof(jump)) != 0)
-			continue;
-		memcpy(page + (from - at), t->before, sizeof(t->before));
-		memcpy(page + (t->behind - 2 - at), (unsigned char[]){ 0x0f, 0x05 }, 2);
+		memcpy(page + (from - at), t->was, JUMP);
 		any = true;
 	}
 	if (any)
@@ -251,16 +397,46 @@ uint64_t site_outside(const struct plat_space *s, uint64_t at)
 	return t && at % SITE_SIZE == CODE_CALLED ? t->behind : at;
 }
 
+/* Where a call from there begins anew: with what was moved, unless that is more than one
+ * instruction. Then it is done by now, and the call's own stands where it was. */
+static uint64_t again_at(const struct site *t)
+{
+	return t->bytes <= JUMP ? start_of(t) : t->behind - 2;
+}
+
+uint64_t site_settled(const struct plat_space *s, uint64_t at)
+{
+	const struct site *t = site_at(s, at);
+	uint64_t skip;
+
+	if (!t)
+		return at;
+	if (at % SITE_SIZE == CODE_CALLED)
+		return t->behind;
+	skip = at - t->entry;
+	if (skip >= BEFORE)
+		return again_at(t);
+	if (t->translated)
+		return start_of(t);
+	return skip >= t->bytes ? again_at(t) : start_of(t) + skip;
+}
+
 uint64_t site_start(const struct plat_space *s, uint64_t to)
 {
-	const struct site *t = site_at(s, to);
+	uint64_t start = 0;
 
-	for (uint32_t n = 1; !t && n < s->sites_made; n++)
-		if (sites_of(s)[n].behind == to)
-			t = &sites_of(s)[n];
-	if (!t)
-		return to;
-	return start_of(t);
+	for (uint32_t n = 1; n < s->sites_made; n++) {
+		const struct site *t = &sites_of(s)[n];
+
+		if (t->behind != to)
+			continue;
+		/* Of different code that stood there one after the other: the call's instruction,
+		 * or what is no more. */
+		if (start && start != again_at(t))
+			return to - 2;
+		start = again_at(t);
+	}
+	return start ? start : to;
 }
 
 void sites_close(struct plat_space *s)

@@ -85,6 +85,103 @@ GUEST void guest_adds_otherwise(long arg)
 	done(arg);
 }
 
+/* Others stand between the number and the call. */
+GUEST void guest_adds_between(long arg)
+{
+	for (long n = 0; n < CALLS; n++) {
+		asm volatile("sub $16, %%rsp\n\t"
+			     "mov %[n], 8(%%rsp)\n\t"
+			     "movq $77, %%rdx\n\t"
+			     "mov %[nr], %%eax\n\t"
+			     "mov %%rbx, %%rdi\n\t"
+			     "mov 8(%%rsp), %%rsi\n\t"
+			     "xor %%edx, %%edx\n\t"
+			     "syscall\n\t"
+			     "add $16, %%rsp\n\t"
+			     "lea (%%rax,%%rdx), %%rbx"
+			     : "+b"(arg)
+			     : [nr] "i"(CALL_ADD), [n] "r"(n)
+			     : "rax", "rcx", "rdx", "rdi", "rsi", "r11", "memory", "cc");
+	}
+	done(arg);
+}
+
+/* The same, of which every eighth comes from elsewhere: to the second instruction, with a number of
+ * its own; the others to the third. */
+GUEST void guest_jumps_between(long arg)
+{
+	for (long n = 0; n < CALLS; n++) {
+		long way = n < CALLS / 2 ? n % 2 : n % 8 == 7 ? 2 : n % 2;
+		register long more asm("r8") = n;
+
+		asm volatile("mov %%rbx, %%rdi\n\t"
+			     "test %[way], %[way]\n\t"
+			     "jz 1f\n\t"
+			     "mov %[nr], %%eax\n\t"
+			     "cmp $2, %[way]\n\t"
+			     "je 2f\n\t"
+			     "mov $2, %%edx\n\t"
+			     "jmp 3f\n\t"
+			     "1: mov %[nr], %%eax\n\t"
+			     "2: mov $2, %%edx\n\t"
+			     "3: mov %%r8, %%rsi\n\t"
+			     "syscall\n\t"
+			     "lea -2(%%rax,%%rdx), %%rbx"
+			     : "+b"(arg)
+			     : [nr] "i"(CALL_ADD), "r"(more), [way] "r"(way)
+			     : "rax", "rcx", "rdx", "rdi", "rsi", "r11", "memory", "cc");
+	}
+	done(arg);
+}
+
+/* As read() of glibc's begins; the flag says that there are threads, or not. */
+#define READ(flag)                                                                                 \
+	({                                                                                         \
+		long r_;                                                                           \
+		asm volatile("jmp 1f\n\t"                                                          \
+			     "3: .byte " #flag "\n\t"                                              \
+			     ".balign 16\n\t"                                                      \
+			     "1: cmpb $0, 3b(%%rip)\n\t"                                           \
+			     "je 2f\n\t"                                                           \
+			     "xor %%eax, %%eax\n\t"                                                \
+			     "syscall\n\t"                                                         \
+			     "jmp 4f\n\t"                                                          \
+			     "2: sub $40, %%rsp\n\t"                                               \
+			     "mov %%rdx, 24(%%rsp)\n\t"                                            \
+			     "mov %%rsi, 16(%%rsp)\n\t"                                            \
+			     "mov %%edi, 8(%%rsp)\n\t"                                             \
+			     "mov $7, %%eax\n\t"                                                   \
+			     "mov $0, %%edi\n\t"                                                   \
+			     "mov $0, %%esi\n\t"                                                   \
+			     "mov 24(%%rsp), %%rdx\n\t"                                            \
+			     "mov 16(%%rsp), %%rsi\n\t"                                            \
+			     "mov %%eax, %%r8d\n\t"                                                \
+			     "mov 8(%%rsp), %%edi\n\t"                                             \
+			     "xor %%eax, %%eax\n\t"                                                \
+			     "syscall\n\t"                                                         \
+			     "lea -7(%%rax,%%r8), %%rax\n\t"                                       \
+			     "add $40, %%rsp\n\t"                                                  \
+			     "4:"                                                                  \
+			     : "=a"(r_), "+D"(arg), "+S"(n)                                        \
+			     : "d"(5L)                                                             \
+			     : "rcx", "r8", "r11", "memory", "cc");                                \
+		r_;                                                                                \
+	})
+
+GUEST void guest_reads(long arg)
+{
+	for (long n = 0; n < CALLS; n++)
+		arg = READ(1);
+	done(arg);
+}
+
+GUEST void guest_reads_in_threads(long arg)
+{
+	for (long n = 0; n < CALLS; n++)
+		arg = READ(0);
+	done(arg);
+}
+
 /* Registers, flags and what is below the stack pointer stay; rcx and r11 are as the host's. */
 GUEST void guest_keeps(long arg)
 {
@@ -396,7 +493,7 @@ static bool serve_call(struct guest *g, unsigned int nr, const uint64_t *a)
 		g->value = (long) a[0];
 		return false;
 	}
-	if (nr == CALL_ADD || nr == SYS_tgkill)
+	if (nr == CALL_ADD || nr == SYS_tgkill || nr == SYS_read)
 		r = (sysret_t) (a[0] + a[1]);
 	else if (nr == CALL_FORK)
 		r = fork_it(g);
@@ -527,6 +624,12 @@ static void forms(void)
 	CHECK(g.value == 5 + SUM && g.calls == CALLS + 1 && g.sites == 1 && g.traps == 0);
 	g = run(guest_adds_otherwise, 5, 0);
 	CHECK(g.value == 5 + 2 * SUM && g.calls == 2 * CALLS + 1 && g.sites == 2);
+	g = run(guest_adds_between, 5, 0);
+	CHECK(g.value == 5 + SUM && g.calls == CALLS + 1 && g.sites == 1 && g.traps == 0);
+	g = run(guest_reads, 5, 0);
+	CHECK(g.value == 5 + SUM && g.calls == CALLS + 1 && g.sites == 1 && g.traps == 0);
+	g = run(guest_reads_in_threads, 5, 0);
+	CHECK(g.value == 5 + SUM && g.calls == CALLS + 1 && g.sites == 1 && g.traps == 0);
 	g = run(guest_keeps, 3, 0);
 	CHECK(g.value == 3 && g.sites == 1);
 	g = run(guest_moves, 1, 0);
@@ -599,14 +702,14 @@ static void back(void)
 }
 
 /* Two that run it while it changes, again and again. */
-static void under_way(void)
+static void under_way(void (*f)(long), long sum)
 {
 	struct space *s = fresh(PROT_READ | PROT_EXEC);
 	struct guest g[2];
 	unsigned int n = 0;
 
 	for (unsigned int k = 0; k < 2; k++) {
-		struct plat_regs regs = { .ip = CODE + offset(guest_jumps_in),
+		struct plat_regs regs = { .ip = CODE + offset(f),
 					  .sp = STACK + (k + 1) * STACK_SIZE - 8 };
 
 		begin(&g[k], s, &regs);
@@ -621,7 +724,7 @@ static void under_way(void)
 	}
 	CHECK(n > 1);
 	for (unsigned int k = 0; k < 2; k++)
-		CHECK(g[k].value == 2 * SUM && g[k].calls == 2 * CALLS + 1);
+		CHECK(g[k].value == sum && g[k].calls == (unsigned int) (sum / SUM) * CALLS + 1);
 	space_unref(s);
 }
 
@@ -630,6 +733,9 @@ static void jumps(void)
 	struct guest g = run(guest_jumps_in, 0, 0);
 
 	CHECK(g.value == 2 * SUM && g.calls == 2 * CALLS + 1 && g.traps > 0);
+	/* What is jumped to in between is as it was from then on. */
+	g = run(guest_jumps_between, 1, 0);
+	CHECK(g.value == 1 + SUM && g.calls == CALLS + 1 && g.sites == 2 && g.traps == 1);
 	g = run(guest_with_gs, 1, 0);
 	CHECK(g.value == 1 + SUM);
 	g = run(guest_loads_gs, 1, 0);
@@ -658,6 +764,12 @@ static void kicks(void)
 		g = run(guest_keeps, 3, every * 1000);
 		CHECK(g.value == 3);
 		kicked += g.kicks;
+		g = run(guest_adds_between, 5, every * 1000);
+		CHECK(g.value == 5 + SUM && g.calls == CALLS + 1);
+		g = run(guest_reads, 5, every * 1000);
+		CHECK(g.value == 5 + SUM && g.calls == CALLS + 1);
+		g = run(guest_reads_in_threads, 5, every * 1000);
+		CHECK(g.value == 5 + SUM && g.calls == CALLS + 1);
 	}
 	CHECK(kicked > 0);
 }
@@ -701,7 +813,8 @@ static void handlers(void)
 /* Bytes that look like a call's first instruction, and are another's last. */
 static void bytes(void)
 {
-	static const unsigned char codes[][PLAT_SITE] = {
+#define LAST 12
+	static const unsigned char codes[][LAST] = {
 		{ 0x90, 0x90, 0x90, 0x90, 0x90, 0xb8, 39, 0, 0, 0, 0x0f, 0x05 },
 		{ 0x90, 0x90, 0x90, 0x90, 0x41, 0xb8, 39, 0, 0, 0, 0x0f, 0x05 },
 		{ 0x90, 0x48, 0xc7, 0x44, 0x24, 0xb8, 39, 0, 0, 0, 0x0f, 0x05 },
@@ -709,24 +822,53 @@ static void bytes(void)
 		{ 0x90, 0x90, 0x90, 0x90, 0x90, 0xb8, 40, 0, 0, 0, 0x0f, 0x05 },
 		{ 0x90, 0x90, 0x90, 0x90, 0x90, 0xb8, 39, 0, 0, 0, 0x0f, 0x34 },
 		{ 0x90, 0x90, 0x90, 0x48, 0xc7, 0xc0, 39, 0, 0, 0, 0x0f, 0x05 },
+		/* Between the two: mov %ebx, %edi; xor %esi, %esi; nothing that may be moved; the
+		 * same with a number of 64 bits that is cut off. */
+		{ 0x90, 0x90, 0x90, 0xb8, 39, 0, 0, 0, 0x89, 0xdf, 0x0f, 0x05 },
+		{ 0x90, 0xb8, 39, 0, 0, 0, 0x31, 0xf6, 0x89, 0xdf, 0x0f, 0x05 },
+		{ 0x90, 0x90, 0x90, 0xb8, 39, 0, 0, 0, 0x74, 0x02, 0x0f, 0x05 },
+		{ 0x90, 0xb8, 39, 0, 0, 0, 0x48, 0xbf, 0x01, 0x00, 0x0f, 0x05 },
+		{ 0x90, 0x90, 0x90, 0xb8, 39, 0, 0, 0, 0x8b, 0x3d, 0x0f, 0x05 },
+		{ 0x90, 0xb8, 39, 0, 0, 0, 0x8b, 0x7c, 0x24, 0x08, 0x0f, 0x05 },
+		{ 0x90, 0xb8, 39, 0, 0, 0, 0x8b, 0x7c, 0x23, 0x08, 0x0f, 0x05 },
+		{ 0x90, 0x90, 0x90, 0x90, 0x90, 0x4c, 0x89, 0x5c, 0x24, 0x08, 0x0f, 0x05 },
 	};
-	static const bool fits[] = { true, false, false, false, false, false, true };
+	static const bool fits[] = { true, false, false, false, false, false, true, true,
+				     true, false, false, false, true,  false, true };
+	static const int start[] = { 5, 0, 0, 0, 0, 0, 3, 3, 1, 0, 0, 0, 1, 0, 5 };
 	struct space *s = fresh(PROT_READ | PROT_EXEC);
-	unsigned char code[PLAT_SITE];
+	unsigned char code[PLAT_SITE] = {}, *last = code + PLAT_SITE - LAST;
+	unsigned int made = 1;
 
 	for (size_t n = 0; n < countof(fits); n++) {
-		memcpy(code, codes[n], sizeof(code));
-		CHECK(plat_patch(s->plat, CODE + 64 * n, 39, code) == fits[n]);
-		CHECK((memcmp(code, codes[n], sizeof(code)) != 0) == fits[n]);
-		CHECK(plat_patched(s->plat, CODE + 64 * n, code) == (n == 0));
-		CHECK(!plat_patched(s->plat, CODE + 64 * n + 1, code));
+		uint64_t behind = CODE + 64 * n, bad;
+		enum plat_patched was;
+
+		memcpy(last, codes[n], LAST);
+		CHECK(plat_patch(s->plat, behind, 39, code) == fits[n]);
+		CHECK((memcmp(last, codes[n], LAST) != 0) == fits[n]);
+		made += fits[n];
+		if (!fits[n])
+			continue;
+		bad = behind - LAST + (uint64_t) start[n] + PLAT_JUMP_BAD;
+		was = plat_patched(s->plat, bad, last + start[n]);
+		CHECK(was == (start[n] == 5 ? PLAT_PATCHED_CALL : PLAT_PATCHED_INSIDE));
+		CHECK(plat_patched(s->plat, bad + 1, last + start[n]) == PLAT_NOT_PATCHED);
+		memcpy(last, codes[n], LAST);
+		CHECK(plat_patched(s->plat, bad, last + start[n]) == PLAT_UNPATCHED);
+		last[start[n]] ^= 1;
+		CHECK(plat_patched(s->plat, bad, last + start[n]) == PLAT_NOT_PATCHED);
+		/* One that was found in between is not patched any more. */
+		memcpy(last, codes[n], LAST);
+		CHECK(plat_patch(s->plat, behind, 39, code) == (start[n] == 5));
 	}
 	/* As many as there is room for, and the same one again. */
 	for (unsigned int n = 0; n < 300; n++) {
-		memcpy(code, codes[0], sizeof(code));
-		CHECK(plat_patch(s->plat, CODE + 1000 + 20 * n, 39, code) == (n < 253));
+		memcpy(last, codes[0], LAST);
+		CHECK(plat_patch(s->plat, CODE + 2000 + 20 * n, 39, code) ==
+		      (n < CHUNK_SIZE / SITE_SIZE - made));
 	}
-	memcpy(code, codes[0], sizeof(code));
+	memcpy(last, codes[0], LAST);
 	CHECK(plat_patch(s->plat, CODE, 39, code));
 	space_unref(s);
 }
@@ -737,7 +879,11 @@ static void body(void *arg)
 	forms();
 	pages();
 	back();
-	under_way();
+	under_way(guest_jumps_in, 2 * SUM);
+	under_way(guest_adds_between, SUM);
+	under_way(guest_jumps_between, SUM);
+	under_way(guest_reads, SUM);
+	under_way(guest_reads_in_threads, SUM);
 	jumps();
 	steps();
 	kicks();

@@ -284,9 +284,9 @@ bool plat_patch(struct plat_space *, uint64_t, unsigned int, unsigned char[PLAT_
 	return false; /* its calls are calls of functions */
 }
 
-bool plat_patched(const struct plat_space *, uint64_t, const unsigned char[PLAT_SITE])
+enum plat_patched plat_patched(struct plat_space *, uint64_t, const unsigned char[PLAT_JUMP])
 {
-	return false;
+	return PLAT_NOT_PATCHED;
 }
 
 uint64_t plat_patch_next(const struct plat_space *, uint64_t)
