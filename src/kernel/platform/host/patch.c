@@ -276,6 +276,16 @@ static bool has_form(const unsigned char *end, unsigned int nr, struct form *ret
 	return true;
 }
 
+/*
+ * Unwinders know a return from a signal by its bytes, which stay where they have nothing else:
+ * musl's stands behind a nop of one byte, Go's behind int3. glibc's, which they know by its DWARF,
+ * begins at a multiple of 16, behind the longer nop that fills up to there.
+ */
+static bool may_restore(const struct form *f, uint64_t behind)
+{
+	return f->bytes == 7 && (behind - 9) % 16 == 0 && f->from[-1] == 0x00;
+}
+
 bool plat_patch(struct plat_space *s, uint64_t behind, unsigned int nr,
 		unsigned char code[PLAT_SITE])
 {
@@ -283,13 +293,12 @@ bool plat_patch(struct plat_space *s, uint64_t behind, unsigned int nr,
 	struct form f;
 	uint32_t n;
 
-	/* Those that end a thread leave its stub another way; unwinders know the bytes of a return
-	 * from a signal. */
-	if (nr == SYS_exit || nr == SYS_exit_group || nr == SYS_rt_sigreturn)
+	/* Those that end a thread leave its stub another way. */
+	if (nr == SYS_exit || nr == SYS_exit_group)
 		return false;
 	if (!host.gates || s->dead || s->gates_closed || end[0] != 0x0f || end[1] != 0x05)
 		return false;
-	if (!has_form(end, nr, &f))
+	if (!has_form(end, nr, &f) || (nr == SYS_rt_sigreturn && !may_restore(&f, behind)))
 		return false;
 	n = site_for(s, behind, &f);
 	if (!n)

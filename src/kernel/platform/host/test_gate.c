@@ -873,6 +873,28 @@ static void bytes(void)
 	space_unref(s);
 }
 
+/* Returns from signals: those that unwinders know without their bytes. */
+static void returns(void)
+{
+	static const unsigned char codes[][LAST] = {
+		{ 0x1f, 0x40, 0x00, 0x48, 0xc7, 0xc0, SYS_rt_sigreturn, 0, 0, 0, 0x0f, 0x05 },
+		{ 0x31, 0xc0, 0x90, 0x48, 0xc7, 0xc0, SYS_rt_sigreturn, 0, 0, 0, 0x0f, 0x05 },
+		{ 0xcc, 0xcc, 0xcc, 0x48, 0xc7, 0xc0, SYS_rt_sigreturn, 0, 0, 0, 0x0f, 0x05 },
+		{ 0x00, 0x00, 0x00, 0x00, 0x00, 0xb8, SYS_rt_sigreturn, 0, 0, 0, 0x0f, 0x05 },
+	};
+	struct space *s = fresh(PROT_READ | PROT_EXEC);
+	unsigned char code[PLAT_SITE] = {}, *last = code + PLAT_SITE - LAST;
+
+	for (size_t n = 0; n < countof(codes); n++) {
+		for (uint64_t skip = 0; skip < 16; skip++) {
+			memcpy(last, codes[n], LAST);
+			CHECK(plat_patch(s->plat, CODE + 64 + skip, SYS_rt_sigreturn, code) ==
+			      (n == 0 && skip == 9));
+		}
+	}
+	space_unref(s);
+}
+
 static void body(void *arg)
 {
 	(void) arg;
@@ -895,6 +917,7 @@ static void body(void *arg)
 	host_limit_cpus(0, 100000);
 	CHECK(host.look.spin == 400);
 	bytes();
+	returns();
 	host_stop();
 	fiber_exit();
 }
