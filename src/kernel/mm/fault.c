@@ -16,8 +16,8 @@
 #define GROWN_ORDER 7
 #define GROWN	    ((uint64_t) 1 << GROWN_ORDER)
 /* and of a file, where so many windows were wanted, the next are twice as large, so often. */
-#define WINDOWS_EACH  4u
-#define WINDOWS_TWICE 3u
+#define WINDOWS_EACH  2u
+#define WINDOWS_TWICE 4u
 /* What is mapped of a file at its place, as a dynamic linker does, is used: if it is no more. */
 #define EXPECTED ((uint64_t) 512)
 
@@ -152,21 +152,38 @@ static uint64_t grown(const struct space *s, const struct vma *v, uint64_t at, u
 {
 	uint64_t end = min_of(at + own_before(s, v, at, GROWN) * PAGE_SIZE, v->end);
 
-	end = untouched_upto(s, at, end);
+	end = untouched_upto(s, at + PAGE_SIZE, end);
 	return max_of(to, end);
 }
 
-/* Memory of one's own that was never touched. What is written to comes with the rest of its window,
- * as far as there is memory. */
+/* What is read of a window that was written to will be written to: one fault for both. */
+static bool near_own(const struct space *s, const struct vma *v, uint64_t page)
+{
+	uint64_t from, to;
+
+	if (!(v->prot & PROT_WRITE) || !frame_plenty())
+		return false;
+	window(v, page, &from, &to);
+	for (; from < to; from += PAGE_SIZE) {
+		const void *e = radix_get(&s->pages, from >> PAGE_SHIFT);
+
+		if (e && page_writable(e))
+			return true;
+	}
+	return false;
+}
+
+/* Memory of one's own that was never written to, and at `at` not touched or only read. What is
+ * written to comes with the rest of its window, as far as there is memory. */
 static enum space_fault fresh(struct space *s, const struct vma *v, uint64_t at, bool write)
 {
 	uint64_t page = page_down(at), from = page, to = page + PAGE_SIZE, zero;
 	int r = 0;
 
-	if (write) {
+	if (write || near_own(s, v, page)) {
 		window(v, at, &from, &to);
 		from = untouched_from(s, from, page);
-		to = untouched_upto(s, page, to);
+		to = untouched_upto(s, page + PAGE_SIZE, to);
 		if (from == page && frame_plenty())
 			to = grown(s, v, page, to);
 		if (fill(s, from, to) <= page && fill(s, page, page + PAGE_SIZE) == page)
@@ -345,14 +362,14 @@ static int own_copy(struct space *s, uint64_t page, uint64_t frame)
 }
 
 /* What a program is sure to write to soon where it writes to `page`, of a file that it has copies
- * of: all, where that is not much; else as much again as it has before that. */
+ * of: all, where that is not much; else twice as much as it has before that. */
 static void to_own(const struct space *s, const struct vma *v, uint64_t page, uint64_t *ret_from,
 		   uint64_t *ret_to)
 {
 	uint64_t before = own_before(s, v, page, AROUND);
 
 	*ret_from = page;
-	*ret_to = min_of(page + (before ? before : 1) * PAGE_SIZE, v->end);
+	*ret_to = min_of(page + (before ? 2 * before : 1) * PAGE_SIZE, v->end);
 	if (vma_pages(v) > AROUND || !frame_plenty())
 		return;
 	*ret_from = vma_start(v);
@@ -418,7 +435,23 @@ int space_foresee(struct space *s, uint64_t from, uint64_t to)
 	return r;
 }
 
-void space_expect(struct space *s, uint64_t at, uint64_t len)
+/* The first part of a library, which its dynamic linker maps with all the rest, and then the other
+ * parts over that: at the second one, v, it is known. */
+static void expect_first(struct space *s, const struct vma *v)
+{
+	struct tree_node *n = tree_prev(&v->node);
+	const struct vma *first = n ? container_of(n, struct vma, node) : NULL;
+
+	if (!first || first->pager != v->pager || first->end != vma_start(v) || first->first > 0 ||
+	    first->first + vma_pages(first) != v->first || first->flags || !first->prot ||
+	    first->prot & PROT_WRITE || vma_pages(first) > EXPECTED ||
+	    untouched_upto(s, vma_start(first), first->end) < first->end)
+		return;
+	(void) foresee(s, first, vma_start(first), first->end);
+	(void) show(s, first, vma_start(first), first->end, plat_map_ahead);
+}
+
+void space_expect(struct space *s, uint64_t at, uint64_t len, enum space_expected when)
 {
 	struct vma *v = space_find(s, at);
 	uint64_t to = at + len;
@@ -427,14 +460,16 @@ void space_expect(struct space *s, uint64_t at, uint64_t len)
 		return;
 	if (v->pager && len > (v->prot & PROT_WRITE ? AROUND : EXPECTED) * PAGE_SIZE)
 		return;
-	if (v->pager)
+	if (v->pager) {
+		expect_first(s, v);
 		to = foresee(s, v, at, to);
-	else if (v->prot & PROT_WRITE)
+	} else if (v->prot & PROT_WRITE) {
 		to = fill(s, at, min_of(to, at + GROWN * PAGE_SIZE / 2));
-	else
+	} else {
 		return;
+	}
 	/* Or it faults. */
-	(void) show(s, v, at, to, v->pager ? plat_map_ahead : plat_map);
+	(void) show(s, v, at, to, when == EXPECTED_SOON ? plat_map_ahead : plat_map);
 }
 
 /* A stack grows down to `at`, within its limit and clear of what is mapped below. */
@@ -484,6 +519,8 @@ static enum space_fault resolve(struct space *s, uint64_t at, unsigned int acces
 	}
 	if (e && page_writable(e))
 		return fault_of(space_show(s, v, page_down(at), page_down(at) + PAGE_SIZE));
+	if (e && !v->pager && frame_is_zero(page_frame(e)) && frame_plenty())
+		return fresh(s, v, at, true);
 	if (e && !(v->flags & VMA_SHARED))
 		return own(s, v, at);
 	if (v->pager)

@@ -206,6 +206,11 @@ uint64_t frame_zero(void)
 	return ram.zero;
 }
 
+bool frame_is_zero(uint64_t frame)
+{
+	return frame == ram.zero;
+}
+
 void frame_ref(uint64_t frame)
 {
 	struct frame *f = at(frame);

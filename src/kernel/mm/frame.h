@@ -23,6 +23,7 @@ uint64_t frame_alloc(unsigned int order);
 uint64_t frame_alloc_unclean(unsigned int order);
 /* The page of zeros that reads of untouched memory share: never one owner's alone. */
 uint64_t frame_zero(void);
+bool frame_is_zero(uint64_t frame);
 void frame_ref(uint64_t frame);
 /* The last owner's goes back. */
 void frame_unref(uint64_t frame);

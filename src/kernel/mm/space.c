@@ -243,6 +243,8 @@ void space_drop_pages(struct space *s, uint64_t from, uint64_t to)
 		length++;
 		index++;
 	}
+	if (length == 0)
+		return;
 	unshow(s, run, length);
 	if (plat_space_commit(s->plat) < 0)
 		plat_panic("space: pages cannot be taken away");
@@ -418,7 +420,7 @@ int space_map(struct space *s, const struct space_mapping *m, uint64_t *ret_at)
 	if (r == 0)
 		vma_join(s, at, at + len);
 	if (r == 0 && m->expected)
-		space_expect(s, at, len);
+		space_expect(s, at, len, m->expected);
 	sleeplock_give(&s->lock);
 	if (r < 0)
 		return r;
@@ -628,7 +630,7 @@ uint64_t space_brk(struct space *s, uint64_t wish)
 				      .prot = PROT_READ | PROT_WRITE,
 				      .fixed = true,
 				      .noreplace = true,
-				      .expected = true };
+				      .expected = EXPECTED_NEXT };
 
 	if (wish < s->brk_start || wish > plat_user_high())
 		return s->brk;

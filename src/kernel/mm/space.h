@@ -85,6 +85,13 @@ void space_unref(struct space *s);
 struct vma *space_find(const struct space *s, uint64_t at);  /* that holds it, or NULL */
 struct vma *space_after(const struct space *s, uint64_t at); /* that holds it, or the next one */
 
+/* When what is mapped will be touched. */
+enum space_expected {
+	EXPECTED_SOMETIME,
+	EXPECTED_SOON, /* after other mappings, most likely: it comes with what they need */
+	EXPECTED_NEXT,
+};
+
 struct space_mapping {
 	uint64_t at, len; /* at: a wish unless `fixed`; len: bytes, rounded up here */
 	unsigned int prot, flags;
@@ -92,7 +99,7 @@ struct space_mapping {
 	uint64_t offset;     /* bytes, of whole pages */
 	struct dentry *name; /* borrowed */
 	bool fixed, noreplace, populate;
-	bool expected; /* will be touched soon */
+	enum space_expected expected;
 };
 
 /* Where it is in *ret_at. -EINVAL, -ENOMEM, -EEXIST (noreplace), -EAGAIN (locked), -EACCES. */

@@ -39,9 +39,9 @@ static inline uint64_t vma_index(const struct vma *v, uint64_t at)
 [[nodiscard]] int space_enter(struct space *s, uint64_t at, uint64_t frame, bool writable);
 /* Shows what stands in [from, to) of v: runs of frames in a row, alike, in one call each. */
 [[nodiscard]] int space_show(struct space *s, const struct vma *v, uint64_t from, uint64_t to);
-/* [at, at + len), which has just been mapped where nothing was, will be touched: what of it is
+/* [at, at + len), which has just been mapped where nothing was, will be touched then: what of it is
  * cheaply had is there. */
-void space_expect(struct space *s, uint64_t at, uint64_t len);
+void space_expect(struct space *s, uint64_t at, uint64_t len, enum space_expected when);
 /* The frames of [from, to) lose this owner, and the platform shows them no more. */
 void space_drop_pages(struct space *s, uint64_t from, uint64_t to);
 /* A vma like `like`, of [from, to), in the tree and the counts. NULL: no memory. */

@@ -18,6 +18,8 @@
 			 MAP_EXECUTABLE | MAP_UNINITIALIZED | MAP_GROWSDOWN | MAP_LOCKED |         \
 			 MAP_NORESERVE | MAP_POPULATE | MAP_NONBLOCK | MAP_STACK | MAP_HUGETLB |   \
 			 MAP_32BIT | MAP_FIXED_NOREPLACE))
+/* Bytes of memory that is wanted for something at hand: a window of faults. */
+#define LITTLE (16 * PAGE_SIZE)
 
 static bool may_lock(const struct task *t)
 {
@@ -83,6 +85,23 @@ static int check_map(const uint64_t *a, unsigned int flags)
 	return flags & MAP_HUGETLB ? -ENOMEM : 0;
 }
 
+/*
+ * A dynamic linker maps the parts of a library, of which it writes to that for data at once, and
+ * behind them, at its place, what is zeros. Little memory that may be written to is so at once.
+ */
+static enum space_expected expected(const struct file *f, const struct space_mapping *m)
+{
+	bool write = m->prot & PROT_WRITE;
+
+	if (m->flags)
+		return EXPECTED_SOMETIME;
+	if (f && m->fixed && m->offset > 0)
+		return write ? EXPECTED_NEXT : EXPECTED_SOON;
+	if (!f && write && m->len <= LITTLE)
+		return m->fixed ? EXPECTED_SOON : EXPECTED_NEXT;
+	return EXPECTED_SOMETIME;
+}
+
 sysret_t sys_mmap(struct task *t, const uint64_t *a)
 {
 	unsigned int flags = (unsigned int) a[3];
@@ -119,8 +138,7 @@ sysret_t sys_mmap(struct task *t, const uint64_t *a)
 	}
 	if (r == 0 && f)
 		r = map_file(f, &m);
-	/* A part of a library, by its dynamic linker. */
-	m.expected = f && m.fixed && m.offset > 0 && !m.flags;
+	m.expected = expected(f, &m);
 	if (r == 0)
 		r = space_map(t->space, &m, &at);
 	return r < 0 ? r : (sysret_t) at;
