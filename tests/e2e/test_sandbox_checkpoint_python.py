@@ -268,10 +268,20 @@ def test_threads(atoll, run, languages):
 
 
 # A signalfd that an epoll watches, of a timer of timer_create; locks; a FIFO with bytes in it; memory of a file that has
-# no name any more.
+# no name any more; watches of inotify, and one who waits for a semaphore of System V.
 HELD = """
 import ctypes, fcntl, mmap, os, select, signal, struct
 libc = ctypes.CDLL(None, use_errno=True)
+sem = libc.semget(4711, 1, 0o1600)
+waiter = os.fork()
+if waiter == 0:
+    os._exit(libc.semop(sem, struct.pack("@HhH", 0, -1, 0), 1))
+watches = libc.inotify_init1(os.O_NONBLOCK)
+places = "/dev/shm/watched", "/watched"
+for n, place in enumerate(places, 1):
+    os.mkdir(place)
+    assert libc.inotify_add_watch(watches, place.encode(), 0x100) == n
+os.mkdir("/watched/before")
 signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGRTMIN, signal.SIGUSR1])
 mask = (ctypes.c_ulong * 16)(1 << signal.SIGRTMIN - 1)
 fd = libc.signalfd(-1, mask, 0)
@@ -306,6 +316,15 @@ n = 0
 while n < 3:
     assert e.poll(10) == [(fd, select.EPOLLIN)]
     n += len(os.read(fd, 128)) // 128
+for place in places:
+    os.mkdir(place + "/after")
+events, seen = os.read(watches, 1000), []
+while events:
+    number, size = struct.unpack_from("@i8xI", events)
+    seen.append((number, events[16:16 + size].rstrip(bytes(1))))
+    events = events[16 + size:]
+assert seen == [(2, b"before"), (1, b"after"), (2, b"after")], seen
+assert libc.semop(sem, struct.pack("@HhH", 0, 1, 0), 1) == 0 and os.waitpid(waiter, 0)[1] == 0
 assert os.read(fifo, 100) == b"in the pipe"
 shown[0] = 7
 assert os.pread(orphan, 8, 5000) == b"in there" and os.pread(orphan, 1, 0) == b"\\7" and os.fstat(orphan).st_nlink == 0

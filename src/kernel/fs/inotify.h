@@ -8,6 +8,7 @@
 #include "kernel/core/types.h"
 
 struct cred;
+struct dentry;
 struct file;
 struct inode;
 struct super;
@@ -23,7 +24,7 @@ struct text;
 bool file_is_inotify(const struct file *f);
 /* The number of its watch, a new one or that it had: IN_MASK_ADD adds to what it had, with
  * IN_MASK_CREATE it is -EEXIST. -EINVAL (no instance), -ENOSPC, -ENOMEM. */
-[[nodiscard]] int inotify_watch(struct file *f, struct inode *i, uint32_t mask);
+[[nodiscard]] int inotify_watch(struct file *f, struct dentry *d, uint32_t mask);
 /* -EINVAL. */
 [[nodiscard]] int inotify_unwatch(struct file *f, int32_t number);
 /* The lines of /proc/PID/fdinfo. */

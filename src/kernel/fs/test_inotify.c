@@ -391,7 +391,7 @@ static void no_memory(void)
 		heap_fail_at(n);
 		r = inotify_make(0, g.cred, &f);
 		if (r == 0)
-			r = inotify_watch(f, g.task->fs->root.dentry->inode, IN_ALL_EVENTS);
+			r = inotify_watch(f, g.task->fs->root.dentry, IN_ALL_EVENTS);
 		else
 			f = NULL;
 		heap_fail_at(0);

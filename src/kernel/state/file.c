@@ -9,6 +9,7 @@
 #include "kernel/core/heap.h"
 #include "kernel/fs/epoll.h"
 #include "kernel/fs/eventfd.h"
+#include "kernel/fs/inotify.h"
 #include "kernel/fs/pipe.h"
 #include "kernel/fs/pipe_ring.h"
 #include "kernel/fs/shm.h"
@@ -36,6 +37,7 @@ enum how {
 	HOW_SOCKET,
 	HOW_SIGNALS,
 	HOW_FIFO,
+	HOW_WATCHES,
 	HOW_KINDS
 };
 
@@ -85,6 +87,8 @@ static enum how how_of(const struct state_host *h, struct file *f)
 		return HOW_SOCKET;
 	if (signalfd_mask(f, &nr))
 		return HOW_SIGNALS;
+	if (file_is_inotify(f))
+		return HOW_WATCHES;
 	if (f->ops == file_regular_ops() && inode_is(f->inode, S_IFREG) &&
 	    !state_has_super(h, f->inode->super, &nr))
 		return HOW_SHM;
@@ -107,6 +111,7 @@ const char *state_file_why(const struct state_host *h, struct file *f)
 	case HOW_EPOLL:
 	case HOW_SIGNALS:
 	case HOW_FIFO:
+	case HOW_WATCHES:
 		return NULL;
 	case HOW_SOCKET:
 		return state_socket_why(file_socket(f));
@@ -507,6 +512,9 @@ void save_file(struct state_save *s, struct file *f)
 		save_cred(s, f->who);
 		save_fifo(s, f);
 		break;
+	case HOW_WATCHES:
+		save_inotify(s, f);
+		break;
 	case HOW_KINDS:
 		break;
 	}
@@ -635,6 +643,9 @@ struct file *load_file(struct state_load *l)
 		break;
 	case HOW_FIFO:
 		f = load_fifo(l, flags);
+		break;
+	case HOW_WATCHES:
+		f = load_inotify(l, flags);
 		break;
 	case HOW_KINDS:
 		break;

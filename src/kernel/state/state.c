@@ -2,6 +2,7 @@
 #include "kernel/state/state.h"
 
 #include "kernel/core/heap.h"
+#include "kernel/fs/inotify_node.h"
 #include "kernel/fs/mqueue.h"
 #include "kernel/fs/proc/proc.h"
 #include "kernel/mm/frame.h"
@@ -18,7 +19,7 @@
 #include "kernel/vfs/file.h"
 
 #define MAGIC	UINT64_C(0x6b63506c6c6f7441) /* "AtollPck" */
-#define VERSION 5
+#define VERSION 6
 
 /* ---- words ---- */
 
@@ -357,6 +358,7 @@ int state_load(const struct state_host *h, struct state_in *in, char why[STATE_W
 	void *p;
 
 	why[0] = '\0';
+	inotify_hush(true);
 	load_head(&l);
 	load_mounts(&l);
 	load_names(&l);
@@ -384,6 +386,7 @@ int state_load(const struct state_host *h, struct state_in *in, char why[STATE_W
 	for (nr = 0; (p = radix_next(&l.frames, &nr)); nr++)
 		frame_unref((uintptr_t) p - 1);
 	radix_fini(&l.frames);
+	inotify_hush(false);
 	if (in->error < 0 && !why[0])
 		(void) put(why, 0,
 			   in->error == -ENOMEM ? "there is less memory than the checkpoint needs"

@@ -166,6 +166,10 @@ void save_shm(struct state_save *s, struct inode *i, const char *shown);
 struct inode *load_shm(struct state_load *l, char shown[static 256]);
 void load_pipes_done(struct state_load *l);
 
+/* watch.c: inotify; the latter NULL where it failed */
+void save_inotify(struct state_save *s, struct file *f);
+struct file *load_inotify(struct state_load *l, unsigned int flags);
+
 /* socket.c: a number where one is met, and what each is behind all processes, as they lead to each
  * other and to files without an end. */
 const char *state_socket_why(struct socket *sock); /* as state_file_why() */

@@ -4,9 +4,11 @@
 
 #include "kernel/core/heap.h"
 #include <linux/eventpoll.h>
+#include <linux/inotify.h>
 
 #include "kernel/fs/epoll.h"
 #include "kernel/fs/eventfd.h"
+#include "kernel/fs/inotify_node.h"
 #include "kernel/fs/pipe.h"
 #include "kernel/fs/pipe_ring.h"
 #include "kernel/fs/proc/proc.h"
@@ -18,6 +20,7 @@
 #include "kernel/mm/uio.h"
 #include "kernel/net/control.h"
 #include "kernel/net/unix.h"
+#include "kernel/net/unix_sock.h"
 #include "kernel/task/hold.h"
 #include "kernel/task/test_life.h"
 #include "kernel/task/timer.h"
@@ -311,6 +314,56 @@ static void check_more(struct task *t)
 	CHECK(timer.value == 4711 && timer.nr == 34 && timer.left <= NSEC_PER_SEC && timer.left);
 }
 
+/* ---- inotify ---- */
+
+static void make_watches(struct task *t)
+{
+	struct walk w = { .root = &top, .start = &top, .who = &root_cred };
+	struct path at;
+	struct file *f;
+
+	CHECK(inotify_make(O_NONBLOCK, &root_cred, &f) == 0);
+	CHECK(descriptors_put(t->files, 13, f, false) == 0);
+	CHECK(inotify_watch(f, top.dentry, IN_CREATE) == 1 && inotify_unwatch(f, 1) == 0);
+	CHECK(walk(&w, "/dir", WALK_FOLLOW, &at) == 0);
+	CHECK(inotify_watch(f, at.dentry, IN_ALL_EVENTS | IN_ONLYDIR) == 2);
+	path_unref(&at);
+	CHECK(walk(&w, "/dir/file", WALK_FOLLOW, &at) == 0);
+	CHECK(inotify_watch(f, at.dentry, IN_ATTRIB | IN_ONESHOT) == 3);
+	path_unref(&at);
+	CHECK(names_create(&w, "/dir/seen", S_IFREG | 0600, 0, NULL) == 0);
+}
+
+/* IN_IGNORED, IN_CREATE, and of what was opened again nothing. */
+static void check_watches(struct task *t)
+{
+	struct file *f = descriptors_get(t->files, 13);
+	struct walk w = { .root = &top, .start = &top, .who = &root_cred };
+	struct inotify_head head;
+	char got[200], why[STATE_WORDS];
+	struct uio to;
+
+	uio_kernel(&to, got, sizeof(got));
+	CHECK(vfs_read(f, &to, NULL) == 3 * 16);
+	memcpy(&head, got, sizeof(head));
+	CHECK(head.number == 1 && head.mask == IN_IGNORED && head.len == 0);
+	memcpy(&head, got + 16, sizeof(head));
+	CHECK(head.number == 2 && head.mask == IN_CREATE && memcmp(got + 32, "seen", 5) == 0);
+	CHECK(names_remove(&w, "/dir/seen", 0) == 0);
+	uio_kernel(&to, got, sizeof(got));
+	CHECK(vfs_read(f, &to, NULL) == 2 * 16);
+	memcpy(&head, got, sizeof(head));
+	CHECK(head.number == 2 && head.mask == IN_DELETE);
+	CHECK(inotify_watch(f, top.dentry, IN_CREATE) == 4);
+	/* One whose name was changed is not found again. */
+	CHECK(state_check(&host, why) == 0);
+	CHECK(names_rename(&w, "/dir/file", &w, "/dir/other", 0) == 0);
+	CHECK(state_check(&host, why) == -EOPNOTSUPP);
+	CHECK(memcmp(why, "process 1 (init) holds descriptor 13, a watch", 45) == 0);
+	CHECK(names_rename(&w, "/dir/other", &w, "/dir/file", 0) == 0);
+	file_unref(f);
+}
+
 /* ---- System V IPC ---- */
 
 #define SEGMENT ((uint64_t) 0x10000000)
@@ -436,6 +489,7 @@ static struct task *make(void)
 	make_more(t, f);
 	file_unref(f);
 	make_ipc(t);
+	make_watches(t);
 	return t;
 }
 
@@ -472,6 +526,7 @@ static void change_files(void)
 	CHECK(names_remove(&w, "/dir/file", 0) == 0);
 	CHECK(names_remove(&w, "/dir/link", 0) == 0);
 	CHECK(names_remove(&w, "/dir/fifo", 0) == 0);
+	CHECK(names_remove(&w, "/dir/seen", 0) == 0);
 	CHECK(names_create(&w, "/dir/more", S_IFDIR | 0700, 0, NULL) == 0);
 	CHECK(names_create(&w, "/dir/more/of", S_IFREG | 0700, 0, NULL) == 0);
 }
@@ -497,6 +552,7 @@ static void test(void *arg)
 	f = descriptors_get(process_init()->leader->files, 9);
 	CHECK(f && f->pos == 77 && f->owners == 3);
 	file_unref(f);
+	check_watches(process_init()->leader);
 	check_sockets(process_init()->leader);
 	check_more(process_init()->leader);
 	check_ipc(process_init()->leader);
@@ -515,6 +571,7 @@ static void test(void *arg)
 		memcpy(kept[0].bytes + n, &values[n / 8 % countof(values)], 8);
 		CHECK(load(kept[0].n, why) == 0 || why[0]);
 		drop_tasks();
+		unix_rights_collect(); /* what is in flight in a circle of another making */
 		CHECK(tasks_count() == 0 && unix_rights_in_flight() == 0);
 		memcpy(kept[0].bytes + n, was, 8);
 	}

@@ -53,7 +53,7 @@ sysret_t sys_inotify_add_watch(struct task *t, const uint64_t *a)
 		r = -ENOTDIR;
 	if (r == 0)
 		r = inode_may(g.inode, t->cred, MAY_READ);
-	return r < 0 ? r : inotify_watch(f, g.inode, mask);
+	return r < 0 ? r : inotify_watch(f, g.path.dentry, mask);
 }
 
 sysret_t sys_inotify_rm_watch(struct task *t, const uint64_t *a)
