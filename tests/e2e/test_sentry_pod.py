@@ -104,12 +104,12 @@ class Member:
 def test_two_containers(pod):
     """Numbers and files of their own; one network, one /dev/shm and one name."""
     report = "echo $$ $PPID; ls /proc | grep -c '^[0-9]'; cat /proc/1/comm; hostname; "
-    with Member(pod, report + "echo a >/mark; echo shared >/dev/shm/x; read l; cat /dev/shm/y; "
+    with Member(pod, report + "echo a >/mark; echo shared >/dev/shm/x; echo done; read l; cat /dev/shm/y; "
                      "echo hello | nc -l -p 5000 >/got; cat /got; exit 4") as a:
         # Its shell and both of the pipe.
-        assert [a.line() for _ in range(4)] == ["1 0", "3", "sh", "inside"]
+        assert [a.line() for _ in range(5)] == ["1 0", "3", "sh", "inside", "done"]
         assert a.number == 2 and a.process == 2
-        with Member(pod, report + "ls /mark 2>/dev/null; cat /dev/shm/x; echo back >/dev/shm/y; "
+        with Member(pod, report + "ls /mark 2>/dev/null; echo back >/dev/shm/y; cat /dev/shm/x; "
                          "read l; for i in $(seq 200); do echo asked | nc 127.0.0.1 5000 2>/dev/null && "
                          "break; sleep 0.05; done; exit 5", root=1) as b:
             assert [b.line() for _ in range(5)] == ["1 0", "3", "sh", "inside", "shared"]
