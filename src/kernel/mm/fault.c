@@ -15,11 +15,16 @@
 /* Who goes on where the last window ended gets larger ones: memory of its own, at most; */
 #define GROWN_ORDER 7
 #define GROWN	    ((uint64_t) 1 << GROWN_ORDER)
-/* and of a file, where so many windows were wanted, the next are twice as large, so often. */
-#define WINDOWS_EACH  2u
-#define WINDOWS_TWICE 4u
-/* What is mapped of a file at its place, as a dynamic linker does, is used: if it is no more. */
-#define EXPECTED ((uint64_t) 512)
+/* and where so many windows were wanted the next are twice as large, so often: of a file, of which
+ * what is cached costs little; of memory. */
+#define FILE_EACH   1u
+#define FILE_TWICE  4u
+#define FRESH_EACH  4u
+#define FRESH_TWICE 2u
+/* What is mapped of a file at its place, as a dynamic linker does, is used: if it is no more; and
+ * what it may write to, which it copies. */
+#define EXPECTED	((uint64_t) 512)
+#define EXPECTED_COPIES ((uint64_t) 64)
 
 static enum space_fault fault_of(int r)
 {
@@ -81,13 +86,20 @@ int space_show(struct space *s, const struct vma *v, uint64_t from, uint64_t to)
 	return show(s, v, from, to, plat_map);
 }
 
-/* The window around `at` within v. */
-static void window(const struct vma *v, uint64_t at, uint64_t *ret_from, uint64_t *ret_to)
+/* So many pages around `at` within v. */
+static void around(const struct vma *v, uint64_t at, uint64_t pages, uint64_t *ret_from,
+		   uint64_t *ret_to)
 {
-	uint64_t from = at & ~(AROUND * PAGE_SIZE - 1), to = from + AROUND * PAGE_SIZE;
+	uint64_t from = at & ~(pages * PAGE_SIZE - 1), to = from + pages * PAGE_SIZE;
 
 	*ret_from = max_of(from, vma_start(v));
 	*ret_to = min_of(to, v->end);
+}
+
+/* The window around `at` within v. */
+static void window(const struct vma *v, uint64_t at, uint64_t *ret_from, uint64_t *ret_to)
+{
+	around(v, at, AROUND, ret_from, ret_to);
 }
 
 /* How many pages before `at`, `most` at most, are one's own. */
@@ -175,13 +187,15 @@ static bool near_own(const struct space *s, const struct vma *v, uint64_t page)
 
 /* Memory of one's own that was never written to, and at `at` not touched or only read. What is
  * written to comes with the rest of its window, as far as there is memory. */
-static enum space_fault fresh(struct space *s, const struct vma *v, uint64_t at, bool write)
+static enum space_fault fresh(struct space *s, struct vma *v, uint64_t at, bool write)
 {
 	uint64_t page = page_down(at), from = page, to = page + PAGE_SIZE, zero;
+	unsigned int twice = frame_plenty() ? min_of(v->windows / FRESH_EACH, FRESH_TWICE) : 0;
 	int r = 0;
 
 	if (write || near_own(s, v, page)) {
-		window(v, at, &from, &to);
+		around(v, at, AROUND << twice, &from, &to);
+		v->windows++;
 		from = untouched_from(s, from, page);
 		to = untouched_upto(s, page + PAGE_SIZE, to);
 		if (from == page && frame_plenty())
@@ -282,7 +296,7 @@ static enum space_fault own(struct space *s, const struct vma *v, uint64_t at)
 /* The window of the file around `at`, as far as v shows it. */
 static void file_window(const struct vma *v, uint64_t at, uint64_t *ret_from, uint64_t *ret_to)
 {
-	uint64_t size = PAGER_WINDOW << min_of(v->windows / WINDOWS_EACH, WINDOWS_TWICE);
+	uint64_t size = PAGER_WINDOW << min_of(v->windows / FILE_EACH, FILE_TWICE);
 	uint64_t before = vma_index(v, at) & (size - 1), page = page_down(at);
 	uint64_t first = vma_start(v) >> PAGE_SHIFT, n = page >> PAGE_SHIFT;
 
@@ -458,7 +472,7 @@ void space_expect(struct space *s, uint64_t at, uint64_t len, enum space_expecte
 
 	if (!v || v->flags || !v->prot || !frame_plenty())
 		return;
-	if (v->pager && len > (v->prot & PROT_WRITE ? AROUND : EXPECTED) * PAGE_SIZE)
+	if (v->pager && len > (v->prot & PROT_WRITE ? EXPECTED_COPIES : EXPECTED) * PAGE_SIZE)
 		return;
 	if (v->pager) {
 		expect_first(s, v);

@@ -38,7 +38,7 @@ struct vma {
 	unsigned int prot, flags;
 	struct pager *pager;  /* NULL: anonymous memory of one's own */
 	uint64_t first;	      /* the page of the pager at the start */
-	unsigned int windows; /* of the pager that faults have brought */
+	unsigned int windows; /* that faults have brought */
 	struct list of_pager; /* in the pager's mappings */
 	struct dentry *name;  /* what maps tells of a file: owned; NULL: none */
 };

@@ -24,7 +24,7 @@
 #define STACK_RANDOM	22
 #define MAP_RANDOM	28
 #define FORESEE_READ	((uint64_t) 1 << 20) /* of each part */
-#define FORESEE_WRITTEN ((uint64_t) 64 << 10)
+#define FORESEE_WRITTEN ((uint64_t) 384 << 10)
 #define CLOCK_TICKS	100
 #define PLATFORM	"x86_64"
 
