@@ -493,6 +493,30 @@ def test_by_hand(by_hand, base):
     assert by_hand("state", "h", check=False).returncode != 0
 
 
+def test_by_hand_kept(by_hand, base):
+    """checkpoint and restore: the same process goes on, and is refused what it cannot have."""
+    images, out = base / "images", base / "out"
+    call = lambda *args: subprocess.run([base / "atoll-sandbox", "--root", base / "state", *args], timeout=60,
+                                        stdin=subprocess.DEVNULL, stdout=f, stderr=f, check=False).returncode
+    with open(out, "wb") as f:
+        by_hand.bundle.joinpath("config.json").write_text(json.dumps(by_hand.config(
+            "n=0; while :; do n=$((n+1)); echo $n; sleep 0.05; done")))
+        assert call("run", "-d", "--bundle", by_hand.bundle, "k") == 0
+        wait.until(lambda: len(out.read_bytes().split()) > 3, "it counts")
+        by_hand("checkpoint", "--leave-running", "--image-path", base / "first", "k")
+        r = by_hand("checkpoint", "--pre-dump", "--image-path", base / "second", "k", check=False)
+        assert r.returncode != 0 and "a sandbox's memory is written at once" in r.stderr, r
+        by_hand("checkpoint", "--image-path", images, "k")
+        assert by_hand("state", "k", check=False).returncode != 0
+        before = len(out.read_bytes().split())
+        assert call("restore", "-d", "--image-path", images, "--bundle", by_hand.bundle, "again") == 0, out.read_bytes()
+        wait.until(lambda: len(out.read_bytes().split()) > before + 3, "it goes on")
+    said = out.read_bytes().split()
+    assert said == [b"%d" % (n + 1) for n in range(len(said))]
+    assert json.loads(by_hand("state", "again").stdout)["status"] == "running"
+    by_hand("delete", "--force", "again")
+
+
 def test_by_hand_run(by_hand):
     r = by_hand("run", "--bundle", by_hand.bundle, "r", check=False,
                 config=by_hand.config("cat; exit 6"), input="through\n")

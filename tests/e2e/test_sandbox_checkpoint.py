@@ -83,6 +83,18 @@ def test_there_and_back(atoll, run):
     assert atoll("exec", name, "sh", "-c", "tr '\\0' '\\n' < /proc/1/environ").out.count("WHO=me") == 1
 
 
+def test_from_start(atoll, run, base):
+    name, kept = run(), base / "from-start"
+    kept.mkdir()
+    counts(atoll, name)
+    does(atoll, "checkpoint", name, "one", "--leave-running")
+    atoll.fails("start", "--checkpoint", "one", name, says="runs: stop it before")
+    does(atoll, "checkpoint", name, "two", "--checkpoint-dir", kept)
+    atoll.fails("start", "--checkpoint", "two", name, says="checkpoint two does not exist")
+    does(atoll, "start", "--checkpoint", "two", "--checkpoint-dir", kept, name)
+    counts(atoll, name)
+
+
 def test_it_goes_on(atoll, run):
     name = run()
     counts(atoll, name)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from lib import clients, sentry
+from lib import clients, criu, sentry
 from lib.wait import until
 
 IMAGE = "localhost/busybox:latest"
@@ -114,6 +114,40 @@ def test_volumes(podman):
                  "cat /h/f; echo back > /m/g; touch /h/x 2>/dev/null || echo refused")
     assert out == "from the host\nrefused\n"
     assert (host / "g").read_text() == "back\n" and not (host / "x").exists()
+
+
+def test_checkpoint_and_restore(podman, build, base):
+    """By its own kernel; podman wants to see a criu all the same, and asks it for its version."""
+    program = criu.get(build)
+    if not program:
+        pytest.skip("the Debian mirror cannot be reached")
+    path = podman.world.env["PATH"]
+    podman.world.env["PATH"] = f"{program.parent}:{path}"
+    name, file = "kept", base / "podman.tar.gz"
+    count = lambda: podman("exec", name, "cat", "/dev/shm/count").split()
+
+    def goes_on():
+        n = len(count())
+        until(lambda: len(count()) > n + 2, "it counts")
+        seen = count()
+        assert seen == [str(i + 1) for i in range(len(seen))]
+    try:
+        podman("run", "-d", "--name", name, *RUN, IMAGE, "sh", "-c",
+               "i=0; while :; do i=$((i+1)); echo $i >> /dev/shm/count; sleep 0.05; done")
+        goes_on()
+        podman("container", "checkpoint", name)
+        assert podman("inspect", "-f", "{{.State.Status}} {{.State.Checkpointed}}", name) == "exited true\n"
+        podman("container", "restore", name)
+        goes_on()
+        podman("container", "checkpoint", "--leave-running", name)
+        goes_on()
+        podman("container", "checkpoint", "--compress", "gzip", "--export", file, name)
+        assert file.stat().st_size > 0
+        podman("container", "restore", name)
+        goes_on()
+    finally:
+        podman.try_("rm", "-f", "-t", "0", name)
+        podman.world.env["PATH"] = path
 
 
 def test_what_is_refused(podman):

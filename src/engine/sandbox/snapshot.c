@@ -13,7 +13,10 @@
 #include "proto/sentry.h"
 #include "sys/pidfd.h"
 
-#define STATE_FILE    "sandbox.state"
+#define STATE_FILE "sandbox.state"
+#define PART_FILE  "sandbox.state.part"
+/* CRIU's, which podman looks for before it calls a directory a checkpoint; nothing is in it. */
+#define INVENTORY     "inventory.img"
 #define WRITE_WITHIN  (600 * NSEC_PER_SEC)
 #define CREATE_WITHIN (600 * NSEC_PER_SEC)
 #define END_WITHIN    (60 * NSEC_PER_SEC)
@@ -48,6 +51,24 @@ static int end(struct sandbox *s, struct err *e)
 		     : err_set(e, ERR_TIMEOUT, ETIMEDOUT, "the sandbox is kept, but does not end");
 }
 
+/* It failed: an earlier one stays. */
+static int part_gone(int dirfd)
+{
+	(void) unlinkat(dirfd, PART_FILE, 0); /* or nobody takes it for one */
+	return -1;
+}
+
+static int part_is_whole(int dirfd, struct err *e)
+{
+	auto_fd int fd = openat(dirfd, INVENTORY, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC,
+				0600);
+
+	if (fd >= 0 && renameat(dirfd, PART_FILE, dirfd, STATE_FILE) == 0)
+		return 0;
+	(void) err_sys(e, errno, "make '" STATE_FILE "' of the checkpoint");
+	return part_gone(dirfd);
+}
+
 int sandbox_snapshot(struct instance *in, int dirfd, const struct snapshot_options *o,
 		     struct err *e)
 {
@@ -64,18 +85,21 @@ int sandbox_snapshot(struct instance *in, int dirfd, const struct snapshot_optio
 			    "whole pod's");
 	if (r < 0)
 		return r;
-	state = openat(dirfd, STATE_FILE, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+	state = openat(dirfd, PART_FILE, O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (state < 0)
-		return err_sys(e, errno, "make '" STATE_FILE "' of the checkpoint");
+		return err_sys(e, errno, "make '" PART_FILE "' of the checkpoint");
 	sock = control_dial(s, e);
 	if (sock < 0)
-		return -1;
+		return part_gone(dirfd);
 	q.out = state;
 	r = control_ask_on(sock, &q, clock_deadline(WRITE_WITHIN), &a, &answer, e);
-	if (r < 0)
-		return err_ctx(e, "checkpoint");
+	if (r < 0) {
+		(void) err_ctx(e, "checkpoint");
+		return part_gone(dirfd);
+	}
 	/* It goes on when the connection is closed. */
 	r = engine_copy_files(o, dirfd, e);
+	r = r < 0 ? part_gone(dirfd) : part_is_whole(dirfd, e);
 	return r < 0 || o->leave_running ? r : end(s, e);
 }
 
