@@ -122,7 +122,7 @@ def headers():
     def compile_alone(p):
         r = subprocess.run(["gcc", "-fsyntax-only", "-x", "c", "-std=gnu2x", "-D_GNU_SOURCE",
                             "-Wall", "-Wextra", "-Werror", "-Wno-unused", f"-I{TOP}/src",
-                            f"-I{p.parent}", "-"], input=f'#include "{p}"\n', capture_output=True,
+                            "-isystem/usr/include/lwip", f"-I{p.parent}", "-"], input=f'#include "{p}"\n', capture_output=True,
                            text=True, check=False)
         return p, r.stderr if r.returncode else ""
 

@@ -18,6 +18,14 @@
  *	ROUTES kind, family, from		the answers of rtnetlink to a dump of that kind
  *(RTM_GET*), as they are, from that byte on; the length of all
  *
+ * atoll-netstack serves the same requests but gives one end of a pair of unix sockets, which cannot
+ * tell what a socket of the host's tells. So it says, unasked, what a socket has become: a reply
+ * with the tag BROKER_STATE, the socket's number as the result and, as data, le32 the tag of its
+ * OPEN or ACCEPT (numbers come again) and le32 a state: BROKER_CONNECTED, BROKER_PENDING (one can
+ * be accepted) and, from bit 8 on, an errno that is to be told once. A datagram that it received
+ * begins with BROKER_DATAGRAM_BYTES: whose it is (le32 the length, then the address, of the
+ * socket's family), to which address of IPv4 (4 bytes), its time to live and its type of service.
+ *
  * Errors are those of the calls; -EPERM is the policy's. Both sides refuse what they do not know:
  * the broker ends then.
  */
@@ -62,6 +70,13 @@ struct broker_reply {
 	int32_t result; /* or -errno */
 	struct broker_address local, peer;
 };
+
+#define BROKER_STATE	      0u /* a tag that no request has */
+#define BROKER_STATE_BYTES    8u /* of its data */
+#define BROKER_CONNECTED      1u
+#define BROKER_PENDING	      2u
+#define BROKER_ERROR_SHIFT    8
+#define BROKER_DATAGRAM_BYTES 40u
 
 /* A message is one of these, then its data. */
 #define BROKER_REQUEST_BYTES 88u

@@ -222,7 +222,8 @@ static int prepare(const struct options *o, struct sandbox *s, struct arena *a, 
 	}
 	config = file_option_open(&o->config, O_RDONLY | O_NOCTTY, "--config", e);
 	if (config < 0 || map_image(o, s, e) < 0 || check_control(o->control, e) < 0 ||
-	    (o->broker >= 0 && outside_check(o->broker, e) < 0) ||
+	    (o->broker >= 0 && outside_check("--broker", o->broker, e) < 0) ||
+	    (o->netstack >= 0 && outside_check("--netstack", o->netstack, e) < 0) ||
 	    (o->gofer >= 0 && gofer_check(o->gofer, e) < 0) || take_three(o, s, e) < 0 ||
 	    raise_files(e) < 0 || await_creator(o->creator, s, e) < 0)
 		return -1;
@@ -236,9 +237,10 @@ static int prepare(const struct options *o, struct sandbox *s, struct arena *a, 
 					.binds_n = o->binds_n };
 	s->resized = FD_NONE;
 	enclose_fds(STDERR_FILENO + 1,
-		    (const int[]){ config, seccomp, s->control, s->gofer, o->broker, s->creator,
-				   o->report, s->stdio[0], s->stdio[1], s->stdio[2], load },
-		    11);
+		    (const int[]){ config, seccomp, s->control, s->gofer, o->broker, o->netstack,
+				   s->creator, o->report, s->stdio[0], s->stdio[1], s->stdio[2],
+				   load },
+		    12);
 	r = jail_enter(&j, &s->signals, e);
 	if (r == 0)
 		r = config_read(config, a, &s->spec, e);
@@ -259,6 +261,8 @@ static int prepare(const struct options *o, struct sandbox *s, struct arena *a, 
 		host_watch_load(load);
 	if (r == 0 && o->broker >= 0)
 		r = outside_begin(o->broker, e);
+	else if (r == 0 && o->netstack >= 0)
+		r = outside_stack_begin(o->netstack, e);
 	return r < 0 ? r : filter_enter(e);
 }
 

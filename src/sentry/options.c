@@ -25,6 +25,8 @@ const char options_help[] =
 	"  --config FILE          what is to run: a config.json of the OCI runtime specification\n"
 	"  --broker fd:N          a socket that atoll-broker serves: the network outside (default: "
 	"none)\n"
+	"  --netstack fd:N        the same, of atoll-netstack in its place: a TCP/IP stack of its "
+	"own\n"
 	"  --seccomp FILE         linux.seccomp, compiled: an array of struct sock_filter\n"
 	"  --control fd:N         a listening socket for requests: start, exec, signal, wait, "
 	"...;\n"
@@ -122,6 +124,8 @@ static int parse_value(struct str name, const char *value, struct options *o)
 		return parse_file(value, &o->config);
 	if (str_is(name, "broker"))
 		return parse_fd(value, &o->broker);
+	if (str_is(name, "netstack"))
+		return parse_fd(value, &o->netstack);
 	if (str_is(name, "seccomp"))
 		return parse_file(value, &o->seccomp);
 	if (str_is(name, "restore"))
@@ -183,7 +187,7 @@ int options_parse(int argc, char *const *argv, struct options *ret_o, struct err
 		.root = none, .config = none, .seccomp = none, .log = none, .restore = none
 	};
 
-	o.control = o.gofer = o.broker = o.creator = o.report = FD_NONE;
+	o.control = o.gofer = o.broker = o.netstack = o.creator = o.report = FD_NONE;
 	for (int i = 0; i < argc; i++)
 		if (parse_word(argc, argv, &i, &o, e) < 0)
 			return -1;
@@ -195,6 +199,9 @@ int options_parse(int argc, char *const *argv, struct options *ret_o, struct err
 		return err_set(e, ERR_INVALID, EINVAL, "--root: an image or a share, not both");
 	if ((o.root_share || o.binds_n) && o.gofer < 0)
 		return err_set(e, ERR_INVALID, EINVAL, "shares need --gofer; see --help");
+	if (o.broker >= 0 && o.netstack >= 0)
+		return err_set(e, ERR_INVALID, EINVAL,
+			       "--broker and --netstack exclude each other");
 	*ret_o = o;
 	return 0;
 }

@@ -29,8 +29,8 @@ struct options {
 	int gofer;		/* borrowed; FD_NONE: none */
 	struct bind_option binds[BINDS_MOST];
 	size_t binds_n;
-	int control;		     /* borrowed; FD_NONE: none */
-	int broker, creator, report; /* the same */
+	int control;			       /* borrowed; FD_NONE: none */
+	int broker, netstack, creator, report; /* the same */
 	bool set_ids, own_ids;
 	uint32_t uid, gid;
 	bool network_stays;

@@ -15,6 +15,7 @@
 #include "kernel/net/outside.h"
 #include "kernel/platform/host/host.h"
 #include "sentry/outside_link.h"
+#include "sentry/outside_socket.h"
 
 #define READABLE (POLLIN | POLLRDNORM)
 #define WRITABLE (POLLOUT | POLLWRNORM)
@@ -24,19 +25,18 @@
 #define SEND_FLAGS ((unsigned int) (MSG_OOB | MSG_MORE | MSG_EOR | MSG_DONTROUTE))
 #define RECV_FLAGS ((unsigned int) (MSG_PEEK | MSG_TRUNC | MSG_OOB))
 
-struct broker_socket {
-	struct outside base;
-	struct host_watch watch;
-	int fd;
-	uint32_t number;
-	bool full; /* who writes found no room, or may have: told when there is some */
-};
-
 static struct heap_cache sockets = HEAP_CACHE_INIT(struct broker_socket);
 
-static struct broker_socket *socket_of(struct outside *o)
+static struct broker_socket *numbered[BROKER_SOCKETS];
+
+struct broker_socket *outside_socket_of(struct outside *o)
 {
 	return container_of(o, struct broker_socket, base);
+}
+
+struct broker_socket *outside_socket_by(uint32_t number)
+{
+	return number < BROKER_SOCKETS ? numbered[number] : NULL;
 }
 
 static void ready(struct host_watch *w, uint32_t events)
@@ -80,18 +80,17 @@ static void unpack(const struct broker_address *b, struct sock_address *ret)
 
 static int ask(struct outside *o, struct broker_request *q, struct outside_answer *a)
 {
-	q->number = socket_of(o)->number;
+	q->number = outside_socket_of(o)->number;
 	return outside_ask(q, NULL, 0, a);
 }
 
 /* Of a descriptor that the broker gave. */
-static int begin(struct broker_socket *s, int fd, struct waitq *w)
+static int begin(struct broker_socket *s, int fd)
 {
 	int r;
 
 	if (fd < 0)
 		return -EMFILE; /* there was no number for it in this process */
-	s->base.waiters = w;
 	s->watch.ready = ready;
 	s->fd = fd;
 	s->full = true;
@@ -102,21 +101,29 @@ static int begin(struct broker_socket *s, int fd, struct waitq *w)
 	return r;
 }
 
-static struct broker_socket *socket_new(void)
+/* For the next request to make: what is told of it may come with the reply. */
+static struct broker_socket *socket_new(struct waitq *w, bool stream)
 {
 	struct broker_socket *s = heap_cache_alloc(&sockets);
 
 	if (!s)
 		return NULL;
 	s->number = outside_number();
-	if (s->number < BROKER_SOCKETS)
-		return s;
-	heap_cache_free(&sockets, s);
-	return NULL;
+	if (s->number >= BROKER_SOCKETS) {
+		heap_cache_free(&sockets, s);
+		return NULL;
+	}
+	s->base.waiters = w;
+	s->stream = stream;
+	s->made = outside_link_next();
+	s->fd = FD_NONE;
+	numbered[s->number] = s;
+	return s;
 }
 
 static void socket_free(struct broker_socket *s)
 {
+	numbered[s->number] = NULL;
 	outside_forget(s->number);
 	heap_cache_free(&sockets, s);
 }
@@ -125,7 +132,7 @@ static int socket_open(int domain, int type, int protocol, struct waitq *w, stru
 {
 	struct broker_request q = { .type = BROKER_OPEN, .a = domain, .b = type, .c = protocol };
 	struct outside_answer a = {};
-	struct broker_socket *s = socket_new();
+	struct broker_socket *s = socket_new(w, type == SOCK_STREAM);
 	int r;
 
 	if (!s)
@@ -133,7 +140,7 @@ static int socket_open(int domain, int type, int protocol, struct waitq *w, stru
 	q.number = s->number;
 	r = outside_ask(&q, NULL, 0, &a);
 	if (r >= 0)
-		r = begin(s, a.fd, w);
+		r = begin(s, a.fd);
 	if (r < 0)
 		socket_free(s);
 	else
@@ -143,7 +150,7 @@ static int socket_open(int domain, int type, int protocol, struct waitq *w, stru
 
 static void socket_close(struct outside *o)
 {
-	struct broker_socket *s = socket_of(o);
+	struct broker_socket *s = outside_socket_of(o);
 
 	host_unwatch(s->fd);
 	close_fd(&s->fd);
@@ -171,7 +178,7 @@ static int socket_connect_to(struct outside *o, const struct sock_address *a,
 	/* As the broker has it: nobody is an address of zeros. */
 	if (a->family == AF_UNSPEC)
 		q.address = (struct broker_address){ .len = sizeof(struct sockaddr) };
-	socket_of(o)->full = true;
+	outside_socket_of(o)->full = true;
 	r = ask(o, &q, &answer);
 	unpack(&answer.reply.local, ret_local);
 	return r;
@@ -189,7 +196,7 @@ static int socket_accept_one(struct outside *o, struct waitq *w, struct outside 
 			     struct sock_address *ret_local, struct sock_address *ret_peer)
 {
 	struct broker_request q = { .type = BROKER_ACCEPT };
-	struct broker_socket *s = socket_new();
+	struct broker_socket *s = socket_new(w, true);
 	struct outside_answer a = {};
 	int r;
 
@@ -198,13 +205,14 @@ static int socket_accept_one(struct outside *o, struct waitq *w, struct outside 
 	q.a = (int32_t) s->number;
 	r = ask(o, &q, &a);
 	if (r >= 0)
-		r = begin(s, a.fd, w);
+		r = begin(s, a.fd);
 	if (r < 0) {
 		socket_free(s);
 		return r;
 	}
 	unpack(&a.reply.local, ret_local);
 	unpack(&a.reply.peer, ret_peer);
+	s->connected = true;
 	*ret = &s->base;
 	return 0;
 }
@@ -221,7 +229,7 @@ static int64_t result(ssize_t n)
 static int64_t socket_send_bytes(struct outside *o, const void *bytes, size_t n, unsigned int flags,
 				 const struct outside_way *way)
 {
-	struct broker_socket *s = socket_of(o);
+	struct broker_socket *s = outside_socket_of(o);
 	struct outside_answer a = {};
 	struct broker_request q;
 	int64_t r;
@@ -262,8 +270,8 @@ static int64_t socket_receive_bytes(struct outside *o, void *bytes, size_t n,
 			    .msg_namelen = sizeof(from),
 			    .msg_control = c.bytes,
 			    .msg_controllen = sizeof(c.bytes) };
-	int64_t r =
-		result(recvmsg(socket_of(o)->fd, &h, (int) (m->flags & RECV_FLAGS) | MSG_DONTWAIT));
+	int64_t r = result(recvmsg(outside_socket_of(o)->fd, &h,
+				   (int) (m->flags & RECV_FLAGS) | MSG_DONTWAIT));
 
 	if (r < 0)
 		return r;
@@ -280,7 +288,7 @@ static int64_t socket_receive_bytes(struct outside *o, void *bytes, size_t n,
 
 static unsigned int socket_poll(struct outside *o)
 {
-	struct broker_socket *s = socket_of(o);
+	struct broker_socket *s = outside_socket_of(o);
 	struct pollfd p = { .fd = s->fd, .events = ALL };
 
 	if (poll(&p, 1, 0) <= 0)
@@ -294,7 +302,7 @@ static int64_t socket_queued(struct outside *o, bool sent)
 {
 	int n = 0;
 
-	return ioctl(socket_of(o)->fd, sent ? TIOCOUTQ : FIONREAD, &n) < 0 ? -errno : n;
+	return ioctl(outside_socket_of(o)->fd, sent ? TIOCOUTQ : FIONREAD, &n) < 0 ? -errno : n;
 }
 
 /* ---- the rest ---- */
@@ -325,7 +333,7 @@ static int socket_set_option(struct outside *o, int level, int name, const void 
 			     bool quiet)
 {
 	struct broker_request q = { .type = BROKER_SET,
-				    .number = socket_of(o)->number,
+				    .number = outside_socket_of(o)->number,
 				    .a = level,
 				    .b = name,
 				    .c = quiet };
@@ -349,7 +357,7 @@ static int64_t dump(int kind, int family, size_t from, void *to, size_t room, si
 	return r;
 }
 
-static const struct outside_ops ops = {
+const struct outside_ops outside_broker_ops = {
 	.open = socket_open,
 	.close = socket_close,
 	.bind = socket_bind_to,
@@ -366,26 +374,26 @@ static const struct outside_ops ops = {
 	.dump = dump,
 };
 
-int outside_check(int fd, struct err *e)
+int outside_check(const char *option, int fd, struct err *e)
 {
 	int type = 0, flags = fcntl(fd, F_GETFL);
 	socklen_t n = sizeof(type);
 
 	if (flags < 0 || getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &n) < 0 ||
 	    type != SOCK_SEQPACKET)
-		return err_set(e, ERR_INVALID, EINVAL,
-			       "--broker: descriptor %d is no seqpacket socket", fd);
+		return err_set(e, ERR_INVALID, EINVAL, "%s: descriptor %d is no seqpacket socket",
+			       option, fd);
 	if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
-		return err_sys(e, errno, "--broker");
+		return err_sys(e, errno, "%s", option);
 	return 0;
 }
 
 int outside_begin(int fd, struct err *e)
 {
-	int r = outside_link_begin(fd);
+	int r = outside_link_begin(fd, NULL);
 
 	if (r < 0)
 		return err_sys(e, -r, "--broker");
-	outside_set(&ops);
+	outside_set(&outside_broker_ops);
 	return 0;
 }

@@ -8,6 +8,7 @@
 #include <sys/uio.h>
 
 #include "base/auto.h"
+#include "base/le.h"
 #include "kernel/core/list.h"
 #include "kernel/core/sched.h"
 #include "kernel/platform/host/host.h"
@@ -25,6 +26,7 @@ struct waiting {
 static struct {
 	struct host_watch watch;
 	int fd; /* FD_NONE: it has ended */
+	outside_told told;
 	uint32_t last_tag;
 	struct list waiting; /* in the order in which they were sent */
 	struct waitq room;   /* who found none in the socket */
@@ -72,6 +74,16 @@ static int take_fd_of(struct msghdr *m)
 	return fd;
 }
 
+static bool take_state(const struct broker_reply *reply, size_t n)
+{
+	const unsigned char *at = received + BROKER_REPLY_BYTES;
+
+	if (!line.told || n != BROKER_REPLY_BYTES + BROKER_STATE_BYTES || reply->result < 0)
+		return false;
+	line.told((uint32_t) reply->result, load_le32(at), load_le32(at + 4));
+	return true;
+}
+
 /* False: it was nonsense. */
 static bool take_reply(size_t n, int fd)
 {
@@ -79,7 +91,11 @@ static bool take_reply(size_t n, int fd)
 	struct broker_reply reply;
 	struct waiting *w;
 
-	if (broker_reply_get(received, n, &reply) < 0 || list_empty(&line.waiting))
+	if (broker_reply_get(received, n, &reply) < 0)
+		return false;
+	if (reply.tag == BROKER_STATE)
+		return take_state(&reply, n);
+	if (list_empty(&line.waiting))
 		return false;
 	w = list_entry(line.waiting.next, struct waiting, link);
 	n -= BROKER_REPLY_BYTES;
@@ -167,7 +183,19 @@ static void ready(struct host_watch *w, uint32_t events)
 		hang_up();
 }
 
-int outside_link_begin(int fd)
+void outside_link_catch_up(void)
+{
+	receive_all();
+}
+
+uint32_t outside_link_next(void)
+{
+	uint32_t next = line.last_tag + 1;
+
+	return next == BROKER_STATE ? next + 1 : next;
+}
+
+int outside_link_begin(int fd, outside_told told)
 {
 	int r;
 
@@ -175,6 +203,7 @@ int outside_link_begin(int fd)
 	waitq_init(&line.room);
 	line.watch.ready = ready;
 	line.fd = fd;
+	line.told = told;
 	r = host_watch(fd, &line.watch, EPOLLIN | EPOLLOUT | EPOLLRDHUP);
 	if (r < 0)
 		close_fd(&line.fd);
@@ -183,9 +212,10 @@ int outside_link_begin(int fd)
 
 int outside_ask(struct broker_request *q, const void *data, size_t n, struct outside_answer *a)
 {
-	struct waiting w = { .answer = a, .tag = ++line.last_tag };
+	struct waiting w = { .answer = a, .tag = outside_link_next() };
 	int r;
 
+	line.last_tag = w.tag;
 	a->fd = FD_NONE;
 	a->got = 0;
 	q->tag = w.tag;

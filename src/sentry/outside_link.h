@@ -16,8 +16,15 @@ struct outside_answer {
 	size_t room, got;
 };
 
-/* fd: taken; non-blocking. -errno. */
-[[nodiscard]] int outside_link_begin(int fd);
+/* What is told unasked (BROKER_STATE): of the number, as that request made it. Must not park. */
+typedef void (*outside_told)(uint32_t number, uint32_t made, uint32_t state);
+
+/* fd: taken; non-blocking. told: NULL: nothing is. -errno. */
+[[nodiscard]] int outside_link_begin(int fd, outside_told told);
+/* What has come is taken now, so that who is told of a socket's end knows why it ended. */
+void outside_link_catch_up(void);
+/* The tag of the request that is asked next. */
+uint32_t outside_link_next(void);
 /* The reply's result; -ENETDOWN: there is no broker any more. */
 [[nodiscard]] int outside_ask(struct broker_request *q, const void *data, size_t n,
 			      struct outside_answer *a);

@@ -312,7 +312,7 @@ static void forget(struct instance *in)
 	close_fd(&in->pidfd);
 	close_fd(&in->console_fd);
 	free(TAKE(m->id));
-	free(TAKE(m->netns_path));
+	free(TAKE(m->taken.path));
 	free(TAKE(m->pod_path));
 	hooked_fini(&m->hooked);
 	arena_fini(&m->arena);

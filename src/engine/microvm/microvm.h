@@ -14,6 +14,7 @@
 #include "engine/container/hooked.h"
 #include "engine/engine.h"
 #include "engine/microvm/rates.h"
+#include "engine/sandbox/cards.h"
 #include "fmt/spec.h"
 
 struct groups;
@@ -37,10 +38,8 @@ struct microvm {
 	uint32_t cpus;	       /* that the guest uses now */
 	uint32_t cpus_max;     /* of the machine */
 	struct rates rates;    /* of its disks and cards now */
-	char *netns_path;      /* owned; NULL: no interface of a namespace of others is taken */
-	uint64_t netns_ino;    /* which one it was */
-	uint32_t ipv6_off;     /* bits: interfaces that had IPv6 before */
-	struct hooked hooked;  /* what runs its hooks */
+	struct cards_taken taken; /* of its network namespace */
+	struct hooked hooked;	  /* what runs its hooks */
 };
 
 extern const struct engine_ops microvm_ops;

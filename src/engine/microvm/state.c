@@ -125,10 +125,10 @@ int microvm_save(struct instance *in, int state_fd, struct err *e)
 	write_rates(&w, &m->rates);
 	json_w_bool(&w, "emulated", m->emulated);
 	json_w_bool(&w, "ownDisk", m->own_disk);
-	if (m->netns_path) {
-		json_w_string(&w, "netns", m->netns_path);
-		json_w_u64(&w, "netnsInode", m->netns_ino);
-		json_w_u64(&w, "netnsIPv6", m->ipv6_off);
+	if (m->taken.path) {
+		json_w_string(&w, "netns", m->taken.path);
+		json_w_u64(&w, "netnsInode", m->taken.ino);
+		json_w_u64(&w, "netnsIPv6", m->taken.ipv6_off);
 	}
 	if (m->pod_path) {
 		json_w_string(&w, "pod", m->pod_path);
@@ -149,12 +149,12 @@ int microvm_save(struct instance *in, int state_fd, struct err *e)
 static int take_record(struct microvm *m, const struct record *rec, struct err *e)
 {
 	m->id = strdup(rec->id);
-	m->netns_path = rec->netns ? strdup(rec->netns) : NULL;
-	m->netns_ino = rec->netns_ino;
-	m->ipv6_off = rec->ipv6_off;
+	m->taken.path = rec->netns ? strdup(rec->netns) : NULL;
+	m->taken.ino = rec->netns_ino;
+	m->taken.ipv6_off = rec->ipv6_off;
 	m->pod_path = rec->pod ? strdup(rec->pod) : NULL;
 	m->joins = rec->joins;
-	if (!m->id || (rec->pod && !m->pod_path) || (rec->netns && !m->netns_path))
+	if (!m->id || (rec->pod && !m->pod_path) || (rec->netns && !m->taken.path))
 		return err_set(e, ERR_EXHAUSTED, ENOMEM, "out of memory");
 	m->ident = rec->ident;
 	m->memory = rec->memory;

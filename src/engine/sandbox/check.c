@@ -12,6 +12,7 @@
 #include "engine/refuse.h"
 #include "engine/sandbox/inside.h"
 #include "engine/sandbox/sandbox.h"
+#include "engine/sandbox/stack.h"
 
 #define WHO "a sandbox"
 
@@ -63,6 +64,7 @@ int sandbox_check(const struct engine_caps *caps, const struct spec *s, struct e
 {
 	struct pod_name pod = {};
 	struct own_kernel k;
+	bool strict;
 	int r = container_check(caps, s, e);
 
 	if (r == 0 && !s->process)
@@ -71,6 +73,7 @@ int sandbox_check(const struct engine_caps *caps, const struct spec *s, struct e
 	k = as_own_kernel(pod.role);
 	r = r < 0 ? r : own_kernel_check(&k, s, e);
 	r = r < 0 ? r : check_process(s->process, e);
+	r = r < 0 ? r : stack_wanted(s, &strict, e);
 	r = r < 0 ? r : sandbox_check_memory(inside_memory(s), e);
 	return r < 0 ? r : check_rest(s, e);
 }

@@ -39,6 +39,7 @@ static int start_program(struct making *k, struct err *e)
 	struct program p = { .root_fd = k->shares.root ? FD_NONE : k->b->root_disk_fd,
 			     .gofer_fd = k->gofer_fd,
 			     .broker_fd = k->broker_fd,
+			     .strict = k->network.strict,
 			     .netns_fd = k->network.netns_fd,
 			     .shares = &k->shares,
 			     .config_fd = k->config_fd,
@@ -86,6 +87,7 @@ static int begin(struct making *k, nsec_t deadline, struct err *e)
 		return err_set(e, ERR_INTERNAL, ESRCH, "the sandbox's kernel has ended");
 	r = sandbox_hooks(s, SPEC_HOOK_PRESTART, "creating", k->b->bundle_fd, e);
 	r = r < 0 ? r : sandbox_hooks(s, SPEC_HOOK_CREATE_RUNTIME, "creating", k->b->bundle_fd, e);
+	r = r < 0 ? r : sandbox_network_plug(&k->network, s, k->log_fd, e);
 	/* Until now it was in the namespace that hooks are to find, and in no jail. */
 	r = r < 0 ? r : program_begin(s->creator_fd, k->b->bound, e);
 	if (!k->b->bound)

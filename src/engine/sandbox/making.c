@@ -47,7 +47,7 @@ void making_fini(struct making *k)
 {
 	terminal_fini(&k->terminal);
 	shares_close(&k->shares);
-	close_fd(&k->network.netns_fd);
+	sandbox_network_close(&k->network);
 	close_fd(&k->gofer_fd);
 	close_fd(&k->broker_fd);
 	close_fd(&k->config_fd);

@@ -8,7 +8,9 @@
 #include <stdio.h>
 
 #include "base/auto.h"
+#include "engine/sandbox/sandbox.h"
 #include "engine/sandbox/server.h"
+#include "engine/sandbox/stack.h"
 #include "fmt/spec.h"
 #include "sys/ns.h"
 
@@ -55,6 +57,8 @@ int sandbox_network_open(struct sandbox_network *n, const struct spec *s, enum p
 	bool hooked = s->hooks[SPEC_HOOK_PRESTART].n || s->hooks[SPEC_HOOK_CREATE_RUNTIME].n;
 
 	*n = SANDBOX_NETWORK_INIT;
+	if (stack_wanted(s, &n->strict, e) < 0)
+		return -1;
 	if (path)
 		n->netns_fd = open_namespace(path, e);
 	else if (s->linux_.ns[SPEC_NS_NETWORK].present && (hooked || pod != POD_NONE))
@@ -67,9 +71,8 @@ int sandbox_network_open(struct sandbox_network *n, const struct spec *s, enum p
 	return n->netns_fd < 0 ? -1 : 0;
 }
 
-int sandbox_network_start(const struct sandbox_network *n, const struct spec *s,
-			  const struct groups *g, int log_fd, int *ret_sock, int *ret_pidfd,
-			  struct err *e)
+int sandbox_network_start(struct sandbox_network *n, const struct spec *s, const struct groups *g,
+			  int log_fd, int *ret_sock, int *ret_pidfd, struct err *e)
 {
 	char sock[16];
 	char *words[] = { (char[]){ PROGRAM },
@@ -89,6 +92,25 @@ int sandbox_network_start(const struct sandbox_network *n, const struct spec *s,
 
 	if (!n->reached)
 		return 0;
+	if (n->strict)
+		return server_pair(ret_sock, &n->stack_fd, e);
 	(void) snprintf(sock, sizeof(sock), "fd:%d", SERVER_SOCKET);
 	return server_start(&how, g, ret_sock, &pid, ret_pidfd, e);
+}
+
+int sandbox_network_plug(struct sandbox_network *n, struct sandbox *s, int log_fd, struct err *e)
+{
+	int r;
+
+	if (n->stack_fd < 0)
+		return 0;
+	r = stack_plug(s, n->netns_fd, n->stack_fd, binds_low_ports(s->spec), log_fd, e);
+	close_fd(&n->stack_fd);
+	return r;
+}
+
+void sandbox_network_close(struct sandbox_network *n)
+{
+	close_fd(&n->stack_fd);
+	close_fd(&n->netns_fd);
 }

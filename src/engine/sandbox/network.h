@@ -14,22 +14,30 @@
 #include "engine/pod.h"
 
 struct groups;
+struct sandbox;
 struct spec;
 
 struct sandbox_network {
 	bool reached; /* there is one */
+	bool strict;  /* its own stack is to be there (stack.h) */
+	int stack_fd; /* owned: that one's end of the sandbox's socket */
 	int netns_fd; /* owned: where, and where the hooks are to find it; FD_NONE: the caller's */
 };
 
-#define SANDBOX_NETWORK_INIT ((struct sandbox_network){ .netns_fd = FD_NONE })
+#define SANDBOX_NETWORK_INIT ((struct sandbox_network){ .stack_fd = FD_NONE, .netns_fd = FD_NONE })
 
 /* Of a pod's sandbox the namespace is there in any case: the other containers name it. */
 [[nodiscard]] int sandbox_network_open(struct sandbox_network *n, const struct spec *s,
 				       enum pod_role pod, struct err *e);
 /*
- * Starts a broker in the control groups (which may be NULL), where there is a network to reach.
- * *ret_sock: the sandbox's end, *ret_pidfd: of the process; both given, or left as they are.
+ * Starts a broker, or prepares what is there in its place, in the control groups (which may be
+ * NULL), where there is a network to reach. *ret_sock: the sandbox's end, *ret_pidfd: of the
+ * process; both given, or left as they are.
  */
-[[nodiscard]] int sandbox_network_start(const struct sandbox_network *n, const struct spec *s,
+[[nodiscard]] int sandbox_network_start(struct sandbox_network *n, const struct spec *s,
 					const struct groups *g, int log_fd, int *ret_sock,
 					int *ret_pidfd, struct err *e);
+/* Once hooks have run: the stack of a strict one. */
+[[nodiscard]] int sandbox_network_plug(struct sandbox_network *n, struct sandbox *s, int log_fd,
+				       struct err *e);
+void sandbox_network_close(struct sandbox_network *n);

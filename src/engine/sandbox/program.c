@@ -63,7 +63,7 @@ static void make_command(struct command *c, const struct program *p, int creator
 	add_fd(c, "--creator", creator);
 	add_fd(c, "--root", p->root_fd);
 	add_fd(c, "--gofer", p->gofer_fd);
-	add_fd(c, "--broker", p->broker_fd);
+	add_fd(c, p->strict ? "--netstack" : "--broker", p->broker_fd);
 	if (p->shares)
 		add_shares(c, p->shares);
 	add_fd(c, "--config", p->config_fd);

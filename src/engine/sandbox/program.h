@@ -17,7 +17,8 @@ struct program {
 	int stdio[3];
 	int root_fd;	/* an EROFS image; FD_NONE: the first share is the root */
 	int gofer_fd;	/* who serves the shares */
-	int broker_fd;	/* who serves the network outside */
+	int broker_fd;	/* who serves the network outside: a broker, or a stack */
+	bool strict;	/* it is a stack */
 	int config_fd;	/* inside_config() */
 	int seccomp_fd; /* linux.seccomp, compiled */
 	int restore_fd; /* a checkpoint that it goes on from */

@@ -264,6 +264,7 @@ static void forget(struct instance *in)
 	close_fd(&in->console_fd);
 	free(TAKE(s->id));
 	free(TAKE(s->pod_path));
+	free(TAKE(s->taken.path));
 	hooked_fini(&s->hooked);
 	arena_fini(&s->arena);
 }
@@ -284,6 +285,8 @@ static void destroy(struct instance *in)
 		(void) pidfd_reap_by(s->gofer_pidfd, clock_deadline(REMOVE_TIME), NULL);
 	if (s->broker_pidfd >= 0)
 		(void) pidfd_reap_by(s->broker_pidfd, clock_deadline(REMOVE_TIME), NULL);
+	if (s->state_fd >= 0)
+		cards_return(&s->taken, s->state_fd, s->id);
 	if (s->groups)
 		(void) groups_remove(s->groups, clock_deadline(REMOVE_TIME), &e);
 	if (s->kernel_fd >= 0 && !s->joins)

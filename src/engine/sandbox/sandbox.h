@@ -13,6 +13,7 @@
 #include "base/arena.h"
 #include "engine/container/hooked.h"
 #include "engine/engine.h"
+#include "engine/sandbox/cards.h"
 #include "fmt/spec.h"
 
 struct groups;
@@ -42,7 +43,8 @@ struct sandbox {
 	uint64_t ident;	  /* with the pid: which process it is (sys/process.h) */
 	uint64_t memory;  /* bytes that the guest may use; 0: as many as the host has */
 	bool killed;	  /* by this instance */
-	struct hooked hooked; /* what runs its hooks */
+	struct cards_taken taken; /* of its network namespace, by a strict network */
+	struct hooked hooked;	  /* what runs its hooks */
 };
 
 extern const struct engine_ops sandbox_ops;

@@ -42,17 +42,23 @@ static int spawn(const struct server *s, pid_t *ret_pid, int *ret_pidfd, struct 
 	return r < 0 ? err_sys(e, -r, "start %s", s->program) : 0;
 }
 
-int server_start(const struct server *s, const struct groups *g, int *ret_sock, pid_t *ret_pid,
-		 int *ret_pidfd, struct err *e)
+int server_pair(int *ret_ours, int *ret_theirs, struct err *e)
 {
-	auto_fd int ours = FD_NONE, theirs = FD_NONE;
-	int pair[2], r;
+	int pair[2];
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
 		return err_sys(e, errno, "make a pair of sockets");
-	ours = pair[0];
-	theirs = pair[1];
-	s->fds[0] = theirs;
+	*ret_ours = pair[0];
+	*ret_theirs = pair[1];
+	return 0;
+}
+
+int server_start_at(const struct server *s, const struct groups *g, int sock, pid_t *ret_pid,
+		    int *ret_pidfd, struct err *e)
+{
+	int r;
+
+	s->fds[0] = sock;
 	r = spawn(s, ret_pid, ret_pidfd, e);
 	if (r < 0)
 		return r;
@@ -61,8 +67,18 @@ int server_start(const struct server *s, const struct groups *g, int *ret_sock, 
 		(void) pidfd_kill(*ret_pidfd, SIGKILL);
 		(void) pidfd_reap(*ret_pidfd, NULL);
 		close_fd(ret_pidfd);
-		return r;
 	}
-	*ret_sock = take_fd(&ours);
-	return 0;
+	return r;
+}
+
+int server_start(const struct server *s, const struct groups *g, int *ret_sock, pid_t *ret_pid,
+		 int *ret_pidfd, struct err *e)
+{
+	auto_fd int ours = FD_NONE, theirs = FD_NONE;
+	int r = server_pair(&ours, &theirs, e);
+
+	r = r < 0 ? r : server_start_at(s, g, theirs, ret_pid, ret_pidfd, e);
+	if (r == 0)
+		*ret_sock = take_fd(&ours);
+	return r;
 }

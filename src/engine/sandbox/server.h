@@ -32,3 +32,7 @@ struct server {
  */
 [[nodiscard]] int server_start(const struct server *s, const struct groups *g, int *ret_sock,
 			       pid_t *ret_pid, int *ret_pidfd, struct err *e);
+/* The same in two steps: the ends of its socket, given, and the start with its own, borrowed. */
+[[nodiscard]] int server_pair(int *ret_ours, int *ret_theirs, struct err *e);
+[[nodiscard]] int server_start_at(const struct server *s, const struct groups *g, int sock,
+				  pid_t *ret_pid, int *ret_pidfd, struct err *e);

@@ -23,9 +23,10 @@
 #define STATE_MAX  (1u << 16)
 
 struct record {
-	const char *id, *state, *bundle, *config, *pod;
+	const char *id, *state, *bundle, *config, *pod, *netns;
 	int64_t pid;
-	uint64_t ident, memory, container, process;
+	uint64_t ident, memory, container, process, netns_ino;
+	uint32_t ipv6_off;
 	bool poststop_due, groups, joins;
 };
 
@@ -41,6 +42,9 @@ static const struct json_field record_fields[] = {
 	JSON_BOOL_FIELD(struct record, groups, "cgroups", 0),
 	JSON_STRING_FIELD(struct record, pod, "pod", 0),
 	JSON_BOOL_FIELD(struct record, joins, "joins", 0),
+	JSON_STRING_FIELD(struct record, netns, "netns", 0),
+	JSON_U64_FIELD(struct record, netns_ino, "netnsInode", 0, UINT64_MAX, 0),
+	JSON_U32_FIELD(struct record, ipv6_off, "netnsIPv6", 0, UINT32_MAX, 0),
 	JSON_U64_FIELD(struct record, container, "container", 0, UINT64_MAX, 0),
 	JSON_U64_FIELD(struct record, process, "process", 0, UINT64_MAX, 0),
 };
@@ -63,6 +67,11 @@ int sandbox_save(struct instance *in, int state_fd, struct err *e)
 	json_w_u64(&w, "gate", 0);
 	json_w_u64(&w, "namespaces", 0);
 	json_w_u64(&w, "memory", s->memory);
+	if (s->taken.path) {
+		json_w_string(&w, "netns", s->taken.path);
+		json_w_u64(&w, "netnsInode", s->taken.ino);
+		json_w_u64(&w, "netnsIPv6", s->taken.ipv6_off);
+	}
 	if (s->pod_path) {
 		json_w_string(&w, "pod", s->pod_path);
 		json_w_bool(&w, "joins", s->joins);
@@ -84,7 +93,10 @@ static int take_record(struct sandbox *s, const struct record *rec, struct err *
 {
 	s->id = strdup(rec->id);
 	s->pod_path = rec->pod ? strdup(rec->pod) : NULL;
-	if (!s->id || (rec->pod && !s->pod_path))
+	s->taken.path = rec->netns ? strdup(rec->netns) : NULL;
+	s->taken.ino = rec->netns_ino;
+	s->taken.ipv6_off = rec->ipv6_off;
+	if (!s->id || (rec->pod && !s->pod_path) || (rec->netns && !s->taken.path))
 		return err_set(e, ERR_EXHAUSTED, ENOMEM, "out of memory");
 	s->ident = rec->ident;
 	s->memory = rec->memory;

@@ -3,12 +3,13 @@
 A network namespace with a broker in it, and the host's side of it: sandboxes that reach and are
 reached by a pair of interfaces between two namespaces.
 """
+import json
 import socket
 import subprocess
 from contextlib import contextmanager
 
 from . import sentry, wait
-from .net import Net
+from .net import ETH_P_ALL, Net
 
 HOST4, OWN4 = "10.77.0.1", "10.77.0.2"
 HOST6, OWN6 = "fd00:77::1", "fd00:77::2"
@@ -17,6 +18,7 @@ CAPS = [*sentry.CAPS, "CAP_NET_BIND_SERVICE"]
 
 class Outside:
     """Both namespaces: `own` is the workload's, `host` the other side."""
+    option = "--broker"
 
     def __init__(self, build, box):
         self.program, self.box = build / "atoll-broker", box
@@ -37,14 +39,17 @@ class Outside:
         self.own.close()
         self.host.close()
 
+    def start(self, end, rules):
+        return subprocess.Popen(
+            self.own.argv(self.program, "--socket", f"fd:{end.fileno()}", *rules),
+            pass_fds=[end.fileno()], stderr=subprocess.PIPE)
+
     @contextmanager
     def broker(self, *rules):
         """A broker in the workload's namespace, and the sandbox's end of its socket."""
         theirs, ours = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs, ours:
-            p = subprocess.Popen(
-                self.own.argv(self.program, "--socket", f"fd:{theirs.fileno()}", *rules),
-                pass_fds=[theirs.fileno()], stderr=subprocess.PIPE)
+            p = self.start(theirs, rules)
             theirs.close()
             try:
                 yield p, ours
@@ -61,7 +66,7 @@ class Outside:
         what = sentry.config(args, process_capabilities=caps, **changes)
         with self.broker(*rules) as (broker, end):
             p = subprocess.Popen(
-                [*self.box.command(what), "--broker", f"fd:{end.fileno()}"],
+                [*self.box.command(what), self.option, f"fd:{end.fileno()}"],
                 pass_fds=[end.fileno()], stdin=stdin or subprocess.DEVNULL,
                 stdout=subprocess.PIPE, stderr=subprocess.PIPE)
             end.close()
@@ -104,3 +109,30 @@ class Outside:
         def make():
             return socket.create_connection((OWN4 if family == socket.AF_INET else OWN6, port), 30)
         return self.host.inside(make)
+
+
+def packets(name):
+    """What reaches the interface, of the namespace it is called in."""
+    s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL))
+    s.bind((name, ETH_P_ALL))
+    return s
+
+
+class Strict(Outside):
+    """With a stack of its own in the broker's place: the kernel has no address in there."""
+    option = "--netstack"
+
+    def __init__(self, build, box):
+        super().__init__(build, box)
+        self.program = build / "atoll-netstack"
+        self.own.ip("addr", "flush", "dev", "eth0")
+        link = json.loads(self.own.ip("-j", "link", "show", "eth0"))[0]
+        self.mac, self.mtu = link["address"], link["mtu"]
+
+    def start(self, end, rules):
+        with self.own.inside(lambda: packets("eth0")) as wire:
+            return subprocess.Popen(
+                [self.program, "--socket", f"fd:{end.fileno()}", "--wire", f"fd:{wire.fileno()}",
+                 "--name", "eth0", "--mac", self.mac, "--mtu", str(self.mtu),
+                 "--address", f"{OWN4}/24", *rules],
+                pass_fds=[end.fileno(), wire.fileno()], stderr=subprocess.PIPE)
