@@ -8,8 +8,9 @@
  *                 GATE_SPIN, so that the thread looks for the answer, too: neither sleeps, and no
  *                 signal or switch is needed. Else the thread rings, and waits as in any call.
  *   when          While that has gone well lately: calls that come at once after an answer make it
- *                 worth while; looks in vain, a processor that was taken away meanwhile, or more
- *                 threads that run on the host than it has processors, end it.
+ *                 worth while; looks in vain, or more threads that run on the host than it has
+ *                 processors, end it. Those that are looked at may share one: they wait for no
+ *                 other's work there, and what they ask for is done here meanwhile.
  *
  * The handler of signals, into which faults and calls about registers come, has a part of the gate
  * and is looked at in the same way: its frame is in memory that both see anyhow.
@@ -17,6 +18,7 @@
  * All of a gate is the guest's to write. What it lies there is about the call of a thread of its
  * own, as in that thread's registers; what is read from it is read once.
  */
+#include <limits.h>
 #include <string.h>
 #include <sys/uio.h>
 
@@ -58,9 +60,12 @@ _Static_assert(AREA_GATE + sizeof(struct gate) <= AREA_STACK && AREA_GATE % 64 =
 /* Where time of processors is limited: less than what a call by the host's kernel takes of it, so
  * that looking in vain costs no more than what is saved elsewhere. */
 #define LOOK_LITTLE (4 * 1000)
+/* From an answer to a ring, with the host's switches there and back, which looking saves. */
+#define SOON	    (50 * 1000)
 #define NOTICE	    (2 * 1000)	      /* between looks at what else there is */
 #define ASK	    (2 * 1000 * 1000) /* between looks at how many others run */
 #define GAP	    (50 * 1000)	      /* longer between two looks: somebody else ran here */
+#define VAIN	    (2 * 1000 * 1000) /* without a look, when they have been in vain */
 #define PAUSE_LEAST (10 * 1000 * 1000)
 #define PAUSE_MOST  (640 * 1000 * 1000)
 #define SPIN	    400 /* times that a thread looks for its answer: about as long as LOOK */
@@ -362,23 +367,38 @@ void host_limit_cpus(uint64_t quota, uint64_t period)
 	host.look.spin = little ? SPIN_LITTLE : SPIN;
 }
 
-/* proc(5): after three averages, how many threads run, of how many. */
-static bool more_run_than(unsigned int cpus)
+/* proc(5): after three averages, how many threads run, of how many; UINT_MAX: nobody knows. */
+static unsigned int running(void)
 {
 	char text[64];
 	struct iovec to = { text, sizeof(text) - 1 };
 	ssize_t n = preadv2(host.look.load_fd, &to, 1, 0, 0);
 	const char *p = text;
-	unsigned int running = 0;
+	unsigned int found = 0;
 
 	if (n <= 0)
-		return true;
+		return UINT_MAX;
 	text[n] = '\0';
 	for (int spaces = 0; *p && spaces < 3; p++)
 		spaces += *p == ' ';
-	for (; *p >= '0' && *p <= '9' && running < 100000; p++)
-		running = running * 10 + (unsigned int) (*p - '0');
-	return running == 0 || running > cpus;
+	for (; *p >= '0' && *p <= '9' && found < 100000; p++)
+		found = found * 10 + (unsigned int) (*p - '0');
+	return found > 0 ? found : UINT_MAX;
+}
+
+/* Its gate may have news. */
+static bool runs(const struct plat_user *u)
+{
+	return u->state == USER_RUNNING || u->fetching || u->gate.asked;
+}
+
+/* Those that are looked at, but one: they run where that does. */
+static unsigned int sharing(void)
+{
+	unsigned int n = 0;
+
+	list_each(l, &host.look.run) n += runs(list_entry(l, struct plat_user, gate.link));
+	return n > 0 ? n - 1 : 0;
 }
 
 /* Others have no processor while this one and a guest's look at each other. */
@@ -386,7 +406,7 @@ static bool crowded(nsec_t now)
 {
 	if (now - host.look.asked > ASK) {
 		host.look.asked = now;
-		host.look.crowded = host.look.cpus < 2 || more_run_than(host.look.cpus);
+		host.look.crowded = host.look.cpus < 2 || running() > host.look.cpus + sharing();
 	}
 	return host.look.crowded;
 }
@@ -399,12 +419,24 @@ static void look_no_more(void)
 	host.look.looks = false;
 }
 
-/* Somebody else wants this processor. */
+/* Somebody else wants this processor: for as long as it was looked from, at most, or for longer
+ * each time. */
 static void give_way(nsec_t now)
 {
+	bool well = host.look.looks && now - host.look.began >= host.look.pause;
+
 	host.look.not_before = now + host.look.pause;
-	host.look.pause = min_of(2 * host.look.pause, (nsec_t) PAUSE_MOST);
+	host.look.pause = well ? max_of(host.look.pause / 2, (nsec_t) PAUSE_LEAST)
+			       : min_of(2 * host.look.pause, (nsec_t) PAUSE_MOST);
 	look_no_more();
+}
+
+/* This processor was somebody else's for a while. If that was one of those that are looked at, or
+ * is over, it is nobody's loss; where time of processors is limited it may have been used up. */
+static bool was_taken(nsec_t now)
+{
+	host.look.asked = 0;
+	return host.look.time < LOOK || crowded(now);
 }
 
 void gate_rang(void)
@@ -413,21 +445,16 @@ void gate_rang(void)
 
 	if (host.look.looks || host.look.load_fd < 0 || now < host.look.not_before)
 		return;
-	if (now - host.look.answered > host.look.time) {
+	if (now - host.look.answered > (host.look.time < LOOK ? host.look.time : SOON)) {
 		host.look.credit -= host.look.credit > 0;
 	} else if (++host.look.credit >= CREDIT_LOOK && crowded(now)) {
 		give_way(now);
 	} else if (host.look.credit >= CREDIT_LOOK) {
 		host.look.credit = CREDIT;
 		host.look.looks = true;
+		host.look.began = now;
 		host_sync_wakes(false);
 	}
-}
-
-/* Its gate may have news. */
-static bool runs(const struct plat_user *u)
-{
-	return u->state == USER_RUNNING || u->fetching || u->gate.asked;
 }
 
 bool gate_has_news(const struct plat_user *u)
@@ -508,8 +535,11 @@ bool gate_look(nsec_t deadline)
 		__builtin_ia32_pause();
 		now = plat_now(PLAT_MONOTONIC);
 		if (now - last > GAP) {
-			give_way(now);
-			return leave();
+			if (was_taken(now)) {
+				give_way(now);
+				return leave();
+			}
+			end = min_of(deadline, now + host.look.time);
 		}
 		last = now;
 		if (now >= end)
@@ -525,7 +555,9 @@ bool gate_look(nsec_t deadline)
 		return false;
 	if (host.look.credit > 0)
 		host.look.credit--;
-	if (host.look.credit == 0)
+	if (host.look.credit == 0) {
+		host.look.not_before = now + VAIN;
 		look_no_more();
+	}
 	return leave();
 }

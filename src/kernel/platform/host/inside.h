@@ -161,7 +161,7 @@ struct host {
 		uint32_t run_count;
 		unsigned int credit; /* how well looking has gone */
 		bool looks;	     /* it is worth while */
-		nsec_t answered, not_before, pause;
+		nsec_t answered, not_before, pause, began;
 		int load_fd; /* borrowed, or FD_NONE */
 		unsigned int cpus;
 		bool crowded; /* as of: */
