@@ -19,7 +19,7 @@
 #include "kernel/vfs/file.h"
 
 #define MAGIC	UINT64_C(0x6b63506c6c6f7441) /* "AtollPck" */
-#define VERSION 6
+#define VERSION 7
 
 /* ---- words ---- */
 
@@ -386,6 +386,7 @@ int state_load(const struct state_host *h, struct state_in *in, char why[STATE_W
 	for (nr = 0; (p = radix_next(&l.frames, &nr)); nr++)
 		frame_unref((uintptr_t) p - 1);
 	radix_fini(&l.frames);
+	heap_free(l.mounts);
 	inotify_hush(false);
 	if (in->error < 0 && !why[0])
 		(void) put(why, 0,

@@ -98,6 +98,8 @@ struct state_load {
 	const struct state_host *host;
 	struct radix objects[STATE_KINDS]; /* by number; one owner each */
 	uint64_t counts[STATE_KINDS];
+	struct mount **mounts; /* by the checkpoint's numbers, MOUNTS_MOST of the heap */
+	uint64_t mount_count;
 	unsigned int deep;   /* in files that name others */
 	struct task *task;   /* whose parts it is at; or NULL */
 	struct radix frames; /* by the page's number: the frame + 1, one owner */
@@ -124,12 +126,13 @@ uint64_t load_frame(struct state_load *l, uint64_t nr);
 
 /* tree.c: names and mounts */
 void save_mounts(struct state_save *s);
-void load_mounts(struct state_load *l); /* that they are the same */
+void load_mounts(struct state_load *l); /* that they are the same, in whatever order */
 void save_dentry(struct state_save *s, struct dentry *d);
 struct dentry *load_dentry(struct state_load *l); /* owned; NULL: failed */
 void save_path(struct state_save *s, const struct path *p);
 [[nodiscard]] bool load_path(struct state_load *l, struct path *ret);
 struct super *state_super(const struct state_host *h, uint64_t nr); /* NULL: no more */
+struct super *load_super(const struct state_load *l, uint64_t nr);  /* by its number there */
 /* Whether no name leads to it any more. */
 bool state_removed(const struct dentry *d);
 bool state_has_super(const struct state_host *h, const struct super *super, uint64_t *ret_nr);

@@ -398,8 +398,10 @@ void load_tmpfs(struct state_load *l)
 	struct super *super;
 	uint64_t first;
 
-	for (uint64_t nr = 0; l->in->error == 0 && (super = state_super(l->host, nr)); nr++) {
-		if (is_tmpfs(super) && state_has_super(l->host, super, &first) && first == nr)
+	for (uint64_t nr = 0; l->in->error == 0 && (super = load_super(l, nr)); nr++) {
+		for (first = 0; load_super(l, first) != super;)
+			first++;
+		if (is_tmpfs(super) && first == nr)
 			load_one(l, super);
 	}
 }

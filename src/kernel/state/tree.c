@@ -47,6 +47,11 @@ struct super *state_super(const struct state_host *h, uint64_t nr)
 	return m ? m->super : NULL;
 }
 
+struct super *load_super(const struct state_load *l, uint64_t nr)
+{
+	return nr < l->mount_count ? l->mounts[nr]->super : NULL;
+}
+
 /* The number of the first mount that has it. */
 bool state_has_super(const struct state_host *h, const struct super *super, uint64_t *ret_nr)
 {
@@ -108,7 +113,7 @@ void save_dentry(struct state_save *s, struct dentry *d)
 
 struct dentry *load_dentry(struct state_load *l)
 {
-	struct super *super = state_super(l->host, in_number(l->in, MOUNTS_MOST));
+	struct super *super = load_super(l, in_number(l->in, MOUNTS_MOST));
 	uint64_t n = in_number(l->in, DEEPEST);
 	char name[NAME_LONGEST + 1];
 	struct dentry *d, *next;
@@ -155,7 +160,8 @@ void save_path(struct state_save *s, const struct path *p)
 
 bool load_path(struct state_load *l, struct path *ret)
 {
-	struct mount *m = mount_at(l->host, in_number(l->in, MOUNTS_MOST));
+	uint64_t nr = in_number(l->in, MOUNTS_MOST);
+	struct mount *m = nr < l->mount_count ? l->mounts[nr] : NULL;
 	struct path p = { .mount = m, .dentry = load_dentry(l) };
 
 	if (!p.dentry)
@@ -194,9 +200,12 @@ static int tell(const struct state_host *h, struct state_out *out)
 		return -ENOMEM;
 	out_number(out, space_of(h)->count);
 	for (uint64_t nr = 0; text && (m = mount_at(h, nr)); nr++) {
+		uint64_t parent = 0;
+
 		text = told(h, m, room);
 		if (!text)
 			break;
+		out_number(out, m->parent && find_mount(h, m->parent, &parent) ? parent + 1 : 0);
 		out_text(out, text, strlen(text));
 		out_text(out, m->super->ops->type, strlen(m->super->ops->type));
 		out_number(out, m->flags);
@@ -246,27 +255,76 @@ void save_mounts(struct state_save *s)
 		s->out->error = r;
 }
 
+struct mount_words {
+	char text[TEXT_ROOM], type[64];
+	const struct mount *parent;
+	uint64_t flags;
+	bool readonly;
+};
+
+static void read_words(struct state_load *l, struct mount_words *w)
+{
+	uint64_t parent = in_number(l->in, l->mount_count); /* what it stands on is before it */
+
+	w->parent = parent > 0 ? l->mounts[parent - 1] : NULL;
+	(void) in_text(l->in, w->text, sizeof(w->text));
+	(void) in_text(l->in, w->type, sizeof(w->type));
+	w->flags = in_number(l->in, UINT32_MAX);
+	w->readonly = in_flag(l->in);
+}
+
+static bool is_taken(const struct state_load *l, const struct mount *m)
+{
+	for (uint64_t nr = 0; nr < l->mount_count; nr++) {
+		if (l->mounts[nr] == m)
+			return true;
+	}
+	return false;
+}
+
+/* Whoever makes the tree may do so in another order. */
+static struct mount *find_like(const struct state_load *l, const struct mount_words *w, char *room)
+{
+	list_each(at, &space_of(l->host)->mounts)
+	{
+		struct mount *m = list_entry(at, struct mount, in_space);
+		const char *text;
+
+		if (m->parent != w->parent || m->flags != w->flags ||
+		    m->super->readonly != w->readonly || !same_text(w->type, m->super->ops->type) ||
+		    is_taken(l, m))
+			continue;
+		text = told(l->host, m, room);
+		if (text && same_text(text, w->text))
+			return m;
+	}
+	return NULL;
+}
+
 void load_mounts(struct state_load *l)
 {
-	char *room = heap_alloc(2 * TEXT_ROOM), *text, *was = room + TEXT_ROOM;
-	bool same = in_number(l->in, MOUNTS_MOST) == space_of(l->host)->count;
-	char type[64];
-	struct mount *m;
+	uint64_t count = in_number(l->in, MOUNTS_MOST);
+	struct mount_words *w = heap_alloc(sizeof(*w));
+	char *room = heap_alloc(TEXT_ROOM);
+	bool same = count == space_of(l->host)->count;
 
-	if (!room) {
+	l->mounts = heap_alloc(MOUNTS_MOST * sizeof(struct mount *));
+	if (!w || !room || !l->mounts) {
 		in_fail(l->in, -ENOMEM);
-		return;
+		same = true;
 	}
-	for (uint64_t nr = 0; same && l->in->error == 0 && (m = mount_at(l->host, nr)); nr++) {
-		text = told(l->host, m, room);
-		(void) in_text(l->in, was, TEXT_ROOM);
-		(void) in_text(l->in, type, sizeof(type));
-		same = text && same_text(text, was) && same_text(type, m->super->ops->type) &&
-		       in_number(l->in, UINT32_MAX) == m->flags &&
-		       in_flag(l->in) == m->super->readonly;
+	while (same && l->in->error == 0 && l->mount_count < count) {
+		struct mount *m;
+
+		read_words(l, w);
+		m = l->in->error == 0 ? find_like(l, w, room) : NULL;
+		same = m;
+		if (m)
+			l->mounts[l->mount_count++] = m;
 	}
 	if (!same)
 		load_fail(l, -EOPNOTSUPP,
 			  "the workload's mounts are not those that the checkpoint has", NULL);
+	heap_free(w);
 	heap_free(room);
 }
