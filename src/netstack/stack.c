@@ -10,6 +10,7 @@
 
 #define PORT_FIRST 32768u /* as Linux chooses them */
 #define PORT_LAST  60999u
+#define IDLE	   NSEC_PER_SEC /* of ARP and of fragments timers are as coarse */
 #define LATER	   8 /* calls that wait: of one interface that talks to itself there is one */
 
 static struct {
@@ -219,6 +220,7 @@ static void forget_over(void)
 
 nsec_t stack_tick(void)
 {
+	nsec_t next;
 	u32_t next_ms;
 
 	do {
@@ -227,8 +229,13 @@ nsec_t stack_tick(void)
 	} while (stack.later_n);
 	forget_over();
 	next_ms = sys_timeouts_sleeptime();
-	return next_ms == SYS_TIMEOUTS_SLEEPTIME_INFINITE ? NSEC_NEVER
-							  : clock_mono() + next_ms * NSEC_PER_MSEC;
+	if (next_ms == SYS_TIMEOUTS_SLEEPTIME_INFINITE)
+		return NSEC_NEVER;
+	next = next_ms * NSEC_PER_MSEC;
+	/* Its timers of multicast are due ten times a second, and there is none. */
+	if (!tcp_active_pcbs && !tcp_tw_pcbs && next < IDLE)
+		next = IDLE;
+	return clock_mono() + next;
 }
 
 uint16_t stack_port(void)
