@@ -86,7 +86,7 @@ def goes_on(atoll, programs):
 
     def go_on(files):
         before = counted(files)
-        until(lambda: all(now > then + 2 for now, then in zip(counted(files), before, strict=True)), "all go on", 60)
+        until(lambda: all(now > then + 2 for now, then in zip(counted(files), before, strict=True)), "all go on", 120)
 
     def goes(script, *files):
         atoll("run", "-d", "--name", name, "--isolation=sandbox", "--network", "none", programs, "bash", "-c", script)
