@@ -50,6 +50,24 @@ def test_run(podman):
     assert boot != Path(BOOT_ID).read_text().strip()
 
 
+@pytest.mark.parametrize("how", ["broker", "strict"])
+def test_on_the_bridge(podman, how):
+    """It answers at the address that CNI gave it, and reaches who is beside it, in both ways."""
+    asked = [*RUN[2:], "--annotation", f"org.atoll.sandbox.network={how}", IMAGE]
+    podman("run", "-d", "--name", "web", *asked, "sh", "-c",
+           "echo page > /tmp/index.html; exec httpd -f -p 80 -h /tmp")
+    try:
+        at = podman("inspect", "-f", "{{.NetworkSettings.IPAddress}}", "web").strip()
+        until(lambda: podman.world.try_("/bin/busybox", "wget", "-qO-", f"http://{at}/").out
+              == "page\n", "it serves a page")
+        assert podman("run", "--rm", *asked, "wget", "-qO-", f"http://{at}/") == "page\n"
+        of = podman("inspect", "-f", "{{.NetworkSettings.SandboxKey}}", "web").strip()
+        host = podman.world("nsenter", f"--net={of}", "cat", "/proc/net/tcp", "/proc/net/tcp6")
+        assert host.count(" 0A ") == (1 if how == "broker" else 0), host
+    finally:
+        podman.try_("rm", "-f", "-t", "0", "web")
+
+
 @pytest.mark.parametrize("argv, rc", [(["no-such"], 127), (["/etc/passwd"], 126)])
 def test_why_it_does_not_run(podman, argv, rc):
     d = podman.try_("run", "--rm", *RUN, IMAGE, *argv)
