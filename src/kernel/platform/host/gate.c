@@ -234,7 +234,7 @@ void gate_answer(struct plat_user *u)
 	g->result = (uint64_t) u->result;
 	look_at(u, true);
 	__atomic_store_n(&g->done, u->gate.done, __ATOMIC_RELEASE);
-	u->state = USER_RUNNING;
+	user_becomes(u, USER_RUNNING);
 	u->known = u->dirty = false;
 	host.look.answered = plat_now(PLAT_MONOTONIC);
 	if (u->ring.waits)
@@ -392,21 +392,15 @@ static bool runs(const struct plat_user *u)
 	return u->state == USER_RUNNING || u->fetching || u->gate.asked;
 }
 
-/* Those that are looked at, but one: they run where that does. */
-static unsigned int sharing(void)
-{
-	unsigned int n = 0;
-
-	list_each(l, &host.look.run) n += runs(list_entry(l, struct plat_user, gate.link));
-	return n > 0 ? n - 1 : 0;
-}
-
-/* Others have no processor while this one and a guest's look at each other. */
-static bool crowded(nsec_t now)
+/*
+ * Others want all processors: while this one and a guest's look at each other they have none. Who
+ * is served here is no other, and `own` of those run: they have nothing of it if nobody looks.
+ */
+static bool crowded(nsec_t now, uint32_t own)
 {
 	if (now - host.look.asked > ASK) {
 		host.look.asked = now;
-		host.look.crowded = host.look.cpus < 2 || running() > host.look.cpus + sharing();
+		host.look.crowded = host.look.cpus < 2 || running() > host.look.cpus + own;
 	}
 	return host.look.crowded;
 }
@@ -436,7 +430,7 @@ static void give_way(nsec_t now)
 static bool was_taken(nsec_t now)
 {
 	host.look.asked = 0;
-	return host.look.time < LOOK || crowded(now);
+	return host.look.time < LOOK || crowded(now, host.look.own);
 }
 
 void gate_rang(void)
@@ -447,7 +441,7 @@ void gate_rang(void)
 		return;
 	if (now - host.look.answered > (host.look.time < LOOK ? host.look.time : SOON)) {
 		host.look.credit -= host.look.credit > 0;
-	} else if (++host.look.credit >= CREDIT_LOOK && crowded(now)) {
+	} else if (++host.look.credit >= CREDIT_LOOK && crowded(now, host.look.own - 1)) {
 		give_way(now);
 	} else if (host.look.credit >= CREDIT_LOOK) {
 		host.look.credit = CREDIT;
@@ -521,7 +515,7 @@ bool gate_look(nsec_t deadline)
 	if (!any_runs())
 		return false;
 	last = plat_now(PLAT_MONOTONIC);
-	if (crowded(last)) {
+	if (crowded(last, host.look.own)) {
 		give_way(last);
 		return leave();
 	}

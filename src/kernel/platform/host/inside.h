@@ -159,6 +159,7 @@ struct host {
 	struct {
 		struct list run, called; /* users, by their gate.link */
 		uint32_t run_count;
+		uint32_t own;	     /* users that are USER_RUNNING */
 		unsigned int credit; /* how well looking has gone */
 		bool looks;	     /* it is worth while */
 		nsec_t answered, not_before, pause, began;
@@ -345,6 +346,8 @@ void sites_free(struct plat_space *s);
 void user_gate_calls(void);
 
 void user_notified(struct plat_user *u, const struct seccomp_notif *n);
+/* Its state, and with it how many run. */
+void user_becomes(struct plat_user *u, enum user_state state);
 /* The stub is gone: so are its users. */
 void user_lost(struct plat_user *u);
 /* Answers its system call, so that it comes into the handler, where it is idle or ends. */

@@ -47,12 +47,19 @@ void user_lost(struct plat_user *u)
 		fiber_interrupt(u->server); /* who waits for its call comes back, and is told */
 }
 
+void user_becomes(struct plat_user *u, enum user_state state)
+{
+	host.look.own -= u->state == USER_RUNNING;
+	host.look.own += state == USER_RUNNING;
+	u->state = state;
+}
+
 static void called(struct plat_user *u, const struct seccomp_notif *n)
 {
 	struct plat_event event = { .kind = PLAT_SYSCALL, .nr = (unsigned int) n->data.nr };
 
 	memcpy(event.args, n->data.args, sizeof(event.args));
-	u->state = USER_CALL;
+	user_becomes(u, USER_CALL);
 	u->nr = event.nr;
 	u->ip = site_outside(u->space, n->data.instruction_pointer);
 	if (u->ip == n->data.instruction_pointer && site_counts(u->space, u->ip))
@@ -90,7 +97,7 @@ static void trapped(struct plat_user *u)
 static void called_by_gate(struct plat_user *u)
 {
 	gate_take(u);
-	u->state = USER_GATE;
+	user_becomes(u, USER_GATE);
 	tell(u, &u->event);
 }
 
@@ -207,7 +214,7 @@ static void upcall(struct plat_user *u, const struct upcall *c)
 		gate_load(u);
 		gate_left(u);
 	}
-	u->state = USER_UPCALL;
+	user_becomes(u, USER_UPCALL);
 	if (!u->fetching)
 		u->fp = FP_OWN;
 	u->frame = c->frame;
@@ -353,6 +360,7 @@ static void drop(struct plat_user *u)
 	if (u->tid > 0 && radix_get(&host.tids, (uint64_t) u->tid) == u)
 		(void) radix_take(&host.tids, (uint64_t) u->tid);
 	gate_forget(u);
+	user_becomes(u, USER_IDLE);
 	list_remove(&u->link);
 	list_push(&u->space->areas, &u->area->link);
 	heap_cache_free(&users, u);
@@ -366,7 +374,7 @@ static void unlink_user(struct plat_user *u)
 
 void user_idle(struct plat_user *u)
 {
-	u->state = USER_IDLE;
+	user_becomes(u, USER_IDLE);
 	gate_forget(u);
 	u->space->active--;
 	u->space->idle_count++;
@@ -416,7 +424,7 @@ static void signal_it(struct plat_user *u)
 static void answer_call(struct plat_user *u)
 {
 	u->answered = u->signalled;
-	u->state = USER_RUNNING;
+	user_becomes(u, USER_RUNNING);
 	/* No result of the host's own calls that are begun again. */
 	host_answer(&u->ring, u->fetching ? 0 : u->result);
 }
@@ -427,7 +435,7 @@ static void end_trapped(struct plat_user *u)
 	struct plat_space *s = u->space;
 
 	u->trapped = false;
-	u->state = USER_ENDING;
+	user_becomes(u, USER_ENDING);
 	if (!u->ring.waits) {
 		/* came() is next. */
 	} else if (s->use == STUB_ENTERS) {
@@ -454,7 +462,7 @@ void user_end_call(struct plat_user *u)
 	if (u->parked) {
 		u->parked = false;
 		u->space->active++;
-		u->state = u->trapped ? USER_UPCALL : USER_CALL;
+		user_becomes(u, u->trapped ? USER_UPCALL : USER_CALL);
 	}
 	if (u->trapped) {
 		end_trapped(u);
@@ -464,7 +472,7 @@ void user_end_call(struct plat_user *u)
 		signal_it(u);
 	if (u->state == USER_CALL)
 		answer_call(u);
-	u->state = USER_ENDING;
+	user_becomes(u, USER_ENDING);
 }
 
 /* Those that waited for the stub's end, which is not to come yet. */
@@ -542,7 +550,7 @@ void plat_user_free(struct plat_user *u)
 		gate_quiet(u);
 		u->parked = true;
 		u->space->active--;
-		u->state = USER_ENDING;
+		user_becomes(u, USER_ENDING);
 		return;
 	}
 	user_end_call(u);
@@ -562,7 +570,7 @@ static void resume(struct plat_user *u)
 	}
 	if (store)
 		sigframe_store(u, fresh);
-	u->state = USER_RUNNING;
+	user_becomes(u, USER_RUNNING);
 	u->known = u->dirty = u->trapped = false;
 	gate_answer_upcall(u, store ? UP_BASES : UP_BACK);
 }
