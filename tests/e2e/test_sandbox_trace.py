@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from lib import sentry, wait
+from lib import guest, sentry, wait
 
 pytestmark = [pytest.mark.timeout(120),
               pytest.mark.skipif(os.uname().machine != "x86_64", reason="numbers of x86-64")]
@@ -129,6 +129,20 @@ def test_filters(atoll, loop, tmp_path):
     atoll("exec", loop, "true")
     rc, out, _ = t.end(signal.SIGINT)
     assert (rc, out) == (0, "")
+
+
+def test_what_is_known(atoll, busybox, tmp_path):
+    """Calls that nobody hears of, as their answers are known, are seen while somebody looks."""
+    guest.compiled("sandbox_known.c", tmp_path)
+    atoll("run", "-d", "--name", "known", *SANDBOX, "-v", f"{tmp_path}:/known:ro", busybox,
+          "/known/sandbox_known", "for", "ever")
+    try:
+        wait.until(lambda: "known" in atoll("logs", "known").out, "its output")
+        t = Trace(atoll, "-e", "getppid", "known")
+        t.await_(r"(getppid\(\) += 0\n.*){20}")
+        t.end(signal.SIGINT)
+    finally:
+        atoll("rm", "-f", "known")
 
 
 def test_a_summary(atoll, loop):

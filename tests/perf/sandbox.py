@@ -35,6 +35,7 @@ PATIENCE = 30  # seconds for one operation's batches: runsc may stand still wher
 # Of runsc's time.
 PROMISES = {"call": 0.7, "open+close": 0.5, "create+unlink": 0.5, "fork+exit": 0.2,
             "fork+exec": 0.2, "thread": 0.7, "signal": 0.5}
+LOCAL = 1  # of the host's own
 START = 0.1
 PSS = 0.1
 ids = (f"perf-sandbox-{n}" for n in count())
@@ -165,6 +166,9 @@ def judge(figures, verdict):
         by = figures.get(operation, {})
         if BAR in by:
             verdict.ratio(f"{operation}: {OWN} to {BAR}", by[OWN], by[BAR], bound)
+    if "local-call" in figures:
+        by = figures["local-call"]
+        verdict.ratio(f"local-call: {OWN} to {HOST}", by[OWN], by[HOST], LOCAL)
 
 
 def starts(subjects, build, runs, verdict):

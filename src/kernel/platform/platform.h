@@ -154,6 +154,13 @@ void plat_user_free(struct plat_user *u);
  */
 void plat_user_run(struct plat_user *u, struct plat_event *ret_event);
 void plat_user_result(struct plat_user *u, sysret_t result);
+/*
+ * The answer to the call nr, which u is in, stays for now: the platform may give it, whatever the
+ * arguments, and nobody hears of it. Until plat_user_forget(): calls that begin after that are the
+ * kernel's again, of whatever thread it runs.
+ */
+void plat_user_know(struct plat_user *u, unsigned int nr, uint32_t answer);
+void plat_user_forget(struct plat_user *u);
 /* All registers, for signals, execve and clone; dearer than a result alone. */
 void plat_user_regs(struct plat_user *u, struct plat_regs *ret_regs);
 void plat_user_set_regs(struct plat_user *u, const struct plat_regs *regs);

@@ -7,6 +7,7 @@
 #include "kernel/mm/space.h"
 #include "kernel/task/cred_change.h"
 #include "kernel/task/exit.h"
+#include "kernel/task/known.h"
 #include "kernel/task/limit.h"
 #include "kernel/task/program.h"
 #include "kernel/task/signal.h"
@@ -148,6 +149,7 @@ static void take_number(struct task *t)
 	old->pid = own;
 	old->tid = own->nr;
 	own->task = old;
+	known_forget(t);
 	p->leader = t;
 	task_free(old);
 }

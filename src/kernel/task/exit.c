@@ -9,6 +9,7 @@
 #include "kernel/mm/uio.h"
 #include "kernel/task/clone.h"
 #include "kernel/task/futex.h"
+#include "kernel/task/known.h"
 #include "kernel/task/signal.h"
 #include "kernel/task/task.h"
 #include "kernel/task/trace.h"
@@ -88,6 +89,7 @@ static void children_go(struct process *p)
 		struct group *g = child->group;
 
 		child->parent = to;
+		known_forget_process(child);
 		child->parent_tid = to ? to->pid : 0;
 		child->exit_signal = SIGCHLD;
 		if (to)

@@ -3,6 +3,7 @@
 
 #include "kernel/core/heap.h"
 #include "kernel/core/radix.h"
+#include "kernel/task/known.h"
 #include "kernel/task/task.h"
 
 static struct heap_cache pids = HEAP_CACHE_INIT(struct pid);
@@ -239,6 +240,7 @@ void group_leave(struct process *p)
 		return;
 	list_remove(&p->in_group);
 	p->group = NULL;
+	known_forget_process(p);
 	if (!list_empty(&g->members))
 		return;
 	s = g->session;

@@ -10,6 +10,7 @@
 #include "kernel/task/cred.h"
 #include "kernel/task/cred_change.h"
 #include "kernel/task/exit.h"
+#include "kernel/task/known.h"
 #include "kernel/task/signal.h"
 
 /* Linux's: of all programs of a chain, each with a price of its own. */
@@ -95,6 +96,7 @@ int seccomp_strict(struct task *t)
 	if (t->filters)
 		return -EINVAL;
 	t->strict = true;
+	known_forget(t);
 	return 0;
 }
 
@@ -113,6 +115,7 @@ static void take_chain(struct task *u, struct seccomp_filter *f)
 	struct seccomp_filter *old = u->filters;
 
 	u->filters = seccomp_filter_ref(f);
+	known_forget(u);
 	seccomp_filter_unref(old);
 }
 
@@ -168,6 +171,7 @@ sysret_t seccomp_add(struct task *t, struct sock_filter *code, uint32_t count, b
 	}
 	/* The chain has t's older one: its reference goes over. */
 	t->filters = f;
+	known_forget(t);
 	list_each(l, &t->process->threads)
 	{
 		struct task *u = task_of_list(l);

@@ -9,6 +9,7 @@
 #include "kernel/syscall/syscall.h"
 #include "kernel/task/exit.h"
 #include "kernel/task/hold.h"
+#include "kernel/task/known.h"
 #include "kernel/task/oom.h"
 #include "kernel/task/seccomp.h"
 #include "kernel/task/signal.h"
@@ -76,6 +77,7 @@ static void serve_call(struct task *t, const struct plat_event *e)
 		if (c->told)
 			trace_entry(t); /* once more: a signal without a handler */
 		c->result = syscall_do(t, c->nr, c->args);
+		known_served(t);
 		/* Nobody is there to come back to, nor for whom to begin again. */
 		if (t->user && plat_user_gone(t->user))
 			process_kill(t->process, SIGKILL);

@@ -5,6 +5,7 @@
 #include "kernel/ipc/sem.h"
 #include "kernel/mm/space.h"
 #include "kernel/task/cred.h"
+#include "kernel/task/known.h"
 #include "kernel/task/limit.h"
 #include "kernel/task/seccomp.h"
 #include "kernel/vfs/file.h"
@@ -259,6 +260,7 @@ void task_set_cred(struct task *t, const struct cred *c)
 		t->pdeath_signal = 0;
 	}
 	t->cred = c;
+	known_forget(t);
 	cred_unref(old);
 	/* CAP_IPC_LOCK has come or gone. */
 	if (t->space)

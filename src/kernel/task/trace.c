@@ -6,6 +6,7 @@
 #include "kernel/mm/uio.h"
 #include "kernel/platform/platform.h"
 #include "kernel/syscall/list/arguments.h"
+#include "kernel/task/known.h"
 #include "kernel/task/signal.h"
 #include "kernel/task/task.h"
 
@@ -29,6 +30,7 @@ void trace_watch(struct trace_watcher *w)
 {
 	list_push(&watchers, &w->link);
 	trace_watchers++;
+	known_forget_all();
 }
 
 void trace_unwatch(struct trace_watcher *w)

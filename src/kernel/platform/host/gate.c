@@ -12,6 +12,10 @@
  *                 processors, end it. Those that are looked at may share one: they wait for no
  *                 other's work there, and what they ask for is done here meanwhile.
  *
+ * What is known   Answers of calls that are the same each time stand in the gate, too: the thread
+ *   takes them from there, and tells nobody. Only numbers are taken away while it runs: who has
+ *   found one finds its answer.
+ *
  * The handler of signals, into which faults and calls about registers come, has a part of the gate
  * and is looked at in the same way: its frame is in memory that both see anyhow.
  *
@@ -34,7 +38,13 @@ struct gate {
 	uint32_t up_seq, up_unused;
 	uint64_t up_frame, up_fs, up_gs, up_signal, last_room[3];
 	uint32_t up_done, up_result;
+	uint64_t known_room[23];
+	struct {
+		uint32_t negative, answer;
+	} known[KNOWN_SLOTS];
 };
+_Static_assert(offsetof(struct gate, known) == GATE_KNOWN && KNOWN_SLOTS * 8 == 256,
+	       "the assembler's, which counts with bytes");
 _Static_assert(offsetof(struct gate, ax) == GATE_AX && offsetof(struct gate, r9) == GATE_R9 &&
 		       offsetof(struct gate, done) == GATE_DONE &&
 		       offsetof(struct gate, full) == GATE_FULL &&
@@ -81,6 +91,12 @@ static struct gate *gate_of(const struct plat_user *u)
 	return (struct gate *) (void *) ((char *) chunk_ptr(u->area->chunk) + AREA_GATE);
 }
 
+/* Of no call in this slot: 0 is read(2)'s, of the first. */
+static uint32_t known_none(unsigned int slot)
+{
+	return slot == 0;
+}
+
 void gate_begin(void)
 {
 	list_init(&host.look.run);
@@ -95,9 +111,33 @@ void gate_begin(void)
 void gate_reset(struct plat_user *u)
 {
 	memset(gate_of(u), 0, sizeof(struct gate));
+	gate_of(u)->known[0].negative = known_none(0);
+	u->gate.known = 0;
 	list_init(&u->gate.link);
 	u->gate.done = u->gate.up_done = u->gate.idle_rings = 0;
 	u->gate.runs = u->gate.up_found = u->gate.asked = false;
+}
+
+void plat_user_know(struct plat_user *u, unsigned int nr, uint32_t answer)
+{
+	unsigned int slot = nr % KNOWN_SLOTS;
+	struct gate *g = gate_of(u);
+
+	g->known[slot].answer = answer;
+	__atomic_store_n(&g->known[slot].negative, -nr, __ATOMIC_RELEASE);
+	u->gate.known |= 1u << slot;
+}
+
+void plat_user_forget(struct plat_user *u)
+{
+	struct gate *g = gate_of(u);
+
+	for (unsigned int slot = 0; u->gate.known; slot++) {
+		if (u->gate.known >> slot & 1)
+			__atomic_store_n(&g->known[slot].negative, known_none(slot),
+					 __ATOMIC_RELEASE);
+		u->gate.known &= ~(1u << slot);
+	}
 }
 
 void gate_forget(struct plat_user *u)
@@ -270,8 +310,14 @@ void gate_settle(struct plat_user *u)
 	if (ip >= STUB_SITES && ip < STUB_SITES + CHUNK_SIZE) {
 		u->regs.ip = site_settled(u->space, ip);
 		u->dirty = true;
-	} else if (ip >= stub_address(stub_gate) && ip <= stub_address(stub_gate_saved)) {
+	} else if (ip == stub_address(stub_gate)) {
 		u->regs.ip = site_start(u->space, u->regs.cx);
+		u->dirty = true;
+	} else if (ip >= stub_address(stub_gate_known) && ip < stub_address(stub_gate_asks)) {
+		u->regs.ip = u->regs.cx = gate_of(u)->ip;
+		u->dirty = true;
+	} else if (ip > stub_address(stub_gate) && ip <= stub_address(stub_gate_saved)) {
+		u->regs.ip = site_start(u->space, gate_of(u)->ip);
 		u->dirty = true;
 	} else if (ip > stub_address(stub_gate_saved) && ip < stub_address(stub_gate_called)) {
 		u->regs.sp = gate_of(u)->sp;

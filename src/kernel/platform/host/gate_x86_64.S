@@ -6,6 +6,20 @@
  * flags are kept on no stack but the gate itself.
  */
 stub_gate:
+	mov	%rcx, %gs:GATE_IP
+	/* Flags are the guest's still, and stay so where the answer is known: lea and jrcxz alone. */
+	lea	(,%rax,8), %ecx
+	movzbl	%cl, %r11d
+	mov	%gs:GATE_KNOWN(%r11), %ecx
+	lea	(%rcx,%rax), %ecx
+	jrcxz	1f
+	jmp	2f
+1:	mov	%gs:GATE_KNOWN + 4(%r11), %eax
+stub_gate_known:
+	mov	%gs:GATE_IP, %rcx
+	jmp	*%rcx
+2:
+stub_gate_asks:
 	mov	%rax, %gs:GATE_AX
 	mov	%rdi, %gs:GATE_DI
 	mov	%rsi, %gs:GATE_SI
@@ -19,7 +33,6 @@ stub_gate:
 	mov	%r13, %gs:GATE_R13
 	mov	%r14, %gs:GATE_R14
 	mov	%r15, %gs:GATE_R15
-	mov	%rcx, %gs:GATE_IP
 	mov	%rsp, %gs:GATE_SP
 stub_gate_saved:
 	rdgsbase %rsp

@@ -124,10 +124,11 @@ struct plat_user {
 		uint32_t done;	  /* the last call that was answered */
 		uint32_t up_done; /* the last time in the handler that was taken */
 		uint32_t idle_rings;
-		bool up_found; /* by a look: it may still ring */
-		bool asked;    /* for its floating point */
-		uint32_t full; /* GATE_FULL of the last answer */
-		bool runs;     /* of the first of the two */
+		bool up_found;	/* by a look: it may still ring */
+		bool asked;	/* for its floating point */
+		uint32_t full;	/* GATE_FULL of the last answer */
+		uint32_t known; /* a bit for each slot with an answer */
+		bool runs;	/* of the first of the two */
 	} gate;
 };
 

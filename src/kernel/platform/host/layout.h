@@ -112,6 +112,11 @@
 #define GATE_UP_DONE   320
 #define GATE_UP_RESULT 324
 
+/* Answers that are known, where the last five bits of a call's number say: a pair of words, the
+ * number, negative, and the answer. None: a number that does not belong there. */
+#define GATE_KNOWN  512
+#define KNOWN_SLOTS 32
+
 /* GATE_FULL: but the result all registers, and floating point, which stands where the area begins.
  */
 #define FULL_REGS  1

@@ -15,6 +15,8 @@
 	.balign 64
 	.globl	stub_begin, stub_end, stub_own_begin, stub_own_end
 	.globl	stub_source, stub_handler, stub_door_site, stub_sigreturn_site
+	.globl	stub_gate_known, stub_gate_asks
+	.hidden	stub_gate_known, stub_gate_asks
 	.globl	stub_gate, stub_gate_saved, stub_gate_called, stub_gate_site, stub_gate_end
 	.hidden	stub_gate, stub_gate_saved, stub_gate_called, stub_gate_site, stub_gate_end
 	.hidden	stub_begin, stub_end, stub_own_begin, stub_own_end

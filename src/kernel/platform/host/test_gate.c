@@ -28,7 +28,18 @@
 
 static const struct space_limits wide = { UINT64_MAX, UINT64_MAX, 8 << 20, UINT64_MAX, 65530 };
 
-enum call { CALL_ADD = 1000, CALL_DONE, CALL_FORK, CALL_MOVE, CALL_GS, CALL_FP };
+enum call {
+	CALL_ADD = 1000,
+	CALL_DONE,
+	CALL_FORK,
+	CALL_MOVE,
+	CALL_GS,
+	CALL_FP,
+	CALL_LEARN,
+	/* What is known: they stand where read(2) and each other do. */
+	CALL_KNOWN = 32 * KNOWN_SLOTS,
+	CALL_OTHER = 33 * KNOWN_SLOTS,
+};
 
 /* ---- the guests' programs ---- */
 
@@ -182,41 +193,87 @@ GUEST void guest_reads_in_threads(long arg)
 	done(arg);
 }
 
-/* Registers, flags and what is below the stack pointer stay; rcx and r11 are as the host's. */
+/* Registers, flags and what is below the stack pointer stay, and rcx is as the host's; all of it
+ * but the result and r11 gives 0. */
+#define KEEPS(nr_, heap, n)                                                                        \
+	({                                                                                         \
+		asm volatile(                                                                      \
+			"sub $256, %%rsp\n\t"                                                      \
+			"mov $11, %%rbx\n\tmov $12, %%r12\n\tmov $13, %%r13\n\t"                   \
+			"mov $14, %%r14\n\tmov $15, %%r15\n\tmov $16, %%r10\n\t"                   \
+			"mov $17, %%r8\n\tmov $18, %%r9\n\tmov $19, %%rdx\n\t"                     \
+			"movq $4711, -128(%%rsp)\n\tmovq $4712, -8(%%rsp)\n\t"                     \
+			"stc\n\tstd\n\t"                                                           \
+			"mov %[nr], %%eax\n\tsyscall\n\t"                                          \
+			"1: mov %%rax, 0x10000000\n\t"                                             \
+			"mov %%r11, 0x10000008\n\t"                                                \
+			"pushfq\n\tpop 0x10000010\n\tcld\n\t"                                      \
+			"mov -128(%%rsp), %%rax\n\tmov %%rax, 0x10000018\n\t"                      \
+			"lea 1b(%%rip), %%rax\n\tsub %%rcx, %%rax\n\t"                             \
+			"mov %%rax, 0x10000020\n\t"                                                \
+			"lea (%%rbx,%%r12), %%rax\n\tadd %%r13, %%rax\n\tadd %%r14, %%rax\n\t"     \
+			"add %%r15, %%rax\n\tadd %%r10, %%rax\n\tadd %%r8, %%rax\n\t"              \
+			"add %%r9, %%rax\n\tadd %%rdx, %%rax\n\tadd %%rsi, %%rax\n\t"              \
+			"add %%rdi, %%rax\n\tmov %%rax, 0x10000028\n\t"                            \
+			"add $256, %%rsp"                                                          \
+			:                                                                          \
+			: [nr] "i"(nr_), "D"(n), "S"(1L)                                           \
+			: "rax", "rbx", "rcx", "rdx", "r8", "r9", "r10", "r11", "r12", "r13",      \
+			  "r14", "r15", "memory", "cc");                                           \
+		/* CF, DF */                                                                       \
+		(heap)[3] != 4711 || (heap)[4] != 0 || (heap)[5] != 135 + (n) + 1 ||               \
+			((heap)[2] & 0x401) != 0x401;                                              \
+	})
+
 GUEST void guest_keeps(long arg)
 {
 	volatile long *heap = (volatile long *) HEAP;
 	long bad = 0;
 
 	for (long n = 0; n < CALLS; n++) {
-		asm volatile("sub $256, %%rsp\n\t"
-			     "mov $11, %%rbx\n\tmov $12, %%r12\n\tmov $13, %%r13\n\t"
-			     "mov $14, %%r14\n\tmov $15, %%r15\n\tmov $16, %%r10\n\t"
-			     "mov $17, %%r8\n\tmov $18, %%r9\n\tmov $19, %%rdx\n\t"
-			     "movq $4711, -128(%%rsp)\n\tmovq $4712, -8(%%rsp)\n\t"
-			     "stc\n\tstd\n\t"
-			     "mov %[nr], %%eax\n\tsyscall\n\t"
-			     "1: mov %%rax, 0x10000000\n\t"
-			     "mov %%r11, 0x10000008\n\t"
-			     "pushfq\n\tpop 0x10000010\n\tcld\n\t"
-			     "mov -128(%%rsp), %%rax\n\tmov %%rax, 0x10000018\n\t"
-			     "lea 1b(%%rip), %%rax\n\tsub %%rcx, %%rax\n\t"
-			     "mov %%rax, 0x10000020\n\t"
-			     "lea (%%rbx,%%r12), %%rax\n\tadd %%r13, %%rax\n\tadd %%r14, %%rax\n\t"
-			     "add %%r15, %%rax\n\tadd %%r10, %%rax\n\tadd %%r8, %%rax\n\t"
-			     "add %%r9, %%rax\n\tadd %%rdx, %%rax\n\tadd %%rsi, %%rax\n\t"
-			     "add %%rdi, %%rax\n\tmov %%rax, 0x10000028\n\t"
-			     "add $256, %%rsp"
-			     :
-			     : [nr] "i"(CALL_ADD), "D"(n), "S"(1L)
-			     : "rax", "rbx", "rcx", "rdx", "r8", "r9", "r10", "r11", "r12", "r13",
-			       "r14", "r15", "memory", "cc");
-		bad += heap[0] != n + 1 || heap[3] != 4711 || heap[4] != 0 ||
-		       heap[5] != 135 + n + 1;
-		/* CF, DF */
-		bad += (heap[1] & 0x401) != 0x401 || (heap[2] & 0x401) != 0x401;
+		bad += KEEPS(CALL_ADD, heap, n);
+		bad += heap[0] != n + 1 || (heap[1] & 0x401) != 0x401;
 	}
 	done(arg + bad);
+}
+
+/* Answers that are known, until they are others. */
+GUEST void guest_knows(long arg)
+{
+	volatile long *heap = (volatile long *) HEAP;
+	long bad = 0, now = 0xfffffffe;
+
+	(void) ASK(CALL_LEARN, now, 0);
+	for (long n = 0; n < CALLS; n++) {
+		if (n % 50 == 49) {
+			now = n;
+			(void) ASK(CALL_LEARN, now, 0);
+		}
+		bad += KEEPS(CALL_KNOWN, heap, n);
+		bad += heap[0] != now;
+	}
+	done(arg + bad);
+}
+
+/* Of several that stand in one place, and of what nobody knows there. */
+GUEST void guest_knows_others(long arg)
+{
+	(void) ASK(CALL_LEARN, 5, 0);
+	for (long n = 0; n < CALLS; n++) {
+		arg += ASK(CALL_KNOWN, n, 0) != 5;
+		arg += ASK(SYS_read, n, 3) != n + 3;
+		arg += ASK(CALL_OTHER, n, 0) != 6;
+	}
+	done(arg);
+}
+
+/* Until it is another, which nobody tells. */
+GUEST void guest_knows_long(long arg)
+{
+	(void) ASK(CALL_LEARN, 5, 0);
+	while (ASK(CALL_KNOWN, 0, 0) == 5)
+		;
+	done(arg);
 }
 
 /* The call, and its syscall instruction alone. */
@@ -375,10 +432,14 @@ struct guest {
 	bool is_looked; /* whatever is thought of that */
 	uint64_t code;	/* where its is */
 	struct guest *child;
+	long answer; /* that is known */
+	unsigned int told;
+	struct ktimer learn; /* it is another */
 	struct ktimer timer; /* kicks it, again and again */
 	nsec_t every;
 };
 
+static nsec_t learns; /* when it learns another, after the first; 0: not by itself */
 static struct waitq changed = { LIST_INIT(changed.waiters) };
 
 static uint64_t offset(void (*f)(long))
@@ -493,7 +554,16 @@ static bool serve_call(struct guest *g, unsigned int nr, const uint64_t *a)
 		g->value = (long) a[0];
 		return false;
 	}
-	if (nr == CALL_ADD || nr == SYS_tgkill || nr == SYS_read)
+	if (nr == CALL_KNOWN || nr == CALL_OTHER) {
+		g->told++;
+		r = g->answer + (nr == CALL_OTHER);
+		plat_user_know(g->user, nr, (uint32_t) r);
+	} else if (nr == CALL_LEARN) {
+		g->answer = (long) a[0];
+		plat_user_forget(g->user);
+		if (learns)
+			ktimer_set(&g->learn, plat_now(PLAT_MONOTONIC) + learns);
+	} else if (nr == CALL_ADD || nr == SYS_tgkill || nr == SYS_read)
 		r = (sysret_t) (a[0] + a[1]);
 	else if (nr == CALL_FORK)
 		r = fork_it(g);
@@ -564,6 +634,7 @@ static void serve(void *arg)
 		plat_user_run(g->user, &e);
 	while (serve_event(g, &e));
 	ktimer_cancel(&g->timer);
+	ktimer_cancel(&g->learn);
 	plat_user_free(g->user);
 	space_unref(g->space);
 	g->ended = true;
@@ -577,6 +648,14 @@ static void kick(struct ktimer *t)
 
 	plat_user_kick(g->user);
 	ktimer_set(t, plat_now(PLAT_MONOTONIC) + g->every);
+}
+
+static void learn(struct ktimer *t)
+{
+	struct guest *g = container_of(t, struct guest, learn);
+
+	g->answer++;
+	plat_user_forget(g->user);
 }
 
 /* ---- tests ---- */
@@ -595,6 +674,7 @@ static struct guest run_at(struct space *s, uint64_t code, void (*f)(long), uint
 	g.code = code;
 	g.timer.fire = kick;
 	g.every = every;
+	g.learn.fire = learn;
 	if (every)
 		ktimer_set(&g.timer, plat_now(PLAT_MONOTONIC) + every);
 	(void) waitq_wait(&changed, g.ended, NSEC_NEVER, 0);
@@ -774,6 +854,29 @@ static void kicks(void)
 	CHECK(kicked > 0);
 }
 
+/* Who runs, and calls, comes into the kernel as often as something has changed. */
+static void known(void)
+{
+	for (int n = 0; n < 3; n++) {
+		struct guest g = run(guest_knows, 3, 0);
+
+		/* A dozen before it is a site; the first after each change. */
+		CHECK(g.value == 3 && g.sites == 1 && g.told >= CALLS / 50 && g.told < 40);
+		g = run(guest_knows_others, 4, 0);
+		CHECK(g.value == 4 && g.sites == 3 && g.told == 2 * CALLS);
+	}
+	for (nsec_t every = 0; every < 60; every += 7) {
+		struct guest g;
+
+		learns = 20 * 1000 * 1000;
+		g = run(guest_knows_long, 5, every * 1000);
+		learns = 0;
+		CHECK(g.value == 5 && g.told < 100 && (g.kicks > 0) == (every > 0));
+		g = run(guest_knows, 3, every * 1000);
+		CHECK(g.value == 3);
+	}
+}
+
 static void settle(void)
 {
 	for (int n = 0; n < 400; n++) {
@@ -909,6 +1012,7 @@ static void body(void *arg)
 	jumps();
 	steps();
 	kicks();
+	known();
 	handlers();
 	host_limit_cpus(150000, 100000);
 	CHECK(host.look.cpus < 2 || host.look.spin < 400);

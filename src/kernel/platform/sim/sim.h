@@ -18,9 +18,14 @@ void sim_end(void);
 void sim_run(void);
 nsec_t sim_now(void);
 
-/* How many times a carrier was called in; how many commits address spaces saw. */
+/* Whether calls whose answers are known (plat_user_know()) are answered here: who waits for others
+ * by such calls would wait for ever. All others are compared with what is known: else it panics. */
+void sim_answers(bool answers);
+
+/* How many times a carrier was called in; how many changes and commits address spaces saw. */
 struct sim_counts {
 	unsigned long kicks, maps, unmaps, protects, commits;
+	unsigned long known; /* calls that were answered without the kernel */
 };
 const struct sim_counts *sim_counts(void);
 /* The n-th allocation of the platform (kernel memory, stacks, spaces, contexts) from now fails,
