@@ -27,8 +27,9 @@ struct ring {
 	bool waits;
 };
 
-#define CALLERS	 64
-#define FP_PARTS 63
+#define CALLERS	     64
+#define CALLERS_NEAR 4
+#define FP_PARTS     63
 
 /* What a stub is for (spare.c). */
 enum stub_use {
@@ -62,10 +63,11 @@ struct plat_space {
 	uint32_t sites_chunk; /* 0: none, no call has come often from one place */
 	uint32_t sites_made;
 	bool gates_closed;
-	/* Places that calls have come from, and how often. */
+	/* Places that calls have come from, and how often: in sets by the place, the latest first.
+	 */
 	struct {
-		uint64_t ip;
-		uint32_t count;
+		uint32_t place[CALLERS_NEAR];
+		uint8_t count[CALLERS_NEAR];
 	} callers[CALLERS];
 };
 

@@ -74,15 +74,23 @@ static uint64_t site_address(uint32_t n)
 
 bool site_counts(struct plat_space *s, uint64_t ip)
 {
-	typeof(s->callers[0]) *c = &s->callers[ip / 2 % CALLERS];
+	/* Two that are taken for one are patched sooner, no more. */
+	uint32_t place = (uint32_t) (ip ^ ip >> 32);
+	/* Fibonacci's hash (Knuth, 6.4): programs call from places that are alike. */
+	typeof(s->callers[0]) *c = &s->callers[(place * 2654435769u) / (UINT32_MAX / CALLERS + 1)];
+	unsigned int n = 0, count;
 
 	if (!host.gates || s->gates_closed)
 		return false;
-	if (c->ip != ip) {
-		c->ip = ip;
-		c->count = 0;
-	}
-	return ++c->count == OFTEN;
+	while (n < CALLERS_NEAR - 1 && c->place[n] != place)
+		n++;
+	count = c->place[n] == place ? c->count[n] : 0;
+	memmove(c->place + 1, c->place, n * sizeof(c->place[0]));
+	memmove(c->count + 1, c->count, n * sizeof(c->count[0]));
+	count += count <= OFTEN;
+	c->place[0] = place;
+	c->count[0] = (uint8_t) count;
+	return count == OFTEN;
 }
 
 /* ---- what is jumped to ---- */

@@ -237,6 +237,23 @@ GUEST void guest_keeps(long arg)
 	done(arg + bad);
 }
 
+/* From many places in turns, which are alike. */
+GUEST void guest_adds_all_over(long arg)
+{
+	for (long n = 0; n < CALLS / 10; n++) {
+		asm volatile(".rept 24\n\t"
+			     "mov %[nr], %%eax\n\t"
+			     "syscall\n\t"
+			     "mov %%rax, %%rdi\n\t"
+			     ".balign 128\n\t"
+			     ".endr"
+			     : "+D"(arg)
+			     : [nr] "i"(CALL_ADD), "S"(n)
+			     : "rax", "rcx", "r11", "memory");
+	}
+	done(arg);
+}
+
 /* Answers that are known, until they are others. */
 GUEST void guest_knows(long arg)
 {
@@ -710,6 +727,9 @@ static void forms(void)
 	CHECK(g.value == 5 + SUM && g.calls == CALLS + 1 && g.sites == 1 && g.traps == 0);
 	g = run(guest_reads_in_threads, 5, 0);
 	CHECK(g.value == 5 + SUM && g.calls == CALLS + 1 && g.sites == 1 && g.traps == 0);
+	g = run(guest_adds_all_over, 5, 0);
+	CHECK(g.value == 5 + 24L * (CALLS / 10) * (CALLS / 10 - 1) / 2);
+	CHECK(g.sites > 20 && g.traps == 0);
 	g = run(guest_keeps, 3, 0);
 	CHECK(g.value == 3 && g.sites == 1);
 	g = run(guest_moves, 1, 0);
