@@ -19,10 +19,13 @@
 #include "kernel/task/task.h"
 #include "kernel/vfs/file.h"
 #include "sentry/sandbox.h"
+#include "sentry/terminal.h"
 
-#define HOLD_WITHIN (10 * NSEC_PER_SEC)
-#define STREAM_MAX  ((size_t) 512 << 20)
-#define AT_ONCE	    64 /* pages of one write */
+#define HOLD_WITHIN  (10 * NSEC_PER_SEC)
+#define DRAIN_WITHIN NSEC_PER_SEC
+#define DRAIN_LOOK   (NSEC_PER_SEC / 1000)
+#define STREAM_MAX   ((size_t) 512 << 20)
+#define AT_ONCE	     64 /* pages of one write */
 
 static const char magic[16] = "atoll sandbox 1";
 
@@ -97,7 +100,7 @@ static struct file *give(unsigned int nr)
 	return f;
 }
 
-static struct state_host host_of(struct sandbox *s)
+static struct state_host host_of(struct sandbox *s, struct tty *console)
 {
 	return (struct state_host){ .root = &s->root,
 				    .filter = s->filter,
@@ -105,13 +108,14 @@ static struct state_host host_of(struct sandbox *s)
 				    .mounts = s->mounts,
 				    .given = host_descriptor_marked,
 				    .give = give,
+				    .console = console,
 				    .ended = sandbox_process_ended,
 				    .ended_arg = s };
 }
 
 void checkpoint_begin(struct sandbox *s)
 {
-	const struct state_host h = host_of(s);
+	const struct state_host h = host_of(s, NULL);
 
 	s->mounts = state_mounts(&h);
 }
@@ -241,9 +245,20 @@ static int hold(struct err *e)
 	return r < 0 ? err_sys(e, -r, "hold the sandbox still") : 0;
 }
 
+/* What was written to the terminal is the host's, and not told once more: unless it takes nothing.
+ */
+static void drain(const struct terminal *t)
+{
+	nsec_t late = plat_now(PLAT_MONOTONIC) + DRAIN_WITHIN;
+
+	while (t && !terminal_empty(t) && plat_now(PLAT_MONOTONIC) < late)
+		(void) fiber_park_until(min_of(late, plat_now(PLAT_MONOTONIC) + DRAIN_LOOK));
+}
+
 int checkpoint_write(struct sandbox *s, int fd, struct err *e)
 {
-	const struct state_host h = host_of(s);
+	const struct terminal *t = s->first->terminal;
+	const struct state_host h = host_of(s, t ? terminal_tty(t) : NULL);
 	char why[STATE_WORDS];
 	int r = state_check(&h, why);
 
@@ -253,6 +268,7 @@ int checkpoint_write(struct sandbox *s, int fd, struct err *e)
 	r = r < 0 ? err_sys(e, -r, "look at what there is to be saved") : hold(e);
 	if (r < 0)
 		return r;
+	drain(t);
 	r = fuse_sync();
 	r = r < 0 ? err_sys(e, -r, "bring what was written to the host's files")
 		  : write_file(&h, fd, e);
@@ -285,9 +301,9 @@ static enum err_kind kind_of(int r)
 				  : ERR_DENIED;
 }
 
-int checkpoint_load(struct sandbox *s, struct err *e)
+int checkpoint_load(struct sandbox *s, struct tty *console, struct err *e)
 {
-	const struct state_host h = host_of(s);
+	const struct state_host h = host_of(s, console);
 	size_t skip = (size_t) (s->from.pages + 1) * PAGE_SIZE;
 	struct reading in = { .in = { .at = s->from.bytes + skip,
 				      .left = s->from.size - skip,

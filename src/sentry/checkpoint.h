@@ -11,6 +11,7 @@
 #include "base/err.h"
 
 struct sandbox;
+struct tty;
 
 /* Mapped for good; NULL: there is none. */
 struct checkpoint {
@@ -28,5 +29,5 @@ void checkpoint_begin(struct sandbox *s);
  * UNSUPPORTED: what cannot be saved; nobody stands still after a failure.
  */
 [[nodiscard]] int checkpoint_write(struct sandbox *s, int fd, struct err *e);
-/* The processes of s->from, which have not begun. */
-[[nodiscard]] int checkpoint_load(struct sandbox *s, struct err *e);
+/* The processes of s->from, which have not begun. console: their terminal; NULL: they have none. */
+[[nodiscard]] int checkpoint_load(struct sandbox *s, struct tty *console, struct err *e);

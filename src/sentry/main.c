@@ -245,9 +245,6 @@ static int prepare(const struct options *o, struct sandbox *s, struct arena *a, 
 	if (r == 0)
 		r = config_read(config, a, &s->spec, e);
 	close_fd(&config);
-	if (r == 0 && s->from.bytes && s->spec->process->terminal)
-		r = err_set(e, ERR_UNSUPPORTED, EOPNOTSUPP,
-			    "--restore: a workload with a terminal cannot go on from a checkpoint");
 	if (r == 0 && s->spec->process->terminal)
 		take_terminal(s);
 	if (r == 0)

@@ -78,7 +78,7 @@ static int open_three(struct process_wish *w, const struct cred *who, struct des
 	return 0;
 }
 
-static int open_terminal(struct process_wish *w, const struct cred *who, struct descriptors *d,
+static int make_terminal(struct process_wish *w, const struct cred *who, struct file **ret_slave,
 			 struct err *e)
 {
 	struct terminal_wish q = { .root = w->root,
@@ -88,10 +88,18 @@ static int open_terminal(struct process_wish *w, const struct cred *who, struct 
 				   .size = w->spec->console_size,
 				   .console = w->console,
 				   .told = w->told };
-	struct file *slave;
-	int r = terminal_new(&q, &w->terminal, &slave, e);
+	int r = terminal_new(&q, &w->terminal, ret_slave, e);
 
 	w->stdio[0] = q.fd;
+	return r;
+}
+
+static int open_terminal(struct process_wish *w, const struct cred *who, struct descriptors *d,
+			 struct err *e)
+{
+	struct file *slave;
+	int r = make_terminal(w, who, &slave, e);
+
 	if (r < 0)
 		return r;
 	for (uint64_t n = 0; r == 0 && n < 3; n++) {
@@ -350,4 +358,15 @@ void process_undo(struct task *t)
 		signals_end_process(p);
 	}
 	process_free(p);
+}
+
+int process_terminal(struct process_wish *w, struct file **ret_slave, struct err *e)
+{
+	const struct cred *who = cred_of(w->spec);
+	int r = who ? make_terminal(w, who, ret_slave, e)
+		    : err_set(e, ERR_EXHAUSTED, ENOMEM, "process.terminal: no memory");
+
+	if (who)
+		cred_unref(who);
+	return r;
 }

@@ -5,6 +5,7 @@
 #include "base/err.h"
 #include "fmt/spec.h"
 
+struct file;
 struct path;
 struct pid_space;
 struct process;
@@ -37,5 +38,7 @@ struct process_wish {
  * e->sys: ENOENT, EACCES, ENOEXEC of the program.
  */
 [[nodiscard]] int process_make(struct process_wish *w, struct task **ret, struct err *e);
+/* Its terminal alone, for the processes of a checkpoint; the slave is open, and the caller's. */
+[[nodiscard]] int process_terminal(struct process_wish *w, struct file **ret_slave, struct err *e);
 /* One that was made and cannot be started. */
 void process_undo(struct task *t);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sentry/sandbox.h"
+#include "kernel/vfs/file.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -170,23 +171,30 @@ static void job_begin(struct sandbox *s, struct job *j, struct process *p)
 	list_push(&s->jobs, &j->link);
 }
 
+static struct process_wish wish_of(struct sandbox *s, struct container *c,
+				   const struct spec_process *p, const int stdio[3])
+{
+	bool first = c ? !c->first : !s->first;
+
+	return (struct process_wish){ .spec = p,
+				      .root = c ? &c->root : &s->root,
+				      .filter = c ? c->filter : s->filter,
+				      .numbers = c ? c->numbers : NULL,
+				      .container = c ? (uint32_t) c->nr : 0,
+				      .personality = (c ? c->spec : s->spec)->linux_.personality,
+				      .make_cwd = first,
+				      .stdio = { stdio[0], stdio[1], stdio[2] },
+				      .console = first,
+				      .resized = first && !c ? s->resized : FD_NONE,
+				      .told = &s->changed,
+				      .ended = sandbox_process_ended,
+				      .arg = s };
+}
+
 static int add_job(struct sandbox *s, struct container *c, const struct spec_process *p,
 		   int stdio[3], struct task **ret_task, struct job **ret, struct err *e)
 {
-	bool first = c ? !c->first : !s->first;
-	struct process_wish w = { .spec = p,
-				  .root = c ? &c->root : &s->root,
-				  .filter = c ? c->filter : s->filter,
-				  .numbers = c ? c->numbers : NULL,
-				  .container = c ? (uint32_t) c->nr : 0,
-				  .personality = (c ? c->spec : s->spec)->linux_.personality,
-				  .make_cwd = first,
-				  .stdio = { stdio[0], stdio[1], stdio[2] },
-				  .console = first,
-				  .resized = first && !c ? s->resized : FD_NONE,
-				  .told = &s->changed,
-				  .ended = sandbox_process_ended,
-				  .arg = s };
+	struct process_wish w = wish_of(s, c, p, stdio);
 	struct job *j = room_for_job(s) ? heap_cache_alloc(&jobs) : NULL;
 	int r;
 
@@ -205,14 +213,37 @@ static int add_job(struct sandbox *s, struct container *c, const struct spec_pro
 	return 0;
 }
 
+/* As the first process had it: the mounts are those of then, only with it. */
+static int make_console(struct sandbox *s, struct terminal **ret, struct file **ret_slave)
+{
+	struct process_wish w = wish_of(s, NULL, s->spec->process, s->stdio);
+	int r = s->spec->process->terminal ? process_terminal(&w, ret_slave, s->e) : 0;
+
+	memcpy(s->stdio, w.stdio, sizeof(w.stdio));
+	*ret = w.terminal;
+	return r;
+}
+
 /* The first one and all others are those of a checkpoint. */
 static int load_jobs(struct sandbox *s)
 {
 	struct job *j = heap_cache_alloc(&jobs);
-	int r = j ? checkpoint_load(s, s->e)
+	struct file *slave = NULL;
+	int r = j ? make_console(s, &j->terminal, &slave)
 		  : err_set(s->e, ERR_EXHAUSTED, ENOMEM, "no memory for the processes");
 
+	if (r == 0) {
+		checkpoint_begin(s);
+		r = checkpoint_load(s, j->terminal ? terminal_tty(j->terminal) : NULL, s->e);
+	}
+	if (r == 0 && j->terminal)
+		terminal_resumed(j->terminal);
+	/* It may have been the last that is open, which hangs up. */
+	if (slave)
+		file_unref(slave);
 	if (r < 0) {
+		if (j)
+			terminal_unref(j->terminal);
 		heap_cache_free(&jobs, j);
 		return r;
 	}
@@ -364,11 +395,11 @@ static int make(struct sandbox *s, struct task **ret)
 	if (r == 0)
 		r = seccomp_chain(&s->seccomp, &s->filter, s->e);
 	if (r == 0)
-		checkpoint_begin(s);
-	if (r == 0)
 		r = s->from.bytes
 			    ? load_jobs(s)
 			    : add_job(s, NULL, s->spec->process, s->stdio, ret, &s->first, s->e);
+	if (r == 0 && !s->from.bytes)
+		checkpoint_begin(s);
 	if (r == 0)
 		r = handed_begin(s, s->e);
 	if (r == 0 && s->control >= 0)

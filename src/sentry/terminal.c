@@ -425,3 +425,21 @@ void terminal_control(struct terminal *t, struct process *p)
 	if (t->master)
 		tty_control(t->tty, p);
 }
+
+struct tty *terminal_tty(const struct terminal *t)
+{
+	return t->master ? t->tty : NULL;
+}
+
+bool terminal_empty(const struct terminal *t)
+{
+	return !t->master || (t->held_at == t->held_n && tty_out_used(t->tty) == 0);
+}
+
+void terminal_resumed(struct terminal *t)
+{
+	/* Whatever it is: the guest's is what it was. */
+	t->host_size = (struct host_tty_size){};
+	t->look = true;
+	(void) waitq_wake(&t->changed, 0, 0);
+}

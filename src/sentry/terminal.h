@@ -24,6 +24,7 @@ struct path;
 struct process;
 struct spec_console_size;
 struct terminal;
+struct tty;
 
 struct terminal_wish {
 	const struct path *root; /* of the guest's tree, with devpts at /dev/pts; borrowed */
@@ -43,6 +44,12 @@ struct terminal_wish {
 void terminal_unref(struct terminal *t);
 /* It controls p, which leads a session that has none yet. */
 void terminal_control(struct terminal *t, struct process *p);
+/* The guest's side of it; NULL: it is over. */
+struct tty *terminal_tty(const struct terminal *t);
+/* The host has all that was written. */
+bool terminal_empty(const struct terminal *t);
+/* The guest's side has become what a checkpoint had. */
+void terminal_resumed(struct terminal *t);
 /* Its process has ended: what was written until now is to be drained. */
 void terminal_ended(struct terminal *t);
 /* After that: the host has it all, or has hung up, or takes nothing any more. */

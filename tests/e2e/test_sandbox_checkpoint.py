@@ -157,6 +157,46 @@ def test_an_exec_and_a_pause(atoll, run):
     counts(atoll, name)
 
 
+def test_its_terminal(atoll, run):
+    name = run("-it", command=("sh", "-c", "trap 'echo interrupted' INT; stty -echo; echo up; "
+                               "while :; do read x && echo got $x; done"))
+    with atoll.terminal("attach", name) as t:
+        t.resize(33, 44)
+        until(lambda: inside(atoll, name, "stty size < /dev/console") == "33 44\n", "its size")
+        t.write("one\npart")
+        t.expect("got one")
+        look = "stty -a < /dev/console; ls -l /dev/pts /dev/console; cut -d' ' -f5-8 /proc/1/stat; ls -l /proc/1/fd"
+        before = inside(atoll, name, look)
+        assert "-echo" in before.split() and before.count("/dev/pts/0") == 3
+        r = atoll.try_("checkpoint", name)
+        assert r.rc == 0, r
+    does(atoll, "restore", name)
+    with atoll.terminal("attach", name) as t:
+        t.resize(33, 44)
+        until(lambda: inside(atoll, name, look) == before, "all as it was")
+        t.write("ial\n")
+        t.expect("got partial")
+        t.write("\x03")
+        t.expect("interrupted")
+        t.resize(22, 55)
+        until(lambda: inside(atoll, name, "stty size < /dev/console") == "22 55\n", "the new size")
+        inside(atoll, name, "echo from the console > /dev/console")
+        t.expect("from the console")
+    printed = atoll("logs", name).out.replace("\r", "")
+    assert printed.count("got one") == 1 and printed.count("up\n") == 1, printed
+
+
+def test_an_execs_terminal(atoll, run):
+    name = run()
+    counts(atoll, name)
+    with atoll.terminal("exec", "-it", name, "sh") as t:
+        t.write("echo he''re\n")
+        t.expect("here")
+        r = atoll.try_("checkpoint", name)
+        assert r.rc != 0 and "exec" in r.err and "unsupported" in r.err, r
+    counts(atoll, name)
+
+
 def test_through_a_file(atoll, run, base):
     name = run("--cap-add", "NET_RAW")
     counts(atoll, name)

@@ -345,13 +345,80 @@ print("all of it", flush=True)
 """
 
 
+def twice_and_on(a, name):
+    until(lambda: "up" in a("logs", name).out, "it has all of that", 60)
+    for _ in range(2):
+        does(a, "checkpoint", name)
+        does(a, "restore", name)
+    a("exec", name, "touch", "/go")
+    a("wait", name)
+    said = a("logs", name)
+    assert said.out == "up\nall of it\n", said
+
+
 def test_what_it_holds(atoll, run, languages):
     name = run("holds", "--network", "none", languages, "python3", "-c", HELD)
-    until(lambda: "up" in atoll("logs", name).out, "it has all of that", 60)
-    for _ in range(2):
-        does(atoll, "checkpoint", name)
-        does(atoll, "restore", name)
-    atoll("exec", name, "touch", "/go")
-    atoll("wait", name)
-    said = atoll("logs", name)
-    assert said.out == "up\nall of it\n", said
+    twice_and_on(atoll, name)
+
+
+# Terminals of its own: one whose child leads a session there and reads lines, with half a line typed, a whole one that
+# nobody has read, and output that waits; and one that nobody has opened, locked, and one that is in packet mode.
+TERMINALS = """
+import fcntl, os, pty, signal, struct, sys, termios, time, tty
+child, master = pty.fork()
+if child == 0:
+    said = []
+    signal.signal(signal.SIGWINCH, lambda *_: said.append("size"))
+    print("child", os.ttyname(0), flush=True)
+    while not os.path.exists("/go"):
+        time.sleep(0.02)
+    signal.signal(signal.SIGINT, lambda *_: said.append("int"))
+    with open("/dev/tty") as mine:
+        print([input(), mine.readline().strip()], os.tcgetpgrp(0) == os.getpgrp(), os.getsid(0) == os.getpid(), flush=True)
+    while "int" not in said or "size" not in said:
+        time.sleep(0.02)
+    print(said, flush=True)
+    os._exit(5)
+fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("4H", 7, 77, 0, 0))
+time.sleep(0.2)
+os.write(master, b"whole\\nha")
+kept = os.open("/dev/ptmx", os.O_RDWR | os.O_NOCTTY)
+number = fcntl.ioctl(kept, 0x80045430, bytes(4))
+name = "/dev/pts/%d" % struct.unpack("i", number)
+packets, slave = os.openpty()
+tty.setraw(slave)
+fcntl.ioctl(packets, termios.TIOCPKT, struct.pack("i", 1))
+os.write(packets, b"raw")
+os.write(slave, b"out")
+os.close(os.openpty()[1])
+print("up", flush=True)
+while not os.path.exists("/go"):
+    time.sleep(0.02)
+assert fcntl.ioctl(kept, 0x80045430, bytes(4)) == number
+try:
+    os.open(name, os.O_RDWR | os.O_NOCTTY)
+    sys.exit("it is not locked any more")
+except OSError:
+    fcntl.ioctl(kept, 0x40045431, struct.pack("i", 0))
+    os.close(os.open(name, os.O_RDWR | os.O_NOCTTY))
+assert os.read(slave, 10) == b"raw" and os.read(packets, 10) == bytes(1) + b"out"
+assert not termios.tcgetattr(slave)[3] & termios.ICANON
+os.write(master, b"lf\\n")
+text = b""
+def until(word):
+    global text
+    while word not in text:
+        text += os.read(master, 1000)
+until(b"['whole', 'half'] True True")
+assert text.startswith(b"child /dev/pts/0\\r\\nwhole\\r\\nhalf\\r\\n"), text
+os.write(master, b"\\x03")
+fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("4H", 8, 88, 0, 0))
+until(b"]\\r\\n")
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 5
+print("all of it", flush=True)
+"""
+
+
+def test_terminals_of_its_own(atoll, run, languages):
+    name = run("ptys", "--network", "none", languages, "python3", "-c", TERMINALS)
+    twice_and_on(atoll, name)

@@ -182,6 +182,11 @@ struct tty *devpts_find(uint64_t index)
 	return radix_get(&fs.ttys, index);
 }
 
+struct tty *devpts_next(uint64_t *index)
+{
+	return radix_next(&fs.ttys, index);
+}
+
 bool devpts_free(uint64_t *ret_index)
 {
 	return radix_gap(&fs.ttys, 0, PTS_MOST, ret_index);

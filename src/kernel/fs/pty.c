@@ -15,6 +15,12 @@ static struct heap_cache ttys = HEAP_CACHE_INIT(struct tty);
 
 static const struct file_ops master_ops, slave_ops;
 
+/* What is opened is an end of this one, whatever is asked of others who open it. */
+static struct {
+	struct tty *tty; /* NULL: nothing is opened again */
+	bool master;
+} again;
+
 void tty_unref(struct tty *t)
 {
 	if (--t->owners == 0)
@@ -28,28 +34,45 @@ struct tty *file_tty(const struct file *f)
 
 /* ---- opening ---- */
 
-int ptmx_open(struct inode *i, struct file *f, unsigned int flags)
+static int make(uint64_t index, const struct cred *who, struct tty **ret)
 {
-	struct tty *t;
-	uint64_t index;
+	struct tty *t = heap_cache_alloc(&ttys);
 	int r;
 
-	(void) i;
-	(void) flags;
-	if (!devpts_free(&index))
-		return -ENOSPC;
-	t = heap_cache_alloc(&ttys);
 	if (!t)
 		return -ENOMEM;
 	tty_init(t);
 	t->index = (uint32_t) index;
-	r = devpts_add(t, f->who, &t->inode);
+	r = devpts_add(t, who, &t->inode);
 	if (r < 0) {
 		heap_cache_free(&ttys, t);
 		return r;
 	}
 	t->owners = 1;
-	t->master = t->locked = true;
+	t->locked = true;
+	*ret = t;
+	return 0;
+}
+
+int ptmx_open(struct inode *i, struct file *f, unsigned int flags)
+{
+	struct tty *t = again.tty;
+	uint64_t index;
+	int r = 0;
+
+	(void) i;
+	(void) flags;
+	if (t && (!again.master || t->master))
+		return -EIO;
+	if (!t && !devpts_free(&index))
+		return -ENOSPC;
+	if (t)
+		t->owners++;
+	else
+		r = make(index, f->who, &t);
+	if (r < 0)
+		return r;
+	t->master = true;
 	f->ops = &master_ops;
 	f->own = t;
 	return 0;
@@ -75,6 +98,12 @@ int pts_open(struct inode *i, struct file *f, unsigned int flags)
 	uint64_t minor = (i->rdev & 0xff) | (i->rdev >> 12 & 0xfff00);
 	struct tty *t = devpts_find(minor);
 
+	if (again.tty && (again.master || again.tty != t))
+		return -EIO;
+	if (again.tty) {
+		attach(t, f);
+		return 0;
+	}
 	if (!t || t->locked)
 		return -EIO;
 	if (excluded(t, f))
@@ -91,9 +120,11 @@ int tty_open(struct inode *i, struct file *f, unsigned int flags)
 
 	(void) i;
 	(void) flags;
+	if (again.tty)
+		t = again.master ? NULL : again.tty;
 	if (!t)
 		return -ENXIO;
-	if (excluded(t, f))
+	if (!again.tty && excluded(t, f))
 		return -EBUSY;
 	attach(t, f);
 	return 0;
@@ -361,3 +392,43 @@ static const struct file_ops slave_ops = {
 	.ioctl = slave_ioctl,
 	.release = slave_release,
 };
+
+/* ---- after a checkpoint ---- */
+
+int pty_load(uint64_t index, const struct cred *who, struct tty **ret)
+{
+	return devpts_find(index) ? -EBADMSG : make(index, who, ret);
+}
+
+int pty_open_again(struct tty *t, bool master, const struct path *p, unsigned int flags,
+		   const struct cred *who, struct file **ret)
+{
+	int r;
+
+	again.tty = t;
+	again.master = master;
+	r = file_open(p, flags | O_NOCTTY, who, ret);
+	again.tty = NULL;
+	if (r == 0 && file_tty(*ret) == t)
+		return 0;
+	if (r == 0)
+		file_unref(*ret);
+	return r == -ENOMEM ? r : -EBADMSG;
+}
+
+bool file_is_pty_master(const struct file *f)
+{
+	return f->ops == &master_ops;
+}
+
+void pty_loaded(struct tty *t)
+{
+	struct inode *i = t->inode;
+
+	if (!t->master && i) {
+		devpts_remove(t);
+		t->inode = NULL;
+		inode_unref(i);
+	}
+	tty_unref(t);
+}

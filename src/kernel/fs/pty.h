@@ -10,6 +10,7 @@
 struct cred;
 struct file;
 struct inode;
+struct path;
 struct super;
 struct tty;
 
@@ -29,6 +30,17 @@ struct tty;
 /* The file of a terminal's end, or NULL. */
 struct tty *file_tty(const struct file *f);
 
+/* ---- for checkpoints ---- */
+
+bool file_is_pty_master(const struct file *f);
+/* A terminal that nobody has opened, of this number; owned. -EBADMSG: there is one; -ENOMEM. */
+[[nodiscard]] int pty_load(uint64_t index, const struct cred *who, struct tty **ret);
+/* An end of it by the path that it was opened by. -EBADMSG: that leads elsewhere; -ENOMEM. */
+[[nodiscard]] int pty_open_again(struct tty *t, bool master, const struct path *p,
+				 unsigned int flags, const struct cred *who, struct file **ret);
+/* It is no more the caller's; without a master it goes. */
+void pty_loaded(struct tty *t);
+
 /* ---- devpts.c ---- */
 
 struct devpts_options {
@@ -43,5 +55,7 @@ struct devpts_options {
 /* It goes; the inode stays while it is used. */
 void devpts_remove(struct tty *t);
 struct tty *devpts_find(uint64_t index);
+/* The first as of *index, which becomes its number; NULL: there are no more. */
+struct tty *devpts_next(uint64_t *index);
 /* The lowest number that is free; false: none. */
 bool devpts_free(uint64_t *ret_index);

@@ -118,6 +118,9 @@ sysret_t tty_job_ioctl(struct tty *t, bool master, unsigned int request, uint64_
 		       struct space *s);
 /* The terminal controls nobody any more. */
 void tty_let_go(struct tty *t);
+/* It controls the session of that number, from a checkpoint; foreground 0: none. -EBADMSG: there is
+ * no such session, or it or the terminal has another. */
+[[nodiscard]] int tty_load_job(struct tty *t, uint32_t session, uint32_t foreground);
 /* What the end of a session's leader does (exiting), and TIOCNOTTY. */
 void tty_leader_leaves(struct session *s, bool exiting);
 

@@ -98,6 +98,21 @@ void tty_control(struct tty *t, struct process *p)
 	set_foreground(t, p->group->pid);
 }
 
+int tty_load_job(struct tty *t, uint32_t session, uint32_t foreground)
+{
+	struct pid *p = pid_find(session);
+	struct session *s = p ? p->session : NULL;
+
+	if (!s || !s->leader || s->tty || t->session)
+		return -EBADMSG;
+	t->session = p;
+	pid_ref(p);
+	t->owners++;
+	s->tty = t;
+	set_foreground(t, foreground ? pid_find(foreground) : NULL);
+	return 0;
+}
+
 static bool leads(const struct process *p)
 {
 	return p->group && p->group->session->leader == p;

@@ -12,6 +12,7 @@
 #include "kernel/fs/inotify.h"
 #include "kernel/fs/pipe.h"
 #include "kernel/fs/pipe_ring.h"
+#include "kernel/fs/pty.h"
 #include "kernel/fs/shm.h"
 #include "kernel/fs/signalfd.h"
 #include "kernel/net/socket.h"
@@ -38,6 +39,7 @@ enum how {
 	HOW_SIGNALS,
 	HOW_FIFO,
 	HOW_WATCHES,
+	HOW_TERMINAL,
 	HOW_KINDS
 };
 
@@ -52,7 +54,7 @@ static const char *of_path(const struct file *f)
 	if (inode_is(i, S_IFREG) || inode_is(i, S_IFDIR))
 		return NULL;
 	if (inode_is(i, S_IFCHR))
-		return (i->rdev >> 8 & 0xfff) == MEMORY_MAJOR ? NULL : "a terminal or device:";
+		return (i->rdev >> 8 & 0xfff) == MEMORY_MAJOR ? NULL : "a device:";
 	return "a special file:";
 }
 
@@ -69,6 +71,8 @@ static enum how how_of(const struct state_host *h, struct file *f)
 
 	if (h->given(f) >= 0)
 		return HOW_GIVEN;
+	if (file_tty(f))
+		return HOW_TERMINAL;
 	if (f->path.mount && f->flags & O_PATH)
 		return HOW_PATH;
 	if (f->path.mount && state_is_orphan(f->inode))
@@ -115,6 +119,8 @@ const char *state_file_why(const struct state_host *h, struct file *f)
 		return NULL;
 	case HOW_SOCKET:
 		return state_socket_why(file_socket(f));
+	case HOW_TERMINAL:
+		return state_terminal_why(f);
 	case HOW_KINDS:
 		break;
 	}
@@ -515,6 +521,9 @@ void save_file(struct state_save *s, struct file *f)
 	case HOW_WATCHES:
 		save_inotify(s, f);
 		break;
+	case HOW_TERMINAL:
+		save_terminal_file(s, f);
+		break;
 	case HOW_KINDS:
 		break;
 	}
@@ -646,6 +655,9 @@ struct file *load_file(struct state_load *l)
 		break;
 	case HOW_WATCHES:
 		f = load_inotify(l, flags);
+		break;
+	case HOW_TERMINAL:
+		f = load_terminal_file(l, flags);
 		break;
 	case HOW_KINDS:
 		break;

@@ -5,6 +5,7 @@
 #include "kernel/fs/inotify_node.h"
 #include "kernel/fs/mqueue.h"
 #include "kernel/fs/proc/proc.h"
+#include "kernel/fs/pty.h"
 #include "kernel/mm/frame.h"
 #include "kernel/mm/space.h"
 #include "kernel/net/inet_sock.h"
@@ -19,7 +20,7 @@
 #include "kernel/vfs/file.h"
 
 #define MAGIC	UINT64_C(0x6b63506c6c6f7441) /* "AtollPck" */
-#define VERSION 7
+#define VERSION 8
 
 /* ---- words ---- */
 
@@ -163,6 +164,9 @@ static void unref(enum state_kind kind, void *p)
 	case STATE_SOCKET:
 		socket_unref(p);
 		break;
+	case STATE_TTY:
+		pty_loaded(p);
+		break;
 	case STATE_HANDLERS: /* its tasks' */
 	case STATE_UNDOS:
 	case STATE_PIPE:
@@ -280,10 +284,12 @@ static int save(const struct state_host *h, struct state_out *out, bool dry, cha
 	out_text(out, uts_domainname(), strlen(uts_domainname()));
 	save_limits(&s);
 	save_tmpfs(&s);
+	save_terminals(&s);
 	save_ipc(&s);
 	save_tasks(&s);
 	save_ipc_uses(&s);
 	save_sockets(&s);
+	save_terminal_jobs(&s);
 	save_locks(&s);
 	save_owners(&s);
 	out_number(out, MAGIC);
@@ -364,10 +370,12 @@ int state_load(const struct state_host *h, struct state_in *in, char why[STATE_W
 	load_names(&l);
 	load_limits(&l);
 	load_tmpfs(&l);
+	load_terminals(&l);
 	load_ipc(&l);
 	load_tasks(&l);
 	load_ipc_uses(&l);
 	load_sockets(&l);
+	load_terminal_jobs(&l);
 	load_locks(&l);
 	load_owners(&l);
 	if (in_number(in, UINT64_MAX) != MAGIC || in->left > 0)

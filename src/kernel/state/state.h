@@ -21,6 +21,7 @@ struct seccomp_filter;
 struct socket;
 struct space;
 struct task;
+struct tty;
 
 enum state_kind {
 	STATE_CRED,
@@ -33,6 +34,7 @@ enum state_kind {
 	STATE_PIPE,
 	STATE_SHM, /* a file without a name in a tmpfs: its inode */
 	STATE_SOCKET,
+	STATE_TTY,
 	STATE_UNDOS, /* of semaphores: loaded, the first task that has them */
 	STATE_KINDS
 };
@@ -49,6 +51,8 @@ struct state_host {
 	int (*given)(const struct file *f);
 	/* That file, owned by the caller; NULL: it cannot be had. */
 	struct file *(*give)(unsigned int nr);
+	/* The terminal whose other end is the host's, if there is one; the caller's. */
+	struct tty *console;
 	/* Of the first process. */
 	void (*ended)(struct process *p, int status, void *arg);
 	void *ended_arg;
@@ -86,6 +90,7 @@ struct state_save {
 	uint64_t counts[STATE_KINDS];
 	struct radix frames;	 /* by number: that of its page + 1 */
 	struct radix sockets;	 /* by number; one owner each */
+	uint64_t masters;	 /* of terminals, that were met */
 	nsec_t now;		 /* PLAT_MONOTONIC */
 	bool dry;		 /* nothing is written: can it be? */
 	const struct task *task; /* whose parts it is at, and which descriptor; -1: none */
@@ -168,6 +173,15 @@ const char *state_file_why(const struct state_host *h, struct file *f);
 void save_shm(struct state_save *s, struct inode *i, const char *shown);
 struct inode *load_shm(struct state_load *l, char shown[static 256]);
 void load_pipes_done(struct state_load *l);
+
+/* terminal.c: first what they are, as paths lead there; last whose they are */
+const char *state_terminal_why(const struct file *f);
+void save_terminals(struct state_save *s);
+void load_terminals(struct state_load *l);
+void save_terminal_file(struct state_save *s, const struct file *f);
+struct file *load_terminal_file(struct state_load *l, unsigned int flags);
+void save_terminal_jobs(struct state_save *s);
+void load_terminal_jobs(struct state_load *l);
 
 /* watch.c: inotify; the latter NULL where it failed */
 void save_inotify(struct state_save *s, struct file *f);

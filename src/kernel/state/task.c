@@ -7,6 +7,7 @@
 #include <linux/signal.h>
 
 #include "kernel/core/heap.h"
+#include "kernel/fs/tty.h"
 #include "kernel/mm/space.h"
 #include "kernel/state/state.h"
 #include "kernel/task/cred.h"
@@ -390,6 +391,7 @@ static void save_place(struct state_save *s, const struct process *p)
 	out_number(s->out, p->group->session->leader == p);
 	out_number(s->out, p->has_execed);
 	out_number(s->out, p->subreaper);
+	out_number(s->out, p->no_tty);
 	out_number(s->out, (uint64_t) p->exit_signal);
 	out_number(s->out, p->zombie);
 	out_number(s->out, (uint32_t) p->exit_status);
@@ -422,6 +424,7 @@ static void load_place(struct state_load *l, struct process *p, uint64_t *ret_pa
 	}
 	p->has_execed = in_flag(l->in);
 	p->subreaper = in_flag(l->in);
+	p->no_tty = in_flag(l->in);
 	p->exit_signal = (int) in_number(l->in, SIGNALS);
 	p->zombie = in_flag(l->in);
 	p->exit_status = (int) in_number(l->in, 0xffff);
@@ -692,8 +695,6 @@ static void check_task(struct state_save *s, const struct task *t)
 		save_refuse(s, "a parent that waits for it (vfork)", NULL);
 	if (t->filters != s->host->filter || t->strict)
 		save_refuse(s, "seccomp filters of its own", NULL);
-	if (process_tty(t->process))
-		save_refuse(s, "a terminal", NULL);
 }
 
 static void save_parts(struct state_save *s, const struct task *t)
@@ -849,6 +850,8 @@ void drop_tasks(void)
 		p->parent = NULL;
 		list_remove(&p->in_parent);
 		list_init(&p->in_parent);
+		if (p->group && p->group->session->tty)
+			tty_let_go(p->group->session->tty);
 	}
 	for (uint64_t nr = 1; (p = next_process(&nr)); nr++)
 		drop_process(p);

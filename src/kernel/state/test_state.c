@@ -12,7 +12,9 @@
 #include "kernel/fs/pipe.h"
 #include "kernel/fs/pipe_ring.h"
 #include "kernel/fs/proc/proc.h"
+#include "kernel/fs/pty.h"
 #include "kernel/fs/signalfd.h"
+#include "kernel/fs/tty.h"
 #include "kernel/ipc/msg.h"
 #include "kernel/ipc/sem.h"
 #include "kernel/ipc/shm.h"
@@ -424,6 +426,72 @@ static void check_ipc(struct task *t)
 	CHECK(shm_detach(t, REMOVED) == 0 && shm_get(t, IPC_PRIVATE, 1, 0600) > segment);
 }
 
+/* ---- terminals ---- */
+
+static void mount_devpts(void)
+{
+	struct walk w = { .root = &top, .start = &top, .who = &root_cred };
+	struct super *s = devpts_new(&(struct devpts_options){ .mode = 0620, .ptmx_mode = 0666 });
+	struct path at;
+
+	CHECK(s && names_create(&w, "/pts", S_IFDIR | 0755, 0, NULL) == 0);
+	CHECK(walk(&w, "/pts", WALK_FOLLOW, &at) == 0);
+	CHECK(mount_add(&at, s->root, 0, "devpts", NULL) == 0);
+	path_unref(&at);
+	super_leave(s);
+}
+
+static void put(struct file *f, const char *text)
+{
+	struct uio from;
+	char copy[16];
+
+	memcpy(copy, text, strlen(text));
+	uio_kernel(&from, copy, strlen(text));
+	CHECK(file_write(f, &from, NULL, UINT64_MAX) == (int64_t) strlen(text));
+}
+
+static void expect(struct file *f, const char *text)
+{
+	struct uio to;
+	char got[16];
+
+	uio_kernel(&to, got, sizeof(got));
+	CHECK(vfs_read(f, &to, NULL) == (int64_t) strlen(text));
+	CHECK(memcmp(got, text, strlen(text)) == 0);
+}
+
+/* Half a line, its echo, and words of a program, on the terminal of the session. */
+static void make_terminals(struct task *t)
+{
+	struct walk w = { .root = &top, .start = &top, .who = &root_cred };
+	struct file *master, *slave;
+
+	mount_devpts();
+	CHECK(names_open(&w, "/pts/ptmx", O_RDWR | O_NOCTTY, 0, &master) == 0);
+	file_tty(master)->locked = false;
+	CHECK(pty_open_slave(master, O_RDWR | O_NOCTTY, &root_cred, &slave) == 0);
+	file_tty(master)->termios.c_cc[VEOL] = '#';
+	tty_control(file_tty(slave), t->process);
+	put(master, "half");
+	put(slave, "said");
+	CHECK(descriptors_put(t->files, 14, master, false) == 0);
+	CHECK(descriptors_put(t->files, 15, slave, false) == 0);
+}
+
+static void check_terminals(struct task *t)
+{
+	struct file *master = descriptors_get(t->files, 14), *slave = descriptors_get(t->files, 15);
+
+	CHECK(file_tty(master) == file_tty(slave) && process_tty(t->process) == file_tty(slave));
+	CHECK(file_tty(slave)->foreground == t->process->group->pid);
+	expect(master, "halfsaid");
+	put(master, "#");
+	expect(slave, "half#");
+	file_unref(master);
+	file_unref(slave);
+}
+
 /* Everything is put into it by the kernel's own doors. */
 static struct task *make(void)
 {
@@ -490,6 +558,7 @@ static struct task *make(void)
 	file_unref(f);
 	make_ipc(t);
 	make_watches(t);
+	make_terminals(t);
 	return t;
 }
 
@@ -556,6 +625,7 @@ static void test(void *arg)
 	check_sockets(process_init()->leader);
 	check_more(process_init()->leader);
 	check_ipc(process_init()->leader);
+	check_terminals(process_init()->leader);
 	drop_tasks();
 	CHECK(unix_rights_in_flight() == 0);
 	/* Cut off anywhere it is refused, and leaves no process. */
