@@ -21,8 +21,8 @@ struct fiber {
 	void *owner;	  /* the struct task it serves (task/task.h), or NULL */
 	void *sanitizer;  /* AddressSanitizer's shadow of the stack */
 	/* PLAT_MONOTONIC: when it was given a carrier last, and gave it back; all it has had, but
-	 * for this turn. */
-	nsec_t since, left, ran;
+	 * for this turn; all it was without one since its first turn, up to this one. */
+	nsec_t since, left, ran, away;
 };
 
 /* A carrier's own stack, from which it switches to fibers. */

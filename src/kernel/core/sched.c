@@ -39,6 +39,8 @@ void sched_run(void)
 		struct fiber *f = list_entry(l, struct fiber, link);
 
 		f->since = plat_now(PLAT_MONOTONIC);
+		if (f->left)
+			f->away += f->since - f->left;
 		fiber_switch(&c->base, f, false);
 		if (list_empty(&sched.queue))
 			fire_due();

@@ -144,8 +144,7 @@ static void serve_fault(struct task *t, const struct plat_event *e)
 /* Until its guest needs something. The time is the guest's for which the fiber had no carrier. */
 static void run(struct task *t, struct plat_event *e)
 {
-	nsec_t left = t->fiber->left;
-
+	t->away_before = t->fiber->away;
 	t->in_user = true;
 	plat_user_run(t->user, e);
 	t->in_user = false;
@@ -153,8 +152,9 @@ static void run(struct task *t, struct plat_event *e)
 		t->comes_in = false;
 		(void) waitq_wake(&came_in, 0, 0);
 	}
-	if (t->fiber->left != left)
-		t->usage.user += t->fiber->since - t->fiber->left;
+	/* A signal may have woken the fiber meanwhile, which parked again: all its turns' pauses.
+	 */
+	t->usage.user += t->fiber->away - t->away_before;
 }
 
 static void serve(void *task)

@@ -85,8 +85,9 @@ struct task {
 	/* ---- what runs ---- */
 	struct fiber *fiber; /* NULL: it has ended */
 	struct plat_user *user;
-	bool in_user;  /* plat_user_run() runs: to be kicked */
-	bool comes_in; /* somebody waits for that: task_came_in() (serve.h) */
+	nsec_t away_before; /* its fiber's `away`, when plat_user_run() began */
+	bool in_user;	    /* that runs: to be kicked */
+	bool comes_in;	    /* somebody waits for that: task_came_in() (serve.h) */
 	/* It has to end (exit_group, execve of another thread, a fatal signal): interruptible waits
 	 * fail, and task_serve() ends it before the guest goes on. Set by process_kill() and
 	 * execve alone, never taken back. */

@@ -33,7 +33,8 @@ void task_usage(const struct task *t, struct task_usage *ret)
 	ret->system += fiber_ran(t->fiber);
 	/* It gave its carrier away as it went to its guest. */
 	if (t->in_user && t->fiber != fiber_now())
-		ret->user += plat_now(PLAT_MONOTONIC) - t->fiber->left;
+		ret->user += t->fiber->away - t->away_before + plat_now(PLAT_MONOTONIC) -
+			     t->fiber->left;
 	if (t->space)
 		ret->most_resident = max_of(ret->most_resident, t->space->resident);
 }
