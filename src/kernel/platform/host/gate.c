@@ -24,6 +24,7 @@
  */
 #include <limits.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 
 #include "kernel/platform/host/inside.h"
@@ -112,10 +113,18 @@ void gate_reset(struct plat_user *u)
 {
 	memset(gate_of(u), 0, sizeof(struct gate));
 	gate_of(u)->known[0].negative = known_none(0);
-	u->gate.known = 0;
+	u->gate = (typeof(u->gate)){};
 	list_init(&u->gate.link);
-	u->gate.done = u->gate.up_done = u->gate.idle_rings = 0;
-	u->gate.runs = u->gate.up_found = u->gate.asked = false;
+}
+
+void gate_renew(struct plat_user *u)
+{
+	uint32_t done = u->gate.done, up_done = u->gate.up_done;
+
+	/* What was known was about another. */
+	plat_user_forget(u);
+	u->gate = (typeof(u->gate)){ .done = done, .up_done = up_done };
+	list_init(&u->gate.link);
 }
 
 void plat_user_know(struct plat_user *u, unsigned int nr, uint32_t answer)
@@ -161,6 +170,7 @@ void gate_take(struct plat_user *u)
 	u->gate.done = g->seq;
 	u->gate.idle_rings = 0;
 	u->nr = (unsigned int) g->ax;
+	u->gate.told_fp = u->nr == SYS_clone3 || (u->nr >= SYS_clone && u->nr <= SYS_vfork);
 	u->event = (struct plat_event){
 		.kind = PLAT_SYSCALL,
 		.nr = u->nr,
@@ -321,6 +331,12 @@ void gate_settle(struct plat_user *u)
 		u->dirty = true;
 	} else if (ip > stub_address(stub_gate_saved) && ip < stub_address(stub_gate_called)) {
 		u->regs.sp = gate_of(u)->sp;
+		u->regs.ax = gate_of(u)->ax;
+		u->regs.di = gate_of(u)->di;
+		u->regs.dx = gate_of(u)->dx;
+		if (ip > stub_address(stub_gate_flagged))
+			u->regs.flags = (gate_of(u)->flags & ~(uint64_t) FLAG_TF) |
+					(u->regs.flags & FLAG_TF);
 		u->regs.ip = site_start(u->space, gate_of(u)->ip);
 		u->dirty = true;
 	} else if (ip >= stub_address(stub_gate_called) && ip < stub_address(stub_gate_end)) {

@@ -41,6 +41,21 @@ stub_gate_saved:
 	mov	%gs:GATE_SP, %rsp
 	rdfsbase %rcx
 	mov	%rcx, %gs:GATE_FS
+	/* clone, fork, vfork, clone3: floating point is what the child begins with. The flags are the
+	 * gate's from here on. */
+stub_gate_flagged:
+	lea	-__NR_clone(%rax), %ecx
+	cmp	$__NR_vfork - __NR_clone, %ecx
+	jbe	7f
+	cmp	$__NR_clone3, %eax
+	jne	8f
+7:	rdgsbase %rdi
+	sub	$AREA_GATE, %rdi
+	mov	$FP_LOW, %eax
+	mov	$FP_HIGH, %edx
+	xsave64	(%rdi)
+	mov	%gs:GATE_DX, %rdx
+8:
 	mov	%gs:GATE_SEQ, %ecx
 	lea	1(%rcx), %ecx
 	mov	%ecx, %r11d

@@ -53,7 +53,7 @@ struct plat_space {
 	uint32_t active;   /* users that may run: without one, orders wait for it */
 	uint32_t serial;   /* of its threads */
 	struct list users; /* also those that are about to end */
-	struct list idle;  /* threads that wait in the handler and are nobody's */
+	struct list idle;  /* threads that wait in the handler or their gates and are nobody's */
 	uint32_t idle_count;
 	enum stub_use use;
 	struct list spare;  /* of host.spares */
@@ -85,7 +85,7 @@ enum user_state {
 	USER_GATE,    /* in one that stands in its gate; a ring waits, or it looks for the answer */
 	USER_UPCALL,  /* in the stub's handler */
 	USER_ENDING,  /* given back, and to be idle or to end when it comes */
-	USER_IDLE,    /* nobody's; waits in the handler */
+	USER_IDLE,    /* nobody's; waits in the handler, or its gate */
 };
 
 struct plat_user {
@@ -103,6 +103,7 @@ struct plat_user {
 	bool kicked;	/* plat_user_kick() */
 	bool signalled; /* a signal is on its way that ends in the handler */
 	bool parked;	/* USER_ENDING, and its call is not answered: the stub will end */
+	bool in_gate;	/* USER_IDLE: there, in a call that is not answered; it may still ring */
 	bool fetching;	/* the handler is waited for, and no event */
 	/* USER_UPCALL, USER_NEW: */
 	uint64_t frame;	 /* where, in the area */
@@ -128,6 +129,7 @@ struct plat_user {
 		uint32_t idle_rings;
 		bool up_found;	/* by a look: it may still ring */
 		bool asked;	/* for its floating point */
+		bool told_fp;	/* of itself: its call makes a child */
 		uint32_t full;	/* GATE_FULL of the last answer */
 		uint32_t known; /* a bit for each slot with an answer */
 		bool runs;	/* of the first of the two */
@@ -289,6 +291,8 @@ static inline uint64_t gate_address(const struct area *a)
 }
 /* Of a thread that begins: as if it had never called. */
 void gate_reset(struct plat_user *u);
+/* Of one that waits in its gate, for an answer that makes it another. */
+void gate_renew(struct plat_user *u);
 /* A call stands in it that was not taken. */
 bool gate_has_call(const struct plat_user *u);
 /* Takes it: u->event, which is to be told. */
@@ -355,7 +359,7 @@ void user_becomes(struct plat_user *u, enum user_state state);
 void user_lost(struct plat_user *u);
 /* Answers its system call, so that it comes into the handler, where it is idle or ends. */
 void user_end_call(struct plat_user *u);
-/* Into the handler it has come, and is nobody's. */
+/* Into the handler, or its gate, it has come, and is nobody's. */
 void user_idle(struct plat_user *u);
 /* An idle one is no more. */
 void user_forget(struct plat_user *u);

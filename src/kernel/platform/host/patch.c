@@ -9,6 +9,11 @@
  *   4c 89 5c 24 08 0f 05     mov %r11, 8(%rsp); syscall       the same (musl)
  *   48 c7 c0 nr 0f 05        mov $nr, %rax; syscall           the same, 0f 05
  *   b8 nr ... 0f 05          others between the two           the same, the rest as it was
+ *   ba 3c ... 31 ff          mov $60, %edx; nop;              the same, the rest as it was
+ *     89 d0 0f 05              xor %edi, %edi; mov %edx, %eax;   (the end of glibc's threads)
+ *                              syscall
+ *   b8 nr 48 8d 35 of        mov $nr, %eax; lea of(%rip), %rsi;  the same, the rest as it was
+ *     0f 05                    syscall
  *   80 3d of 00 74 to        cmpb $0, of(%rip); je to;        the same, 74 to 31 c0 0f 05
  *     31 c0 0f 05              xor %eax, %eax; syscall          (read() of glibc's)
  *   48 8b 74 24 nn 41 89 c0  mov nn(%rsp), %rsi; mov %eax, %r8d;   the same, the rest as it was
@@ -58,8 +63,9 @@ _Static_assert(JUMP == PLAT_JUMP, "the kernel's");
 /* What is to be patched. */
 struct form {
 	const unsigned char *from;
-	size_t bytes;	 /* up to the syscall instruction */
-	bool translated; /* read() of glibc's: its first two instructions are done in another way */
+	size_t bytes; /* up to the syscall instruction */
+	/* What is about places that are found from where it stands is done in another way. */
+	enum { AS_IT_IS, OF_READ, OF_ADDRESS } translated;
 };
 
 static struct site *sites_of(const struct plat_space *s)
@@ -123,6 +129,19 @@ static void build_read(struct site *t, uint64_t at, const struct form *f)
 	memcpy(p + 22, (unsigned char[]){ 0x31, 0xc0 }, 2); /* xor %eax, %eax */
 }
 
+/* An address in rsi. */
+static void build_address(struct site *t, const struct form *f)
+{
+	uint64_t word;
+	int32_t of;
+
+	memcpy(&of, f->from + 8, sizeof(of));
+	word = t->behind - 2 + (uint64_t) (int64_t) of;
+	memcpy(t->before, f->from, 5);
+	memcpy(t->before + 5, (unsigned char[]){ 0x48, 0xbe }, 2); /* movabs $word, %rsi */
+	memcpy(t->before + 7, &word, sizeof(word));
+}
+
 static void build(struct site *t, uint32_t n, uint64_t behind, const struct form *f)
 {
 	const uint64_t at = site_address(n);
@@ -132,11 +151,13 @@ static void build(struct site *t, uint32_t n, uint64_t behind, const struct form
 	*t = (struct site){ .entry = at + offsetof(struct site, before),
 			    .behind = behind,
 			    .bytes = (unsigned char) f->bytes,
-			    .translated = f->translated };
+			    .translated = f->translated != AS_IT_IS };
 	memcpy(t->was, f->from, JUMP);
 	memset(t->before, 0x90, BEFORE); /* nop */
-	if (f->translated)
+	if (f->translated == OF_READ)
 		build_read(t, at, f);
+	else if (f->translated == OF_ADDRESS)
+		build_address(t, f);
 	else
 		memcpy(t->before, f->from, f->bytes);
 	memcpy(p, (unsigned char[]){ 0x8b, 0x0c, 0x25 }, 3); /* mov closed, %ecx */
@@ -190,14 +211,44 @@ static bool has_more_before(const unsigned char *p)
 	       (is_longer(p[-3]) && (p[-2] & 0xc7) == 0x44);
 }
 
+/* Of a ModRM that is about memory, with what belongs to it; 0: of no memory, or of such that is
+ * found from where the instruction stands. Intel SDM 2, 2.1.5. */
+static size_t operand(const unsigned char *p, size_t room)
+{
+	unsigned char mod = p[0] >> 6, rm = p[0] & 7;
+	size_t bytes = rm == 4 ? 2 : 1;
+
+	if (mod == 3 || (mod == 0 && rm == 5) || room < bytes)
+		return 0;
+	if (mod == 1)
+		return bytes + 1;
+	return bytes + (mod == 2 || (rm == 4 && (p[1] & 7) == 5) ? 4 : 0);
+}
+
+/* nop of two bytes or more: what is behind one may be jumped to, and no jump may end there. */
+static size_t idle(const unsigned char *p, size_t room)
+{
+	size_t head = 0, rest;
+
+	while (head < room && (p[head] == 0x66 || p[head] == 0x2e))
+		head++;
+	if (head > 0 && head < room && p[head] == 0x90)
+		return head + 1;
+	if (room < head + 3 || p[head] != 0x0f || p[head + 1] != 0x1f)
+		return 0;
+	rest = operand(p + head + 2, room - head - 2);
+	return rest > 0 ? head + 2 + rest : 0;
+}
+
 /*
  * Instructions that do the same wherever they stand: moves between registers, from where the stack
- * pointer points to, of constants, and xor. The bytes of the one that stands there, 0: another.
+ * pointer points to, of constants, of addresses, and xor. The bytes of the one that stands there,
+ * 0: another.
  */
 static size_t movable(const unsigned char *p, size_t room)
 {
 	unsigned char rex = (p[0] & 0xf0) == 0x40 ? p[0] : 0, modrm;
-	size_t head = rex ? 1 : 0, bytes = 0;
+	size_t head = rex ? 1 : 0, bytes = 0, rest;
 
 	if (room < head + 2)
 		return 0;
@@ -215,6 +266,8 @@ static size_t movable(const unsigned char *p, size_t room)
 		bytes = 3; /* xor with 8 bits */
 	else if (p[0] == 0x63 && modrm >= 0xc0)
 		bytes = 2; /* movslq */
+	else if (p[0] == 0x8d && (rest = operand(p + 1, room - head - 1)) > 0)
+		bytes = 1 + rest;
 	return bytes > 0 && head + bytes <= room ? head + bytes : 0;
 }
 
@@ -246,6 +299,33 @@ static bool has_number(const unsigned char *end, unsigned int nr, struct form *r
 	return false;
 }
 
+/* glibc's threads end so, again and again: what is behind the jump stays as it was, and is a call.
+ */
+static bool has_end(const unsigned char *end, struct form *ret)
+{
+	static const unsigned char first[] = { 0xba, SYS_exit, 0, 0, 0 },
+				   last[] = { 0x31, 0xff, 0x89, 0xd0 };
+
+	if (memcmp(end - sizeof(last), last, sizeof(last)) != 0)
+		return false;
+	for (size_t bytes = 9; bytes <= 5 + BETWEEN; bytes++) {
+		const unsigned char *p = end - bytes, *nop = p + sizeof(first);
+		size_t n = 1;
+
+		if (memcmp(p, first, sizeof(first)) != 0 || has_more_before(p))
+			continue;
+		while (nop < end - sizeof(last) && n > 0) {
+			n = idle(nop, (size_t) (end - sizeof(last) - nop));
+			nop += n;
+		}
+		if (nop != end - sizeof(last))
+			continue;
+		*ret = (struct form){ .from = p, .bytes = bytes };
+		return true;
+	}
+	return false;
+}
+
 /* Whether the bytes before `end` are these; 0x100: any. */
 static bool ends_in(const unsigned char *end, const unsigned short *bytes, size_t n)
 {
@@ -267,18 +347,26 @@ static bool has_form(const unsigned char *end, unsigned int nr, struct form *ret
 	static const unsigned short reads[] = { 0x48, 0x8b, 0x54, 0x24, ANY,  0x48, 0x8b,
 						0x74, 0x24, ANY,  0x41, 0x89, 0xc0, 0x8b,
 						0x7c, 0x24, ANY,  0x31, 0xc0 };
+	static const unsigned short address[] = { 0xb8, ANY,  ANY, ANY, ANY, 0x48,
+						  0x8d, 0x35, ANY, ANY, ANY, ANY };
 #undef ANY
-	uint32_t value;
+	uint32_t value, before;
 
 	memcpy(&value, end - 4, sizeof(value));
+	memcpy(&before, end - 11, sizeof(before));
 	if (ends_in(end, rax, countof(rax)) && value == nr)
 		*ret = (struct form){ .from = end - 7, .bytes = 7 };
 	else if (ends_in(end, r9, countof(r9)) || ends_in(end, r11, countof(r11)))
 		*ret = (struct form){ .from = end - 5, .bytes = 5 };
 	else if (nr == SYS_read && ends_in(end, read, countof(read)))
-		*ret = (struct form){ .from = end - 11, .bytes = 11, .translated = true };
+		*ret = (struct form){ .from = end - 11, .bytes = 11, .translated = OF_READ };
 	else if (nr == SYS_read && ends_in(end, reads, countof(reads)))
 		*ret = (struct form){ .from = end - 14, .bytes = 14 };
+	else if (ends_in(end, address, countof(address)) && before == nr &&
+		 !has_more_before(end - 12))
+		*ret = (struct form){ .from = end - 12, .bytes = 12, .translated = OF_ADDRESS };
+	else if (nr == SYS_exit && has_end(end, ret))
+		return true;
 	else
 		return has_number(end, nr, ret);
 	return true;
@@ -301,8 +389,8 @@ bool plat_patch(struct plat_space *s, uint64_t behind, unsigned int nr,
 	struct form f;
 	uint32_t n;
 
-	/* Those that end a thread leave its stub another way. */
-	if (nr == SYS_exit || nr == SYS_exit_group)
+	/* What ends them all leaves its stub another way. */
+	if (nr == SYS_exit_group)
 		return false;
 	if (!host.gates || s->dead || s->gates_closed || end[0] != 0x0f || end[1] != 0x05)
 		return false;

@@ -60,6 +60,12 @@ bool spare_give(struct plat_space *s)
 	u = last_user(s, &fit);
 	if (!fit || s->dead || !s->hand.waits || host.spare_count == SPARES_MOST)
 		return false;
+	list_each(l, &s->idle)
+	{
+		/* It may run until it rings. */
+		if (!list_entry(l, struct plat_user, link)->ring.waits)
+			return false;
+	}
 	list_each_safe(l, &s->idle)
 	{
 		struct plat_user *idle = list_entry(l, struct plat_user, link);

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Gates on the real thing: guests whose calls have the form that is patched, from copies of the
- * functions below; what becomes of their registers, flags and stacks, and of those that jump to the
- * instruction itself, fork, are kicked, have or lose a gs of their own, go step by step, or stand
- * in code that becomes again what it was.
+ * Gates on the real thing: guests whose calls have the form that is patched, from copies of
+ * test_gate_guests.h's functions; what becomes of their registers, flags and stacks, and of those
+ * that jump to the instruction itself, fork, are kicked, have or lose a gs of their own, go step by
+ * step, stand in code that becomes again what it was, end, and go on after their end.
  */
 #include <signal.h>
 #include <sys/mman.h>
@@ -18,426 +18,13 @@
 #include "kernel/mm/uio.h"
 #include "kernel/platform/host/host.h"
 #include "kernel/platform/host/inside.h"
+#include "kernel/platform/host/test_gate_guests.h"
 
-#define RAM	   ((uint64_t) 8192)
-#define CODE	   ((uint64_t) 0x400000)
-#define HEAP	   ((uint64_t) 0x10000000)
-#define STACK	   ((uint64_t) 0x20000000)
-#define STACK_SIZE ((uint64_t) 0x10000)
-#define CALLS	   400 /* enough to be patched on the way */
+#define RAM  ((uint64_t) 8192)
+#define CODE ((uint64_t) 0x400000)
+#define ENDS 40 /* enough to be patched on the way */
 
 static const struct space_limits wide = { UINT64_MAX, UINT64_MAX, 8 << 20, UINT64_MAX, 65530 };
-
-enum call {
-	CALL_ADD = 1000,
-	CALL_DONE,
-	CALL_FORK,
-	CALL_MOVE,
-	CALL_GS,
-	CALL_FP,
-	CALL_LEARN,
-	/* What is known: they stand where read(2) and each other do. */
-	CALL_KNOWN = 32 * KNOWN_SLOTS,
-	CALL_OTHER = 33 * KNOWN_SLOTS,
-};
-
-/* ---- the guests' programs ---- */
-
-#define GUEST                                                                                      \
-	__attribute__((section("guest"), used, noinline, no_stack_protector,                       \
-		       no_sanitize("address", "undefined"))) static
-extern const char __start_guest[], __stop_guest[];
-
-/* mov $nr, %eax; syscall */
-#define ASK(nr, a, b)                                                                              \
-	({                                                                                         \
-		long r_;                                                                           \
-		asm volatile("mov %1, %%eax\n\tsyscall"                                            \
-			     : "=a"(r_)                                                            \
-			     : "i"(nr), "D"((long) (a)), "S"((long) (b))                           \
-			     : "rcx", "r11", "memory");                                            \
-		r_;                                                                                \
-	})
-
-static inline __attribute__((always_inline, noreturn)) void done(long value)
-{
-	for (;;)
-		(void) ASK(CALL_DONE, value, 0);
-}
-
-GUEST void guest_adds(long arg)
-{
-	for (long n = 0; n < CALLS; n++)
-		arg = ASK(CALL_ADD, arg, n);
-	done(arg);
-}
-
-/* The other two forms, of which the first has its number from elsewhere. */
-GUEST void guest_adds_otherwise(long arg)
-{
-	for (long n = 0; n < CALLS; n++) {
-		long r = CALL_ADD;
-
-		asm volatile("sub $16, %%rsp\n\t"
-			     "movq $77, 8(%%rsp)\n\t"
-			     "mov 8(%%rsp), %%r9\n\t"
-			     "syscall\n\t"
-			     "add $16, %%rsp\n\t"
-			     "sub $77, %%r9\n\t"
-			     "add %%r9, %%rax"
-			     : "+a"(r)
-			     : "D"(arg), "S"(n)
-			     : "rcx", "r11", "r9", "memory");
-		asm volatile("mov %1, %%rax\n\tsyscall"
-			     : "=a"(arg)
-			     : "i"(CALL_ADD), "D"(r), "S"(n)
-			     : "rcx", "r11", "memory");
-	}
-	done(arg);
-}
-
-/* Others stand between the number and the call. */
-GUEST void guest_adds_between(long arg)
-{
-	for (long n = 0; n < CALLS; n++) {
-		asm volatile("sub $16, %%rsp\n\t"
-			     "mov %[n], 8(%%rsp)\n\t"
-			     "movq $77, %%rdx\n\t"
-			     "mov %[nr], %%eax\n\t"
-			     "mov %%rbx, %%rdi\n\t"
-			     "mov 8(%%rsp), %%rsi\n\t"
-			     "xor %%edx, %%edx\n\t"
-			     "syscall\n\t"
-			     "add $16, %%rsp\n\t"
-			     "lea (%%rax,%%rdx), %%rbx"
-			     : "+b"(arg)
-			     : [nr] "i"(CALL_ADD), [n] "r"(n)
-			     : "rax", "rcx", "rdx", "rdi", "rsi", "r11", "memory", "cc");
-	}
-	done(arg);
-}
-
-/* The same, of which every eighth comes from elsewhere: to the second instruction, with a number of
- * its own; the others to the third. */
-GUEST void guest_jumps_between(long arg)
-{
-	for (long n = 0; n < CALLS; n++) {
-		long way = n < CALLS / 2 ? n % 2 : n % 8 == 7 ? 2 : n % 2;
-		register long more asm("r8") = n;
-
-		asm volatile("mov %%rbx, %%rdi\n\t"
-			     "test %[way], %[way]\n\t"
-			     "jz 1f\n\t"
-			     "mov %[nr], %%eax\n\t"
-			     "cmp $2, %[way]\n\t"
-			     "je 2f\n\t"
-			     "mov $2, %%edx\n\t"
-			     "jmp 3f\n\t"
-			     "1: mov %[nr], %%eax\n\t"
-			     "2: mov $2, %%edx\n\t"
-			     "3: mov %%r8, %%rsi\n\t"
-			     "syscall\n\t"
-			     "lea -2(%%rax,%%rdx), %%rbx"
-			     : "+b"(arg)
-			     : [nr] "i"(CALL_ADD), "r"(more), [way] "r"(way)
-			     : "rax", "rcx", "rdx", "rdi", "rsi", "r11", "memory", "cc");
-	}
-	done(arg);
-}
-
-/* As read() of glibc's begins; the flag says that there are threads, or not. */
-#define READ(flag)                                                                                 \
-	({                                                                                         \
-		long r_;                                                                           \
-		asm volatile("jmp 1f\n\t"                                                          \
-			     "3: .byte " #flag "\n\t"                                              \
-			     ".balign 16\n\t"                                                      \
-			     "1: cmpb $0, 3b(%%rip)\n\t"                                           \
-			     "je 2f\n\t"                                                           \
-			     "xor %%eax, %%eax\n\t"                                                \
-			     "syscall\n\t"                                                         \
-			     "jmp 4f\n\t"                                                          \
-			     "2: sub $40, %%rsp\n\t"                                               \
-			     "mov %%rdx, 24(%%rsp)\n\t"                                            \
-			     "mov %%rsi, 16(%%rsp)\n\t"                                            \
-			     "mov %%edi, 8(%%rsp)\n\t"                                             \
-			     "mov $7, %%eax\n\t"                                                   \
-			     "mov $0, %%edi\n\t"                                                   \
-			     "mov $0, %%esi\n\t"                                                   \
-			     "mov 24(%%rsp), %%rdx\n\t"                                            \
-			     "mov 16(%%rsp), %%rsi\n\t"                                            \
-			     "mov %%eax, %%r8d\n\t"                                                \
-			     "mov 8(%%rsp), %%edi\n\t"                                             \
-			     "xor %%eax, %%eax\n\t"                                                \
-			     "syscall\n\t"                                                         \
-			     "lea -7(%%rax,%%r8), %%rax\n\t"                                       \
-			     "add $40, %%rsp\n\t"                                                  \
-			     "4:"                                                                  \
-			     : "=a"(r_), "+D"(arg), "+S"(n)                                        \
-			     : "d"(5L)                                                             \
-			     : "rcx", "r8", "r11", "memory", "cc");                                \
-		r_;                                                                                \
-	})
-
-GUEST void guest_reads(long arg)
-{
-	for (long n = 0; n < CALLS; n++)
-		arg = READ(1);
-	done(arg);
-}
-
-GUEST void guest_reads_in_threads(long arg)
-{
-	for (long n = 0; n < CALLS; n++)
-		arg = READ(0);
-	done(arg);
-}
-
-/* Registers, flags and what is below the stack pointer stay, and rcx is as the host's; all of it
- * but the result and r11 gives 0. */
-#define KEEPS(nr_, heap, n)                                                                        \
-	({                                                                                         \
-		asm volatile(                                                                      \
-			"sub $256, %%rsp\n\t"                                                      \
-			"mov $11, %%rbx\n\tmov $12, %%r12\n\tmov $13, %%r13\n\t"                   \
-			"mov $14, %%r14\n\tmov $15, %%r15\n\tmov $16, %%r10\n\t"                   \
-			"mov $17, %%r8\n\tmov $18, %%r9\n\tmov $19, %%rdx\n\t"                     \
-			"movq $4711, -128(%%rsp)\n\tmovq $4712, -8(%%rsp)\n\t"                     \
-			"stc\n\tstd\n\t"                                                           \
-			"mov %[nr], %%eax\n\tsyscall\n\t"                                          \
-			"1: mov %%rax, 0x10000000\n\t"                                             \
-			"mov %%r11, 0x10000008\n\t"                                                \
-			"pushfq\n\tpop 0x10000010\n\tcld\n\t"                                      \
-			"mov -128(%%rsp), %%rax\n\tmov %%rax, 0x10000018\n\t"                      \
-			"lea 1b(%%rip), %%rax\n\tsub %%rcx, %%rax\n\t"                             \
-			"mov %%rax, 0x10000020\n\t"                                                \
-			"lea (%%rbx,%%r12), %%rax\n\tadd %%r13, %%rax\n\tadd %%r14, %%rax\n\t"     \
-			"add %%r15, %%rax\n\tadd %%r10, %%rax\n\tadd %%r8, %%rax\n\t"              \
-			"add %%r9, %%rax\n\tadd %%rdx, %%rax\n\tadd %%rsi, %%rax\n\t"              \
-			"add %%rdi, %%rax\n\tmov %%rax, 0x10000028\n\t"                            \
-			"add $256, %%rsp"                                                          \
-			:                                                                          \
-			: [nr] "i"(nr_), "D"(n), "S"(1L)                                           \
-			: "rax", "rbx", "rcx", "rdx", "r8", "r9", "r10", "r11", "r12", "r13",      \
-			  "r14", "r15", "memory", "cc");                                           \
-		/* CF, DF */                                                                       \
-		(heap)[3] != 4711 || (heap)[4] != 0 || (heap)[5] != 135 + (n) + 1 ||               \
-			((heap)[2] & 0x401) != 0x401;                                              \
-	})
-
-GUEST void guest_keeps(long arg)
-{
-	volatile long *heap = (volatile long *) HEAP;
-	long bad = 0;
-
-	for (long n = 0; n < CALLS; n++) {
-		bad += KEEPS(CALL_ADD, heap, n);
-		bad += heap[0] != n + 1 || (heap[1] & 0x401) != 0x401;
-	}
-	done(arg + bad);
-}
-
-/* From many places in turns, which are alike. */
-GUEST void guest_adds_all_over(long arg)
-{
-	for (long n = 0; n < CALLS / 10; n++) {
-		asm volatile(".rept 24\n\t"
-			     "mov %[nr], %%eax\n\t"
-			     "syscall\n\t"
-			     "mov %%rax, %%rdi\n\t"
-			     ".balign 128\n\t"
-			     ".endr"
-			     : "+D"(arg)
-			     : [nr] "i"(CALL_ADD), "S"(n)
-			     : "rax", "rcx", "r11", "memory");
-	}
-	done(arg);
-}
-
-/* Answers that are known, until they are others. */
-GUEST void guest_knows(long arg)
-{
-	volatile long *heap = (volatile long *) HEAP;
-	long bad = 0, now = 0xfffffffe;
-
-	(void) ASK(CALL_LEARN, now, 0);
-	for (long n = 0; n < CALLS; n++) {
-		if (n % 50 == 49) {
-			now = n;
-			(void) ASK(CALL_LEARN, now, 0);
-		}
-		bad += KEEPS(CALL_KNOWN, heap, n);
-		bad += heap[0] != now;
-	}
-	done(arg + bad);
-}
-
-/* Of several that stand in one place, and of what nobody knows there. */
-GUEST void guest_knows_others(long arg)
-{
-	(void) ASK(CALL_LEARN, 5, 0);
-	for (long n = 0; n < CALLS; n++) {
-		arg += ASK(CALL_KNOWN, n, 0) != 5;
-		arg += ASK(SYS_read, n, 3) != n + 3;
-		arg += ASK(CALL_OTHER, n, 0) != 6;
-	}
-	done(arg);
-}
-
-/* Until it is another, which nobody tells. */
-GUEST void guest_knows_long(long arg)
-{
-	(void) ASK(CALL_LEARN, 5, 0);
-	while (ASK(CALL_KNOWN, 0, 0) == 5)
-		;
-	done(arg);
-}
-
-/* The call, and its syscall instruction alone. */
-GUEST void guest_jumps_in(long arg)
-{
-	for (long n = 0; n < CALLS; n++) {
-		asm volatile("xor %%ebx, %%ebx\n\t"
-			     "mov %[nr], %%eax\n\t"
-			     "1: syscall\n\t"
-			     "mov %%rax, %%rdi\n\t"
-			     "test %%ebx, %%ebx\n\t"
-			     "jnz 2f\n\t"
-			     "inc %%ebx\n\t"
-			     "mov %[nr], %%eax\n\t"
-			     "jmp 1b\n\t"
-			     "2:"
-			     : "+D"(arg)
-			     : [nr] "i"(CALL_ADD), "S"(n)
-			     : "rax", "rbx", "rcx", "r11", "memory", "cc");
-	}
-	done(arg);
-}
-
-GUEST void guest_forks(long arg)
-{
-	for (long n = 0; n < CALLS; n++)
-		arg = ASK(CALL_ADD, arg, n) - n;
-	for (long n = 0; n < 20; n++) {
-		if (ASK(CALL_FORK, 0, 0) == 0) {
-			for (long m = 0; m < CALLS; m++)
-				arg = ASK(CALL_ADD, arg, m) - m;
-			done(arg + 1);
-		}
-	}
-	done(arg);
-}
-
-GUEST void guest_moves(long arg)
-{
-	long sum = 0;
-
-	for (long n = 0; n < CALLS; n++) {
-		long b = 5;
-
-		asm volatile("mov %[nr], %%eax\n\tsyscall\n\tud2"
-			     : "+b"(b)
-			     : [nr] "i"(CALL_MOVE), "D"(n)
-			     : "rax", "rcx", "r11", "memory");
-		sum += b;
-	}
-	done(arg + sum);
-}
-
-GUEST void guest_with_gs(long arg)
-{
-	long sum = 0, word;
-
-	for (long n = 0; n < CALLS; n++) {
-		if (n == CALLS / 2)
-			(void) ASK(CALL_GS, HEAP, 0);
-		sum = ASK(CALL_ADD, sum, n);
-		if (n >= CALLS / 2) {
-			asm volatile("mov %%gs:8, %0" : "=r"(word));
-			arg += word;
-		}
-	}
-	done(arg + sum);
-}
-
-/* Calls that come by the handler, pages that are not there yet, and an end there. */
-GUEST void guest_traps(long arg)
-{
-	for (long n = 0; n < CALLS; n++) {
-		arg = ASK(CALL_ADD, arg, n);
-		((volatile char *) STACK)[n % 100 * 4096] = 1;
-		arg = ASK(SYS_tgkill, arg, n);
-	}
-	(void) ASK(SYS_exit_group, arg, 0);
-}
-
-/* What a call finds in vector registers, and puts there. */
-GUEST void guest_with_vectors(long arg)
-{
-	for (long n = 0; n < CALLS; n++) {
-		long got;
-
-		asm volatile("movq %[arg], %%xmm7\n\t"
-			     "mov %[nr], %%eax\n\tsyscall\n\t"
-			     "movq %%xmm7, %[got]"
-			     : [got] "=r"(got)
-			     : [nr] "i"(CALL_FP), [arg] "r"(arg), "D"(n)
-			     : "rax", "rcx", "r11", "memory", "xmm7");
-		arg = got;
-	}
-	done(arg);
-}
-
-/* A null selector takes the base of gs with it, on some processors. */
-GUEST void guest_loads_gs(long arg)
-{
-	for (long n = 0; n < CALLS; n++) {
-		if (n % 4 == 0)
-			asm volatile("xor %%eax, %%eax\n\tmov %%ax, %%gs" : : : "rax", "cc");
-		arg = ASK(CALL_ADD, arg, n);
-	}
-	done(arg);
-}
-
-GUEST void guest_steps(long arg)
-{
-	for (long n = 0; n < CALLS; n++) {
-		long trap = n >= CALLS - 3 ? 0x100 : 0;
-
-		asm volatile("sub $128, %%rsp\n\t"
-			     "pushfq\n\tor %[trap], (%%rsp)\n\tpopfq\n\t"
-			     "mov %[nr], %%eax\n\tsyscall\n\t"
-			     "pushfq\n\tandq $~0x100, (%%rsp)\n\tpopfq\n\t"
-			     "add $128, %%rsp\n\t"
-			     "mov %%rax, %%rdi"
-			     : "+D"(arg)
-			     : [nr] "i"(CALL_ADD), "S"(n), [trap] "r"(trap)
-			     : "rax", "rcx", "r11", "memory", "cc");
-	}
-	done(arg);
-}
-
-/* What stands before the call fails, where it was moved to. */
-GUEST void guest_without_stack(long arg)
-{
-	for (long n = 0; n < CALLS; n++) {
-		long to = n == CALLS - 1 ? 0x666000 : (long) HEAP;
-
-		asm volatile("mov %%rsp, %%rbx\n\t"
-			     "mov %[to], %%rsp\n\t"
-			     "mov %[nr], %%eax\n\t"
-			     "mov 8(%%rsp), %%r9\n\t"
-			     "syscall\n\t"
-			     "mov %%rbx, %%rsp\n\t"
-			     "mov %%rax, %%rdi"
-			     : "+D"(arg)
-			     : [nr] "i"(CALL_ADD), "S"(n), [to] "r"(to)
-			     : "rax", "rbx", "rcx", "r9", "r11", "memory");
-	}
-	done(arg);
-}
-
-/* ---- who serves them ---- */
 
 struct guest {
 	struct space *space;
@@ -447,6 +34,7 @@ struct guest {
 	bool ended;
 	unsigned int calls, kicks, sites, traps, found, steps;
 	bool is_looked; /* whatever is thought of that */
+	bool let_go;	/* CALL_HOLD */
 	uint64_t code;	/* where its is */
 	struct guest *child;
 	long answer; /* that is known */
@@ -567,7 +155,7 @@ static bool serve_call(struct guest *g, unsigned int nr, const uint64_t *a)
 	g->found += g->user->gate.up_found;
 	if (g->is_looked)
 		host.look.looks = true;
-	if (nr == CALL_DONE || nr == SYS_exit_group) {
+	if (nr == CALL_DONE || nr == SYS_exit_group || nr == SYS_exit) {
 		g->value = (long) a[0];
 		return false;
 	}
@@ -584,8 +172,10 @@ static bool serve_call(struct guest *g, unsigned int nr, const uint64_t *a)
 		r = (sysret_t) (a[0] + a[1]);
 	else if (nr == CALL_FORK)
 		r = fork_it(g);
-	else if (nr == CALL_FP)
+	else if (nr == CALL_FP || nr == SYS_clone3 || nr == SYS_vfork)
 		add_to_vector(g, a[0]);
+	else if (nr == CALL_HOLD)
+		(void) waitq_wait(&changed, g->let_go, NSEC_NEVER, 0);
 	else
 		change_regs(g, nr, a[0]);
 	plat_user_result(g->user, r);
@@ -730,6 +320,8 @@ static void forms(void)
 	g = run(guest_adds_all_over, 5, 0);
 	CHECK(g.value == 5 + 24L * (CALLS / 10) * (CALLS / 10 - 1) / 2);
 	CHECK(g.sites > 20 && g.traps == 0);
+	g = run(guest_adds_addresses, 5, 0);
+	CHECK(g.value == 5 + SUM && g.calls == 2 * CALLS + 1 && g.sites == 2 && g.traps == 0);
 	g = run(guest_keeps, 3, 0);
 	CHECK(g.value == 3 && g.sites == 1);
 	g = run(guest_moves, 1, 0);
@@ -866,6 +458,8 @@ static void kicks(void)
 		kicked += g.kicks;
 		g = run(guest_adds_between, 5, every * 1000);
 		CHECK(g.value == 5 + SUM && g.calls == CALLS + 1);
+		g = run(guest_adds_addresses, 5, every * 1000);
+		CHECK(g.value == 5 + SUM && g.calls == 2 * CALLS + 1);
 		g = run(guest_reads, 5, every * 1000);
 		CHECK(g.value == 5 + SUM && g.calls == CALLS + 1);
 		g = run(guest_reads_in_threads, 5, every * 1000);
@@ -925,7 +519,10 @@ static void handlers(void)
 		found += looked ? g.found : 0;
 		settle();
 		CHECK(host.spare_count >= max_of(spares, 1u));
-		g = run(guest_with_vectors, 1, n % 4 * 23 * 1000);
+		g = run(n % 3 == 0   ? guest_with_vectors
+			: n % 3 == 1 ? guest_clones
+				     : guest_vforks,
+			1, n % 4 * 23 * 1000);
 		CHECK(g.value == 1 + SUM && g.calls == CALLS + 1);
 		settle();
 	}
@@ -933,89 +530,154 @@ static void handlers(void)
 	CHECK(found > 0 || host.look.cpus < 2);
 }
 
-/* Bytes that look like a call's first instruction, and are another's last. */
-static void bytes(void)
+/* ---- ends ---- */
+
+static void keep(struct guest *g, struct space *s)
 {
-#define LAST 12
-	static const unsigned char codes[][LAST] = {
-		{ 0x90, 0x90, 0x90, 0x90, 0x90, 0xb8, 39, 0, 0, 0, 0x0f, 0x05 },
-		{ 0x90, 0x90, 0x90, 0x90, 0x41, 0xb8, 39, 0, 0, 0, 0x0f, 0x05 },
-		{ 0x90, 0x48, 0xc7, 0x44, 0x24, 0xb8, 39, 0, 0, 0, 0x0f, 0x05 },
-		{ 0x90, 0x90, 0x48, 0xc7, 0x45, 0xb8, 39, 0, 0, 0, 0x0f, 0x05 },
-		{ 0x90, 0x90, 0x90, 0x90, 0x90, 0xb8, 40, 0, 0, 0, 0x0f, 0x05 },
-		{ 0x90, 0x90, 0x90, 0x90, 0x90, 0xb8, 39, 0, 0, 0, 0x0f, 0x34 },
-		{ 0x90, 0x90, 0x90, 0x48, 0xc7, 0xc0, 39, 0, 0, 0, 0x0f, 0x05 },
-		/* Between the two: mov %ebx, %edi; xor %esi, %esi; nothing that may be moved; the
-		 * same with a number of 64 bits that is cut off. */
-		{ 0x90, 0x90, 0x90, 0xb8, 39, 0, 0, 0, 0x89, 0xdf, 0x0f, 0x05 },
-		{ 0x90, 0xb8, 39, 0, 0, 0, 0x31, 0xf6, 0x89, 0xdf, 0x0f, 0x05 },
-		{ 0x90, 0x90, 0x90, 0xb8, 39, 0, 0, 0, 0x74, 0x02, 0x0f, 0x05 },
-		{ 0x90, 0xb8, 39, 0, 0, 0, 0x48, 0xbf, 0x01, 0x00, 0x0f, 0x05 },
-		{ 0x90, 0x90, 0x90, 0xb8, 39, 0, 0, 0, 0x8b, 0x3d, 0x0f, 0x05 },
-		{ 0x90, 0xb8, 39, 0, 0, 0, 0x8b, 0x7c, 0x24, 0x08, 0x0f, 0x05 },
-		{ 0x90, 0xb8, 39, 0, 0, 0, 0x8b, 0x7c, 0x23, 0x08, 0x0f, 0x05 },
-		{ 0x90, 0x90, 0x90, 0x90, 0x90, 0x4c, 0x89, 0x5c, 0x24, 0x08, 0x0f, 0x05 },
-	};
-	static const bool fits[] = { true, false, false, false, false, false, true, true,
-				     true, false, false, false, true,  false, true };
-	static const int start[] = { 5, 0, 0, 0, 0, 0, 3, 3, 1, 0, 0, 0, 1, 0, 5 };
-	struct space *s = fresh(PROT_READ | PROT_EXEC);
-	unsigned char code[PLAT_SITE] = {}, *last = code + PLAT_SITE - LAST;
-	unsigned int made = 1;
+	const struct plat_regs regs = { .ip = CODE + offset(guest_holds),
+					.sp = STACK + STACK_SIZE - 8 };
 
-	for (size_t n = 0; n < countof(fits); n++) {
-		uint64_t behind = CODE + 64 * n, bad;
-		enum plat_patched was;
-
-		memcpy(last, codes[n], LAST);
-		CHECK(plat_patch(s->plat, behind, 39, code) == fits[n]);
-		CHECK((memcmp(last, codes[n], LAST) != 0) == fits[n]);
-		made += fits[n];
-		if (!fits[n])
-			continue;
-		bad = behind - LAST + (uint64_t) start[n] + PLAT_JUMP_BAD;
-		was = plat_patched(s->plat, bad, last + start[n]);
-		CHECK(was == (start[n] == 5 ? PLAT_PATCHED_CALL : PLAT_PATCHED_INSIDE));
-		CHECK(plat_patched(s->plat, bad + 1, last + start[n]) == PLAT_NOT_PATCHED);
-		memcpy(last, codes[n], LAST);
-		CHECK(plat_patched(s->plat, bad, last + start[n]) == PLAT_UNPATCHED);
-		last[start[n]] ^= 1;
-		CHECK(plat_patched(s->plat, bad, last + start[n]) == PLAT_NOT_PATCHED);
-		/* One that was found in between is not patched any more. */
-		memcpy(last, codes[n], LAST);
-		CHECK(plat_patch(s->plat, behind, 39, code) == (start[n] == 5));
-	}
-	/* As many as there is room for, and the same one again. */
-	for (unsigned int n = 0; n < 300; n++) {
-		memcpy(last, codes[0], LAST);
-		CHECK(plat_patch(s->plat, CODE + 2000 + 20 * n, 39, code) ==
-		      (n < CHUNK_SIZE / SITE_SIZE - made));
-	}
-	memcpy(last, codes[0], LAST);
-	CHECK(plat_patch(s->plat, CODE, 39, code));
-	space_unref(s);
+	begin(g, s, &regs);
+	while (g->calls == 0 && !g->ended)
+		(void) fiber_park_until(plat_now(PLAT_MONOTONIC) + 100000);
 }
 
-/* Returns from signals: those that unwinders know without their bytes. */
-static void returns(void)
+static void let_go(struct guest *g)
 {
-	static const unsigned char codes[][LAST] = {
-		{ 0x1f, 0x40, 0x00, 0x48, 0xc7, 0xc0, SYS_rt_sigreturn, 0, 0, 0, 0x0f, 0x05 },
-		{ 0x31, 0xc0, 0x90, 0x48, 0xc7, 0xc0, SYS_rt_sigreturn, 0, 0, 0, 0x0f, 0x05 },
-		{ 0xcc, 0xcc, 0xcc, 0x48, 0xc7, 0xc0, SYS_rt_sigreturn, 0, 0, 0, 0x0f, 0x05 },
-		{ 0x00, 0x00, 0x00, 0x00, 0x00, 0xb8, SYS_rt_sigreturn, 0, 0, 0, 0x0f, 0x05 },
-	};
-	struct space *s = fresh(PROT_READ | PROT_EXEC);
-	unsigned char code[PLAT_SITE] = {}, *last = code + PLAT_SITE - LAST;
+	g->let_go = true;
+	(void) waitq_wake(&changed, 0, 0);
+	(void) waitq_wait(&changed, g->ended, NSEC_NEVER, 0);
+}
 
-	for (size_t n = 0; n < countof(codes); n++) {
-		for (uint64_t skip = 0; skip < 16; skip++) {
-			memcpy(last, codes[n], LAST);
-			CHECK(plat_patch(s->plat, CODE + 64 + skip, SYS_rt_sigreturn, code) ==
-			      (n == 0 && skip == 9));
-		}
+static void begin_other(struct guest *g, struct space *s, void (*f)(long), uint64_t arg)
+{
+	const struct plat_regs regs = { .ip = CODE + offset(f),
+					.di = arg,
+					.sp = STACK + 2 * STACK_SIZE - 8 };
+
+	begin(g, s, &regs);
+}
+
+/* As many as there are, when they have rung. */
+static uint32_t waiting(struct space *s, bool *ret_all)
+{
+	uint32_t n = 0;
+
+	*ret_all = true;
+	list_each(l, &s->plat->idle)
+	{
+		const struct plat_user *u = list_entry(l, struct plat_user, link);
+
+		n += u->in_gate;
+		*ret_all &= u->ring.waits;
 	}
+	return n;
+}
+
+/* One after the other, each as if it were new, whatever the last one has left. */
+static void ends(nsec_t every)
+{
+	static _Alignas(64) unsigned char area[16384];
+	struct space *s = fresh(PROT_READ | PROT_EXEC);
+	const uint32_t first_mxcsr = 0x1f80;
+	unsigned int sites = 0;
+	struct guest keeper, g;
+	bool all = false;
+
+	keep(&keeper, s);
+	for (uint64_t n = 0; n < ENDS; n++) {
+		uint64_t said[2], components = 3, vector = n % 2 ? 1000 : 0;
+
+		begin_other(&g, s, guest_ends, n);
+		CHECK(g.user->gate.known == 0);
+		plat_user_know(g.user, CALL_KNOWN, 1);
+		g.is_looked = looked;
+		g.timer.fire = kick;
+		g.every = every;
+		if (every)
+			ktimer_set(&g.timer, plat_now(PLAT_MONOTONIC) + every);
+		/* Intel SDM 1, 13.4: MXCSR, XMM7, XSTATE_BV. */
+		memcpy(area + 24, &first_mxcsr, sizeof(first_mxcsr));
+		memcpy(area + 160 + 7 * 16, &vector, sizeof(vector));
+		memcpy(area + 512, &components, sizeof(components));
+		if (vector)
+			plat_user_set_fp(g.user, area);
+		(void) waitq_wait(&changed, g.ended, NSEC_NEVER, 0);
+		sites += g.sites;
+		CHECK(copy_in(s, said, uva(HEAP + 64), sizeof(said)) == 0);
+		CHECK(said[0] == n + vector && said[1] == first_mxcsr);
+	}
+	CHECK(sites == 1);
+	/* One that was kicked comes by the handler, or ends. */
+	for (int n = 0; n < 400 && !all; n++) {
+		(void) fiber_park_until(plat_now(PLAT_MONOTONIC) + NSEC_PER_SEC / 200);
+		CHECK(every || waiting(s, &all) > 0);
+		(void) waiting(s, &all);
+	}
+	CHECK(all);
+	let_go(&keeper);
 	space_unref(s);
+	settle();
+	CHECK(host.spare_count > 0);
+}
+
+/* Its call is taken, though it does not ring. */
+static void await_end(struct guest *g)
+{
+	while (!g->ended) {
+		(void) fiber_park_until(plat_now(PLAT_MONOTONIC) + 100000);
+		if (g->ended || g->user->state != USER_RUNNING || g->user->gate.runs)
+			continue;
+		list_push(&host.look.run, &g->user->gate.link);
+		host.look.run_count++;
+		g->user->gate.runs = true;
+		user_gate_calls();
+	}
+}
+
+/* Who goes on has its stub's end of it, or what the next one has. */
+static void goes_on(uint64_t how)
+{
+	struct space *s = fresh(PROT_READ | PROT_EXEC);
+	const uint64_t one = 1;
+	struct guest keeper, g, next;
+	int pid = s->plat->pid;
+	bool all;
+
+	keep(&keeper, s);
+	begin_other(&g, s, guest_goes_on, how);
+	await_end(&g);
+	CHECK(waiting(s, &all) == 1 && !all);
+	if (how == 2)
+		begin_other(&next, s, guest_ends, 1);
+	CHECK(copy_out(s, uva(HEAP), &one, sizeof(one)) == 0);
+	if (how == 2) {
+		(void) waitq_wait(&changed, next.ended, NSEC_NEVER, 0);
+		CHECK(next.value == 5 && !s->plat->dead);
+	} else if (how < 2) {
+		for (int n = 0; n < 400 && !s->plat->dead; n++)
+			(void) fiber_park_until(plat_now(PLAT_MONOTONIC) + NSEC_PER_SEC / 200);
+		CHECK(s->plat->dead);
+	}
+	let_go(&keeper);
+	space_unref(s);
+	/* It serves nobody any more. */
+	for (int n = 0; n < 400 && how != 2 && kill(pid, 0) == 0; n++)
+		(void) fiber_park_until(plat_now(PLAT_MONOTONIC) + NSEC_PER_SEC / 200);
+	CHECK(how == 2 || kill(pid, 0) < 0);
+}
+
+static void all_ends(void)
+{
+	ends(0);
+	for (nsec_t every = 11; every < 60; every += 8)
+		ends(every * 1000);
+	looked = true;
+	ends(0);
+	ends(19 * 1000);
+	looked = false;
+	for (uint64_t how = 0; how < 4; how++)
+		goes_on(how);
 }
 
 static void body(void *arg)
@@ -1040,8 +702,7 @@ static void body(void *arg)
 	kicks();
 	host_limit_cpus(0, 100000);
 	CHECK(host.look.spin == 400);
-	bytes();
-	returns();
+	all_ends();
 	host_stop();
 	fiber_exit();
 }

@@ -6,6 +6,10 @@
  * second: a signal is sent before the call is answered, so that it is delivered on the way back.
  * Calls that want that always come by the handler themselves (filter.c).
  *
+ * A thread that has ended waits for the next one's registers: in the handler, or in its gate if its
+ * last call stands there. What its guest's code does until then is about its own memory alone:
+ * whatever it asks the host for ends the stub.
+ *
  * The frame and all around it is the guest's to write. What it lies there is about itself.
  */
 #include <errno.h>
@@ -98,6 +102,9 @@ static void called_by_gate(struct plat_user *u)
 {
 	gate_take(u);
 	user_becomes(u, USER_GATE);
+	/* That is not answered, or not soon: who waits for it is to sleep. */
+	if (u->nr == SYS_exit)
+		gate_quiet(u);
 	tell(u, &u->event);
 }
 
@@ -324,6 +331,11 @@ void user_notified(struct plat_user *u, const struct seccomp_notif *n)
 	if (u->space->dead)
 		return;
 	if (ip == stub_address(stub_gate_site) && n->data.nr == SYS_exit &&
+	    n->data.args[0] == DOOR_GATE && u->state == USER_IDLE && u->in_gate) {
+		/* It is the next one's. */
+		return;
+	}
+	if (ip == stub_address(stub_gate_site) && n->data.nr == SYS_exit &&
 	    n->data.args[0] == DOOR_GATE &&
 	    (u->state == USER_RUNNING || u->state == USER_GATE || u->state == USER_ENDING)) {
 		gate_ring(u);
@@ -388,14 +400,17 @@ void user_forget(struct plat_user *u)
 	drop(u);
 }
 
-/* One that waits in the handler, as if it were new; NULL: there is none. */
+/* One that waits, as if it were new; NULL: there is none. In its gate it is in a call, whose answer
+ * is all registers, with floating point as a program begins, or what is given. */
 static struct plat_user *take_idle(struct plat_space *s, const struct plat_regs *regs)
 {
 	struct list *l = list_pop(&s->idle);
 	struct plat_user *u = l ? list_entry(l, struct plat_user, link) : NULL;
+	bool in_gate;
 
 	if (!u)
 		return NULL;
+	in_gate = u->in_gate;
 	s->idle_count--;
 	s->active++;
 	*u = (struct plat_user){ .space = s,
@@ -405,8 +420,16 @@ static struct plat_user *take_idle(struct plat_space *s, const struct plat_regs 
 				 .frame = u->frame,
 				 .regs = *regs,
 				 .known = true,
-				 .dirty = true };
-	gate_reset(u);
+				 .dirty = true,
+				 .gate = u->gate };
+	if (in_gate) {
+		user_becomes(u, USER_GATE);
+		u->nr = SYS_exit;
+		u->fp = FP_FIRST;
+		gate_renew(u);
+	} else {
+		gate_reset(u);
+	}
 	list_push(&s->users, &u->link);
 	return u;
 }
@@ -530,6 +553,16 @@ struct plat_user *plat_user_new(struct plat_space *s, const struct plat_regs *re
 	return u;
 }
 
+/* Its last call stands in its gate, and no signal is on its way that would take it out of there;
+ * others of its stub go on. */
+static bool ends_in_gate(const struct plat_user *u)
+{
+	const struct plat_space *s = u->space;
+
+	return u->state == USER_GATE && u->nr == SYS_exit && !u->signalled && !u->fetching &&
+	       s->use == STUB_SERVES && s->active > 1 && s->idle_count < IDLE_MOST;
+}
+
 void plat_user_free(struct plat_user *u)
 {
 	if (!u)
@@ -538,6 +571,12 @@ void plat_user_free(struct plat_user *u)
 	if (u->space->dead) {
 		/* Its area is given back with the stub's end at the latest. */
 		unlink_user(u);
+		return;
+	}
+	if (ends_in_gate(u)) {
+		u->in_gate = true;
+		gate_quiet(u);
+		user_idle(u);
 		return;
 	}
 	if (u->ring.waits && u->state != USER_CALL && !u->trapped) {
@@ -664,7 +703,7 @@ static bool fetch_fp(struct plat_user *u)
 {
 	nsec_t late = plat_now(PLAT_MONOTONIC) + IN_TIME;
 
-	if (u->fp != FP_OWN)
+	if (u->fp != FP_OWN || u->gate.told_fp)
 		return true;
 	gate_ask(u);
 	u->fiber = fiber_now();
