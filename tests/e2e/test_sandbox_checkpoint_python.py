@@ -361,6 +361,41 @@ def test_what_it_holds(atoll, run, languages):
     twice_and_on(atoll, name)
 
 
+# Threads and processes that come and go, with signals that go to and fro.
+CHURN = """
+import os, signal, threading, time
+signal.signal(signal.SIGUSR1, lambda *_: None)
+def threads():
+    while True:
+        some = [threading.Thread(target=lambda: None) for _ in range(4)]
+        for t in some: t.start()
+        for t in some: t.join()
+def forks():
+    while True:
+        child = os.fork()
+        if child == 0: os._exit(0)
+        os.kill(os.getppid(), signal.SIGUSR1)
+        os.waitpid(child, 0)
+if os.fork() == 0: threads()
+if os.fork() == 0: forks()
+n = 0
+while True:
+    n += 1
+    with open("/n.new", "w") as f: f.write(f"{KINDS} {n}")
+    os.rename("/n.new", "/n")
+    time.sleep(0.01)
+"""
+
+
+def test_who_ends_meanwhile(atoll, run, languages):
+    name = run("churn", "--network", "none", languages, "python3", "-c", CHURN.replace("KINDS", str(KINDS)))
+    go_on(atoll, name)
+    for n in range(60):
+        does(atoll, "checkpoint", name, f"c{n}", "--leave-running")
+        does(atoll, "checkpoint", "rm", name, f"c{n}")
+    go_on(atoll, name)
+
+
 # Terminals of its own: one whose child leads a session there and reads lines, with half a line typed, a whole one that
 # nobody has read, and output that waits; and one that nobody has opened, locked, and one that is in packet mode.
 TERMINALS = """

@@ -71,9 +71,11 @@ def test_raw_inside(box):
 # What an interactive shell gets, and what is to come then. A marker is typed with quotes in it, so
 # that its echo is not taken for it.
 SESSION = (
-    ("sh -c 'echo g\"\"o; exec sleep 1000'\n", "go\r\n"), (b"\x1a", "Stopped"), ("jobs\n", "Stopped"),
-    ("bg\n", "sleep 1000"), ("jobs; echo l''isted\n", "Running"), ("", "listed\r\n"),
-    ("fg; echo m''ark $?\n", "sleep 1000\"\r\n"),
+    # It tells that it goes on, which is when the terminal is its own: what is typed before is another's.
+    ("sh -c 'trap \"echo c\\$((1))ont\" CONT; echo g\"\"o; while :; do sleep 0.05; done'\n", "go\r\n"),
+    (b"\x1a", "Stopped"), ("jobs\n", "Stopped"),
+    ("bg\n", "c1ont"), ("jobs; echo l''isted\n", "Running"), ("", "listed\r\n"),
+    ("fg; echo m''ark $?\n", "c1ont\r\n"),
     (b"\x03", "> "), ("echo m''ark $?\n", "mark 130"), ("jobs; echo no-j''obs\n", "\r\nno-jobs"),
     ("cat & wait %1; echo w''aited\n", "waited"), ("jobs\n", "Stopped (tty input)"),
     ("kill %1; wait; echo k''illed\n", "killed"),

@@ -9,6 +9,7 @@
 #include "kernel/mm/uio.h"
 #include "kernel/task/clone.h"
 #include "kernel/task/futex.h"
+#include "kernel/task/hold.h"
 #include "kernel/task/known.h"
 #include "kernel/task/signal.h"
 #include "kernel/task/task.h"
@@ -196,6 +197,7 @@ void task_exit(struct task *t, int status)
 	signals_end(t);
 	t->fiber = NULL;
 	f->owner = NULL;
+	task_left();
 	if (!leads)
 		task_free(t);
 	(void) waitq_wake(&p->threads_ended, 0, 0);

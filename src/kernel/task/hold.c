@@ -109,6 +109,12 @@ static struct held *note(struct task *t)
 	return h;
 }
 
+void task_left(void)
+{
+	if (hold.on)
+		(void) waitq_wake(&hold.standing, 0, 0);
+}
+
 void task_stand(struct task *t)
 {
 	struct held *h = note(t);

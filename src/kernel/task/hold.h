@@ -28,5 +28,7 @@ void tasks_let_go(void);
 /* ---- for signals and calls ---- */
 
 bool tasks_are_held(void);
+/* One that was waited for has ended. */
+void task_left(void);
 /* The running thread t parks until all go on. */
 void task_stand(struct task *t);
