@@ -100,7 +100,7 @@ int loop_once(struct loop *l)
 
 	if (l->waits)
 		l->waits(l, true);
-	n = epoll_wait(l->epoll_fd, events, BATCH_MAX, timeout);
+	n = epoll_pwait(l->epoll_fd, events, BATCH_MAX, timeout, NULL);
 	error = n < 0 ? errno : 0;
 	if (l->waits)
 		l->waits(l, false);

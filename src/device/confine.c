@@ -28,9 +28,6 @@ static const struct seccomp_rule everyones[] = {
 	/* the loop */
 	FILTER_CALL(epoll_ctl),
 	FILTER_CALL(epoll_pwait),
-#ifdef SYS_epoll_wait
-	FILTER_CALL(epoll_wait),
-#endif
 	/* memory */
 	FILTER_CALL(fstat),
 	FILTER_CALL(newfstatat), /* as the C library does fstat */

@@ -66,7 +66,6 @@ static const struct seccomp_rule calls[] = {
 	FILTER_CALL(shutdown),
 	FILTER_CALL(close),
 	FILTER_CALL(epoll_ctl),
-	FILTER_CALL(epoll_wait),
 	FILTER_CALL(epoll_pwait),
 	FILTER_CALL(getrandom),
 	FILTER_CALL(write),

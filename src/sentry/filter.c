@@ -42,7 +42,6 @@ static const struct seccomp_rule own[] = {
 	FILTER_CALL_IF(ioctl, is_set_flags),
 	FILTER_CALL(poll),
 	FILTER_CALL(ppoll),
-	FILTER_CALL(epoll_wait),
 	FILTER_CALL(epoll_pwait),
 	FILTER_CALL(epoll_ctl),
 	FILTER_CALL(kill),
@@ -53,6 +52,7 @@ static const struct seccomp_rule own[] = {
 	FILTER_CALL(fallocate),
 	FILTER_CALL(getrandom),
 	FILTER_CALL(sched_getaffinity),
+	FILTER_CALL(sched_setaffinity),
 	/* descriptors that were given */
 	FILTER_CALL_IF(ioctl, is_readable),
 	FILTER_CALL_IF(ioctl, is_queued),

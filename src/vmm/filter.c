@@ -48,7 +48,6 @@ static const struct seccomp_rule vcpu[] = {
 static const struct seccomp_rule disk[] = {
 	FILTER_CALL_IF(ioctl, is_signal_msi),
 	FILTER_CALL(read),
-	FILTER_CALL(epoll_wait),
 	FILTER_CALL(epoll_pwait),
 };
 /* A disk's and its hands': what is done to the file. */
@@ -64,7 +63,6 @@ static const struct seccomp_rule loop[] = {
 	FILTER_CALL_IF(ioctl, is_tap_offload),
 	FILTER_CALL(read),
 	FILTER_CALL(close),
-	FILTER_CALL(epoll_wait),
 	FILTER_CALL(epoll_pwait),
 	FILTER_CALL(epoll_ctl),
 	/* snapshots */

@@ -588,8 +588,8 @@ def test_a_killed_stub_ends_who_waits(box):
 
 # What it does: its guests' calls, memory and ends; the descriptors that it was given; the heap.
 ALLOWED = set("""
-ioctl poll ppoll epoll_wait epoll_pwait epoll_ctl kill wait4 pidfd_open close
-fallocate getrandom sched_getaffinity
+ioctl poll ppoll epoll_pwait epoll_ctl kill wait4 pidfd_open close
+fallocate getrandom sched_getaffinity sched_setaffinity
 fcntl newfstatat fstat lseek ftruncate fsync fdatasync write readv writev preadv2 pwritev2 recvmsg sendto accept4
 mmap munmap mprotect mremap madvise brk futex
 clock_gettime rt_sigreturn rt_sigprocmask restart_syscall getpid gettid tgkill exit_group

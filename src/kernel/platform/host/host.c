@@ -321,7 +321,7 @@ void host_unwatch(int fd)
 static void happened(void)
 {
 	struct epoll_event events[16];
-	int n = epoll_wait(host.epoll, events, 16, 0);
+	int n = epoll_pwait(host.epoll, events, 16, 0, NULL);
 
 	for (int i = 0; i < n; i++) {
 		uintptr_t p = (uintptr_t) events[i].data.u64;
@@ -359,7 +359,7 @@ static void wait_until(nsec_t deadline)
 				{ .fd = host.epoll, .events = POLLIN } };
 	struct timespec timeout = {}, *t = NULL;
 
-	if (gate_look(deadline)) {
+	if (look_for_calls(deadline)) {
 		sched_enter();
 		user_gate_calls();
 		return;
@@ -374,6 +374,8 @@ static void wait_until(nsec_t deadline)
 	}
 	if (ppoll(fds, 2, t, NULL) < 0 && errno != EINTR)
 		plat_panic("host: ppoll: %d", errno);
+	if (host.look.looks)
+		apart_waited(plat_now(PLAT_MONOTONIC));
 	sched_enter();
 	if (fds[0].revents & POLLIN)
 		receive();
@@ -473,7 +475,7 @@ static int begin(uint64_t ram_frames, struct err *e)
 	r = source_begin(e);
 	if (r < 0)
 		return r;
-	gate_begin();
+	look_begin();
 	return 0;
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <linux/seccomp.h>
+#include <sched.h>
 
 #include "base/auto.h"
 #include "kernel/core/radix.h"
@@ -170,11 +171,19 @@ struct host {
 		nsec_t answered, not_before, pause, began;
 		int load_fd; /* borrowed, or FD_NONE */
 		unsigned int cpus;
-		bool crowded; /* as of: */
+		unsigned int crowd; /* times in a row, as of: */
 		nsec_t asked;
 		nsec_t time; /* of one look */
+		bool little; /* time of processors is limited */
 		uint32_t spin;
 	} look;
+	struct {
+		bool can, is;
+		cpu_set_t before;     /* where all may run else */
+		nsec_t since, waited; /* of the window that has begun then */
+		nsec_t from;	      /* it waits since then */
+		nsec_t went, not_before, pause;
+	} apart;
 	struct carrier carrier;
 };
 extern struct host host;
@@ -284,7 +293,6 @@ struct upcall {
 	uint64_t frame, fs, gs;
 	int signal;
 };
-void gate_begin(void);
 static inline uint64_t gate_address(const struct area *a)
 {
 	return area_address(a) + AREA_GATE;
@@ -327,11 +335,36 @@ void gate_answer_upcall(struct plat_user *u, uint32_t how);
  * is looked at. */
 void gate_await_upcall(struct plat_user *u);
 void gate_quiet(struct plat_user *u);
+/* How often it looks for its answer before it rings. */
+void gate_spin(struct plat_user *u, uint32_t times);
+/* Its gate may have news. */
+bool gate_runs(const struct plat_user *u);
+
+/* ---- look.c ---- */
+
+void look_begin(void);
+/* It is one of those that are looked at, if any are; else it rings. */
+void look_at(struct plat_user *u, bool looks);
+/* It has called, and is looked at again when it is answered. */
+void look_called(struct plat_user *u);
+void look_forget(struct plat_user *u);
+/* One of them goes on now. */
+void look_answered(void);
 /* A call or an upcall came by a ring, soon after an answer or not. */
-void gate_rang(void);
-void gate_forget(struct plat_user *u);
+void look_rang(void);
 /* Looks for calls for a while, if that is worth while; true: user_gate_calls() finds some. */
-bool gate_look(nsec_t deadline);
+bool look_for_calls(nsec_t deadline);
+
+/* ---- apart.c ---- */
+
+void apart_begin(void);
+/* While calls are looked for: as of now. */
+void apart_watch(nsec_t now);
+/* There is nothing to do from `now` on; until now. */
+void apart_waits(nsec_t now);
+void apart_waited(nsec_t now);
+/* They are not looked for any more. */
+void apart_end(void);
 
 /* ---- patch.c ---- */
 

@@ -45,6 +45,7 @@ struct guest {
 };
 
 static nsec_t learns; /* when it learns another, after the first; 0: not by itself */
+static bool parts;    /* it goes apart on the way */
 static struct waitq changed = { LIST_INIT(changed.waiters) };
 
 static uint64_t offset(void (*f)(long))
@@ -147,11 +148,72 @@ static void add_to_vector(struct guest *g, uint64_t a)
 	}
 }
 
+static int processors_of(int tid, int but)
+{
+	cpu_set_t set;
+
+	CHECK(sched_getaffinity(tid, sizeof(set), &set) == 0);
+	return but >= 0 && CPU_ISSET(but, &set) ? -1 : CPU_COUNT(&set);
+}
+
+/* A while of 6 ms, of which so many were waited. */
+static nsec_t spend(nsec_t now, nsec_t waited_ms)
+{
+	apart_watch(now);
+	now += 6 * NSEC_PER_SEC / 1000;
+	apart_waits(now - waited_ms * NSEC_PER_SEC / 1000);
+	apart_waited(now);
+	return now;
+}
+
+/* Who looks, who calls, and what is made later are where they are to be. */
+static void goes_apart(struct guest *g)
+{
+	nsec_t now = plat_now(PLAT_MONOTONIC);
+	struct plat_space *other;
+	int all, own;
+
+	/* By itself, perhaps. */
+	apart_end();
+	host.apart.not_before = 0;
+	all = processors_of(0, -1);
+	now = spend(now, 5);
+	CHECK(!host.apart.is);
+	host_limit_cpus(1000, 100000);
+	now = spend(now, 1);
+	CHECK(!host.apart.is);
+	host_limit_cpus(0, 0);
+	now = spend(now, 1);
+	CHECK(host.apart.is == (all > 1));
+	if (!host.apart.is)
+		return;
+	own = sched_getcpu();
+	CHECK(processors_of(0, -1) == 1 && processors_of(g->user->tid, own) == all - 1);
+	CHECK(processors_of(g->user->space->pid, own) == all - 1);
+	other = plat_space_new();
+	CHECK(other && processors_of(other->pid, own) == all - 1);
+	now = spend(now, 4);
+	CHECK(host.apart.is);
+	now = spend(now, 6);
+	CHECK(!host.apart.is && processors_of(0, -1) == all);
+	CHECK(processors_of(g->user->tid, -1) == all && processors_of(other->pid, -1) == all);
+	plat_space_free(other);
+	/* Not at once again; and no more when nobody looks. */
+	now = spend(now, 1);
+	CHECK(!host.apart.is);
+	(void) spend(now + 2 * NSEC_PER_SEC, 1);
+	CHECK(host.apart.is);
+	apart_end();
+	CHECK(!host.apart.is && processors_of(g->user->tid, -1) == all);
+	host.apart.not_before = 0;
+}
+
 static bool serve_call(struct guest *g, unsigned int nr, const uint64_t *a)
 {
 	sysret_t r = 0;
 
-	g->calls++;
+	if (++g->calls == 50 && parts)
+		goes_apart(g);
 	g->found += g->user->gate.up_found;
 	if (g->is_looked)
 		host.look.looks = true;
@@ -667,6 +729,13 @@ static void goes_on(uint64_t how)
 	CHECK(how == 2 || kill(pid, 0) < 0);
 }
 
+static void processors(void)
+{
+	parts = true;
+	forms();
+	parts = false;
+}
+
 static void all_ends(void)
 {
 	ends(0);
@@ -702,6 +771,7 @@ static void body(void *arg)
 	kicks();
 	host_limit_cpus(0, 100000);
 	CHECK(host.look.spin == 400);
+	processors();
 	all_ends();
 	host_stop();
 	fiber_exit();

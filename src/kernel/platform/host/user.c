@@ -157,7 +157,7 @@ static void gate_ring(struct plat_user *u)
 	} else if (u->state == USER_GATE && !u->fetching && !u->gate.asked) {
 		/* Its answer ends the ring, too. */
 	} else if (u->state == USER_RUNNING && !u->fetching && gate_has_call(u)) {
-		gate_rang();
+		look_rang();
 		called_by_gate(u);
 	} else if (u->gate.idle_rings++ < IDLE_RINGS) {
 		/* It was answered meanwhile, or a signal is on its way. */
@@ -296,7 +296,7 @@ static void upcall_ring(struct plat_user *u, const struct seccomp_notif *n)
 		host_answer(&u->ring, UP_TOLD);
 	} else if (u->state != USER_UPCALL) {
 		if (host.gates && u->state == USER_RUNNING)
-			gate_rang();
+			look_rang();
 		(void) gate_take_upcall(u);
 		upcall(u, &c);
 	} else {
@@ -371,7 +371,7 @@ static void drop(struct plat_user *u)
 {
 	if (u->tid > 0 && radix_get(&host.tids, (uint64_t) u->tid) == u)
 		(void) radix_take(&host.tids, (uint64_t) u->tid);
-	gate_forget(u);
+	look_forget(u);
 	user_becomes(u, USER_IDLE);
 	list_remove(&u->link);
 	list_push(&u->space->areas, &u->area->link);
@@ -387,7 +387,7 @@ static void unlink_user(struct plat_user *u)
 void user_idle(struct plat_user *u)
 {
 	user_becomes(u, USER_IDLE);
-	gate_forget(u);
+	look_forget(u);
 	u->space->active--;
 	u->space->idle_count++;
 	list_remove(&u->link);
