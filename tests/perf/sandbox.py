@@ -36,6 +36,7 @@ PATIENCE = 30  # seconds for one operation's batches: runsc may stand still wher
 PROMISES = {"call": 0.7, "open+close": 0.5, "create+unlink": 0.5, "fork+exit": 0.2,
             "fork+exec": 0.2, "thread": 0.7, "signal": 0.5}
 LOCAL = 1  # of the host's own
+BUSY = 0.3  # a call, while somebody else wants every processor
 START = 0.1
 PSS = 0.1
 ids = (f"perf-sandbox-{n}" for n in count())
@@ -171,6 +172,20 @@ def judge(figures, verdict):
         verdict.ratio(f"local-call: {OWN} to {HOST}", by[OWN], by[HOST], LOCAL)
 
 
+def busy(subjects, runs, verdict):
+    """Calls beside a loop on each processor, which is nobody's of them."""
+    loops = [subprocess.Popen([images.BUSYBOX, "sh", "-c", "while :; do :; done"])
+             for _ in os.sched_getaffinity(0)]
+    try:
+        print("     beside a loop on each processor:", flush=True)
+        by = operations(subjects, ["call"], runs)["call"]
+    finally:
+        for p in loops:
+            end(p)
+    if BAR in by:
+        verdict.ratio(f"call beside loops: {OWN} to {BAR}", by[OWN], by[BAR], BUSY)
+
+
 def starts(subjects, build, runs, verdict):
     with launcher.Launcher(build) as launch:
         costs = launch.in_turns({n: (lambda argv=argv: [*map(str, argv(["/bin/true"]))])
@@ -216,6 +231,7 @@ def main():
             subjects = s.all(not reason)
             judge(operations(subjects, wanted or known, max(3, args.runs // 5)), verdict)
             if not args.only:
+                busy(subjects, max(3, args.runs // 5), verdict)
                 starts(subjects, args.build, args.runs, verdict)
                 idle(subjects, verdict)
         finally:

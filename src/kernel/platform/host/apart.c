@@ -11,8 +11,8 @@
 #include "kernel/platform/host/inside.h"
 
 #define WINDOW	     (5 * 1000 * 1000) /* ns, of which so much in a hundred was waited: */
-#define WAITS_LITTLE 70		       /* it goes apart */
-#define WAITS_MUCH   90		       /* no more */
+#define WAITS_MUCH   85		       /* not apart any more */
+#define TAKEN	     (500 * 1000)      /* at once: by who stays, too */
 #define PAUSE_LEAST  (20 * 1000 * 1000)
 #define PAUSE_MOST   (1280 * 1000 * 1000)
 #define THREADS_MOST 256 /* it takes a call for each */
@@ -65,12 +65,14 @@ static void confine(const cpu_set_t *guests)
 		(void) sched_setaffinity(tid_of(p), sizeof(*guests), guests);
 }
 
-static void go(nsec_t now)
+void apart_go(nsec_t now)
 {
 	int cpu = sched_getcpu();
 	cpu_set_t all, one;
 
-	if (!host.apart.can || host.look.little || now < host.apart.not_before || cpu < 0 ||
+	host.apart.since = host.apart.from = now;
+	host.apart.waited = 0;
+	if (!host.apart.can || host.look.limited || now < host.apart.not_before || cpu < 0 ||
 	    threads() > THREADS_MOST)
 		return;
 	if (sched_getaffinity(0, sizeof(all), &all) < 0 || CPU_COUNT(&all) < 2)
@@ -94,10 +96,13 @@ void apart_end(void)
 	(void) sched_setaffinity(0, sizeof(host.apart.before), &host.apart.before);
 }
 
-void apart_watch(nsec_t now)
+void apart_taken(nsec_t now, nsec_t gap)
 {
-	host.apart.since = host.apart.from = now;
-	host.apart.waited = 0;
+	if (!host.apart.is || gap < TAKEN)
+		return;
+	/* The host may put this one elsewhere meanwhile. */
+	host.apart.not_before = now + WINDOW;
+	apart_end();
 }
 
 void apart_waits(nsec_t now)
@@ -115,14 +120,16 @@ void apart_waited(nsec_t now)
 	if (window < WINDOW)
 		return;
 	waits = (int) (host.apart.waited * 100 / window);
-	apart_watch(now);
-	if (!host.apart.is && waits <= WAITS_LITTLE) {
-		go(now);
-	} else if (host.apart.is && waits >= WAITS_MUCH) {
-		apart_end();
-		host.apart.pause = now - host.apart.went >= 4 * host.apart.pause
-					   ? PAUSE_LEAST
-					   : min_of(2 * host.apart.pause, (nsec_t) PAUSE_MOST);
-		host.apart.not_before = now + host.apart.pause;
-	}
+	host.apart.since = now;
+	host.apart.waited = 0;
+	if (!host.apart.is && waits < WAITS_MUCH)
+		apart_go(now);
+	if (!host.apart.is || waits < WAITS_MUCH)
+		return;
+	/* It is tried again, later each time if it has not gone well for long. */
+	host.apart.pause = now - host.apart.went >= 4 * host.apart.pause
+				   ? PAUSE_LEAST
+				   : min_of(2 * host.apart.pause, (nsec_t) PAUSE_MOST);
+	host.apart.not_before = now + host.apart.pause;
+	apart_end();
 }

@@ -137,6 +137,29 @@ struct plat_user {
 	} gate;
 };
 
+/* Whether calls are looked for where others want the processors, too: the two parts of a trial, and
+ * what came of it. */
+enum look_trial { LOOK_ALWAYS, LOOK_TRY_NONE, LOOK_TRY, LOOK_GOES_WELL, LOOK_NONE };
+
+struct host_look {
+	struct list run, called; /* users, by their gate.link */
+	uint32_t run_count;
+	uint32_t own;	     /* users that are USER_RUNNING */
+	unsigned int credit; /* how well looking has gone */
+	bool looks;	     /* it is worth while */
+	nsec_t answered, not_before, pause, began;
+	int load_fd; /* borrowed, or FD_NONE */
+	unsigned int cpus;
+	bool limited; /* time of processors is */
+	nsec_t time;  /* of one look */
+	uint32_t spin;
+	nsec_t asked;	    /* for others: */
+	unsigned int crowd; /* that were too many lately */
+	enum look_trial trial;
+	nsec_t trial_ends;
+	uint64_t calls, calls_without; /* of this part of the trial, and of the first */
+};
+
 struct host {
 	int ram_fd, chunks_fd, listener, epoll;
 	unsigned char *ram, *chunks;
@@ -162,21 +185,7 @@ struct host {
 	const char *vdso;  /* this process' own */
 	size_t vdso_bytes; /* of it that stubs have: its code and texts; 0: they have none */
 	bool gates;
-	struct {
-		struct list run, called; /* users, by their gate.link */
-		uint32_t run_count;
-		uint32_t own;	     /* users that are USER_RUNNING */
-		unsigned int credit; /* how well looking has gone */
-		bool looks;	     /* it is worth while */
-		nsec_t answered, not_before, pause, began;
-		int load_fd; /* borrowed, or FD_NONE */
-		unsigned int cpus;
-		unsigned int crowd; /* times in a row, as of: */
-		nsec_t asked;
-		nsec_t time; /* of one look */
-		bool little; /* time of processors is limited */
-		uint32_t spin;
-	} look;
+	struct host_look look;
 	struct {
 		bool can, is;
 		cpu_set_t before;     /* where all may run else */
@@ -358,11 +367,13 @@ bool look_for_calls(nsec_t deadline);
 /* ---- apart.c ---- */
 
 void apart_begin(void);
-/* While calls are looked for: as of now. */
-void apart_watch(nsec_t now);
+/* Calls are looked for from now on. */
+void apart_go(nsec_t now);
 /* There is nothing to do from `now` on; until now. */
 void apart_waits(nsec_t now);
 void apart_waited(nsec_t now);
+/* Somebody else had this processor for so long, where there are others for him or for this one. */
+void apart_taken(nsec_t now, nsec_t gap);
 /* They are not looked for any more. */
 void apart_end(void);
 

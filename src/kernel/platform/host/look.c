@@ -1,24 +1,29 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Looking for calls in gates. Calls that come at once after an answer make it worth while; looks in
- * vain, or others that want the host's processors, end it. Those that are looked at may share one:
- * they wait for no other's work there, and what they ask for is done here meanwhile.
+ * vain end it. Those that are looked at may share a processor: they wait for no other's work there,
+ * and what they ask for is done here meanwhile.
+ *
+ * Where others want the host's processors it is tried now and then whether more calls are served
+ * with looks or without: who calls often in a row is better off with them, also if he has a
+ * processor for half of the time, and who sleeps between his calls without, since the host lets
+ * those run at once that it wakes.
  */
 #include <limits.h>
 #include <sys/uio.h>
 
 #include "kernel/platform/host/inside.h"
 
-#define LOOK (25 * 1000) /* ns: an answer or a call that comes does so within it */
-/* Where time of processors is limited: less than what a call by the host's kernel takes of it, so
- * that looking in vain costs no more than what is saved elsewhere. */
+#define LOOK	    (25 * 1000) /* ns: an answer or a call that comes does so within it */
 #define LOOK_LITTLE (4 * 1000)
 /* From an answer to a ring, with the host's switches there and back, which looking saves. */
 #define SOON	    (50 * 1000)
 #define NOTICE	    (2 * 1000)	      /* between looks at what else there is */
-#define ASK	    (2 * 1000 * 1000) /* between looks at how many others run */
-#define ASK_AGAIN   (200 * 1000)      /* once there were too many */
-#define CROWD	    3		      /* times in a row: who passes by is no crowd */
+#define ASK	    (2 * 1000 * 1000) /* between looks at how many others run: */
+#define CROWD_MOST  64		      /* so often, less what is forgotten */
+#define CROWD	    (CROWD_MOST / 2)
+#define TRIAL	    (30 * 1000 * 1000) /* each way */
+#define TRIAL_HOLDS (1000 * 1000 * 1000)
 #define GAP	    (50 * 1000)	      /* longer between two looks: somebody else ran here */
 #define VAIN	    (2 * 1000 * 1000) /* without a look, when they have been in vain */
 #define PAUSE_LEAST (10 * 1000 * 1000)
@@ -48,11 +53,9 @@ void host_watch_load(int fd)
 
 void host_limit_cpus(uint64_t quota, uint64_t period)
 {
-	bool little = quota > 0 && quota / host.look.cpus < period;
-
-	host.look.little = little;
-	host.look.time = little ? LOOK_LITTLE : LOOK;
-	host.look.spin = little ? SPIN_LITTLE : SPIN;
+	host.look.limited = quota > 0 && quota / host.look.cpus < period;
+	host.look.time = host.look.limited ? LOOK_LITTLE : LOOK;
+	host.look.spin = host.look.limited ? SPIN_LITTLE : SPIN;
 }
 
 void look_forget(struct plat_user *u)
@@ -104,21 +107,56 @@ static unsigned int running(void)
 	return found > 0 ? found : UINT_MAX;
 }
 
-/*
- * How often in a row others wanted all processors: while this one and a guest's look at each other
- * they have none. Who is served here is no other, and `own` of those run: they have nothing of it
- * if nobody looks.
- */
-static unsigned int crowd(nsec_t now, uint32_t own)
+/* Whether others want all processors, most of the time. Who is served here is no other, and `own`
+ * of those run. */
+static bool crowded(nsec_t now)
 {
-	if (now - host.look.asked > (host.look.crowd > 0 ? ASK_AGAIN : ASK)) {
+	unsigned int crowd = host.look.crowd;
+
+	if (now - host.look.asked > ASK) {
 		host.look.asked = now;
-		if (host.look.cpus >= 2 && running() <= host.look.cpus + own)
-			host.look.crowd = 0;
-		else if (host.look.crowd < CROWD)
-			host.look.crowd++;
+		crowd -= (crowd + 7) / 8;
+		if (running() > host.look.cpus + host.look.own)
+			crowd += CROWD_MOST / 8;
+		host.look.crowd = crowd;
 	}
-	return host.look.crowd;
+	return crowd >= CROWD;
+}
+
+/* The next of a trial's parts. */
+static void go_on_with(enum look_trial next, nsec_t now, nsec_t time)
+{
+	host.look.trial = next;
+	host.look.trial_ends = now + time;
+	host.look.calls = 0;
+}
+
+static bool may_look(nsec_t now)
+{
+	struct host_look *l = &host.look;
+
+	if (!crowded(now)) {
+		l->trial = LOOK_ALWAYS;
+		return true;
+	}
+	if (l->trial != LOOK_ALWAYS && now < l->trial_ends)
+		return l->trial != LOOK_TRY_NONE && l->trial != LOOK_NONE;
+	switch (l->trial) {
+	case LOOK_TRY_NONE:
+		l->calls_without = l->calls;
+		go_on_with(LOOK_TRY, now, TRIAL);
+		return true;
+	case LOOK_TRY:
+		go_on_with(l->calls > l->calls_without + l->calls_without / 2 ? LOOK_GOES_WELL
+									      : LOOK_NONE,
+			   now, TRIAL_HOLDS);
+		return l->trial == LOOK_GOES_WELL;
+	case LOOK_ALWAYS:
+	case LOOK_GOES_WELL:
+	case LOOK_NONE:
+		go_on_with(LOOK_TRY_NONE, now, TRIAL);
+	}
+	return false;
 }
 
 static void no_more(void)
@@ -131,11 +169,11 @@ static void no_more(void)
 	host.look.looks = false;
 }
 
-/* Somebody else wants this processor: for as long as it was looked from, at most, or for longer
- * each time. */
+/* The time is used up, perhaps: no look for as long as there was some, at most, or for longer each
+ * time. */
 static void give_way(nsec_t now)
 {
-	bool well = host.look.looks && now - host.look.began >= host.look.pause;
+	bool well = now - host.look.began >= host.look.pause;
 
 	host.look.not_before = now + host.look.pause;
 	host.look.pause = well ? max_of(host.look.pause / 2, (nsec_t) PAUSE_LEAST)
@@ -143,37 +181,24 @@ static void give_way(nsec_t now)
 	no_more();
 }
 
-/* This processor was somebody else's for a while. If that was one of those that are looked at, or
- * is over, it is nobody's loss; where time of processors is limited it may have been used up. */
-static bool was_taken(nsec_t now)
-{
-	host.look.asked = 0;
-	return host.look.little || crowd(now, host.look.own) == CROWD;
-}
-
 void look_rang(void)
 {
 	nsec_t now = plat_now(PLAT_MONOTONIC);
-	unsigned int others;
 
-	if (host.look.looks || host.look.load_fd < 0 || now < host.look.not_before)
+	if (host.look.looks || host.look.load_fd < 0 || host.look.cpus < 2 ||
+	    now < host.look.not_before)
 		return;
-	if (now - host.look.answered > (host.look.little ? host.look.time : SOON)) {
+	if (now - host.look.answered > (host.look.limited ? host.look.time : SOON)) {
 		host.look.credit -= host.look.credit > 0;
 		return;
 	}
-	if (++host.look.credit < CREDIT_LOOK)
+	if (++host.look.credit < CREDIT_LOOK || !may_look(now))
 		return;
-	others = crowd(now, host.look.own - 1);
-	if (others == CROWD) {
-		give_way(now);
-	} else if (others == 0) {
-		host.look.credit = CREDIT;
-		host.look.looks = true;
-		host.look.began = now;
-		host_sync_wakes(false);
-		apart_watch(now);
-	}
+	host.look.credit = CREDIT;
+	host.look.looks = true;
+	host.look.began = now;
+	host_sync_wakes(false);
+	apart_go(now);
 }
 
 static bool any_news(void)
@@ -223,10 +248,6 @@ static bool look(nsec_t deadline, nsec_t now)
 {
 	nsec_t end = min_of(deadline, now + host.look.time), last = now, notice = now + NOTICE;
 
-	if (crowd(now, host.look.own) == CROWD) {
-		give_way(now);
-		return leave();
-	}
 	for (;;) {
 		if (any_news()) {
 			host.look.credit = min_of(host.look.credit + 1, (unsigned int) CREDIT);
@@ -236,10 +257,12 @@ static bool look(nsec_t deadline, nsec_t now)
 		__builtin_ia32_pause();
 		now = plat_now(PLAT_MONOTONIC);
 		if (now - last > GAP) {
-			if (was_taken(now)) {
+			if (host.look.limited) {
 				give_way(now);
 				return leave();
 			}
+			if (host.look.crowd < CROWD)
+				apart_taken(now, now - last);
 			end = min_of(deadline, now + host.look.time);
 		}
 		last = now;
@@ -276,6 +299,10 @@ bool look_for_calls(nsec_t deadline)
 	if (!host.look.looks && list_empty(&host.look.run))
 		return false;
 	now = plat_now(PLAT_MONOTONIC);
+	if (host.look.looks && !may_look(now)) {
+		no_more();
+		return leave();
+	}
 	apart_waits(now);
 	return any_runs() && look(deadline, now);
 }

@@ -45,6 +45,7 @@ struct guest {
 };
 
 static nsec_t learns; /* when it learns another, after the first; 0: not by itself */
+static int load;      /* as /proc/loadavg */
 static bool parts;    /* it goes apart on the way */
 static struct waitq changed = { LIST_INIT(changed.waiters) };
 
@@ -159,7 +160,8 @@ static int processors_of(int tid, int but)
 /* A while of 6 ms, of which so many were waited. */
 static nsec_t spend(nsec_t now, nsec_t waited_ms)
 {
-	apart_watch(now);
+	host.apart.since = host.apart.from = now;
+	host.apart.waited = 0;
 	now += 6 * NSEC_PER_SEC / 1000;
 	apart_waits(now - waited_ms * NSEC_PER_SEC / 1000);
 	apart_waited(now);
@@ -177,7 +179,7 @@ static void goes_apart(struct guest *g)
 	apart_end();
 	host.apart.not_before = 0;
 	all = processors_of(0, -1);
-	now = spend(now, 5);
+	now = spend(now, 6);
 	CHECK(!host.apart.is);
 	host_limit_cpus(1000, 100000);
 	now = spend(now, 1);
@@ -203,7 +205,9 @@ static void goes_apart(struct guest *g)
 	CHECK(!host.apart.is);
 	(void) spend(now + 2 * NSEC_PER_SEC, 1);
 	CHECK(host.apart.is);
-	apart_end();
+	apart_taken(now, 100 * 1000);
+	CHECK(host.apart.is);
+	apart_taken(now, NSEC_PER_SEC / 1000);
 	CHECK(!host.apart.is && processors_of(g->user->tid, -1) == all);
 	host.apart.not_before = 0;
 }
@@ -736,6 +740,55 @@ static void processors(void)
 	parts = false;
 }
 
+static void write_load(unsigned int running)
+{
+	char text[64];
+	int n = snprintf(text, sizeof(text), "0.00 0.00 0.00 %u/1000 1\n", running);
+
+	CHECK(ftruncate(load, 0) == 0 && pwrite(load, text, (size_t) n, 0) == n);
+}
+
+/* Calls until it has come to that, or for five seconds. */
+static void until_trial(bool (*is)(enum look_trial))
+{
+	nsec_t late = plat_now(PLAT_MONOTONIC) + 5 * NSEC_PER_SEC;
+
+	while (!is(host.look.trial) && plat_now(PLAT_MONOTONIC) < late) {
+		struct guest g = run(guest_adds, 5, 0);
+
+		CHECK(g.value == 5 + SUM && g.calls == CALLS + 1 && g.traps == 0);
+	}
+	CHECK(is(host.look.trial));
+}
+
+static bool is_tried(enum look_trial t)
+{
+	return t == LOOK_TRY_NONE || t == LOOK_TRY;
+}
+
+static bool is_known(enum look_trial t)
+{
+	return t == LOOK_GOES_WELL || t == LOOK_NONE;
+}
+
+static bool is_over(enum look_trial t)
+{
+	return t == LOOK_ALWAYS;
+}
+
+/* Others want the processors, and what is better is found out; and do no more. */
+static void beside_others(void)
+{
+	if (host.look.cpus < 2)
+		return;
+	write_load(500);
+	until_trial(is_tried);
+	until_trial(is_known);
+	until_trial(is_tried);
+	write_load(1);
+	until_trial(is_over);
+}
+
 static void all_ends(void)
 {
 	ends(0);
@@ -772,6 +825,7 @@ static void body(void *arg)
 	host_limit_cpus(0, 100000);
 	CHECK(host.look.spin == 400);
 	processors();
+	beside_others();
 	all_ends();
 	host_stop();
 	fiber_exit();
@@ -794,13 +848,11 @@ static void without_place(void)
 
 int main(void)
 {
-	/* As of a host where nobody else runs. */
-	static const char text[] = "0.00 0.00 0.00 1/10 1\n";
-	int load = memfd_create("load", MFD_CLOEXEC);
 	struct fiber *f;
 	struct err e = {};
 
-	CHECK(write(load, text, sizeof(text)) == (ssize_t) sizeof(text));
+	load = memfd_create("load", MFD_CLOEXEC);
+	write_load(1); /* as of a host where nobody else runs */
 	if (host_begin(RAM, true, &e) < 0) {
 		(void) fprintf(stderr, "%s\n", e.msg);
 		return e.kind == ERR_UNSUPPORTED ? 77 : 1;

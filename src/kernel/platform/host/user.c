@@ -35,6 +35,7 @@ static struct heap_cache users = HEAP_CACHE_INIT(struct plat_user);
 
 static void tell(struct plat_user *u, const struct plat_event *event)
 {
+	host.look.calls++;
 	u->event = *event;
 	u->ready = true;
 	if (u->fiber)
