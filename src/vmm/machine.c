@@ -3,7 +3,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "base/auto.h"
 #include "vmm/boot.h"
@@ -154,6 +158,57 @@ static int restore(struct machine *m, const struct options *o, struct err *e)
 	return r;
 }
 
+struct filling {
+	struct machine *m;
+	const struct options *o;
+	pid_t tid;
+	int result;
+	uint32_t entry;
+	struct err e;
+};
+
+static void *fill_thread(void *arg)
+{
+	struct filling *f = arg;
+
+	f->tid = gettid();
+	f->result = fill_memory(f->m, f->o, &f->entry, &f->e);
+	return NULL;
+}
+
+/*
+ * KVM_CREATE_VM sleeps through grace periods of RCU, 10 ms and more, while KVM's thread for huge
+ * pages joins our cgroup (Linux 5.4 to 6.13): time for another thread to load a kernel in. The
+ * machine is made by the first one, as KVM names its files in debugfs by the maker's id. Takes
+ * kvm_fd.
+ */
+static int make_and_fill(struct machine *m, const struct options *o, int kvm_fd,
+			 uint32_t *ret_entry, struct err *e)
+{
+	struct filling f = { .m = m, .o = o };
+	pthread_t thread;
+	int made, r = pthread_create(&thread, NULL, fill_thread, &f);
+
+	if (r != 0) {
+		close_fd(&kvm_fd);
+		return err_sys(e, r, "start a thread to load the kernel");
+	}
+	made = hypervisor_init(&m->hypervisor, kvm_fd, e);
+	(void) pthread_join(thread, NULL); /* it is there, and joined once: cannot fail */
+	/* Joined, it may count for one of ours still; a user namespace is made by one thread alone.
+	 */
+	while (syscall(SYS_tgkill, getpid(), f.tid, 0) == 0)
+		(void) sched_yield();
+	if (made < 0)
+		return -1;
+	if (f.result < 0) {
+		*e = f.e;
+		return -1;
+	}
+	*ret_entry = f.entry;
+	return 0;
+}
+
 int machine_init(struct machine *m, const struct options *o, struct err *e)
 {
 	uint32_t entry = 0;
@@ -174,12 +229,12 @@ int machine_init(struct machine *m, const struct options *o, struct err *e)
 		return err_sys(e, -r, "make an event loop");
 	workers_init(&m->workers, &m->errands);
 	fd = open_file(&o->kvm, O_RDWR, "--kvm", e);
-	if (fd < 0 || hypervisor_init(&m->hypervisor, fd, e) < 0)
+	if (fd < 0)
 		return -1;
 	ioapic_init(&m->ioapic, &m->hypervisor);
 	if (file_option_given(&o->restore_state))
-		return restore(m, o, e);
-	if (fill_memory(m, o, &entry, e) < 0 || add_parts(m, o, e) < 0)
+		return hypervisor_init(&m->hypervisor, fd, e) < 0 ? -1 : restore(m, o, e);
+	if (make_and_fill(m, o, fd, &entry, e) < 0 || add_parts(m, o, e) < 0)
 		return -1;
 	return vcpus_enter(&m->vcpus, &m->hypervisor, entry, e);
 }

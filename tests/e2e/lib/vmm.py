@@ -3,6 +3,7 @@
 atoll-vmm under test: kernels of a few instructions, which any KVM runs, and what is asked of it on
 its control socket.
 """
+import contextlib
 import ctypes
 import errno
 import os
@@ -150,9 +151,13 @@ class Vmm:
         return [int(t) for t in os.listdir(f"/proc/{self.process.pid}/task")]
 
     def thread(self, name):
-        """The one of that name; it gives it to itself."""
+        """The one of that name; it gives it to itself. Another, which loads the kernel, ends."""
         def of_that_name():
-            return [t for t in self.threads() if self.status(t)["Name"] == name]
+            found = []
+            for t in self.threads():
+                with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                    found += [t] if self.status(t)["Name"] == name else []
+            return found
         wait.until(of_that_name, f"a thread {name!r}")
         return of_that_name()[0]
 
