@@ -32,6 +32,7 @@ TUNSETIFF = 0x400454CA
 IFF_TAP, IFF_NO_PI, IFF_VNET_HDR = 0x0002, 0x1000, 0x4000
 VIRTIOFSD = "/usr/lib/qemu/virtiofsd"
 DEBUG = Path("/sys/kernel/debug/kvm")
+OURS, QEMUS = "ours", "qemu's"  # whose files
 # What QEMU's machine for this purpose needs and no more; PCI, as the initial RAM file system has no
 # other transport; a clock, without which Linux polls a second for one.
 MICROVM = ["-M", "microvm,accel=kvm,pcie=on,rtc=on,pit=off,pic=off,x-option-roms=off"]
@@ -58,11 +59,15 @@ class Settings:
         # Read from memory by each start: what is measured is not this machine's disk.
         self.files = Path("/dev/shm/atoll-bench")
         shutil.rmtree(self.files, ignore_errors=True)
-        # With the holes that atoll-kernel gives a kernel, for all of them.
-        subprocess.run(["cp", "-r", "--sparse=always", self.stage / "files", self.files], check=True)
+        self.files.mkdir()
+        # With the holes that atoll-kernel gives a kernel. One each: QEMU maps its kernel, and
+        # tmpfs fills a hole that is read through a mapping, for whoever reads the file later.
+        for whose in (OURS, QEMUS):
+            subprocess.run(["cp", "-r", "--sparse=always", self.stage / "files",
+                            self.files / whose], check=True)
 
-    def file(self, name):
-        return str(self.files / name)
+    def file(self, name, whose=OURS):
+        return str(self.files / whose / name)
 
     def end(self):
         shutil.rmtree(self.files)
@@ -173,8 +178,8 @@ def boot_qemu(s, kind):
         listener.bind((socket.VMADDR_CID_ANY, HELLO_PORT))
         listener.listen(4)
         listener.settimeout(HELLO_S)
-        return Booted([*QEMU, *kind, "-kernel", s.file("vmlinux"), "-initrd", s.file("initramfs"),
-                       "-append", f"{APPEND} 8250.nr_uarts=0", "-device",
+        return Booted([*QEMU, *kind, "-kernel", s.file("vmlinux", QEMUS), "-initrd",
+                       s.file("initramfs", QEMUS), "-append", f"{APPEND} 8250.nr_uarts=0", "-device",
                        f"vhost-vsock-pci,guest-cid={CID},disable-legacy=on"], [],
                       lambda: listener.accept()[0])
 
@@ -332,8 +337,8 @@ def device_argv(s, subject, disk, wire, fs, serial, words):
     vhost = "on" if subject.endswith("vhost") else "off"
     return [*QEMU, *MICROVM, "-object",
             f"memory-backend-memfd,id=m,size={MEMORY_MIB}M,share=on", "-machine",
-            "memory-backend=m", "-kernel", s.file("bench-vmlinux"), "-initrd",
-            s.file("bench-initramfs"), "-append", append, "-serial", f"file:{serial}",
+            "memory-backend=m", "-kernel", s.file("bench-vmlinux", QEMUS), "-initrd",
+            s.file("bench-initramfs", QEMUS), "-append", append, "-serial", f"file:{serial}",
             "-object", "iothread,id=io", "-drive",
             f"file={disk},if=none,id=d,format=raw,cache=writeback,aio=threads", "-device",
             "virtio-blk-pci,drive=d,disable-legacy=on,iothread=io",
