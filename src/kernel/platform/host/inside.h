@@ -153,8 +153,8 @@ struct host_look {
 	bool limited; /* time of processors is */
 	nsec_t time;  /* of one look */
 	uint32_t spin;
-	nsec_t asked;	    /* for others: */
-	unsigned int crowd; /* that were too many lately */
+	nsec_t asked; /* for others: */
+	int others;   /* that run, on the average */
 	enum look_trial trial;
 	nsec_t trial_ends;
 	uint64_t calls, calls_without; /* of this part of the trial, and of the first */

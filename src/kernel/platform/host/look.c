@@ -19,9 +19,10 @@
 /* From an answer to a ring, with the host's switches there and back, which looking saves. */
 #define SOON	    (50 * 1000)
 #define NOTICE	    (2 * 1000)	      /* between looks at what else there is */
-#define ASK	    (2 * 1000 * 1000) /* between looks at how many others run: */
-#define CROWD_MOST  64		      /* so often, less what is forgotten */
-#define CROWD	    (CROWD_MOST / 2)
+#define ASK	    (2 * 1000 * 1000) /* between looks at how many others run */
+#define COUNT_MOST  256		      /* threads */
+#define OTHERS_MOST 4096u
+#define OTHERS_ONE  256		       /* stands for one */
 #define TRIAL	    (30 * 1000 * 1000) /* each way */
 #define TRIAL_HOLDS (1000 * 1000 * 1000)
 #define GAP	    (50 * 1000)	      /* longer between two looks: somebody else ran here */
@@ -107,20 +108,35 @@ static unsigned int running(void)
 	return found > 0 ? found : UINT_MAX;
 }
 
-/* Whether others want all processors, most of the time. Who is served here is no other, and `own`
- * of those run. */
+/* Threads of this sandbox that run, or would; about, where there are many. */
+static unsigned int awake(void)
+{
+	unsigned int n = 1 + !host.source.ring.waits, threads = 0;
+	uintptr_t p;
+
+	for (uint64_t i = 0; (p = (uintptr_t) radix_next(&host.tids, &i)); i++) {
+		if (++threads > COUNT_MOST)
+			return 1 + host.look.own;
+		n += p & 1 ? !((struct plat_space *) (p & ~(uintptr_t) 1))->hand.waits
+			   : !((struct plat_user *) p)->ring.waits;
+	}
+	return n;
+}
+
+/* Whether others want the processors: as many as there are, or nearly, on the average. A thread
+ * that goes to sleep, or has just done so, is counted wrongly for a moment. */
 static bool crowded(nsec_t now)
 {
-	unsigned int crowd = host.look.crowd;
+	struct host_look *l = &host.look;
+	int all = (int) l->cpus * OTHERS_ONE;
 
-	if (now - host.look.asked > ASK) {
-		host.look.asked = now;
-		crowd -= (crowd + 7) / 8;
-		if (running() > host.look.cpus + host.look.own)
-			crowd += CROWD_MOST / 8;
-		host.look.crowd = crowd;
+	if (now - l->asked > ASK) {
+		int others = (int) min_of(running(), OTHERS_MOST) - (int) awake();
+
+		l->asked = now;
+		l->others += (others * OTHERS_ONE - l->others) / 16;
 	}
-	return crowd >= CROWD;
+	return l->others >= (l->trial == LOOK_ALWAYS ? all * 5 / 8 : all * 3 / 8);
 }
 
 /* The next of a trial's parts. */
@@ -261,7 +277,7 @@ static bool look(nsec_t deadline, nsec_t now)
 				give_way(now);
 				return leave();
 			}
-			if (host.look.crowd < CROWD)
+			if (host.look.trial == LOOK_ALWAYS)
 				apart_taken(now, now - last);
 			end = min_of(deadline, now + host.look.time);
 		}
