@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import resource
+import shutil
 import struct
 import subprocess
 import tempfile
@@ -70,6 +71,7 @@ def world(build, base):
     w = World(build, base)
     (w.root / "bin/files").write_bytes(guest.compiled("sandbox_files.c", base).read_bytes())
     (w.root / "bin/files").chmod(0o755)
+    shutil.copy(guest.compiled("sandbox_names.c", base), w.root / "bin/names")
     return w
 
 
@@ -200,6 +202,30 @@ def test_the_host_writes_meanwhile(world, base):
         (directory / "new").write_text("new\n")
         out, err = p.communicate(timeout=60)
     assert (out, err) == (b"new\nother\n2\n", b"")
+
+
+def test_names_that_change(world, base):
+    """Where the answers of readlink are told in the sandbox without its kernel, and where not."""
+    directory = base / "names"
+    directory.mkdir()
+    assert world.ok("names / && names /s", [("/s", directory, ["bind"])]) == "right\nright\n"
+
+
+@pytest.mark.parametrize("bound", [True, False])
+def test_the_host_changes_names(world, base, bound):
+    directory = base / f"changed{bound}"
+    directory.mkdir()
+    of_host = directory if bound else world.root
+    (of_host / "changes").write_text("")
+    binds = [("/s", directory, ["bind"])]
+    with world.gofer(binds) as g, world.start(
+            g, f"names link {'/s' if bound else ''}/changes", binds) as p:
+        assert p.stdout.readline() == b"there\n"
+        (of_host / "new").symlink_to("four")
+        (of_host / "new").rename(of_host / "changes")
+        out, err = p.communicate(timeout=60)
+    assert (out, err) == (b"4\n", b"")
+    (of_host / "changes").unlink()
 
 
 def test_nothing_outside_is_within_reach(world, base):

@@ -319,6 +319,7 @@ int erofs_new(struct erofs_source *source, struct super **ret)
 	}
 	super_init(&e->super, &super_ops);
 	e->super.readonly = true;
+	e->super.told_for = NSEC_NEVER;
 	e->source = source;
 	r = describe(e, &number);
 	if (r == 0)

@@ -7,6 +7,7 @@
 #include "kernel/fs/fuse_node.h"
 #include "kernel/platform/platform.h"
 #include "kernel/vfs/dentry.h"
+#include "kernel/vfs/told.h"
 
 #define NSEC_LAST (NSEC_PER_SEC - 1)
 #define LARGE	  (64u << 10) /* of a file without names: its host wants the room */
@@ -70,6 +71,9 @@ int fuse_attributes(struct inode *i, const struct fuse_attr *a, uint64_t epoch)
 		return -EIO;
 	if (epoch < n->epoch)
 		return 0; /* it has changed since this was true */
+	if (inode_is(i, S_IFDIR) && i->ino &&
+	    (i->mode != a->mode || i->uid != a->uid || i->gid != a->gid || i->ino != a->ino))
+		told_forget();
 	i->mode = a->mode;
 	i->uid = a->uid;
 	i->gid = a->gid;
@@ -382,6 +386,8 @@ int fuse_new(struct fuse_conn *c, const struct fuse_share *share, struct super *
 	s->conn = c;
 	s->valid = share->valid;
 	s->own = share->own;
+	/* What the host changes is seen so much later. */
+	s->super.told_for = share->own ? min_of(share->valid, (nsec_t) FUSE_ABSENT) / 4 : 0;
 	c->users++;
 	memcpy(s->name, share->name, len + 1);
 	r = find_root(s, &root);

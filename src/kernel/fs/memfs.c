@@ -489,6 +489,7 @@ struct super *memfs_new(const struct memfs_options *o)
 		return NULL;
 	super_init(&s->super, &super_ops);
 	s->super.readonly = o->readonly;
+	s->super.told_for = o->below ? o->below->super->told_for : NSEC_NEVER;
 	s->pages_most = o->bytes ? (o->bytes + PAGE_SIZE - 1) >> PAGE_SHIFT : UINT64_MAX;
 	s->inodes_most = o->inodes ? o->inodes : UINT64_MAX;
 	if (o->below) {

@@ -161,6 +161,13 @@ void plat_user_result(struct plat_user *u, sysret_t result);
  */
 void plat_user_know(struct plat_user *u, unsigned int nr, uint32_t answer);
 void plat_user_forget(struct plat_user *u);
+/*
+ * In the same way the error that readlink(2), which u is in, gives for this text, whatever else its
+ * arguments are, but for room that is none. 0: no error that stays. plat_user_forget() of this
+ * thread takes it back, plat_names_forget() those of all.
+ */
+void plat_user_name(struct plat_user *u, const char *text, size_t len, int error);
+void plat_names_forget(void);
 /* All registers, for signals, execve and clone; dearer than a result alone. */
 void plat_user_regs(struct plat_user *u, struct plat_regs *ret_regs);
 void plat_user_set_regs(struct plat_user *u, const struct plat_regs *regs);

@@ -7,6 +7,7 @@
 #include <linux/time_types.h>
 
 #include "kernel/platform/platform.h"
+#include "kernel/vfs/told.h"
 
 /* ---- descriptors ---- */
 
@@ -97,11 +98,11 @@ int target_fd(struct target *g, struct task *t, uint64_t fd, bool any)
 int target_find(struct target *g, struct task *t, uint64_t dirfd, uva_t text, unsigned int flags,
 		bool follow)
 {
-	return target_find_as(g, t, t->cred, dirfd, text, flags, follow);
+	return target_find_as(g, t, t->cred, dirfd, text, flags, follow, NULL);
 }
 
 int target_find_as(struct target *g, struct task *t, const struct cred *who, uint64_t dirfd,
-		   uva_t text, unsigned int flags, bool follow)
+		   uva_t text, unsigned int flags, bool follow, struct told *told)
 {
 	auto_at struct at at;
 	bool empty = flags & AT_EMPTY_PATH;
@@ -130,6 +131,9 @@ int target_find_as(struct target *g, struct task *t, const struct cred *who, uin
 	}
 	r = at_init(&at, t, dirfd, text, false);
 	at.walk.who = who;
+	at.walk.told = told;
+	if (r == 0 && told)
+		told_text(told, at.text);
 	if (r == 0)
 		r = walk(&at.walk, at.text, follow ? WALK_FOLLOW : 0, &g->path);
 	if (r == 0)

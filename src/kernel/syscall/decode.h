@@ -59,9 +59,10 @@ struct target {
  * follow: where neither is set. */
 [[nodiscard]] int target_find(struct target *g, struct task *t, uint64_t dirfd, uva_t text,
 			      unsigned int flags, bool follow);
-/* As somebody else than t: access(2). */
+/* As somebody else than t: access(2). told: of the walk, or NULL. */
 [[nodiscard]] int target_find_as(struct target *g, struct task *t, const struct cred *who,
-				 uint64_t dirfd, uva_t text, unsigned int flags, bool follow);
+				 uint64_t dirfd, uva_t text, unsigned int flags, bool follow,
+				 struct told *told);
 /* That of a descriptor, O_PATH ones too where `any`. */
 [[nodiscard]] int target_fd(struct target *g, struct task *t, uint64_t fd, bool any);
 void target_fini(struct target *g);

@@ -5,6 +5,7 @@
 #include "kernel/core/heap.h"
 #include "kernel/syscall/decode.h"
 #include "kernel/task/cred.h"
+#include "kernel/vfs/told.h"
 
 #define CWD ((uint64_t) AT_FDCWD)
 
@@ -97,8 +98,10 @@ sysret_t sys_chroot(struct task *t, const uint64_t *a)
 		path_unref(&p);
 		r = -EPERM;
 	}
-	if (r == 0)
+	if (r == 0) {
+		told_forget();
 		put(&t->fs->root, &p);
+	}
 	return r;
 }
 

@@ -8,6 +8,7 @@
 #include "kernel/core/heap.h"
 #include "kernel/syscall/decode.h"
 #include "kernel/task/cred.h"
+#include "kernel/task/known.h"
 
 #define ST_VALID       0x20 /* of statfs' f_flags: they mean something */
 #define ST_READONLY    1
@@ -240,7 +241,7 @@ static sysret_t access_at(struct task *t, uint64_t dirfd, uva_t text, uint64_t m
 	if (mode & ~(uint64_t) 7 ||
 	    flags & ~(unsigned int) (AT_EACCESS | AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH))
 		return -EINVAL;
-	r = target_find_as(&g, t, &asked, dirfd, text, flags, true);
+	r = target_find_as(&g, t, &asked, dirfd, text, flags, true, NULL);
 	if (r < 0)
 		return r;
 	i = g.inode;
@@ -272,7 +273,8 @@ sysret_t sys_faccessat2(struct task *t, const uint64_t *a)
 
 /* ---- readlink ---- */
 
-static sysret_t readlink_at(struct task *t, uint64_t dirfd, uva_t path, uva_t to, int room)
+static sysret_t readlink_at(struct task *t, uint64_t dirfd, uva_t path, uva_t to, int room,
+			    struct told *told)
 {
 	auto_target struct target g = {};
 	char first, *text;
@@ -283,7 +285,7 @@ static sysret_t readlink_at(struct task *t, uint64_t dirfd, uva_t path, uva_t to
 		return -EINVAL;
 	r = copy_in(t->space, &first, path, 1);
 	if (r == 0)
-		r = target_find(&g, t, dirfd, path, AT_EMPTY_PATH, false);
+		r = target_find_as(&g, t, t->cred, dirfd, path, AT_EMPTY_PATH, false, told);
 	if (r < 0)
 		return r;
 	/* "" is the link an O_PATH descriptor stands for. */
@@ -301,10 +303,16 @@ static sysret_t readlink_at(struct task *t, uint64_t dirfd, uva_t path, uva_t to
 
 sysret_t sys_readlink(struct task *t, const uint64_t *a)
 {
-	return readlink_at(t, (uint64_t) AT_FDCWD, uva(a[0]), uva(a[1]), (int) a[2]);
+	struct told told;
+	sysret_t r;
+
+	told_begin(&told);
+	r = readlink_at(t, (uint64_t) AT_FDCWD, uva(a[0]), uva(a[1]), (int) a[2], &told);
+	known_name(t, &told, r);
+	return r;
 }
 
 sysret_t sys_readlinkat(struct task *t, const uint64_t *a)
 {
-	return readlink_at(t, a[0], uva(a[1]), uva(a[2]), (int) a[3]);
+	return readlink_at(t, a[0], uva(a[1]), uva(a[2]), (int) a[3], NULL);
 }

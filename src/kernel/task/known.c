@@ -34,6 +34,17 @@ void known_note(struct task *t)
 		plat_user_know(t->user, t->call.nr, (uint32_t) t->call.result);
 }
 
+void known_name(struct task *t, const struct told *w, sysret_t result)
+{
+	bool stays;
+
+	/* Others, as EIO, say nothing of the name. */
+	if (!t->user || w->len == 0 || (result < 0 && result != -EINVAL && result != -ENOENT))
+		return;
+	stays = result < 0 && may_pass(t) && told_may(w);
+	plat_user_name(t->user, w->text, w->len, stays ? (int) result : 0);
+}
+
 void known_forget(struct task *t)
 {
 	if (t->user)

@@ -7,6 +7,7 @@
 #pragma once
 
 #include "kernel/task/task.h"
+#include "kernel/vfs/told.h"
 
 /* Bits of calls: 0 ... 63, 64 ... 127, 128 ... 191. */
 #define KNOWN_CALLS 192
@@ -21,6 +22,9 @@ static inline void known_served(struct task *t)
 	if (nr < KNOWN_CALLS && known_calls[nr / 64] >> nr % 64 & 1)
 		known_note(t);
 }
+
+/* t's readlink(2), whose walk was this one, was served: what is no link stays none. */
+void known_name(struct task *t, const struct told *w, sysret_t result);
 
 /* Its numbers, its users, its parent, its group change, or who is asked before a call is served. */
 void known_forget(struct task *t);

@@ -3,6 +3,7 @@
 
 #include "kernel/core/heap.h"
 #include "kernel/vfs/notify.h"
+#include "kernel/vfs/told.h"
 
 static struct heap_cache dentries = HEAP_CACHE_INIT(struct dentry);
 
@@ -146,6 +147,7 @@ void dentry_unref(struct dentry *d)
 
 void dentry_remove(struct dentry *d)
 {
+	told_name_changes(d->parent->inode, d->name, d->len);
 	if (tree_has(&d->by_name))
 		tree_remove(&d->parent->children, &d->by_name);
 	d->removed = true;
@@ -158,6 +160,8 @@ int dentry_move(struct dentry *d, struct dentry *dir, const char *name, size_t l
 
 	if (!copy)
 		return -ENOMEM;
+	told_name_changes(old->inode, d->name, d->len);
+	told_name_changes(dir->inode, name, len);
 	if (tree_has(&d->by_name))
 		tree_remove(&old->children, &d->by_name);
 	heap_free(d->name);

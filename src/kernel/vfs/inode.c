@@ -6,6 +6,7 @@
 #include "kernel/vfs/dentry.h"
 #include "kernel/vfs/notify.h"
 #include "kernel/vfs/seal.h"
+#include "kernel/vfs/told.h"
 
 void inode_init(struct inode *i, struct super *s, const struct inode_ops *ops, uint32_t mode)
 {
@@ -55,6 +56,7 @@ void super_leave(struct super *s)
 	if (--s->users > 0)
 		return;
 	notify_unmounted(s);
+	told_forget();
 	s->ops->shutdown(s);
 	super_unref(s);
 }
@@ -162,6 +164,8 @@ int inode_change(struct inode *i, const struct cred *who, struct vfs_change *c)
 	if (r == 0)
 		r = i->ops->change(i, c);
 	sleeplock_give(&i->lock);
+	if (r == 0 && c->what & (ATTR_MODE | ATTR_UID | ATTR_GID))
+		told_rights_change(i);
 	return r;
 }
 

@@ -58,6 +58,7 @@ struct super {
 	const struct super_ops *ops;
 	uint64_t dev; /* st_dev */
 	bool readonly;
+	nsec_t told_for;     /* its names may be told (vfs/told.h); 0: they may not */
 	unsigned int users;  /* who made it, and mounts */
 	unsigned int owners; /* users all together, and inodes */
 	struct dentry *root;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "kernel/core/heap.h"
-#include "kernel/vfs/dentry.h"
+#include "kernel/vfs/told.h"
 
 static struct heap_cache mounts = HEAP_CACHE_INIT(struct mount);
 static struct heap_cache spaces = HEAP_CACHE_INIT(struct mount_space);
@@ -84,6 +84,7 @@ static void take_off(struct mount *m)
 	struct mount *parent = m->parent;
 	struct dentry *point = m->point;
 
+	told_forget();
 	list_remove(&m->in_space);
 	m->space->count--;
 	m->space = NULL;
@@ -136,6 +137,7 @@ int mount_add(const struct path *on, struct dentry *root, unsigned int flags, co
 	m->space = at.mount->space;
 	list_push(&m->space->mounts, &m->in_space);
 	m->space->count++;
+	told_forget();
 	if (ret)
 		*ret = m;
 	return 0;
@@ -278,6 +280,7 @@ int mount_move(struct mount *m, const struct path *on)
 		path_unref(&at);
 		return r;
 	}
+	told_forget();
 	m->parent = at.mount; /* owned now */
 	m->point = at.dentry;
 	m->point->mounts++;
@@ -293,6 +296,7 @@ int mount_set_flags(struct mount *m, unsigned int flags)
 	if (flags & ~m->flags & MNT_READONLY && m->writers > 0)
 		return -EBUSY;
 	m->flags = flags;
+	told_forget(); /* MNT_NOSYMFOLLOW */
 	return 0;
 }
 

@@ -11,6 +11,7 @@
 #include "kernel/task/cred.h"
 #include "kernel/vfs/lease.h"
 #include "kernel/vfs/notify.h"
+#include "kernel/vfs/told.h"
 
 static bool readonly(const struct path *p)
 {
@@ -64,6 +65,7 @@ static int create_in(const struct path *dir, const char *name, size_t len, uint3
 	r = i->ops->create(i, name, len, mode, rdev, target, who, &made);
 	if (r < 0)
 		return r;
+	told_name_changes(i, name, len);
 	*ret = dentry_add(dir->dentry, name, len, made);
 	if (!*ret) {
 		/* There on the file system, and looked up again when it is wanted. */
@@ -361,6 +363,7 @@ int names_link(const struct path *what, const struct walk *w, const char *text)
 		r = d ? -EEXIST : at->ops->link(at, l.name, l.len, i);
 		if (r == 0) {
 			inode_ref(i);
+			told_name_changes(at, l.name, l.len);
 			d = dentry_add(dir.dentry, l.name, l.len, i);
 			touch(at);
 			notify_inode(i, IN_ATTRIB);
@@ -512,6 +515,7 @@ static int do_rename(struct renaming *n, unsigned int flags)
 		r = dentry_move(n->what, n->to.dentry, n->new.name, n->new.len);
 	if (r < 0) {
 		/* The names are right on the file system, and will be looked up there. */
+		told_forget();
 		dentry_remove(n->what);
 		r = 0;
 	}

@@ -5,6 +5,7 @@
 
 #include "kernel/core/heap.h"
 #include "kernel/task/cred.h"
+#include "kernel/vfs/told.h"
 
 /* One walk on its way. The texts of links that are not at their end stand on each other. */
 struct way {
@@ -74,6 +75,8 @@ static int down(struct way *y, const char *name, size_t len)
 
 	if (!inode_is(y->at.dentry->inode, S_IFDIR))
 		return -ENOTDIR;
+	if (y->w->told)
+		told_step(y->w->told, y->at.dentry->inode, name, len);
 	r = inode_may(y->at.dentry->inode, y->w->who, MAY_EXEC);
 	if (r == 0)
 		r = dentry_lookup(y->at.dentry, name, len, &d);

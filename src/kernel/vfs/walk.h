@@ -10,10 +10,13 @@
 #define PATH_ROOM  4096 /* PATH_MAX, with the end */
 #define LINKS_MOST 40
 
+struct told;
+
 struct walk {
 	const struct path *root, *start; /* borrowed: "/" and where a relative text begins */
 	const struct cred *who;
-	uint64_t resolve; /* RESOLVE_* of linux/openat2.h */
+	uint64_t resolve;  /* RESOLVE_* of linux/openat2.h */
+	struct told *told; /* borrowed: by which names it leads; or NULL */
 };
 
 enum walk_flags {

@@ -10,7 +10,7 @@
  *
  * What is known   Answers of calls that are the same each time stand in the gate, too: the thread
  *   takes them from there, and tells nobody. Only numbers are taken away while it runs: who has
- *   found one finds its answer.
+ *   found one finds its answer. Errors of readlink(2) stand in a table beside (names.c).
  *
  * The handler of signals, into which faults and calls about registers come, has a part of the gate
  * and is looked at in the same way: its frame is in memory that both see anyhow.
@@ -33,7 +33,7 @@ struct gate {
 	uint32_t up_seq, up_unused;
 	uint64_t up_frame, up_fs, up_gs, up_signal, last_room[3];
 	uint32_t up_done, up_result;
-	uint64_t known_room[23];
+	uint64_t names, known_room[22];
 	struct {
 		uint32_t negative, answer;
 	} known[KNOWN_SLOTS];
@@ -56,7 +56,8 @@ _Static_assert(offsetof(struct gate, up_seq) == GATE_UP_SEQ &&
 		       offsetof(struct gate, up_gs) == GATE_UP_GS &&
 		       offsetof(struct gate, up_signal) == GATE_UP_SIGNAL &&
 		       offsetof(struct gate, up_done) == GATE_UP_DONE &&
-		       offsetof(struct gate, up_result) == GATE_UP_RESULT,
+		       offsetof(struct gate, up_result) == GATE_UP_RESULT &&
+		       offsetof(struct gate, names) == GATE_NAMES,
 	       "the assembler's");
 _Static_assert(AREA_GATE + sizeof(struct gate) <= AREA_STACK && AREA_GATE % 64 == 0,
 	       "beside the stack of signals");
@@ -112,6 +113,7 @@ void plat_user_forget(struct plat_user *u)
 					 __ATOMIC_RELEASE);
 		u->gate.known &= ~(1u << slot);
 	}
+	names_clear(u);
 }
 
 bool gate_has_call(const struct plat_user *u)
@@ -354,6 +356,26 @@ void gate_await_upcall(struct plat_user *u)
 void gate_quiet(struct plat_user *u)
 {
 	look_at(u, false);
+}
+
+void gate_names(struct plat_user *u, uint64_t at)
+{
+	__atomic_store_n(&gate_of(u)->names, at, __ATOMIC_RELEASE);
+}
+
+bool gate_names_fault(struct plat_user *u)
+{
+	uint64_t ip = sigframe_ip(u);
+
+	if (ip < stub_address(stub_gate_names) || ip >= stub_address(stub_gate_unnamed) ||
+	    u->gs != gate_address(u->area))
+		return false;
+	sigframe_load(u);
+	u->regs.ip = stub_address(stub_gate_unnamed);
+	u->regs.ax = gate_of(u)->ax;
+	u->regs.dx = gate_of(u)->dx;
+	u->dirty = true;
+	return true;
 }
 
 void gate_spin(struct plat_user *u, uint32_t times)

@@ -55,7 +55,55 @@ stub_gate_flagged:
 	mov	$FP_HIGH, %edx
 	xsave64	(%rdi)
 	mov	%gs:GATE_DX, %rdx
-8:
+8:	cmp	$__NR_readlink, %eax
+	jne	stub_gate_unnamed
+	/* Of a name: rdi, room in edx. What is done here is done anew, or by the kernel, whatever comes
+	 * between: names.c. */
+	test	%edx, %edx
+	jle	stub_gate_unnamed
+	mov	%gs:GATE_NAMES, %rdx
+	test	%rdx, %rdx
+	jz	9f
+	xor	%ecx, %ecx
+	xor	%r11d, %r11d
+stub_gate_names:
+1:	movzbl	(%rdi, %rcx), %eax
+	test	%al, %al
+	jz	2f
+	imul	$31, %r11d, %r11d
+	add	%eax, %r11d
+	inc	%ecx
+	cmp	$NAME_ROOM, %ecx
+	jb	1b
+	jmp	9f
+2:	imul	$NAME_HASH, %r11d, %eax
+	shr	$NAME_SHIFT, %eax
+	imul	$NAME_SIZE, %eax, %eax
+	add	%rdx, %rax
+	cmp	%ecx, NAME_LENGTH(%rax)
+	jne	9f
+3:	dec	%ecx
+	js	4f
+	movzbl	(%rdi, %rcx), %edx
+	cmp	%dl, NAME_TEXT(%rax, %rcx)
+	je	3b
+	jmp	9f
+	/* Last: it is taken away before what it says is no longer so. */
+4:	movslq	NAME_ERROR(%rax), %rax
+	test	%eax, %eax
+	jz	9f
+	mov	%rax, %gs:GATE_RESULT
+	mov	%gs:GATE_DX, %rdx
+	rdgsbase %rsp
+	lea	GATE_FLAGS(%rsp), %rsp
+	popfq
+	mov	%gs:GATE_SP, %rsp
+	mov	%gs:GATE_FLAGS, %r11
+	mov	%gs:GATE_RESULT, %rax
+	mov	%gs:GATE_IP, %rcx
+	jmp	*%rcx
+9:	mov	%gs:GATE_DX, %rdx
+stub_gate_unnamed:
 	mov	%gs:GATE_SEQ, %ecx
 	lea	1(%rcx), %ecx
 	mov	%ecx, %r11d

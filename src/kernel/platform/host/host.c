@@ -488,6 +488,7 @@ int host_begin(uint64_t ram_frames, bool gates, struct err *e)
 	};
 	host.source.pidfd = FD_NONE;
 	list_init(&host.spares);
+	list_init(&host.named);
 	host.carrier.now = &host.carrier.base;
 	host.gates = gates && sites_fit();
 	r = begin(ram_frames, e);

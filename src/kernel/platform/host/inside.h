@@ -120,6 +120,13 @@ struct plat_user {
 	unsigned int nr;
 	uint64_t ip;
 	sysret_t result;
+	struct {
+		struct area *area; /* whose chunk it is; NULL: none */
+		struct list link;  /* of host.named */
+		uint32_t asked;	   /* for names that would have stood there */
+		uint32_t failed;
+		bool any;
+	} names;
 	/* The last call was answered while a signal was under way: kernels before 6.17 may lose
 	 * the answer and begin the call again. */
 	bool answered;
@@ -180,6 +187,7 @@ struct host {
 	struct radix tids;    /* users, and spaces by their hand; tagged */
 	uint32_t live;	      /* stubs that were not reaped */
 	struct list spares;   /* that are ready */
+	struct list named;    /* users with a table of names */
 	uint32_t spare_count; /* also those that are not ready yet */
 	bool locked, stop;
 	const char *vdso;  /* this process' own */
@@ -254,6 +262,8 @@ int stub_thread(struct plat_space *s, struct area *a, uint64_t frame);
 void stub_thread_go(struct plat_space *s);
 /* The sites' chunk is where they are to stand, by an order; a stub without memory for it ends. */
 void stub_map_sites(struct plat_space *s);
+/* The area's chunk, to be read alone, by an order; where there is no memory nothing comes there. */
+void stub_map_area(struct plat_space *s, const struct area *a);
 [[nodiscard]] struct area *stub_area(struct plat_space *s);
 /* Those that no thread has. */
 void stub_areas_free(struct plat_space *s);
@@ -344,6 +354,11 @@ void gate_answer_upcall(struct plat_user *u, uint32_t how);
  * is looked at. */
 void gate_await_upcall(struct plat_user *u);
 void gate_quiet(struct plat_user *u);
+/* Where its table of names is for the guest, or 0. */
+void gate_names(struct plat_user *u, uint64_t at);
+/* A fault of the gate's own look at the text of a name: its call is the kernel's. False: another.
+ */
+bool gate_names_fault(struct plat_user *u);
 /* How often it looks for its answer before it rings. */
 void gate_spin(struct plat_user *u, uint32_t times);
 /* Its gate may have news. */
@@ -376,6 +391,14 @@ void apart_waited(nsec_t now);
 void apart_taken(nsec_t now, nsec_t gap);
 /* They are not looked for any more. */
 void apart_end(void);
+
+/* ---- names.c ---- */
+
+/* No name of its table is answered any more; it has none. */
+void names_clear(struct plat_user *u);
+void names_free(struct plat_user *u);
+/* A text could not be read there. */
+void names_failed(struct plat_user *u);
 
 /* ---- patch.c ---- */
 

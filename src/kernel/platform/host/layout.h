@@ -112,6 +112,18 @@
 #define GATE_UP_DONE   320
 #define GATE_UP_RESULT 324
 
+/* Where the thread's table of names is, or 0: records of 128 bytes, by the hash of the text: the
+ * error that readlink(2) gives, or 0; the length of the text; and that. */
+#define GATE_NAMES  328
+#define NAME_SIZE   128
+#define NAME_ERROR  0
+#define NAME_LENGTH 4
+#define NAME_TEXT   8
+#define NAME_ROOM   (NAME_SIZE - NAME_TEXT)
+#define NAMES	    128 /* of one chunk */
+#define NAME_HASH   0x9e3779b1
+#define NAME_SHIFT  25
+
 /* Answers that are known, where the last five bits of a call's number say: a pair of words, the
  * number, negative, and the answer. None: a number that does not belong there. */
 #define GATE_KNOWN  512

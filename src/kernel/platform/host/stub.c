@@ -268,6 +268,14 @@ void stub_map_sites(struct plat_space *s)
 						   (uint64_t) s->sites_chunk * CHUNK_SIZE } });
 }
 
+void stub_map_area(struct plat_space *s, const struct area *a)
+{
+	(void) queue(s, &(struct order){ .nr = SYS_mmap,
+					 .args = { area_address(a), CHUNK_SIZE, PLAT_READ,
+						   STUB_MAP_FLAGS, (uint64_t) host.chunks_fd,
+						   (uint64_t) a->chunk * CHUNK_SIZE } });
+}
+
 /* The last order, if it ends at `at` and is of this call. */
 static struct order *before(struct plat_space *s, uint64_t nr, uint64_t at)
 {

@@ -14,6 +14,8 @@ extern const char stub_door_site[], stub_sigreturn_site[], stub_gate_site[];
 /* Of the gate: its begin; where a known answer is in rax; where there is none; where the stack
  * pointer is kept, and changes; where the call is told; its end. */
 extern const char stub_gate[], stub_gate_known[], stub_gate_asks[];
+/* From where to where it looks for a name: the kernel is asked then. */
+extern const char stub_gate_names[], stub_gate_unnamed[];
 extern const char stub_gate_saved[], stub_gate_flagged[], stub_gate_called[], stub_gate_end[];
 
 static inline uint64_t stub_address(const char *code)

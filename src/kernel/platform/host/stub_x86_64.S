@@ -18,6 +18,8 @@
 	.globl	stub_gate_known, stub_gate_asks
 	.hidden	stub_gate_known, stub_gate_asks
 	.globl	stub_gate, stub_gate_saved, stub_gate_flagged, stub_gate_called, stub_gate_site, stub_gate_end
+	.globl	stub_gate_names, stub_gate_unnamed
+	.hidden	stub_gate_names, stub_gate_unnamed
 	.hidden	stub_gate, stub_gate_saved, stub_gate_flagged, stub_gate_called, stub_gate_site, stub_gate_end
 	.hidden	stub_begin, stub_end, stub_own_begin, stub_own_end
 	.hidden	stub_source, stub_handler, stub_door_site, stub_sigreturn_site

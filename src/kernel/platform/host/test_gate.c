@@ -212,6 +212,20 @@ static void goes_apart(struct guest *g)
 	host.apart.not_before = 0;
 }
 
+static sysret_t serve_name(struct guest *g, const uint64_t *a)
+{
+	char text[256];
+	int64_t n = copy_text(g->space, text, uva(a[0]), sizeof(text));
+
+	g->told++;
+	if (n < 0)
+		return n;
+	if (a[2] == 0)
+		return -EINVAL;
+	plat_user_name(g->user, text, (size_t) n, (int) -g->answer);
+	return -g->answer;
+}
+
 static bool serve_call(struct guest *g, unsigned int nr, const uint64_t *a)
 {
 	sysret_t r = 0;
@@ -231,9 +245,14 @@ static bool serve_call(struct guest *g, unsigned int nr, const uint64_t *a)
 		plat_user_know(g->user, nr, (uint32_t) r);
 	} else if (nr == CALL_LEARN) {
 		g->answer = (long) a[0];
-		plat_user_forget(g->user);
+		if (g->answer == 22)
+			plat_names_forget();
+		else
+			plat_user_forget(g->user);
 		if (learns)
 			ktimer_set(&g->learn, plat_now(PLAT_MONOTONIC) + learns);
+	} else if (nr == SYS_readlink) {
+		r = serve_name(g, a);
 	} else if (nr == CALL_ADD || nr == SYS_tgkill || nr == SYS_read)
 		r = (sysret_t) (a[0] + a[1]);
 	else if (nr == CALL_FORK)
@@ -557,6 +576,19 @@ static void known(void)
 	}
 }
 
+/* Of names it is asked once each, but for those that share a place, and those that do not fit. */
+static void names(void)
+{
+	for (nsec_t every = 0; every < 60; every += 9) {
+		struct guest g = run(guest_names, 3, every * 1000);
+
+		CHECK(g.value == 3 && g.traps == 0 && g.told > 4 * CALLS / 40);
+		CHECK(g.told < 4 * CALLS / 3 && (g.kicks > 0) == (every > 0));
+		g = run(guest_names_nowhere, 4, every * 1000);
+		CHECK(g.value == 4 && g.traps == 0 && list_empty(&host.named));
+	}
+}
+
 static void settle(void)
 {
 	for (int n = 0; n < 400; n++) {
@@ -817,6 +849,7 @@ static void body(void *arg)
 	steps();
 	kicks();
 	known();
+	names();
 	handlers();
 	host_limit_cpus(150000, 100000);
 	CHECK(host.look.cpus < 2 || host.look.spin < 400);

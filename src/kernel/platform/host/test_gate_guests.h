@@ -42,6 +42,16 @@ extern const char __start_guest[], __stop_guest[];
 		r_;                                                                                \
 	})
 
+#define NAME(at, room)                                                                             \
+	({                                                                                         \
+		long r_;                                                                           \
+		asm volatile("mov %1, %%eax\n\tsyscall"                                            \
+			     : "=a"(r_)                                                            \
+			     : "i"(SYS_readlink), "D"((long) (at)), "S"(0L), "d"((long) (room))    \
+			     : "rcx", "r11", "memory");                                            \
+		r_;                                                                                \
+	})
+
 static inline __attribute__((always_inline, noreturn)) void done(long value)
 {
 	for (;;)
@@ -256,6 +266,53 @@ GUEST void guest_knows(long arg)
 }
 
 /* Of several that stand in one place, and of what nobody knows there. */
+/* Names of all lengths about what fits, of which the table has some at one place; with room, and
+ * with none. */
+GUEST void guest_names(long arg)
+{
+	volatile long *heap = (volatile long *) HEAP;
+	volatile char *text = (volatile char *) HEAP + 512;
+	long bad = 0, now = 2;
+
+	(void) ASK(CALL_LEARN, now, 0);
+	for (long n = 0; n < 4 * CALLS; n++) {
+		long len = n % 40 == 39 ? 119 + n % 3 : 3 + n % 7;
+
+		if (n % 200 == 199) {
+			now = now == 2 ? 22 : 2;
+			(void) ASK(CALL_LEARN, now, 0);
+		}
+		for (long k = 0; k < len; k++)
+			text[k] = k % 4 ? 'a' + (char) (len % 26) : '/';
+		text[len] = 0;
+		bad += KEEPS(SYS_readlink, heap, (long) text);
+		bad += heap[0] != -now;
+	}
+	done(arg + bad);
+}
+/* In memory that is not there, or ends before the text does; of which it has the most below 4096.
+ */
+GUEST void guest_names_nowhere(long arg)
+{
+	volatile char *text = (volatile char *) HEAP + 4096 - 4;
+	volatile char *good = (volatile char *) HEAP + 512;
+	long bad = 0;
+
+	text[0] = text[1] = text[2] = text[3] = good[0] = '/';
+	good[1] = 0;
+	(void) ASK(CALL_LEARN, 2, 0);
+	for (long n = 0; n < CALLS; n++) {
+		long room = n % 5;
+
+		bad += NAME(good, room) != (room ? -2 : -22);
+		if (n > CALLS / 2 && n % 64 == 0) {
+			bad += NAME(text, 9) != -14;
+			bad += NAME(0x70000000, 9) != -14;
+			bad += NAME(0x8000000000000000, 9) != -14;
+		}
+	}
+	done(arg + bad);
+}
 GUEST void guest_knows_others(long arg)
 {
 	(void) ASK(CALL_LEARN, 5, 0);

@@ -275,6 +275,11 @@ static void upcall(struct plat_user *u, const struct upcall *c)
 		stub_condemn(u->space);
 		return;
 	}
+	if ((signal == SIGSEGV || signal == SIGBUS) && gate_names_fault(u)) {
+		names_failed(u);
+		resume(u);
+		return;
+	}
 	if (gate_inside(sigframe_ip(u)) && inside_fault(u, signal))
 		return;
 	event = sigframe_fault(u, signal);
@@ -373,6 +378,7 @@ static void drop(struct plat_user *u)
 	if (u->tid > 0 && radix_get(&host.tids, (uint64_t) u->tid) == u)
 		(void) radix_take(&host.tids, (uint64_t) u->tid);
 	look_forget(u);
+	names_free(u);
 	user_becomes(u, USER_IDLE);
 	list_remove(&u->link);
 	list_push(&u->space->areas, &u->area->link);
@@ -431,6 +437,7 @@ static struct plat_user *take_idle(struct plat_space *s, const struct plat_regs 
 	} else {
 		gate_reset(u);
 	}
+	list_init(&u->names.link);
 	list_push(&s->users, &u->link);
 	return u;
 }
@@ -526,6 +533,7 @@ struct plat_user *plat_user_new(struct plat_space *s, const struct plat_regs *re
 		return NULL;
 	u->space = s;
 	list_init(&u->link);
+	list_init(&u->names.link);
 	u->area = stub_area(s);
 	if (!u->area) {
 		heap_cache_free(&users, u);
@@ -569,6 +577,7 @@ void plat_user_free(struct plat_user *u)
 	if (!u)
 		return;
 	u->fiber = u->server = NULL;
+	names_free(u);
 	if (u->space->dead) {
 		/* Its area is given back with the stub's end at the latest. */
 		unlink_user(u);

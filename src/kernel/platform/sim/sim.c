@@ -10,14 +10,16 @@
 #include "kernel/core/fiber.h"
 #include "kernel/core/sched.h"
 
-#define USER_LOW   (uint64_t) 0x10000
-#define USER_HIGH  ((uint64_t) 1 << 46)
-#define GUARD	   4096
-#define IN_HANDLER (uint64_t) 0x10002
-#define BEGINNING  (3600 * NSEC_PER_SEC)
-#define COARSE	   ((nsec_t) 4000000)
-#define SIM_FP	   (512 + 64) /* XSAVE's least */
-#define SIM_KNOWN  512
+#define USER_LOW     (uint64_t) 0x10000
+#define USER_HIGH    ((uint64_t) 1 << 46)
+#define GUARD	     4096
+#define IN_HANDLER   (uint64_t) 0x10002
+#define BEGINNING    (3600 * NSEC_PER_SEC)
+#define COARSE	     ((nsec_t) 4000000)
+#define SIM_FP	     (512 + 64) /* XSAVE's least */
+#define SIM_KNOWN    512
+#define SIM_NAMES    16
+#define SYS_READLINK 89
 
 /* A space: what is mapped, in an array of pieces without order; tests' spaces are small. */
 struct piece {
@@ -42,6 +44,12 @@ struct plat_user {
 		bool is;
 		uint32_t answer;
 	} known[SIM_KNOWN];
+	struct sim_name {
+		uint64_t names; /* as of sim.names */
+		int error;
+		size_t len; /* 0: none */
+		char text[120];
+	} names[SIM_NAMES];
 };
 
 static struct {
@@ -49,6 +57,7 @@ static struct {
 	uint64_t frames;
 	nsec_t now;
 	bool locked;
+	uint64_t names; /* as often were they forgotten */
 	struct carrier carrier;
 	struct plat_user *user; /* whose program runs */
 	struct sim_counts counts;
@@ -518,9 +527,32 @@ void plat_user_know(struct plat_user *u, unsigned int nr, uint32_t answer)
 	u->known[nr].answer = answer;
 }
 
+/* As above: what was told is still so. */
+void plat_user_name(struct plat_user *u, const char *text, size_t len, int error)
+{
+	struct sim_name *n = &u->names[(unsigned char) text[len - 1] % SIM_NAMES];
+	bool same = n->names == sim.names && n->len == len && memcmp(n->text, text, len) == 0;
+
+	if (same && n->error != error)
+		plat_panic("sim: readlink of %.*s is known to give %d, and gives %d", (int) len,
+			   text, n->error, error);
+	if (error == 0 || len > sizeof(n->text))
+		return;
+	n->names = sim.names;
+	n->error = error;
+	n->len = len;
+	memcpy(n->text, text, len);
+}
+
+void plat_names_forget(void)
+{
+	sim.names++;
+}
+
 void plat_user_forget(struct plat_user *u)
 {
 	memset(u->known, 0, sizeof(u->known));
+	memset(u->names, 0, sizeof(u->names));
 }
 
 void plat_user_regs(struct plat_user *u, struct plat_regs *ret_regs)
@@ -568,16 +600,39 @@ void plat_user_kick(struct plat_user *u)
 	u->kicked = true;
 }
 
+/* Whether the error for the text at `at` is known; the text is read as the guest would. */
+static bool knows_name(uint64_t at, int *ret_error)
+{
+	char text[sizeof(sim.user->names[0].text)];
+	const struct sim_name *n;
+	size_t len = 0;
+
+	while (sim_read(at + len, text + len, 1) && text[len])
+		if (++len == sizeof(text))
+			return false;
+	if (len == 0)
+		return false;
+	n = &sim.user->names[(unsigned char) text[len - 1] % SIM_NAMES];
+	*ret_error = n->error;
+	return n->names == sim.names && n->len == len && memcmp(n->text, text, len) == 0;
+}
+
 sysret_t sim_syscall(unsigned int nr, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t e,
 		     uint64_t f)
 {
 	struct plat_regs *r = &sim.user->regs;
 	uint64_t home = r->ip;
+	int error;
 
 	/* Who is kicked comes into the kernel first. */
 	if (sim.answers && nr < SIM_KNOWN && sim.user->known[nr].is && !sim.user->kicked) {
 		sim.counts.known++;
 		return sim.user->known[nr].answer;
+	}
+	if (sim.answers && nr == SYS_READLINK && (int) c > 0 && knows_name(a, &error) &&
+	    !sim.user->kicked) {
+		sim.counts.known++;
+		return error;
 	}
 	for (;;) {
 		need((struct plat_event){

@@ -18,8 +18,9 @@ void sim_end(void);
 void sim_run(void);
 nsec_t sim_now(void);
 
-/* Whether calls whose answers are known (plat_user_know()) are answered here: who waits for others
- * by such calls would wait for ever. All others are compared with what is known: else it panics. */
+/* Whether calls whose answers are known (plat_user_know(), plat_user_name()) are answered here: who
+ * waits for others by such calls would wait for ever. All others are compared with what is known:
+ * else it panics. */
 void sim_answers(bool answers);
 
 /* How many times a carrier was called in; how many changes and commits address spaces saw. */
