@@ -58,11 +58,14 @@ static unsigned int threads(void)
  */
 static void confine(const cpu_set_t *guests)
 {
-	const void *p;
+	void *p;
 
 	(void) sched_setaffinity(host.source.pid, sizeof(*guests), guests);
-	for (uint64_t i = 0; (p = radix_next(&host.tids, &i)); i++)
+	for (uint64_t i = 0; (p = radix_next(&host.tids, &i)); i++) {
+		if (!((uintptr_t) p & 1))
+			place_forget((struct plat_user *) p);
 		(void) sched_setaffinity(tid_of(p), sizeof(*guests), guests);
+	}
 }
 
 void apart_go(nsec_t now)
@@ -116,6 +119,7 @@ void apart_waited(nsec_t now)
 	int waits;
 
 	host.apart.waited += now - host.apart.from;
+	look_waited(host.apart.from, now);
 	host.apart.from = now;
 	if (window < WINDOW)
 		return;

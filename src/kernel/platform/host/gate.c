@@ -233,8 +233,10 @@ void gate_answer(struct plat_user *u)
 	user_becomes(u, USER_RUNNING);
 	u->known = u->dirty = false;
 	look_answered();
-	if (u->ring.waits)
+	if (u->ring.waits) {
+		place_answer(u);
 		host_answer(&u->ring, 0);
+	}
 }
 
 void gate_left(struct plat_user *u)
@@ -344,8 +346,10 @@ void gate_answer_upcall(struct plat_user *u, uint32_t how)
 	g->up_result = how;
 	__atomic_store_n(&g->up_done, u->gate.up_done, __ATOMIC_RELEASE);
 	look_answered();
-	if (u->ring.waits)
+	if (u->ring.waits) {
+		place_answer(u);
 		host_answer(&u->ring, how);
+	}
 }
 
 void gate_await_upcall(struct plat_user *u)

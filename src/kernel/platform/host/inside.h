@@ -28,6 +28,7 @@ struct ring {
 	bool waits;
 };
 
+#define PLACES	     64 /* processors of which it is known who runs there */
 #define CALLERS	     64
 #define CALLERS_NEAR 4
 #define FP_PARTS     63
@@ -142,6 +143,10 @@ struct plat_user {
 		uint32_t known; /* a bit for each slot with an answer */
 		bool runs;	/* of the first of the two */
 	} gate;
+	struct {
+		int at;	    /* a processor, if that is known; PLACES */
+		int avoids; /* by its affinity; PLACES: none */
+	} place;
 };
 
 /* Whether calls are looked for where others want the processors, too: the two parts of a trial, and
@@ -160,6 +165,9 @@ struct host_look {
 	bool limited; /* time of processors is */
 	nsec_t time;  /* of one look */
 	uint32_t spin;
+	nsec_t since; /* a window has begun, in which: */
+	nsec_t wanted;	 /* it waited, and guests had use for every processor */
+	uint32_t served; /* calls, without a ring */
 	nsec_t asked; /* for others: */
 	int others;   /* that run, on the average */
 	enum look_trial trial;
@@ -201,6 +209,9 @@ struct host {
 		nsec_t from;	      /* it waits since then */
 		nsec_t went, not_before, pause;
 	} apart;
+	struct {
+		uint32_t on[PLACES + 1]; /* users that are USER_RUNNING */
+	} place;
 	struct carrier carrier;
 };
 extern struct host host;
@@ -378,6 +389,7 @@ void look_answered(void);
 void look_rang(void);
 /* Looks for calls for a while, if that is worth while; true: user_gate_calls() finds some. */
 bool look_for_calls(nsec_t deadline);
+void look_waited(nsec_t from, nsec_t now);
 
 /* ---- apart.c ---- */
 
@@ -391,6 +403,15 @@ void apart_waited(nsec_t now);
 void apart_taken(nsec_t now, nsec_t gap);
 /* They are not looked for any more. */
 void apart_end(void);
+
+/* ---- place.c ---- */
+
+void place_begin(struct plat_user *u);
+void place_becomes(struct plat_user *u, bool runs);
+/* Its thread may run everywhere again. */
+void place_forget(struct plat_user *u);
+/* Before one is answered that goes on. */
+void place_answer(struct plat_user *u);
 
 /* ---- names.c ---- */
 

@@ -7,7 +7,8 @@
  * Where others want the host's processors it is tried now and then whether more calls are served
  * with looks or without: who calls often in a row is better off with them, also if he has a
  * processor for half of the time, and who sleeps between his calls without, since the host lets
- * those run at once that it wakes.
+ * those run at once that it wakes. Where the guests themselves could use every processor, the time
+ * that is waited here is set against that of the rings that the calls would have taken.
  */
 #include <limits.h>
 #include <sys/uio.h>
@@ -26,6 +27,8 @@
 #define TRIAL	    (30 * 1000 * 1000) /* each way */
 #define TRIAL_HOLDS (1000 * 1000 * 1000)
 #define GAP	    (50 * 1000)	      /* longer between two looks: somebody else ran here */
+#define WINDOW	    (5 * 1000 * 1000)
+#define RING	    (8 * 1000) /* of the processors' time, with its answer */
 #define VAIN	    (2 * 1000 * 1000) /* without a look, when they have been in vain */
 #define PAUSE_LEAST (10 * 1000 * 1000)
 #define PAUSE_MOST  (640 * 1000 * 1000)
@@ -212,9 +215,32 @@ void look_rang(void)
 		return;
 	host.look.credit = CREDIT;
 	host.look.looks = true;
-	host.look.began = now;
+	host.look.began = host.look.since = now;
+	host.look.wanted = 0;
+	host.look.served = 0;
 	host_sync_wakes(false);
 	apart_go(now);
+}
+
+/* The time from `from` on was waited, with or without a look. */
+void look_waited(nsec_t from, nsec_t now)
+{
+	if (host.look.own >= host.look.cpus)
+		host.look.wanted += now - from;
+}
+
+/* Whether guests could have done more by themselves, on this processor. */
+static bool is_wanted(nsec_t now)
+{
+	struct host_look *l = &host.look;
+	bool wanted = l->wanted > l->served * (nsec_t) RING;
+
+	if (now - l->since < WINDOW)
+		return false;
+	l->since = now;
+	l->wanted = 0;
+	l->served = 0;
+	return wanted;
 }
 
 static bool any_news(void)
@@ -317,6 +343,10 @@ bool look_for_calls(nsec_t deadline)
 	now = plat_now(PLAT_MONOTONIC);
 	if (host.look.looks && !may_look(now)) {
 		no_more();
+		return leave();
+	}
+	if (host.look.looks && is_wanted(now)) {
+		give_way(now);
 		return leave();
 	}
 	apart_waits(now);

@@ -212,6 +212,73 @@ static void goes_apart(struct guest *g)
 	host.apart.not_before = 0;
 }
 
+/* Who is answered where another runs goes on elsewhere. */
+static void goes_elsewhere(struct plat_user *u)
+{
+	int all, here;
+	cpu_set_t one;
+
+	apart_end();
+	host.look.looks = false;
+	all = processors_of(0, -1);
+	here = sched_getcpu();
+	if (all < 2)
+		return;
+	CPU_ZERO(&one);
+	CPU_SET(here, &one);
+	CHECK(sched_setaffinity(0, sizeof(one), &one) == 0);
+	place_answer(u);
+	CHECK(u->place.at == here && processors_of(u->tid, -1) == all);
+	host.place.on[here]++;
+	host.look.looks = true;
+	place_answer(u);
+	CHECK(processors_of(u->tid, -1) == all);
+	host.look.looks = false;
+	place_answer(u);
+	CHECK(u->place.at != here && processors_of(u->tid, here) == all - 1);
+	/* More of them than processors. */
+	host.look.own += host.look.cpus + 1;
+	place_answer(u);
+	CHECK(processors_of(u->tid, -1) == all);
+	host.look.own -= host.look.cpus + 1;
+	place_answer(u);
+	CHECK(processors_of(u->tid, here) == all - 1);
+	host.place.on[here]--;
+	place_answer(u);
+	CHECK(u->place.at == here && processors_of(u->tid, -1) == all);
+	CHECK(sched_setaffinity(0, sizeof(host.apart.before), &host.apart.before) == 0);
+}
+
+/* After 6 ms of waiting beside so many, in which so many calls came. */
+static bool goes_on_looking(uint32_t own, uint32_t served)
+{
+	nsec_t now = plat_now(PLAT_MONOTONIC);
+	uint32_t was = host.look.own;
+
+	host.look.looks = true;
+	host.look.began = host.look.since = now - 6 * NSEC_PER_SEC / 1000;
+	host.look.wanted = 0;
+	host.look.served = served;
+	host.look.own = own;
+	look_waited(host.look.since, now);
+	host.look.own = was;
+	(void) look_for_calls(now);
+	return host.look.looks;
+}
+
+/* The guests' own use of the processors is set against what the calls are worth. */
+static void is_worth_while(void)
+{
+	uint32_t all = host.look.cpus;
+	nsec_t pause = host.look.pause;
+
+	CHECK(goes_on_looking(all - 1, 10) && host.look.pause == pause);
+	CHECK(goes_on_looking(all, 2000) && host.look.wanted == 0);
+	CHECK(!goes_on_looking(all, 100) && host.look.pause == 2 * pause);
+	host.look.pause = pause;
+	host.look.not_before = 0;
+}
+
 static sysret_t serve_name(struct guest *g, const uint64_t *a)
 {
 	char text[256];
@@ -232,6 +299,10 @@ static bool serve_call(struct guest *g, unsigned int nr, const uint64_t *a)
 
 	if (++g->calls == 50 && parts)
 		goes_apart(g);
+	if (g->calls == 60 && parts)
+		goes_elsewhere(g->user);
+	if (g->calls == 70 && parts)
+		is_worth_while();
 	g->found += g->user->gate.up_found;
 	if (g->is_looked)
 		host.look.looks = true;

@@ -36,6 +36,7 @@ static struct heap_cache users = HEAP_CACHE_INIT(struct plat_user);
 static void tell(struct plat_user *u, const struct plat_event *event)
 {
 	host.look.calls++;
+	host.look.served++;
 	u->event = *event;
 	u->ready = true;
 	if (u->fiber)
@@ -56,6 +57,7 @@ void user_becomes(struct plat_user *u, enum user_state state)
 {
 	host.look.own -= u->state == USER_RUNNING;
 	host.look.own += state == USER_RUNNING;
+	place_becomes(u, state == USER_RUNNING);
 	u->state = state;
 }
 
@@ -456,6 +458,7 @@ static void answer_call(struct plat_user *u)
 {
 	u->answered = u->signalled;
 	user_becomes(u, USER_RUNNING);
+	place_answer(u);
 	/* No result of the host's own calls that are begun again. */
 	host_answer(&u->ring, u->fetching ? 0 : u->result);
 }
@@ -532,6 +535,7 @@ struct plat_user *plat_user_new(struct plat_space *s, const struct plat_regs *re
 	if (!u)
 		return NULL;
 	u->space = s;
+	place_begin(u);
 	list_init(&u->link);
 	list_init(&u->names.link);
 	u->area = stub_area(s);
