@@ -165,11 +165,11 @@ struct host_look {
 	bool limited; /* time of processors is */
 	nsec_t time;  /* of one look */
 	uint32_t spin;
-	nsec_t since; /* a window has begun, in which: */
+	nsec_t since;	 /* a window has begun, in which: */
 	nsec_t wanted;	 /* it waited, and guests had use for every processor */
 	uint32_t served; /* calls, without a ring */
-	nsec_t asked; /* for others: */
-	int others;   /* that run, on the average */
+	nsec_t asked;	 /* for others: */
+	int others;	 /* that run, on the average */
 	enum look_trial trial;
 	nsec_t trial_ends;
 	uint64_t calls, calls_without; /* of this part of the trial, and of the first */

@@ -26,9 +26,9 @@
 #define OTHERS_ONE  256		       /* stands for one */
 #define TRIAL	    (30 * 1000 * 1000) /* each way */
 #define TRIAL_HOLDS (1000 * 1000 * 1000)
-#define GAP	    (50 * 1000)	      /* longer between two looks: somebody else ran here */
+#define GAP	    (50 * 1000) /* longer between two looks: somebody else ran here */
 #define WINDOW	    (5 * 1000 * 1000)
-#define RING	    (8 * 1000) /* of the processors' time, with its answer */
+#define RING	    (8 * 1000)	      /* of the processors' time, with its answer */
 #define VAIN	    (2 * 1000 * 1000) /* without a look, when they have been in vain */
 #define PAUSE_LEAST (10 * 1000 * 1000)
 #define PAUSE_MOST  (640 * 1000 * 1000)
