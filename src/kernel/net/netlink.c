@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "kernel/net/netlink.h"
+#include "kernel/net/netlink_sock.h"
 
 #include <linux/netlink.h>
 #include <linux/poll.h>
@@ -13,27 +13,12 @@
 /* Ports that are no process's, from there on downwards. */
 #define PORT_MADE (UINT32_MAX - 4096)
 
-struct netlink_sock {
-	struct socket socket;
-	struct list all;
-	uint32_t port, groups; /* 0: it has none */
-	struct list inbox;
-	size_t held;
-	struct sleeplock reading;
-};
-
-struct answer {
-	struct list link;
-	size_t len;
-	unsigned char bytes[];
-};
-
 static struct heap_cache socks = HEAP_CACHE_INIT(struct netlink_sock);
 static struct list bound = LIST_INIT(bound);
 
 static const struct socket_ops ops;
 
-static struct netlink_sock *netlink_of(struct socket *s)
+struct netlink_sock *netlink_of(struct socket *s)
 {
 	return container_of(s, struct netlink_sock, socket);
 }
@@ -53,27 +38,52 @@ static int make(int type, int protocol, struct socket **ret)
 	list_init(&n->all);
 	list_init(&n->inbox);
 	sleeplock_init(&n->reading);
+	n->owners = 1;
 	*ret = &n->socket;
 	return 0;
 }
 
 const struct socket_family netlink_family = { .domain = AF_NETLINK, .make = make };
 
-static void answer_free(struct netlink_sock *n, struct answer *a)
+struct netlink_piece *netlink_piece_new(struct netlink_sock *n, size_t len)
 {
-	list_remove(&a->link);
-	n->held -= sizeof(*a) + a->len;
-	heap_free(a);
+	struct netlink_piece *p = heap_alloc(sizeof(*p) + len);
+
+	if (!p)
+		return NULL;
+	p->len = len;
+	list_init(&p->link);
+	list_push(&n->inbox, &p->link);
+	n->held += sizeof(*p) + len;
+	return p;
+}
+
+static void piece_free(struct netlink_sock *n, struct netlink_piece *p)
+{
+	list_remove(&p->link);
+	n->held -= sizeof(*p) + p->len;
+	heap_free(p);
+}
+
+void netlink_unref(struct netlink_sock *n)
+{
+	if (--n->owners == 0)
+		heap_cache_free(&socks, n);
+}
+
+void netlink_retire(struct netlink_sock *n)
+{
+	n->dead = true;
+	while (!list_empty(&n->inbox))
+		piece_free(n, list_entry(n->inbox.next, struct netlink_piece, link));
+	list_remove(&n->all);
+	list_init(&n->all);
+	netlink_unref(n);
 }
 
 static void release(struct socket *s)
 {
-	struct netlink_sock *n = netlink_of(s);
-
-	while (!list_empty(&n->inbox))
-		answer_free(n, list_entry(n->inbox.next, struct answer, link));
-	list_remove(&n->all);
-	heap_cache_free(&socks, n);
+	netlink_retire(netlink_of(s));
 }
 
 /* ---- names ---- */
@@ -92,6 +102,14 @@ static void have_port(struct netlink_sock *n, uint32_t port)
 {
 	n->port = port;
 	list_push(&bound, &n->all);
+}
+
+int netlink_have_port(struct netlink_sock *n, uint32_t port)
+{
+	if (is_taken(port))
+		return -EADDRINUSE;
+	have_port(n, port);
+	return 0;
 }
 
 /* The process's number, as Linux, where no socket of it has that yet. */
@@ -127,9 +145,9 @@ static int netlink_bind(struct socket *s, const struct sock_actor *by, const str
 	if (n->port && to.nl_pid != n->port)
 		return -EINVAL;
 	if (!n->port && to.nl_pid) {
-		if (is_taken(to.nl_pid))
-			return -EADDRINUSE;
-		have_port(n, to.nl_pid);
+		r = netlink_have_port(n, to.nl_pid);
+		if (r < 0)
+			return r;
 	}
 	autobind(n, by);
 	n->groups = to.nl_groups;
@@ -175,17 +193,14 @@ static int netlink_name(struct socket *s, bool of_peer, struct sock_address *ret
 
 static int reply(struct netlink_sock *n, const unsigned char *bytes, size_t len)
 {
-	struct answer *a;
+	struct netlink_piece *p;
 
 	if (n->held > n->socket.receive_room)
 		return -ENOBUFS;
-	a = heap_alloc(sizeof(*a) + len);
-	if (!a)
+	p = netlink_piece_new(n, len);
+	if (!p)
 		return -ENOBUFS;
-	a->len = len;
-	memcpy(a->bytes, bytes, len);
-	list_push(&n->inbox, &a->link);
-	n->held += sizeof(*a) + a->len;
+	memcpy(p->bytes, bytes, len);
 	(void) waitq_wake(&n->socket.waiters, READABLE, 0);
 	return 0;
 }
@@ -258,16 +273,16 @@ static int64_t netlink_send(struct socket *s, struct sock_message *m)
 
 static int64_t take(struct netlink_sock *n, struct sock_message *m)
 {
-	struct answer *a = list_entry(n->inbox.next, struct answer, link);
-	size_t len = a->len, part = min_of(len, (size_t) m->data->left);
-	int64_t done = part ? uio_out(m->data, a->bytes, part) : 0;
+	struct netlink_piece *p = list_entry(n->inbox.next, struct netlink_piece, link);
+	size_t len = p->len, part = min_of(len, (size_t) m->data->left);
+	int64_t done = part ? uio_out(m->data, p->bytes, part) : 0;
 
 	if (part < len)
 		m->ret_flags |= MSG_TRUNC;
 	if (m->address)
 		tell(0, 0, m->address);
 	if (!(m->flags & MSG_PEEK))
-		answer_free(n, a);
+		piece_free(n, p);
 	if (done < (int64_t) part)
 		return -EFAULT;
 	return m->flags & MSG_TRUNC ? (int64_t) len : done;

@@ -8,6 +8,7 @@
 #include <asm/socket.h>
 
 #include "kernel/net/inet_sock.h"
+#include "kernel/net/netlink_sock.h"
 #include "kernel/net/unix_sock.h"
 #include "kernel/state/state.h"
 
@@ -23,28 +24,48 @@ static bool of_inet(struct socket *sock)
 
 const char *state_socket_why(struct socket *sock)
 {
-	if (of_unix(sock))
-		return NULL;
-	if (!of_inet(sock))
-		return "a socket of netlink:";
-	return inet_is_echo(inet_of(sock)) ? "a socket of ping:" : NULL;
+	return of_inet(sock) && inet_is_echo(inet_of(sock)) ? "a socket of ping:" : NULL;
 }
 
 bool socket_is_homeless(struct socket *sock)
 {
-	const struct list *place = of_unix(sock) ? &unix_of(sock)->in_backlog
-						 : &inet_of(sock)->in_backlog;
-	bool dead = of_unix(sock) ? unix_of(sock)->dead : inet_of(sock)->dead;
-
-	return list_empty(place) && list_empty(&sock->all) && !dead;
+	if (!list_empty(&sock->all))
+		return false;
+	if (of_unix(sock))
+		return list_empty(&unix_of(sock)->in_backlog) && !unix_of(sock)->dead;
+	if (of_inet(sock))
+		return list_empty(&inet_of(sock)->in_backlog) && !inet_of(sock)->dead;
+	return !netlink_of(sock)->dead;
 }
 
 static void own(struct socket *sock)
 {
 	if (of_unix(sock))
 		unix_of(sock)->owners++;
-	else
+	else if (of_inet(sock))
 		inet_of(sock)->owners++;
+	else
+		netlink_of(sock)->owners++;
+}
+
+void socket_unref(struct socket *sock)
+{
+	if (of_unix(sock))
+		unix_unref(unix_of(sock));
+	else if (of_inet(sock))
+		inet_unref(inet_of(sock));
+	else
+		netlink_unref(netlink_of(sock));
+}
+
+static void retire(struct socket *sock)
+{
+	if (of_unix(sock))
+		unix_retire(unix_of(sock));
+	else if (of_inet(sock))
+		inet_retire(inet_of(sock));
+	else
+		netlink_retire(netlink_of(sock));
 }
 
 /* ---- saving ---- */
@@ -91,8 +112,10 @@ void save_sockets(struct state_save *s)
 		save_common(s, sock);
 		if (of_unix(sock))
 			save_unix(s, sock);
-		else
+		else if (of_inet(sock))
 			save_inet(s, sock);
+		else
+			save_netlink(s, sock);
 	}
 }
 
@@ -106,14 +129,15 @@ struct socket *load_socket(struct state_load *l)
 
 	if (sock || l->in->error < 0)
 		return sock;
-	domain = (int) in_number(l->in, AF_INET6);
+	domain = (int) in_number(l->in, AF_NETLINK);
 	type = (int) in_number(l->in, SOCK_SEQPACKET);
 	if (l->in->error < 0)
 		return NULL;
-	r = domain == AF_UNIX	 ? unix_family.make(type, 0, &sock)
-	    : domain == AF_INET	 ? inet_family.make(type, 0, &sock)
-	    : domain == AF_INET6 ? inet6_family.make(type, 0, &sock)
-				 : -EBADMSG;
+	r = domain == AF_UNIX	   ? unix_family.make(type, 0, &sock)
+	    : domain == AF_INET	   ? inet_family.make(type, 0, &sock)
+	    : domain == AF_INET6   ? inet6_family.make(type, 0, &sock)
+	    : domain == AF_NETLINK ? netlink_family.make(type, 0, &sock)
+				   : -EBADMSG;
 	if (r < 0 || sock->type != type) {
 		in_fail(l->in, r == -ENOMEM ? r : -EBADMSG);
 		if (r == 0)
@@ -172,13 +196,15 @@ void load_sockets(struct state_load *l)
 		load_common(l, sock);
 		if (of_unix(sock))
 			load_unix(l, sock);
-		else
+		else if (of_inet(sock))
 			load_inet(l, sock);
+		else
+			load_netlink(l, sock);
 	}
 	for (uint64_t nr = 0; l->in->error == 0 && nr < l->counts[STATE_SOCKET]; nr++) {
 		sock = radix_get(&l->objects[STATE_SOCKET], nr);
-		if (socket_is_homeless(sock) ||
-		    !(of_unix(sock) ? load_unix_whole(sock) : load_inet_whole(sock)))
+		if (socket_is_homeless(sock) || (of_unix(sock) && !load_unix_whole(sock)) ||
+		    (of_inet(sock) && !load_inet_whole(sock)))
 			in_fail(l->in, -EBADMSG);
 	}
 	for (uint64_t nr = 0; l->in->error == 0 && nr < l->counts[STATE_SOCKET]; nr++) {
@@ -201,11 +227,7 @@ void drop_sockets(struct state_load *l)
 			inet_of(sock)->state = INET_CLOSED;
 	}
 	for (nr = 0; (sock = radix_next(&l->objects[STATE_SOCKET], &nr)); nr++) {
-		if (!socket_is_homeless(sock))
-			continue;
-		if (of_unix(sock))
-			unix_retire(unix_of(sock));
-		else
-			inet_retire(inet_of(sock));
+		if (socket_is_homeless(sock))
+			retire(sock);
 	}
 }

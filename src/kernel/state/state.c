@@ -8,8 +8,6 @@
 #include "kernel/fs/pty.h"
 #include "kernel/mm/frame.h"
 #include "kernel/mm/space.h"
-#include "kernel/net/inet_sock.h"
-#include "kernel/net/unix_sock.h"
 #include "kernel/platform/platform.h"
 #include "kernel/task/cred.h"
 #include "kernel/task/pid.h"
@@ -20,7 +18,7 @@
 #include "kernel/vfs/file.h"
 
 #define MAGIC	UINT64_C(0x6b63506c6c6f7441) /* "AtollPck" */
-#define VERSION 8
+#define VERSION 9
 
 /* ---- words ---- */
 
@@ -127,14 +125,6 @@ void load_meet(struct state_load *l, enum state_kind kind, uint64_t nr, void *p)
 {
 	if (!p || radix_set(&l->objects[kind], nr, p) < 0)
 		in_fail(l->in, -ENOMEM);
-}
-
-static void socket_unref(struct socket *s)
-{
-	if (s->domain == AF_UNIX)
-		unix_unref(unix_of(s));
-	else
-		inet_unref(inet_of(s));
 }
 
 static void unref(enum state_kind kind, void *p)

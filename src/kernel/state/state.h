@@ -194,12 +194,14 @@ void save_socket(struct state_save *s, struct socket *sock);
 struct socket *load_socket(struct state_load *l);
 /* That has no file yet, nor a place elsewhere. */
 bool socket_is_homeless(struct socket *sock);
+void socket_unref(struct socket *sock);
 void save_sockets(struct state_save *s);
 void load_sockets(struct state_load *l);
 /* It failed: before anything is closed. */
 void drop_sockets(struct state_load *l);
 
-/* socket_unix.c, socket_inet.c: one each. _whole: what was read of it is so with what it leads to.
+/* socket_unix.c, socket_inet.c, socket_netlink.c: one each. _whole: what was read of it is so with
+ * what it leads to.
  */
 void save_unix(struct state_save *s, struct socket *sock);
 void load_unix(struct state_load *l, struct socket *sock);
@@ -207,6 +209,8 @@ bool load_unix_whole(struct socket *sock);
 void save_inet(struct state_save *s, struct socket *sock);
 void load_inet(struct state_load *l, struct socket *sock);
 bool load_inet_whole(struct socket *sock);
+void save_netlink(struct state_save *s, struct socket *sock);
+void load_netlink(struct state_load *l, struct socket *sock);
 
 /* owner.c: who is told of what happens to them; when all else is there */
 void save_owners(struct state_save *s);

@@ -5,6 +5,7 @@
 #include "kernel/core/heap.h"
 #include <linux/eventpoll.h>
 #include <linux/inotify.h>
+#include <linux/rtnetlink.h>
 
 #include "kernel/fs/epoll.h"
 #include "kernel/fs/eventfd.h"
@@ -157,9 +158,58 @@ static struct file *listener(struct task *t, uint64_t fd, int domain, const stru
 	return f;
 }
 
+struct links_request {
+	struct nlmsghdr head;
+	unsigned char body[16];
+};
+
+static void ask_links(struct file *f)
+{
+	struct sockaddr_nl own = { .nl_family = AF_NETLINK, .nl_pid = 1234, .nl_groups = 5 };
+	struct links_request q = { .head = { .nlmsg_len = sizeof(q),
+					     .nlmsg_type = RTM_GETLINK,
+					     .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP,
+					     .nlmsg_seq = 77 } };
+	struct sock_address a = { .len = sizeof(own) };
+	struct control c = {};
+	struct uio u;
+	struct sock_message m = { .data = &u, .by = &by, .control = &c };
+
+	memcpy(a.bytes, &own, sizeof(own));
+	CHECK(socket_bind(f, &by, &a) == 0);
+	uio_kernel(&u, (char *) &q, sizeof(q));
+	CHECK(socket_send(f, &m) == (int64_t) sizeof(q));
+}
+
+/* It has its port, which is no other's, and the answer, once. */
+static void check_links(struct file *f)
+{
+	struct control c = {};
+	char got[1024];
+	struct uio u;
+	struct sock_message m = { .data = &u, .flags = MSG_DONTWAIT, .by = &by, .control = &c };
+	struct sock_address own;
+	struct sockaddr_nl a;
+	struct nlmsghdr h;
+	struct file *other;
+
+	CHECK(socket_name(f, false, &own) == 0);
+	memcpy(&a, own.bytes, sizeof(a));
+	CHECK(a.nl_pid == 1234 && a.nl_groups == 5);
+	CHECK(socket_make(AF_NETLINK, SOCK_RAW, 0, &by, &other) == 0);
+	CHECK(socket_bind(other, &by, &own) == -EADDRINUSE);
+	file_unref(other);
+	uio_kernel(&u, got, sizeof(got));
+	CHECK(socket_receive(f, &m) > (int64_t) sizeof(h));
+	memcpy(&h, got, sizeof(h));
+	CHECK(h.nlmsg_type == RTM_NEWLINK && h.nlmsg_seq == 77 && h.nlmsg_pid == 1234);
+	uio_kernel(&u, got, sizeof(got));
+	CHECK(socket_receive(f, &m) == -EAGAIN);
+}
+
 /* 20: a pair, with a file on its way, and the pair's other end with itself; 22: one whose peer is
  * gone; 23: a listener, 24: who waits there; 25: datagrams; 30: TCP, 32: accepted, 33: to be,
- * 34: without room there; 35: whose peer is gone; 36: datagrams */
+ * 34: without room there; 35: whose peer is gone; 36: datagrams; 37: netlink, with an answer */
 static void make_sockets(struct task *t, struct file *pipe)
 {
 	const struct sock_address name = abstract("here"), at = loopback(80), other = loopback(81);
@@ -198,6 +248,7 @@ static void make_sockets(struct task *t, struct file *pipe)
 	f = sock(t, 36, AF_INET, SOCK_DGRAM);
 	CHECK(socket_bind(f, &by, &other) == 0);
 	say(f, "a datagram", NULL, &other);
+	ask_links(sock(t, 37, AF_NETLINK, SOCK_RAW));
 }
 
 static void check_sockets(struct task *t)
@@ -232,6 +283,7 @@ static void check_sockets(struct task *t)
 	file_unref(along);
 	CHECK(socket_name(at[34], true, &peer) == 0);
 	hear(at[36], "a datagram", NULL);
+	check_links(at[37]);
 	for (uint64_t fd = 20; fd < countof(at); fd++)
 		if (at[fd])
 			file_unref(at[fd]);
