@@ -140,6 +140,11 @@ def test_loopback_is_its_own(out):
 
 
 SCRIPTS = {
+    "no such kinds": [f"socket a {kind}" for kind in
+                      ("-1 1 0", "46 15 0", "0 1 0", "0 11 0", "1 0 0", "1 4 0", "1 1 -1", "1 1 6",
+                       "1 4 6", "1 11 6", "2 0 0", "2 4 0", "2 4 -1", "2 3 0", "2 3 263", "2 1 17",
+                       "2 2 6", "2 1 262000", "2 75 0", "2 5 6", "10 3 0", "10 1 300", "10 2 6",
+                       "16 1 0", "16 2 40", "16 2 -1", "16 12 0")],
     "refused": [f"socket a {TCP}", f"connect a {HOST4} 9", f"get a {SOL_SOCKET} {SO_ERROR}",
                 "recv a 10", "send a x", "peer a", f"connect a {HOST4} 9"],
     "refused later": [f"socket a {TCP}", "nonblock a", f"connect a {HOST4} 9", "poll a 0xffff 5000",

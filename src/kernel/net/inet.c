@@ -18,6 +18,8 @@
 #define STREAM_SEND_ROOM    16384
 #define STREAM_RECEIVE_ROOM 131072
 
+#define PROTOCOLS 263 /* IPPROTO_MAX since Linux 5.6 */
+
 static struct inet_limits limits = { .port_free = 1024, .ping_first = 1 };
 static struct heap_cache socks = HEAP_CACHE_INIT(struct inet_sock);
 
@@ -94,6 +96,10 @@ static int make(int domain, int type, int protocol, struct socket **ret)
 {
 	struct inet_sock *u;
 
+	if (protocol < 0 || protocol >= PROTOCOLS)
+		return -EINVAL;
+	if (type == SOCK_RAW && protocol == 0)
+		return -EPROTONOSUPPORT;
 	if (type != SOCK_STREAM && type != SOCK_DGRAM)
 		return -ESOCKTNOSUPPORT; /* SOCK_RAW, too: there are no packets */
 	if (type == SOCK_DGRAM && protocol == (domain == AF_INET ? IPPROTO_ICMP : IPPROTO_ICMPV6)) {

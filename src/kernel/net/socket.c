@@ -15,6 +15,9 @@
 #include "kernel/net/unix.h"
 #include "kernel/platform/platform.h"
 
+#define DOMAINS 46 /* NPROTO, SOCK_MAX */
+#define TYPES	11
+
 static struct socket_limits limits = { .backlog = SOMAXCONN };
 
 struct socket_limits *socket_limits(void)
@@ -197,6 +200,11 @@ static int make(int domain, int type, int protocol, struct socket **ret)
 	int flags = type & ~0xf;
 
 	if (flags & ~(SOCK_NONBLOCK | SOCK_CLOEXEC))
+		return -EINVAL;
+	if (domain < 0 || domain >= DOMAINS)
+		return -EAFNOSUPPORT;
+	/* Before domains that Linux knows and may not have, as there. */
+	if ((type & 0xf) >= TYPES)
 		return -EINVAL;
 	for (size_t n = 0; n < countof(families); n++) {
 		if (families[n]->domain == domain)

@@ -9,6 +9,11 @@ static void making(void)
 	struct file *f, *p[2];
 
 	CHECK(socket_make(AF_INET, SOCK_RAW, 1, &root, &f) == -ESOCKTNOSUPPORT);
+	CHECK(socket_make(AF_INET, SOCK_RAW, 0, &root, &f) == -EPROTONOSUPPORT);
+	CHECK(socket_make(AF_INET, SOCK_RAW, -1, &root, &f) == -EINVAL);
+	CHECK(socket_make(AF_INET6, SOCK_SEQPACKET, 263, &root, &f) == -EINVAL);
+	CHECK(socket_make(AF_INET, SOCK_STREAM, 262, &root, &f) == -EPROTONOSUPPORT);
+	CHECK(socket_make_pair(AF_INET, SOCK_DGRAM, IPPROTO_TCP, &root, p) == -EPROTONOSUPPORT);
 	CHECK(socket_make(AF_INET, SOCK_SEQPACKET, 0, &root, &f) == -ESOCKTNOSUPPORT);
 	CHECK(socket_make(AF_INET, SOCK_STREAM, IPPROTO_UDP, &root, &f) == -EPROTONOSUPPORT);
 	CHECK(socket_make(AF_INET6, SOCK_DGRAM, IPPROTO_ICMPV6, &root, &f) == -EACCES);

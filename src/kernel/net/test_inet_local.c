@@ -212,7 +212,7 @@ static void made(void)
 	struct sock_address a = four(1, 80);
 	struct file *f, *p[2];
 
-	CHECK(socket_make(AF_INET, 3, 0, &root, &f) == -ESOCKTNOSUPPORT);
+	CHECK(socket_make(AF_INET, 3, 0, &root, &f) == -EPROTONOSUPPORT);
 	CHECK(socket_make(AF_INET, SOCK_STREAM, 17, &root, &f) == -EPROTONOSUPPORT);
 	CHECK(socket_make_pair(AF_INET, SOCK_STREAM, 0, &root, p) == -EOPNOTSUPP);
 	f = new_stream();

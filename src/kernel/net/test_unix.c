@@ -137,6 +137,11 @@ static void streams(void)
 	CHECK(socket_make(AF_UNIX, 4, 0, &root, &s) == -ESOCKTNOSUPPORT);
 	CHECK(socket_make(AF_UNIX, SOCK_STREAM, 6, &root, &s) == -EPROTONOSUPPORT);
 	CHECK(socket_make(4, SOCK_STREAM, 0, &root, &s) == -EAFNOSUPPORT);
+	CHECK(socket_make(4, 10, 0, &root, &s) == -EAFNOSUPPORT);
+	CHECK(socket_make(4, 11, 0, &root, &s) == -EINVAL);
+	CHECK(socket_make(AF_UNIX, 15, 6, &root, &s) == -EINVAL);
+	CHECK(socket_make(46, 15, 0, &root, &s) == -EAFNOSUPPORT);
+	CHECK(socket_make(-1, 15, 0, &root, &s) == -EAFNOSUPPORT);
 	pair_of(SOCK_STREAM, p);
 	CHECK(ready(p[0]) == (POLLOUT | POLLWRNORM | POLLWRBAND) && get(p[0], 9, 0) == -EAGAIN);
 	CHECK(put(p[0], "ab") == 2 && put(p[0], "cde") == 3 && ready(p[1]) & POLLIN);
