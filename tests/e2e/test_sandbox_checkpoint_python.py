@@ -243,6 +243,60 @@ def test_netlink(atoll, run, languages):
     until(lambda: "heard as 1 of 1" in atoll("logs", name).out, "it hears the answers", 60)
 
 
+LEASES = """
+import fcntl, os, signal, sys, time
+sys.excepthook = lambda kind, e, at: print(kind, e, "line", at.tb_lineno, flush=True)
+told = []
+signal.signal(signal.SIGRTMIN, lambda *a: told.append("lease"))
+signal.signal(signal.SIGRTMIN + 1, lambda *a: told.append("note"))
+os.mkdir("/dir")
+kept, broken = (os.open(p, os.O_RDWR | os.O_CREAT, 0o600) for p in ("/kept", "/broken"))
+seen = os.open("/dir", os.O_RDONLY)
+for fd in kept, broken:
+    fcntl.fcntl(fd, 10, signal.SIGRTMIN)  # F_SETSIG
+    fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+fcntl.fcntl(seen, 10, signal.SIGRTMIN + 1)
+fcntl.fcntl(seen, fcntl.F_NOTIFY, fcntl.DN_CREATE | fcntl.DN_MULTISHOT)
+def refused(path):
+    try:
+        os.close(os.open(path, os.O_RDONLY | os.O_NONBLOCK))
+    except BlockingIOError:
+        return True
+    return False
+assert refused("/broken")
+child = os.fork()
+if child == 0:
+    os.close(os.open("/broken", os.O_RDONLY))  # who waits for it
+    os._exit(7)
+print("up", flush=True)
+while not os.path.exists("/go"):
+    time.sleep(0.05)
+assert told == ["lease"], told
+get = lambda fd: fcntl.fcntl(fd, fcntl.F_GETLEASE)
+assert (get(kept), get(broken)) == (fcntl.F_WRLCK, fcntl.F_RDLCK), (get(kept), get(broken))
+assert os.waitpid(child, os.WNOHANG) == (0, 0) and refused("/broken") and told == ["lease"]
+fcntl.fcntl(broken, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+assert os.waitpid(child, 0)[1] == 7 << 8
+assert refused("/kept")
+for name in "ab":
+    open("/dir/" + name, "w").close()
+assert told == ["lease", "lease", "note", "note"], told
+print("all told", flush=True)
+time.sleep(99)
+"""
+
+
+def test_leases(atoll, run, languages):
+    """Leases hold, one that is being broken, too, whose other side waits on; a directory's watch tells."""
+    name = run("leases", "--network", "none", languages, "python3", "-c", LEASES)
+    until(lambda: "up" in atoll("logs", name).out, "it is there", 60)
+    does(atoll, "checkpoint", name)
+    does(atoll, "restore", name)
+    does(atoll, "exec", name, "touch", "/go")
+    until(lambda: atoll("logs", name).out.splitlines()[1:], "its verdict", 40)
+    assert "all told" in atoll("logs", name).out, atoll("logs", name)
+
+
 REFUSED = """
 import os, time
 r, w = os.pipe()

@@ -77,6 +77,20 @@ int dnotify_set(struct file *f, const void *table, int fd, uint32_t mask)
 	return 0;
 }
 
+bool dnotify_tell_at(const struct file *f, uint64_t nr, struct dnotify_state *ret)
+{
+	list_each(l, &f->inode->dnotes)
+	{
+		const struct dnote *d = list_entry(l, struct dnote, link);
+
+		if (d->file != f || nr-- > 0)
+			continue;
+		*ret = (struct dnotify_state){ d->table, d->fd, d->mask };
+		return true;
+	}
+	return false;
+}
+
 void dnotify_closed(const struct file *f, const void *table)
 {
 	struct dnote *d = find(f, table);

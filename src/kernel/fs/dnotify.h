@@ -13,6 +13,13 @@ struct notice;
 
 /* mask: DN_*; 0 ends it. table: whose descriptor fd is. -ENOTDIR, -ENOMEM. */
 [[nodiscard]] int dnotify_set(struct file *f, const void *table, int fd, uint32_t mask);
+/* The nr-th of f, for checkpoints; false: no more. */
+struct dnotify_state {
+	const void *table; /* borrowed */
+	int fd;
+	uint32_t mask;
+};
+bool dnotify_tell_at(const struct file *f, uint64_t nr, struct dnotify_state *ret);
 /* The table has closed a descriptor of f. */
 void dnotify_closed(const struct file *f, const void *table);
 

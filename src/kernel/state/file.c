@@ -101,14 +101,16 @@ static enum how how_of(const struct state_host *h, struct file *f)
 
 const char *state_file_why(const struct state_host *h, struct file *f)
 {
-	if (!list_empty(&f->inode->leases) || !list_empty(&f->inode->dnotes))
-		return "a file with a lease or a watch:";
 	switch (how_of(h, f)) {
 	case HOW_PATH:
 		return of_path(f);
 	case HOW_PIPE:
 		return of_pipe(f);
 	case HOW_GIVEN:
+		/* Another may be given. */
+		return list_empty(&f->inode->leases) && list_empty(&f->inode->dnotes)
+			       ? NULL
+			       : "a standard stream with a lease or a watch:";
 	case HOW_SHM:
 	case HOW_EVENT:
 	case HOW_TIMER:
@@ -465,11 +467,15 @@ static struct file *load_epoll(struct state_load *l)
 void save_file(struct state_save *s, struct file *f)
 {
 	enum how how = how_of(s->host, f);
-	uint64_t mask = 0;
+	uint64_t nr = s->counts[STATE_FILE], mask = 0;
 	const char *why;
 
 	if (save_known(s, STATE_FILE, f))
 		return;
+	if (!s->dry && radix_set(&s->files, nr, f) < 0) {
+		s->out->error = -ENOMEM;
+		return;
+	}
 	why = state_file_why(s->host, f);
 	if (why) {
 		save_refuse(s, why, f->path.dentry->name);

@@ -18,18 +18,15 @@ static uint32_t told(const struct pid *p)
 
 void save_owners(struct state_save *s)
 {
-	uintptr_t nr;
+	const struct file *f;
 
-	/* All that are held; what only is looked at changes meanwhile. */
-	for (uint64_t at = 0; !s->dry && (nr = (uintptr_t) radix_next(&s->ids[STATE_FILE], &at));
-	     at++) {
-		const struct file *f = (const struct file *) (uintptr_t) (at << 3);
+	for (uint64_t nr = 0; (f = radix_next(&s->files, &nr)); nr++) {
 		const struct file_owner *o = f->owner;
 
 		if (!o)
 			continue;
 		out_number(s->out, 1);
-		out_number(s->out, nr - 1);
+		out_number(s->out, nr);
 		out_number(s->out, told(o->pid));
 		out_number(s->out, (uint64_t) o->kind);
 		out_number(s->out, o->uid);

@@ -18,7 +18,7 @@
 #include "kernel/vfs/file.h"
 
 #define MAGIC	UINT64_C(0x6b63506c6c6f7441) /* "AtollPck" */
-#define VERSION 9
+#define VERSION 10
 
 /* ---- words ---- */
 
@@ -282,10 +282,12 @@ static int save(const struct state_host *h, struct state_out *out, bool dry, cha
 	save_terminal_jobs(&s);
 	save_locks(&s);
 	save_owners(&s);
+	save_leases(&s);
 	out_number(out, MAGIC);
 	for (uint64_t nr = 0; (sock = radix_next(&s.sockets, &nr)); nr++)
 		socket_unref(sock);
 	radix_fini(&s.sockets);
+	radix_fini(&s.files);
 	for (size_t kind = 0; kind < STATE_KINDS; kind++)
 		radix_fini(&s.ids[kind]);
 	radix_fini(&s.frames);
@@ -368,6 +370,7 @@ int state_load(const struct state_host *h, struct state_in *in, char why[STATE_W
 	load_terminal_jobs(&l);
 	load_locks(&l);
 	load_owners(&l);
+	load_leases(&l);
 	if (in_number(in, UINT64_MAX) != MAGIC || in->left > 0)
 		in_fail(in, -EBADMSG);
 	if (in->error < 0) {

@@ -90,6 +90,7 @@ struct state_save {
 	uint64_t counts[STATE_KINDS];
 	struct radix frames;	 /* by number: that of its page + 1 */
 	struct radix sockets;	 /* by number; one owner each */
+	struct radix files;	 /* by number, borrowed: not where it is dry, as nobody is held */
 	uint64_t masters;	 /* of terminals, that were met */
 	nsec_t now;		 /* PLAT_MONOTONIC */
 	bool dry;		 /* nothing is written: can it be? */
@@ -215,6 +216,10 @@ void load_netlink(struct state_load *l, struct socket *sock);
 /* owner.c: who is told of what happens to them; when all else is there */
 void save_owners(struct state_save *s);
 void load_owners(struct state_load *l);
+
+/* lease.c: of files that are there with their owners, by tables that are */
+void save_leases(struct state_save *s);
+void load_leases(struct state_load *l);
 
 /* lock.c: of files that are there, by tables that are */
 void save_locks(struct state_save *s);

@@ -4,9 +4,11 @@
 
 #include "kernel/core/heap.h"
 #include <linux/eventpoll.h>
+#include <linux/fcntl.h>
 #include <linux/inotify.h>
 #include <linux/rtnetlink.h>
 
+#include "kernel/fs/dnotify.h"
 #include "kernel/fs/epoll.h"
 #include "kernel/fs/eventfd.h"
 #include "kernel/fs/inotify_node.h"
@@ -27,6 +29,7 @@
 #include "kernel/task/hold.h"
 #include "kernel/task/test_life.h"
 #include "kernel/task/timer.h"
+#include "kernel/vfs/lease.h"
 #include "kernel/vfs/lock.h"
 #include "kernel/vfs/owner.h"
 
@@ -289,6 +292,42 @@ static void check_sockets(struct task *t)
 			file_unref(at[fd]);
 }
 
+/* 17: a file that somebody is to let go of; 18: a directory. */
+static void make_leases(struct task *t)
+{
+	struct walk w = { .root = &top, .start = &top, .who = &root_cred };
+	struct file *f;
+
+	CHECK(names_open(&w, "/leased", O_CREAT | O_RDWR, 0600, &f) == 0);
+	CHECK(descriptors_put(t->files, 17, f, false) == 0);
+	CHECK(lease_set(t, f, 17, F_WRLCK) == 0);
+	CHECK(lease_break(f->inode, false, true) == -EAGAIN && lease_get(f) == F_RDLCK);
+	CHECK(names_open(&w, "/dir", O_RDONLY | O_DIRECTORY, 0, &f) == 0);
+	CHECK(descriptors_put(t->files, 18, f, false) == 0);
+	CHECK(dnotify_set(f, t->files, 18, DN_CREATE | DN_MULTISHOT) == 0);
+}
+
+static void check_leases(struct task *t)
+{
+	struct file *f = descriptors_get(t->files, 17);
+	struct dnotify_state note;
+	struct lease_state one;
+
+	CHECK(lease_tell(f, &one) && one.fd == 17 && one.type == F_WRLCK && one.target == F_RDLCK);
+	CHECK(one.left > 0 && one.left <= LEASE_BREAK_TIME * NSEC_PER_SEC);
+	CHECK(f->owner && f->owner->pid == t->process->id && lease_load(f, &one) == -EINVAL);
+	/* As it has to be now: nobody who reads waits. */
+	CHECK(lease_set(t, f, 17, F_UNLCK) == 0 && lease_break(f->inode, true, true) == 0);
+	one.target = 7;
+	CHECK(lease_load(f, &one) == -EINVAL && lease_get(f) == F_UNLCK);
+	file_unref(f);
+	f = descriptors_get(t->files, 18);
+	CHECK(dnotify_tell_at(f, 0, &note) && note.table == t->files && note.fd == 18);
+	CHECK(note.mask == (DN_CREATE | DN_MULTISHOT) && !dnotify_tell_at(f, 1, &note));
+	CHECK(lease_load(f, &(struct lease_state){ 18, F_RDLCK, F_RDLCK, 0 }) == -EINVAL);
+	file_unref(f);
+}
+
 /* 10: a signalfd, which 8 watches; 11: a FIFO; 12: a file without a name. Locks of 3, and a timer.
  */
 static void make_more(struct task *t, struct file *watches)
@@ -334,6 +373,7 @@ static void make_more(struct task *t, struct file *watches)
 	owner->nr = 35;
 	CHECK(owner_async(f, 36, true) == 0);
 	file_unref(f);
+	make_leases(t);
 }
 
 static void check_more(struct task *t)
@@ -366,6 +406,7 @@ static void check_more(struct task *t)
 	file_unref(f);
 	CHECK(timer_tell(t->process, &at, &timer) && at == 7 && timer.told == t->tid);
 	CHECK(timer.value == 4711 && timer.nr == 34 && timer.left <= NSEC_PER_SEC && timer.left);
+	check_leases(t);
 }
 
 /* ---- inotify ---- */

@@ -172,6 +172,43 @@ int lease_break(struct inode *i, bool write, bool nonblock)
 	return r;
 }
 
+bool lease_tell(const struct file *f, struct lease_state *ret)
+{
+	const struct lease *l = of_file(f);
+	nsec_t now = plat_now(PLAT_MONOTONIC);
+
+	if (!l)
+		return false;
+	*ret = (struct lease_state){ .fd = l->fd, .type = l->type, .target = l->target };
+	if (l->target != l->type && l->expires > now)
+		ret->left = l->expires - now;
+	return true;
+}
+
+int lease_load(struct file *f, const struct lease_state *one)
+{
+	bool writes = one->type == F_WRLCK;
+	struct file_owner *o;
+	struct lease *l;
+	int r;
+
+	if (!inode_is(f->inode, S_IFREG) || of_file(f) || (!writes && one->type != F_RDLCK) ||
+	    (one->target != one->type && one->target != F_UNLCK &&
+	     (!writes || one->target != F_RDLCK)))
+		return -EINVAL;
+	r = owner_of(f, &o);
+	if (r < 0)
+		return r;
+	l = heap_cache_alloc(&leases);
+	if (!l)
+		return -ENOMEM;
+	*l = (struct lease){ .file = f, .fd = one->fd, .type = one->type, .target = one->target };
+	l->expires = clock_add(plat_now(PLAT_MONOTONIC), one->left);
+	list_init(&l->link);
+	list_push(&f->inode->leases, &l->link);
+	return 0;
+}
+
 void lease_drop(struct file *f)
 {
 	struct lease *l = of_file(f);

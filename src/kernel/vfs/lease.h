@@ -21,5 +21,14 @@ int lease_get(const struct file *f);
 /* Before i is opened, or truncated: write. nonblock: -EAGAIN instead of waiting. -ERESTARTSYS.
  * May park. */
 [[nodiscard]] int lease_break(struct inode *i, bool write, bool nonblock);
+/* Of a file, for checkpoints. */
+struct lease_state {
+	int fd, type, target; /* target: what it has to become, when `left` is over; or `type` */
+	nsec_t left;
+};
+/* False: it has none. */
+bool lease_tell(const struct file *f, struct lease_state *ret);
+/* As it was. -EINVAL: none is so, or it has one; -ENOMEM. */
+[[nodiscard]] int lease_load(struct file *f, const struct lease_state *one);
 /* The file is closed. */
 void lease_drop(struct file *f);
