@@ -21,6 +21,16 @@
 /* An Ethernet address, "02:00:00:00:aB:01". */
 [[nodiscard]] int num_parse_mac(struct str s, uint8_t ret_mac[static 6]);
 
+static inline uint64_t min_u64(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
+static inline int64_t min_i64(int64_t a, int64_t b)
+{
+	return a < b ? a : b;
+}
+
 [[nodiscard]] static inline bool add_u64(uint64_t a, uint64_t b, uint64_t *ret_v)
 {
 	return !__builtin_add_overflow(a, b, ret_v);

@@ -25,7 +25,7 @@ static int run(struct cli *c, const void *options, struct option_args args)
 	w.stdin_once = o->interactive;
 	w.attach_stdout = w.attach_stderr = true;
 	if (r == 0)
-		r = workload_create(&c->svc, &w, false, NULL, id, &e);
+		r = create_workload(c, o, &w, false, NULL, id, &e);
 	if (r == 0 && cidfile_write(o->cidfile, id, &e) < 0) {
 		struct err ignored;
 

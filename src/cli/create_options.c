@@ -9,6 +9,8 @@
 #include "base/auto.h"
 #include "base/file.h"
 #include "base/num.h"
+#include "cli/pull.h"
+#include "svc/ahead.h"
 
 #define PAIRS_FILE_MAX (1u << 20) /* bytes of an --env-file */
 
@@ -297,15 +299,18 @@ static int make_command(struct cli *c, const struct create_options *o, struct op
 	return 0;
 }
 
-static int check_pull(const char *pull, struct err *e)
+/* What is always fetched is so now; what is missing is missed first. */
+static int check_pull(struct cli *c, const struct create_options *o, const char *image,
+		      struct err *e)
 {
-	if (!pull || streq(pull, "missing") || streq(pull, "never"))
+	const struct pull_request q = { .image = image, .quiet = o->quiet, .fd = STDERR_FILENO };
+	const char *name;
+
+	if (!o->pull || streq(o->pull, "missing") || streq(o->pull, "never"))
 		return 0;
-	if (streq(pull, "always"))
-		return err_set(e, ERR_UNSUPPORTED, ENOTSUP,
-			       "--pull always is unsupported: images come from files here: 'atoll "
-			       "load', 'atoll import', 'atoll image bootstrap'");
-	return err_set(e, ERR_INVALID, EINVAL, "--pull '%.60s': missing or never", pull);
+	if (streq(o->pull, "always"))
+		return pull_image(c, &q, &name, e);
+	return err_set(e, ERR_INVALID, EINVAL, "--pull '%.60s': always, missing or never", o->pull);
 }
 
 int create_config(struct cli *c, const struct create_options *o, struct option_args args,
@@ -318,7 +323,7 @@ int create_config(struct cli *c, const struct create_options *o, struct option_a
 	make_plain(o, &w);
 	r = make_command(c, o, args, &w, e);
 	if (r == 0)
-		r = check_pull(o->pull, e);
+		r = check_pull(c, o, w.image, e);
 	if (r == 0)
 		r = merge_files(c, &o->env_file, &o->env, true, &env, e);
 	if (r == 0)
@@ -375,4 +380,23 @@ int cidfile_write(const char *path, const char *id, struct err *e)
 		return err_sys(e, errno, "create the container ID file '%s'", path);
 	r = fd_write_all(fd, id, strlen(id));
 	return r < 0 ? err_sys(e, -r, "write the container ID file '%s'", path) : 0;
+}
+
+int create_workload(struct cli *c, const struct create_options *o, const struct workload_config *w,
+		    bool foreground, struct ahead *ahead, char ret_id[static WORKLOAD_ID_MAX],
+		    struct err *e)
+{
+	int r = workload_create(&c->svc, w, foreground, ahead, ret_id, e);
+
+	if (r >= 0 || e->kind != ERR_NOT_FOUND || o->from_snapshot)
+		return r;
+	if (ahead) { /* the shim of this try is none of the next one's */
+		const bool short_lived = ahead->short_lived;
+
+		ahead_fini(ahead);
+		*ahead = AHEAD_INIT;
+		ahead->short_lived = short_lived;
+	}
+	r = pull_missing(c, w->image, o->pull, o->quiet, e);
+	return r > 0 ? workload_create(&c->svc, w, foreground, ahead, ret_id, e) : -1;
 }

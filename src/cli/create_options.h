@@ -11,6 +11,7 @@
 #include "cli/cli.h"
 #include "cli/rate_options.h"
 #include "svc/config.h"
+#include "svc/workload.h"
 
 struct create_options {
 	const char *name, *isolation, *hostname, *domainname, *user, *workdir, *entrypoint;
@@ -66,6 +67,13 @@ extern const struct create_options create_option_defaults;
 [[nodiscard]] int create_config_from(struct cli *c, const struct create_options *o,
 				     struct option_args args, struct workload_config *ret,
 				     struct err *e);
+
+/* workload_create(); an image that is not here is fetched first, as --pull says. */
+struct ahead;
+[[nodiscard]] int create_workload(struct cli *c, const struct create_options *o,
+				  const struct workload_config *w, bool foreground,
+				  struct ahead *ahead, char ret_id[static WORKLOAD_ID_MAX],
+				  struct err *e);
 
 /* --cidfile: refuse early when it exists, write the id late. Nothing when path is NULL. */
 [[nodiscard]] int cidfile_check(const char *path, struct err *e);

@@ -13,8 +13,6 @@
 #define NO_BRIDGE  "it belongs to bridge networks, which are not there yet: none and host are"
 #define NO_CGROUP  "this kernel interface is gone from current kernels"
 #define NO_WINDOWS "it is for Windows only"
-#define NO_REGISTRY                                                                                \
-	"images come from files here: 'atoll load', 'atoll import', 'atoll image bootstrap'"
 
 const struct option create_option_table[] = {
 	{ O(add_host, OPTION_LIST, "add-host", 0), .value = "list",
@@ -153,10 +151,10 @@ const struct option create_option_table[] = {
 	{ O(publish, OPTION_LIST, "publish", 'p'), .value = "list",
 	  .help = "Give a port of the host to a microvm with --network host "
 		  "([ADDRESS:]PORT:PORT[/udp])" },
-	{ O(pull, OPTION_STRING, "pull", 0), .value = "string", .hidden = true,
-	  .help = "Pull image before running (missing|never)", .words = "missing never" },
-	{ O(quiet, OPTION_BOOL, "quiet", 'q'), .hidden = true,
-	  .help = "Accepted for docker's sake; nothing is fetched" },
+	{ O(pull, OPTION_STRING, "pull", 0), .value = "string",
+	  .help = "Pull image before running (always, missing, never; default missing)",
+	  .words = "always missing never" },
+	{ O(quiet, OPTION_BOOL, "quiet", 'q'), .help = "Suppress the pull output" },
 	{ O(read_only, OPTION_BOOL, "read-only", 0),
 	  .help = "Mount the root filesystem as read only" },
 	{ O(restart, OPTION_STRING, "restart", 0), .value = "string",
@@ -226,7 +224,7 @@ const struct option create_option_table[] = {
 	{ .name = "network-alias", .kind = OPTION_REFUSED, .why = NO_BRIDGE },
 	{ .name = "platform",
 	  .kind = OPTION_REFUSED,
-	  .why = "an image here has one platform, this machine's" },
+	  .why = "'atoll pull --platform' fetches the image of another" },
 	{ .name = "publish-all", .letter = 'P', .kind = OPTION_REFUSED_BOOL, .why = NO_PORTS },
 	{ .name = "runtime",
 	  .kind = OPTION_REFUSED,

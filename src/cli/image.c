@@ -104,7 +104,8 @@ static const struct format_column ls_columns[] = {
 static struct json *ls_row(struct arena *a, const struct svc_image_summary *s, const char *name,
 			   bool trunc, nsec_t now)
 {
-	const char *colon = name ? strrchr(name, ':') : NULL;
+	const char *at = name ? strchr(name, '@') : NULL; /* by its digest alone */
+	const char *colon = name && !at ? strrchr(name, ':') : NULL;
 	struct json *row = row_new(a);
 
 	if (colon && strchr(colon, '/')) /* the port of a registry, no tag */
@@ -112,11 +113,11 @@ static struct json *ls_row(struct arena *a, const struct svc_image_summary *s, c
 	row_textf(a, row, "Containers", "%llu", (unsigned long long) s->containers);
 	row_text(a, row, "CreatedAt", arena_strdup(a, human_time(s->created).z));
 	row_text(a, row, "CreatedSince", arena_strdup(a, human_ago(s->created, now).z));
-	row_text(a, row, "Digest", "<none>");
+	row_text(a, row, "Digest", at ? at + 1 : "<none>");
 	row_text(a, row, "ID", human_id(a, s->id, trunc));
-	if (colon)
+	if (colon || at)
 		row_text(a, row, "Repository",
-			 arena_dup(a, (struct str){ name, (size_t) (colon - name) }));
+			 arena_dup(a, (struct str){ name, (size_t) ((at ? at : colon) - name) }));
 	else
 		row_text(a, row, "Repository", name ? name : "<none>");
 	row_text(a, row, "SharedSize", arena_strdup(a, human_size(s->shared_size).z));

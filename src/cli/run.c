@@ -130,8 +130,7 @@ static int run(struct cli *c, const void *options, struct option_args args)
 	if (r == 0 && !o->detach)
 		r = stream_init(&s, true, &e);
 	if (r == 0)
-		r = workload_create(&c->svc, &w, !o->detach, o->from_snapshot ? NULL : &ahead, id,
-				    &e);
+		r = create_workload(c, o, &w, !o->detach, o->from_snapshot ? NULL : &ahead, id, &e);
 	if (r < 0) {
 		(void) cli_fail(c, &e);
 		return CLI_USAGE;

@@ -100,6 +100,38 @@ int content_tmp_file(struct content *c, char ret_name[static CONTENT_NAME_MAX], 
 		      : fd;
 }
 
+int content_part_open(struct content *c, const struct digest *d,
+		      char ret_name[static CONTENT_NAME_MAX], uint64_t *ret_bytes, struct err *e)
+{
+	char hex[DIGEST_HEX_MAX];
+	struct stat st;
+	int fd;
+
+	digest_hex(d, hex);
+	(void) snprintf(ret_name, CONTENT_NAME_MAX, TMP_PREFIX "part-%s", hex);
+	*ret_bytes = 0;
+	fd = openat(c->tmp_fd, ret_name, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return err_sys(e, errno, "create a file in %s", paths_tmp(&c->store->paths).z);
+	/* Another image with this layer is being fetched: that one has a file of its own. Or it has
+	 * just come to its end, and the name is another file's. */
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0 || fstat(fd, &st) < 0 || st.st_nlink == 0) {
+		(void) close(fd);
+		return content_tmp_file(c, ret_name, e);
+	}
+	*ret_bytes = (uint64_t) st.st_size;
+	return fd;
+}
+
+int content_tmp_link(struct content *c, const char *name, char ret_name[static CONTENT_NAME_MAX],
+		     struct err *e)
+{
+	content_tmp_name(c, "blob", ret_name);
+	if (linkat(c->tmp_fd, name, c->tmp_fd, ret_name, 0) < 0)
+		return err_sys(e, errno, "link %s", name);
+	return 0;
+}
+
 void content_tmp_drop(struct content *c, const char *name)
 {
 	if (name[0])

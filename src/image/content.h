@@ -39,6 +39,17 @@ void content_tmp_name(struct content *c, const char *what, char ret_name[static 
 /* Remove from tmp, whatever it is; nothing to say if it fails, the sweeper tries again. */
 void content_tmp_drop(struct content *c, const char *name);
 
+/*
+ * The file of tmp in which a blob of this digest is being fetched, as far as it came when that was
+ * last tried; nobody else has it while the descriptor is open. Gives the descriptor.
+ */
+[[nodiscard]] int content_part_open(struct content *c, const struct digest *d,
+				    char ret_name[static CONTENT_NAME_MAX], uint64_t *ret_bytes,
+				    struct err *e);
+/* One more name in tmp for it, that nobody has. */
+[[nodiscard]] int content_tmp_link(struct content *c, const char *name,
+				   char ret_name[static CONTENT_NAME_MAX], struct err *e);
+
 /* A file of tmp becomes the blob of this digest (the caller has hashed it). */
 [[nodiscard]] int content_blob_keep(struct content *c, const char *tmp_name, const struct digest *d,
 				    struct err *e);

@@ -14,11 +14,10 @@
 
 static int not_found(const char *text, struct err *e)
 {
-	return err_set(
-		e, ERR_NOT_FOUND, ENOENT,
-		"no such image: %s (get one with `atoll load`, `atoll import` or `atoll image "
-		"bootstrap`)",
-		shown_of(str_of(text)).z);
+	return err_set(e, ERR_NOT_FOUND, ENOENT,
+		       "no such image: %s (get one with `atoll pull`, `atoll load` or `atoll image "
+		       "bootstrap`)",
+		       shown_of(str_of(text)).z);
 }
 
 static int find(struct store *s, const char *text, struct image *im, struct err *e)
@@ -38,6 +37,17 @@ static int find(struct store *s, const char *text, struct image *im, struct err 
 			}
 		} else {
 			reference_default_tag(&ref);
+			if (ref.has_digest) { /* as it was pulled */
+				struct reference by = ref;
+
+				by.tag[0] = '\0';
+				reference_text(&by, im->name);
+				r = store_image_by_name(s, &im->arena, im->name, &im->row, &found,
+							e);
+				if (r < 0 || found)
+					return r;
+				im->name[0] = '\0';
+			}
 			if (ref.has_digest && !ref.tag[0]) {
 				char id[DIGEST_HEX_MAX];
 

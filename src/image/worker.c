@@ -12,40 +12,15 @@
 
 #include "base/arena.h"
 #include "base/auto.h"
+#include "image/program.h"
 #include "image/wire.h"
 #include "sys/fdpass.h"
 #include "sys/spawn.h"
-
-#define PROGRAM_PATH_MAX 2048
 
 struct worker {
 	int sock; /* owned */
 	pid_t pid;
 };
-
-/* Beside this program, or where `make install` puts it. */
-static int find_program(char path[static PROGRAM_PATH_MAX], struct err *e)
-{
-	static const char *const places[] = { "atoll-image", "../libexec/atoll/atoll-image" };
-	char self[PROGRAM_PATH_MAX];
-	ssize_t n = readlink("/proc/self/exe", self, sizeof(self) - 1);
-	char *slash;
-
-	if (n < 0)
-		return err_sys(e, errno, "find atoll-image: read /proc/self/exe");
-	self[n] = '\0';
-	slash = strrchr(self, '/');
-	if (slash)
-		*slash = '\0';
-	for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
-		if (snprintf(path, PROGRAM_PATH_MAX, "%s/%s", self, places[i]) < PROGRAM_PATH_MAX &&
-		    access(path, X_OK) == 0)
-			return 0;
-	}
-	return err_set(e, ERR_NOT_FOUND, ENOENT,
-		       "atoll-image is neither in %s nor in %s/../libexec/atoll: install it there",
-		       self, self);
-}
 
 static int start(struct worker *w, struct err *e)
 {
@@ -54,7 +29,7 @@ static int start(struct worker *w, struct err *e)
 	char *argv[] = { name, NULL }, *env[] = { NULL };
 	struct spawn s = SPAWN_INIT;
 	int pair[2];
-	int r = find_program(path, e);
+	int r = program_find("atoll-image", path, e);
 
 	if (r < 0)
 		return r;

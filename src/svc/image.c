@@ -374,6 +374,16 @@ static void inspect_run(struct json_writer *w, const struct json *c)
 	json_w_end(w);
 }
 
+static void inspect_names(struct json_writer *w, const char *key, const struct image *im,
+			  bool by_digest)
+{
+	json_w_array(w, key);
+	for (size_t i = 0; i < im->row.names_n; i++)
+		if ((strchr(im->row.names[i], '@') != NULL) == by_digest)
+			json_w_string(w, NULL, reference_familiar_of(im->row.names[i]));
+	json_w_end(w);
+}
+
 static void inspect(struct svc *s, const struct image *im, struct json_writer *w)
 {
 	const struct oci_image_config *c = im->config;
@@ -381,12 +391,8 @@ static void inspect(struct svc *s, const struct image *im, struct json_writer *w
 
 	json_w_object(w, NULL);
 	json_w_string(w, "Id", im->id_text);
-	json_w_array(w, "RepoTags");
-	for (size_t i = 0; i < im->row.names_n; i++)
-		json_w_string(w, NULL, reference_familiar_of(im->row.names[i]));
-	json_w_end(w);
-	json_w_array(w, "RepoDigests");
-	json_w_end(w);
+	inspect_names(w, "RepoTags", im, false);
+	inspect_names(w, "RepoDigests", im, true);
 	json_w_string(w, "Parent", "");
 	json_w_string(w, "Comment", c->comment ? c->comment : "");
 	clock_rfc3339(im->row.created, text);
@@ -524,4 +530,12 @@ int svc_image_tag(struct svc *s, const char *source, const char *target, struct 
 	if (r == 0)
 		r = store_image_tag(s->store, &im->id, name, e);
 	return r < 0 ? r : image_event(s->store, "tag", &im->id, name, e);
+}
+
+bool svc_image_is_here(struct svc *s, const char *ref)
+{
+	auto_image struct image *im = NULL;
+	struct err ignored = {};
+
+	return svc_store(s, &ignored) == 0 && image_resolve(s->store, ref, &im, &ignored) == 0;
 }

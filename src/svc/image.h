@@ -38,6 +38,9 @@ struct svc_image_result {
 };
 void svc_image_result_fini(struct svc_image_result *r);
 
+/* Whether an image is here by this reference or id. */
+bool svc_image_is_here(struct svc *s, const char *ref);
+
 struct svc_image_load {
 	const char *path; /* an archive, an OCI layout's directory, or NULL: read fd */
 	int fd;		  /* borrowed */

@@ -2,11 +2,16 @@
 #include "sys/enclose.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/auto.h"
+#include "base/file.h"
 #include "sys/caps.h"
 #include "sys/mount.h"
 #include "sys/ns.h"
@@ -45,6 +50,13 @@ int enclose_but_network(struct err *e)
 	return enclose(CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS, e);
 }
 
+static int enter(int fd, struct err *e)
+{
+	if (fchdir(fd) < 0 || chroot(".") < 0)
+		return err_sys(e, errno, "enter the empty root");
+	return 0;
+}
+
 int enclose_root(struct err *e)
 {
 	const struct mount_option opts[] = { { .key = "size", .value = "4k", .fd = FD_NONE },
@@ -52,11 +64,41 @@ int enclose_root(struct err *e)
 	char why[MOUNT_WHY_MAX];
 	auto_fd int fd = mount_new("tmpfs", opts, ARRAY_SIZE(opts), ROOT_ATTR, why);
 
+	return fd < 0 ? err_sys(e, -fd, "make an empty root: %s", why) : enter(fd, e);
+}
+
+static int put_file(int root, const struct enclose_file *f)
+{
+	const char *slash = strchr(f->path, '/');
+	char dir[64];
+	auto_fd int fd = FD_NONE;
+
+	if (slash) {
+		if (snprintf(dir, sizeof(dir), "%.*s", (int) (slash - f->path), f->path) >=
+		    (int) sizeof(dir))
+			return -ENAMETOOLONG;
+		if (mkdirat(root, dir, 0755) < 0 && errno != EEXIST)
+			return -errno;
+	}
+	fd = openat(root, f->path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0444);
+	return fd < 0 ? -errno : fd_write_all(fd, f->text, f->n);
+}
+
+int enclose_root_with(const struct enclose_file *files, size_t n, struct err *e)
+{
+	const struct mount_option opts[] = { { .key = "size", .value = "4m", .fd = FD_NONE },
+					     { .key = "mode", .value = "0755", .fd = FD_NONE } };
+	const struct mount_change closed = { .set = ROOT_ATTR, .userns_fd = FD_NONE };
+	char why[MOUNT_WHY_MAX];
+	auto_fd int fd = mount_new("tmpfs", opts, ARRAY_SIZE(opts), 0, why);
+	int r = 0;
+
 	if (fd < 0)
 		return err_sys(e, -fd, "make an empty root: %s", why);
-	if (fchdir(fd) < 0 || chroot(".") < 0)
-		return err_sys(e, errno, "enter the empty root");
-	return 0;
+	for (size_t i = 0; i < n && r == 0; i++)
+		r = put_file(fd, &files[i]);
+	r = r < 0 ? r : mount_change(fd, "", false, &closed);
+	return r < 0 ? err_sys(e, -r, "fill its root") : enter(fd, e);
 }
 
 int enclose_caps(uint64_t keep, struct err *e)

@@ -24,6 +24,15 @@
  */
 [[nodiscard]] int enclose_root(struct err *e);
 
+/* A file of that directory, in a directory of its own or in none: "etc/hosts". */
+struct enclose_file {
+	const char *path; /* relative, of one or two components */
+	const char *text; /* borrowed, as the path */
+	size_t n;
+};
+/* The same, with copies of these files in it, which nobody can write to. */
+[[nodiscard]] int enclose_root_with(const struct enclose_file *files, size_t n, struct err *e);
+
 /* No capability but those of the set (bits by number), in any of its sets, and no way to more. */
 [[nodiscard]] int enclose_caps(uint64_t keep, struct err *e);
 

@@ -103,12 +103,20 @@ def shim_of(atoll, id):
             with open(f"/proc/{p}/comm") as f:
                 if not f.read().startswith("atoll-shim"):
                     continue
-            links = [os.readlink(f"/proc/{p}/fd/{n}") for n in os.listdir(f"/proc/{p}/fd")]
+            descriptors = os.listdir(f"/proc/{p}/fd")
         except OSError:
             continue
-        if any(id in link for link in links):
+        if any(id in link_of(f"/proc/{p}/fd/{n}") for n in descriptors):
             return int(p)
     return None
+
+
+def link_of(path):
+    """Of a descriptor, which may be closed meanwhile."""
+    try:
+        return os.readlink(path)
+    except OSError:
+        return ""
 
 
 def ended(pid):

@@ -1,0 +1,472 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "registry/http.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <time.h>
+
+#include "base/num.h"
+#include "fmt/json.h"
+#include "fmt/shown.h"
+
+#define CONNECT_TIMEOUT 30L /* s */
+#define STALLED		60L /* s without a byte */
+#define HOPS_MAX	10L
+#define TRIES		5
+#define RETRY_AFTER_MAX 60
+#define ERROR_BODY	((size_t) 8 << 10)
+
+/* ---- addresses ---- */
+
+static bool is_private4(uint32_t a)
+{
+	return a >> 24 == 10 || a >> 24 == 127 || a >> 24 == 0 || a >> 20 == 0xac1 ||
+	       a >> 16 == 0xc0a8 || a >> 16 == 0xa9fe || a >> 22 == 0x191;
+}
+
+static bool is_private(const char *text)
+{
+	struct in6_addr six;
+	struct in_addr four;
+
+	if (inet_pton(AF_INET, text, &four) == 1)
+		return is_private4(ntohl(four.s_addr));
+	if (inet_pton(AF_INET6, text, &six) != 1)
+		return false;
+	if (IN6_IS_ADDR_V4MAPPED(&six)) {
+		memcpy(&four, six.s6_addr + 12, sizeof(four));
+		return is_private4(ntohl(four.s_addr));
+	}
+	return IN6_IS_ADDR_LOOPBACK(&six) || IN6_IS_ADDR_UNSPECIFIED(&six) ||
+	       IN6_IS_ADDR_LINKLOCAL(&six) || (six.s6_addr[0] & 0xfe) == 0xfc;
+}
+
+/* Connected, and about to ask: a server outside has no say in whom we ask inside. */
+static int may_ask(void *user, char *address, char *own, int port, int own_port)
+{
+	struct http_answer *a = user;
+	bool is_public = !is_private(address);
+
+	(void) own, (void) port, (void) own_port; /* the signature has them */
+	if (a->hops++ == 0)
+		a->first_public = is_public;
+	if (!is_public && (a->first_public || a->of->at_public)) {
+		a->strayed = true;
+		return CURL_PREREQFUNC_ABORT;
+	}
+	return CURL_PREREQFUNC_OK;
+}
+
+/* ---- one request ---- */
+
+static bool header_is(struct str line, const char *name, struct str *ret_value)
+{
+	size_t n = strlen(name);
+
+	if (line.n <= n || strncasecmp(line.p, name, n) != 0 || line.p[n] != ':')
+		return false;
+	*ret_value = str_trim((struct str){ line.p + n + 1, line.n - n - 1 });
+	return true;
+}
+
+static void keep(char *to, size_t size, struct str value)
+{
+	if (value.n < size && !memchr(value.p, '\0', value.n)) {
+		memcpy(to, value.p, value.n);
+		to[value.n] = '\0';
+	}
+}
+
+static size_t take_header(char *p, size_t one, size_t n, void *user)
+{
+	struct http_answer *a = user;
+	struct str line = { p, n }, value;
+	uint32_t seconds;
+
+	(void) one;			 /* is 1 */
+	if (str_starts(line, "HTTP/")) { /* of the next answer: what was before is over */
+		a->type[0] = a->digest[0] = a->challenge[0] = '\0';
+		a->retry_after = 0;
+		a->from = 0;
+	} else if (header_is(line, "content-type", &value)) {
+		keep(a->type, sizeof(a->type), value);
+		a->type[strcspn(a->type, "; \t")] = '\0';
+	} else if (header_is(line, "docker-content-digest", &value)) {
+		keep(a->digest, sizeof(a->digest), value);
+	} else if (header_is(line, "content-range", &value)) {
+		struct str rest, unit = str_cut(value, ' ', &rest);
+
+		if (!str_is(unit, "bytes") ||
+		    num_parse_u64(str_cut(rest, '-', &rest), 0, UINT64_MAX, &a->from) < 0)
+			a->from = UINT64_MAX;
+	} else if (header_is(line, "retry-after", &value)) {
+		if (num_parse_u32(value, 0, UINT32_MAX, &seconds) == 0)
+			a->retry_after = seconds;
+	} else if (header_is(line, "www-authenticate", &value)) {
+		size_t used = strlen(a->challenge);
+
+		if (used + value.n + 3 < sizeof(a->challenge)) {
+			if (used)
+				a->challenge[used++] = ',';
+			keep(a->challenge + used, sizeof(a->challenge) - used, value);
+		}
+	}
+	return n;
+}
+
+static bool set_blob(CURL *c, CURLoption option, const struct buf *b)
+{
+	struct curl_blob blob = { .data = b->p, .len = b->n, .flags = CURL_BLOB_NOCOPY };
+
+	return b->n == 0 || curl_easy_setopt(c, option, &blob) == CURLE_OK;
+}
+
+static bool set_tls(CURL *c, const struct registry *g)
+{
+	const long verify = !g->open.no_verify;
+
+	return curl_easy_setopt(c, CURLOPT_SSL_VERIFYPEER, verify) == CURLE_OK &&
+	       curl_easy_setopt(c, CURLOPT_SSL_VERIFYHOST, verify ? 2L : 0L) == CURLE_OK &&
+	       set_blob(c, CURLOPT_CAINFO_BLOB, &g->ca) &&
+	       set_blob(c, CURLOPT_SSLCERT_BLOB, &g->cert) &&
+	       set_blob(c, CURLOPT_SSLKEY_BLOB, &g->key);
+}
+
+static bool set_asker(CURL *c, const struct registry *g)
+{
+	if (g->challenge.scheme == CHALLENGE_BEARER)
+		return !g->token.n ||
+		       (curl_easy_setopt(c, CURLOPT_HTTPAUTH, CURLAUTH_BEARER) == CURLE_OK &&
+			curl_easy_setopt(c, CURLOPT_XOAUTH2_BEARER, buf_z(&g->token)) == CURLE_OK);
+	if (g->challenge.scheme != CHALLENGE_BASIC || !g->open.user[0])
+		return true;
+	return curl_easy_setopt(c, CURLOPT_HTTPAUTH, CURLAUTH_BASIC) == CURLE_OK &&
+	       curl_easy_setopt(c, CURLOPT_USERNAME, g->open.user) == CURLE_OK &&
+	       curl_easy_setopt(c, CURLOPT_PASSWORD, g->open.secret) == CURLE_OK;
+}
+
+CURL *http_handle(const struct registry *g, const char *url, bool own, struct http_answer *a,
+		  char error[static CURL_ERROR_SIZE])
+{
+	const char *schemes = g->plain ? "http,https" : "https";
+	CURL *c = curl_easy_init();
+
+	*a = (struct http_answer){ .of = g };
+	error[0] = '\0';
+	if (c && curl_easy_setopt(c, CURLOPT_URL, url) == CURLE_OK &&
+	    curl_easy_setopt(c, CURLOPT_PROTOCOLS_STR, schemes) == CURLE_OK &&
+	    curl_easy_setopt(c, CURLOPT_REDIR_PROTOCOLS_STR, schemes) == CURLE_OK &&
+	    curl_easy_setopt(c, CURLOPT_FOLLOWLOCATION, 1L) == CURLE_OK &&
+	    curl_easy_setopt(c, CURLOPT_MAXREDIRS, HOPS_MAX) == CURLE_OK &&
+	    curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT, CONNECT_TIMEOUT) == CURLE_OK &&
+	    curl_easy_setopt(c, CURLOPT_LOW_SPEED_LIMIT, 1L) == CURLE_OK &&
+	    curl_easy_setopt(c, CURLOPT_LOW_SPEED_TIME, STALLED) == CURLE_OK &&
+	    curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L) == CURLE_OK &&
+	    curl_easy_setopt(c, CURLOPT_BUFFERSIZE, 256L << 10) == CURLE_OK &&
+	    curl_easy_setopt(c, CURLOPT_USERAGENT, "atoll/" ATOLL_VERSION) == CURLE_OK &&
+	    curl_easy_setopt(c, CURLOPT_ERRORBUFFER, error) == CURLE_OK &&
+	    curl_easy_setopt(c, CURLOPT_HEADERFUNCTION, take_header) == CURLE_OK &&
+	    curl_easy_setopt(c, CURLOPT_HEADERDATA, a) == CURLE_OK &&
+	    curl_easy_setopt(c, CURLOPT_PREREQFUNCTION, may_ask) == CURLE_OK &&
+	    curl_easy_setopt(c, CURLOPT_PREREQDATA, a) == CURLE_OK && set_tls(c, g) &&
+	    (!own || set_asker(c, g)))
+		return c;
+	curl_easy_cleanup(c);
+	return NULL;
+}
+
+/* docker.io is the name of a registry that has another address. */
+static const char *server(const struct registry *g)
+{
+	return streq(g->open.host, "docker.io") ? "registry-1.docker.io" : g->open.host;
+}
+
+void http_url(const struct registry *g, const char *what, char ret_url[static HTTP_URL_MAX])
+{
+	const char *repository = g->open.repository;
+
+	/* 255 twice, 256, and less than 32 beside. */
+	(void) snprintf(ret_url, HTTP_URL_MAX, "%s://%s/v2/%s%s%s", g->plain ? "http" : "https",
+			server(g), what ? repository : "", what ? "/" : "", what ? what : "");
+}
+
+bool http_is_passing(CURLcode code, long status)
+{
+	switch (code) {
+	case CURLE_OK:
+		return status == 408 || status == 429 || (status >= 500 && status != 501);
+	case CURLE_COULDNT_CONNECT:
+	case CURLE_PARTIAL_FILE:
+	case CURLE_OPERATION_TIMEDOUT:
+	case CURLE_GOT_NOTHING:
+	case CURLE_SEND_ERROR:
+	case CURLE_RECV_ERROR:
+	case CURLE_HTTP2:
+	case CURLE_HTTP2_STREAM:
+		return true;
+	default:
+		return false;
+	}
+}
+
+nsec_t http_wait(unsigned int n, const struct http_answer *a)
+{
+	nsec_t wait = NSEC_PER_SEC / 4 << min_u64(n, 5);
+
+	if (a->retry_after)
+		wait = (nsec_t) min_u64(a->retry_after, RETRY_AFTER_MAX) * NSEC_PER_SEC;
+	return wait + wait / 4 * (random() % 256) / 256; /* not all of them at once */
+}
+
+/* What a registry says in its errors: {"errors":[{"code":"...","message":"..."}]}. */
+static void told(struct str body, char to[static 160])
+{
+	struct arena a = ARENA_INIT((size_t) 1 << 20);
+	const struct json *root = NULL, *list, *one;
+	const char *message;
+	struct err ignored = {};
+
+	to[0] = '\0';
+	if (body.n && json_parse(&a, body, &root, &ignored) == 0) {
+		list = json_get(root, "errors");
+		one = list && list->type == JSON_ARRAY && list->n ? &list->items[0] : NULL;
+		message = json_string(json_get(one, "message"));
+		if (!message || !*message)
+			message = json_string(json_get(one, "code"));
+		if (message)
+			(void) snprintf(to, 160, ": %s", shown_of(str_of(message)).z);
+	}
+	arena_fini(&a);
+}
+
+static int status_failed(const struct registry *g, const char *what, const struct http_answer *a,
+			 struct str body, struct err *e)
+{
+	const char *host = g->open.host;
+	char why[160];
+
+	told(body, why);
+	switch (a->status) {
+	case 401:
+	case 403:
+		if (g->open.login || !g->open.repository[0])
+			return err_set(e, ERR_DENIED, EACCES,
+				       "%s refuses this user name and password%s", host, why);
+		return err_set(
+			e, ERR_DENIED, EACCES,
+			"%s denies access to %s%s: it is not there, or wants 'atoll login %s' "
+			"by somebody who may",
+			host, g->open.repository, why, host);
+	case 404:
+		return err_set(e, ERR_NOT_FOUND, ENOENT, "%s has no %s of %s%s", host, what,
+			       g->open.repository, why);
+	case 429:
+		return err_set(e, ERR_EXHAUSTED, EAGAIN,
+			       "%s has had too many requests (429)%s: try again later, or log in",
+			       host, why);
+	default:
+		return err_set(e, ERR_REMOTE, EIO, "%s answers %s with status %ld%s", host,
+			       what ? what : "/v2/", a->status, why);
+	}
+}
+
+int http_failed(const struct registry *g, const char *what, CURLcode code,
+		const struct http_answer *a, const char *error, struct str body, struct err *e)
+{
+	const char *why = error[0] ? error : curl_easy_strerror(code);
+
+	if (a->strayed)
+		return err_set(e, ERR_REMOTE, EACCES,
+			       "%s sends us from a public address to a private one: refused",
+			       g->open.host);
+	if (code == CURLE_OK)
+		return status_failed(g, what, a, body, e);
+	if (code == CURLE_UNSUPPORTED_PROTOCOL && a->hops)
+		return err_set(e, ERR_REMOTE, EACCES,
+			       "%s sends us to an address without TLS: refused", g->open.host);
+	if (code == CURLE_PEER_FAILED_VERIFICATION)
+		return err_set(
+			e, ERR_REMOTE, EACCES,
+			"the certificate of %s cannot be verified: %s (its CA belongs in "
+			"/etc/containers/certs.d/%s/ca.crt; --tls-verify=false does without)",
+			g->open.host, shown_of(str_of(why)).z, g->open.host);
+	return err_set(e, ERR_REMOTE, EIO, "%s cannot be reached: %s", g->open.host,
+		       shown_of(str_of(why)).z);
+}
+
+/* ---- whole answers ---- */
+
+static size_t take_body(char *p, size_t one, size_t n, void *user)
+{
+	(void) one; /* is 1 */
+	buf_add(user, p, n);
+	return buf_ok(user) ? n : 0;
+}
+
+/* With as many tries as it takes, up to some; *a says what came. */
+static CURLcode ask(const struct registry *g, const char *url, bool own, const char *user,
+		    struct http_answer *a, char error[static CURL_ERROR_SIZE], struct buf *body)
+{
+	for (unsigned int n = 0;; n++) {
+		CURL *c = http_handle(g, url, own, a, error);
+		CURLcode code = CURLE_OUT_OF_MEMORY;
+		nsec_t wait;
+
+		buf_clear(body);
+		if (c &&
+		    (!user ||
+		     (curl_easy_setopt(c, CURLOPT_HTTPAUTH, CURLAUTH_BASIC) == CURLE_OK &&
+		      curl_easy_setopt(c, CURLOPT_USERNAME, user) == CURLE_OK &&
+		      curl_easy_setopt(c, CURLOPT_PASSWORD, g->open.secret) == CURLE_OK)) &&
+		    curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, take_body) == CURLE_OK &&
+		    curl_easy_setopt(c, CURLOPT_WRITEDATA, body) == CURLE_OK)
+			code = curl_easy_perform(c);
+		if (c)
+			(void) curl_easy_getinfo(c, CURLINFO_RESPONSE_CODE, &a->status);
+		curl_easy_cleanup(c);
+		/* A server that is not there is not waited for. */
+		if (n + 1 == TRIES || code == CURLE_COULDNT_CONNECT ||
+		    !http_is_passing(code, a->status))
+			return code;
+		wait = http_wait(n, a);
+		(void) nanosleep(&(struct timespec){ wait / NSEC_PER_SEC, wait % NSEC_PER_SEC },
+				 NULL);
+	}
+}
+
+static bool is_url_safe(unsigned char c)
+{
+	return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
+	       strchr("-._~:/,", c);
+}
+
+static void add_query(struct buf *url, char *sep, const char *name, const char *value)
+{
+	if (!*value)
+		return;
+	buf_addf(url, "%c%s=", *sep, name);
+	*sep = '&';
+	for (; *value; value++) {
+		if (is_url_safe((unsigned char) *value))
+			buf_addc(url, *value);
+		else
+			buf_addf(url, "%%%02X", (unsigned char) *value);
+	}
+}
+
+static int token_of(struct registry *g, struct str body, struct err *e)
+{
+	struct arena a = ARENA_INIT((size_t) 1 << 20);
+	const struct json *root = NULL;
+	const char *token = NULL;
+	struct err why = {};
+
+	if (json_parse(&a, body, &root, &why) == 0) {
+		token = json_string(json_get(root, "token"));
+		if (!token)
+			token = json_string(json_get(root, "access_token"));
+	}
+	buf_clear(&g->token);
+	for (const char *p = token ? token : ""; *p; p++)
+		if ((unsigned char) *p <= ' ' || (unsigned char) *p >= 0x7f)
+			token = NULL;
+	if (token)
+		buf_adds(&g->token, token);
+	arena_fini(&a);
+	if (g->token.n == 0 || !buf_ok(&g->token))
+		return err_set(e, ERR_REMOTE, EPROTO, "the token server of %s gives no token",
+			       g->open.host);
+	return 0;
+}
+
+static int fetch_token(struct registry *g, struct err *e)
+{
+	struct buf url = BUF_INIT(HTTP_TOKEN_MAX), body = BUF_INIT(HTTP_TOKEN_MAX);
+	const struct challenge *c = &g->challenge;
+	char sep = strchr(c->realm, '?') ? '&' : '?', scope[REFERENCE_NAME_MAX + 32] = "";
+	char error[CURL_ERROR_SIZE];
+	struct http_answer a;
+	CURLcode code;
+	int r;
+
+	if (strncasecmp(c->realm, "https://", 8) != 0 &&
+	    !(g->plain && strncasecmp(c->realm, "http://", 7) == 0))
+		return err_set(e, ERR_REMOTE, EACCES, "%s names a token server without TLS: '%s'",
+			       g->open.host, shown_of(str_of(c->realm)).z);
+	if (g->open.repository[0]) /* not more than we need, whatever it names */
+		(void) snprintf(scope, sizeof(scope), "repository:%s:pull", g->open.repository);
+	buf_adds(&url, c->realm);
+	add_query(&url, &sep, "service", c->service);
+	add_query(&url, &sep, "scope", scope);
+	add_query(&url, &sep, "account", g->open.user);
+	if (!buf_ok(&url)) {
+		buf_fini(&url);
+		return err_set(e, ERR_REMOTE, E2BIG, "the token server's address is too long");
+	}
+	code = ask(g, buf_z(&url), false, g->open.user[0] ? g->open.user : NULL, &a, error, &body);
+	if (code == CURLE_OK && a.status == 200)
+		r = token_of(g, buf_str(&body), e);
+	else
+		r = http_failed(g, "token", code, &a, error, buf_str(&body), e);
+	buf_fini(&url);
+	buf_fini(&body);
+	return r;
+}
+
+int http_authorize(struct registry *g, const struct http_answer *a, struct err *e)
+{
+	struct challenge c;
+
+	if (challenge_parse(str_of(a->challenge), &c) < 0)
+		return err_set(e, ERR_REMOTE, EPROTO,
+			       "%s does not say how it wants to be asked (WWW-Authenticate)",
+			       g->open.host);
+	g->challenge = c;
+	if (c.scheme == CHALLENGE_BEARER)
+		return fetch_token(g, e);
+	if (c.scheme == CHALLENGE_BASIC && g->open.user[0])
+		return 0;
+	if (c.scheme == CHALLENGE_BASIC)
+		return err_set(e, ERR_DENIED, EACCES,
+			       "%s wants a user name and a password: 'atoll login %s'",
+			       g->open.host, g->open.host);
+	return err_set(e, ERR_UNSUPPORTED, EOPNOTSUPP,
+		       "%s wants to be asked in a way that is neither Basic nor Bearer",
+		       g->open.host);
+}
+
+int http_open(struct registry *g, struct err *e)
+{
+	struct buf body = BUF_INIT(ERROR_BODY);
+	char url[HTTP_URL_MAX];
+	struct http_answer a;
+	CURLcode code;
+	int r = 0;
+
+	http_url(g, NULL, url);
+	code = ask(g, url, false, NULL, &a, g->error, &body);
+	if (g->open.may_be_plain && code != CURLE_OK && code != CURLE_PEER_FAILED_VERIFICATION &&
+	    !a.hops) {
+		/* It does not speak TLS, or nothing does there. */
+		g->plain = true;
+		http_url(g, NULL, url);
+		code = ask(g, url, false, NULL, &a, g->error, &body);
+	}
+	g->at_public = a.hops && a.first_public;
+	if (code == CURLE_OK && a.status == 401) {
+		r = http_authorize(g, &a, e);
+		if (r == 0 && g->open.login) {
+			code = ask(g, url, true, NULL, &a, g->error, &body);
+			if (code != CURLE_OK || a.status != 200)
+				r = http_failed(g, NULL, code, &a, g->error, buf_str(&body), e);
+		}
+	} else if (code != CURLE_OK || a.status != 200) {
+		r = http_failed(g, NULL, code, &a, g->error, buf_str(&body), e);
+	}
+	buf_fini(&body);
+	return r;
+}

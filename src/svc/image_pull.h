@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* `pull`, `login` and `logout`: what the verbs of registries mean. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "fmt/digest.h"
+#include "image/registry.h"
+
+struct svc;
+struct svc_image_result;
+
+struct svc_pull_step {
+	enum svc_pull_kind {
+		SVC_PULL_BEGINS,  /* of an image with n layers */
+		SVC_PULL_EXISTS,  /* a layer: it is here */
+		SVC_PULL_WAITS,	  /* it is to be fetched */
+		SVC_PULL_GOES_ON, /* `bytes` of `total` are fetched */
+		SVC_PULL_FETCHED,
+		SVC_PULL_COMPLETE, /* and unpacked */
+	} kind;
+	const char *name;  /* BEGINS: familiar, with its tag or digest */
+	const char *layer; /* else: the first of its digest */
+	size_t i, n;	   /* of the layers */
+	uint64_t bytes, total;
+};
+
+struct svc_image_pull {
+	const char *image;    /* a reference */
+	const char *platform; /* "os/arch[/variant]", or NULL: this machine's */
+	bool no_verify;	      /* any certificate, or no TLS */
+	/* Or NULL. By several threads, one call at a time. */
+	void (*told)(void *user, const struct svc_pull_step *step);
+	void *user;
+};
+/*
+ * Fetch an image that is not here, or is another one by now. Nothing of it is visible until it is
+ * whole; what was fetched of it before a failure is not fetched again. The digest is that of the
+ * manifest, or of the index it was chosen from. Fails: NOT_FOUND, DENIED, REMOTE, INVALID where the
+ * registry gives other bytes than it says, UNSUPPORTED.
+ */
+[[nodiscard]] int svc_image_pull(struct svc *s, const struct svc_image_pull *req,
+				 struct svc_image_result *ret_result, struct digest *ret_digest,
+				 struct err *e);
+
+/* Whether a registry ("" for docker.io) knows that user; then it is kept for later. */
+[[nodiscard]] int svc_login(const char *server, const struct registry_login *login, bool no_verify,
+			    char ret_where[static 512], struct err *e);
+/* NOT_FOUND: nobody is logged in there. */
+[[nodiscard]] int svc_logout(const char *server, char ret_where[static 512], struct err *e);
