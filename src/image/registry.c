@@ -183,7 +183,8 @@ int registry_open(const char *host, const char *repository, const struct registr
 	*q = (struct registry_request){ .verb = REGISTRY_OPEN,
 					.no_verify = options->no_verify,
 					.may_be_plain = options->no_verify || is_loopback(host),
-					.login = options->login };
+					.login = options->login,
+					.push = options->push };
 	if (snprintf(g->host, sizeof(g->host), "%s", host) >= (int) sizeof(g->host) ||
 	    snprintf(q->repository, sizeof(q->repository), "%s", repository) >=
 		    (int) sizeof(q->repository))
@@ -258,6 +259,56 @@ int registry_document(struct registry *g, const char *what, size_t max, struct b
 		return err_sys(e, -r, "read %s", what);
 	memcpy(ret_type, a.type, sizeof(a.type));
 	return 0;
+}
+
+/* ---- what is sent ---- */
+
+static int send_it(struct registry *g, struct registry_request *q, const char *what,
+		   const char *type, int file, uint64_t bytes, bool *ret_existed, struct err *e)
+{
+	struct registry_reply a = {};
+	int r;
+
+	if (!q)
+		return err_set(e, ERR_EXHAUSTED, ENOMEM, "no memory left");
+	q->bytes = bytes;
+	if (snprintf(q->what, sizeof(q->what), "%s", what) >= (int) sizeof(q->what) ||
+	    snprintf(q->type, sizeof(q->type), "%s", type) >= (int) sizeof(q->type))
+		r = err_set(e, ERR_INVALID, ENAMETOOLONG, "%.40s... is too long", what);
+	else
+		r = ask(g, q, &file, 1, e);
+	r = r < 0 ? r : answer(g, g->next_id - 1, &a, e);
+	*ret_existed = a.existed;
+	free(q);
+	return r;
+}
+
+int registry_send_blob(struct registry *g, const struct digest *d, int file, uint64_t bytes,
+		       bool *ret_existed, struct err *e)
+{
+	struct registry_request *q = calloc(1, sizeof(*q));
+	char text[DIGEST_TEXT_MAX];
+
+	digest_text(d, text);
+	if (q)
+		q->verb = REGISTRY_SEND_BLOB;
+	return send_it(g, q, text, "", file, bytes, ret_existed, e);
+}
+
+int registry_send_document(struct registry *g, const char *what, const char *type, struct str text,
+			   struct err *e)
+{
+	auto_fd int file = memfd_create("document", MFD_CLOEXEC);
+	struct registry_request *q = file < 0 ? NULL : calloc(1, sizeof(*q));
+	bool ignored;
+
+	if (q && fd_write_all(file, text.p, text.n) < 0) {
+		free(q);
+		q = NULL;
+	}
+	if (q)
+		q->verb = REGISTRY_SEND_DOCUMENT;
+	return send_it(g, q, what, type, file, text.n, &ignored, e);
 }
 
 /* ---- blobs ---- */

@@ -23,6 +23,7 @@ struct registry_login {
 
 struct registry_options {
 	bool no_verify;			       /* any certificate, or no TLS */
+	bool push;			       /* something is to be sent */
 	bool login;			       /* only see whether the login is good */
 	const struct registry_login *login_as; /* or NULL */
 };
@@ -49,6 +50,13 @@ static inline void registry_closep(struct registry **g)
 [[nodiscard]] int registry_document(struct registry *g, const char *what, size_t max,
 				    struct buf *ret_text, char ret_type[static REGISTRY_TYPE_MAX],
 				    struct err *e);
+
+/* With options->push. A blob of so many bytes from the file's start, unless it is there. */
+[[nodiscard]] int registry_send_blob(struct registry *g, const struct digest *d, int file,
+				     uint64_t bytes, bool *ret_existed, struct err *e);
+/* "manifests/latest", of this media type. */
+[[nodiscard]] int registry_send_document(struct registry *g, const char *what, const char *type,
+					 struct str text, struct err *e);
 
 /* A blob that is wanted: into the file (borrowed), and readable from pipe at once. */
 struct registry_blob {

@@ -30,6 +30,9 @@ enum registry_verb {
 	REGISTRY_OPEN,	   /* descriptors: ca, more_ca, cert, key, those that are there */
 	REGISTRY_DOCUMENT, /* a file: gets the body */
 	REGISTRY_BLOB,	   /* a file, which keeps it; a pipe's end, which gets the same bytes */
+	/* With REGISTRY_OPEN's push: a file that is sent, nothing else meanwhile. */
+	REGISTRY_SEND_BLOB,
+	REGISTRY_SEND_DOCUMENT,
 };
 
 struct registry_request {
@@ -40,12 +43,13 @@ struct registry_request {
 	char host[REFERENCE_NAME_MAX + 1];			   /* host[:port] */
 	char repository[REFERENCE_NAME_MAX + 1];		   /* "" for login */
 	char user[REGISTRY_USER_MAX], secret[REGISTRY_SECRET_MAX]; /* "" without */
-	bool no_verify, may_be_plain, login;
+	bool no_verify, may_be_plain, login, push;
 	bool has_ca, has_more_ca, has_cert, has_key;
-	/* DOCUMENT, BLOB: "manifests/latest", "blobs/sha256:..." */
+	/* DOCUMENT, BLOB: "manifests/latest", "blobs/sha256:..."; SEND_BLOB: "sha256:..." */
 	char what[REGISTRY_WHAT_MAX];
-	uint64_t bytes; /* of the blob; of a document at most */
-	uint64_t have;	/* so many of the blob are in the file */
+	uint64_t bytes;		      /* of the blob; of a document at most */
+	uint64_t have;		      /* so many of the blob are in the file */
+	char type[REGISTRY_TYPE_MAX]; /* SEND_DOCUMENT */
 };
 
 struct registry_reply {
@@ -56,5 +60,6 @@ struct registry_reply {
 	char type[REGISTRY_TYPE_MAX]; /* of a document: its media type, "" if none was told */
 	char digest[DIGEST_TEXT_MAX]; /* and what the registry calls it, "" */
 	bool plain;		      /* OPEN: without TLS */
+	bool existed;		      /* SEND_BLOB: it was there */
 	struct err err;		      /* DONE: kind ERR_NONE: it worked */
 };

@@ -60,6 +60,7 @@ static const struct seccomp_rule calls[] = {
 	FILTER_CALL(read),
 	FILTER_CALL(write),
 	FILTER_CALL(pwrite64),
+	FILTER_CALL(pread64),
 	FILTER_CALL(splice),
 	FILTER_CALL(lseek),
 	FILTER_CALL(openat),

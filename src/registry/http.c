@@ -89,12 +89,14 @@ static size_t take_header(char *p, size_t one, size_t n, void *user)
 
 	(void) one;			 /* is 1 */
 	if (str_starts(line, "HTTP/")) { /* of the next answer: what was before is over */
-		a->type[0] = a->digest[0] = a->challenge[0] = '\0';
+		a->type[0] = a->digest[0] = a->challenge[0] = a->location[0] = '\0';
 		a->retry_after = 0;
 		a->from = 0;
 	} else if (header_is(line, "content-type", &value)) {
 		keep(a->type, sizeof(a->type), value);
 		a->type[strcspn(a->type, "; \t")] = '\0';
+	} else if (header_is(line, "location", &value)) {
+		keep(a->location, sizeof(a->location), value);
 	} else if (header_is(line, "docker-content-digest", &value)) {
 		keep(a->digest, sizeof(a->digest), value);
 	} else if (header_is(line, "content-range", &value)) {
@@ -398,7 +400,8 @@ static int fetch_token(struct registry *g, struct err *e)
 		return err_set(e, ERR_REMOTE, EACCES, "%s names a token server without TLS: '%s'",
 			       g->open.host, shown_of(str_of(c->realm)).z);
 	if (g->open.repository[0]) /* not more than we need, whatever it names */
-		(void) snprintf(scope, sizeof(scope), "repository:%s:pull", g->open.repository);
+		(void) snprintf(scope, sizeof(scope), "repository:%s:pull%s", g->open.repository,
+				g->open.push ? ",push" : "");
 	buf_adds(&url, c->realm);
 	add_query(&url, &sep, "service", c->service);
 	add_query(&url, &sep, "scope", scope);

@@ -36,6 +36,7 @@ struct http_answer {
 	char type[REGISTRY_TYPE_MAX], digest[DIGEST_TEXT_MAX];
 	char challenge[4096];	  /* of WWW-Authenticate, all of them */
 	unsigned int retry_after; /* seconds; 0: it says nothing */
+	char location[1024];	  /* of an answer that is no redirect: where to go on */
 	uint64_t from;		  /* Content-Range's first byte; 0 */
 	unsigned int hops;	  /* connections for it; after the first: redirected */
 	bool strayed;		  /* from a public address to a private one: refused */

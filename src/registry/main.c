@@ -18,6 +18,7 @@
 #include "base/file.h"
 #include "registry/confine.h"
 #include "registry/fetch.h"
+#include "registry/upload.h"
 #include "sys/fdpass.h"
 
 #define PEM_MAX ((size_t) 4 << 20)
@@ -43,7 +44,8 @@ static int receive(struct registry_request *q, int fds[static REGISTRY_FDS_MAX],
 		return 0;
 	if (r != sizeof(*q) || q->magic != REGISTRY_MAGIC || !is_text(q->host, sizeof(q->host)) ||
 	    !is_text(q->repository, sizeof(q->repository)) || !is_text(q->user, sizeof(q->user)) ||
-	    !is_text(q->secret, sizeof(q->secret)) || !is_text(q->what, sizeof(q->what)))
+	    !is_text(q->secret, sizeof(q->secret)) || !is_text(q->what, sizeof(q->what)) ||
+	    !is_text(q->type, sizeof(q->type)))
 		return nonsense(e);
 	return 1;
 }
@@ -77,15 +79,30 @@ static int open_it(struct registry *g, const struct registry_request *q, const i
 	return r;
 }
 
-static int reply(const struct registry *g, uint32_t id, const struct err *e)
+static int reply(const struct registry *g, uint32_t id, bool existed, const struct err *e)
 {
-	struct registry_reply a = {
-		.magic = REGISTRY_MAGIC, .id = id, .kind = REGISTRY_DONE, .plain = g->plain
-	};
+	struct registry_reply a = { .magic = REGISTRY_MAGIC,
+				    .id = id,
+				    .kind = REGISTRY_DONE,
+				    .plain = g->plain,
+				    .existed = existed };
 
 	if (e)
 		a.err = *e;
 	return send(REGISTRY_SOCKET, &a, sizeof(a), MSG_NOSIGNAL) < 0 ? -1 : 0;
+}
+
+/* Nobody waits for anything else meanwhile. */
+static int send_it(struct registry *g, const struct registry_request *q, int file)
+{
+	struct err why = {};
+	bool existed = false;
+	int r = q->verb == REGISTRY_SEND_BLOB
+			? upload_blob(g, q->what, file, q->bytes, &existed, &why)
+			: upload_document(g, q->what, q->type, file, q->bytes, &why);
+
+	(void) close(file);
+	return reply(g, q->id, existed, r < 0 ? &why : NULL) < 0 ? 0 : 1;
 }
 
 static int take(struct fetcher *f, struct err *e)
@@ -98,13 +115,15 @@ static int take(struct fetcher *f, struct err *e)
 
 	if (r <= 0)
 		return r;
-	if (n != (q.verb == REGISTRY_BLOB ? 2 : 1) ||
-	    (q.verb != REGISTRY_BLOB && q.verb != REGISTRY_DOCUMENT)) {
+	if (n != (q.verb == REGISTRY_BLOB ? 2 : 1) || q.verb <= REGISTRY_OPEN ||
+	    q.verb > REGISTRY_SEND_DOCUMENT) {
 		for (size_t i = 0; i < n; i++)
 			(void) close(fds[i]);
 		return nonsense(e);
 	}
-	if (fetcher_add(f, &q, fds, &why) < 0 && reply(f->of, q.id, &why) < 0)
+	if (q.verb == REGISTRY_SEND_BLOB || q.verb == REGISTRY_SEND_DOCUMENT)
+		return send_it(f->of, &q, fds[0]);
+	if (fetcher_add(f, &q, fds, &why) < 0 && reply(f->of, q.id, false, &why) < 0)
 		return 0;
 	return 1;
 }
@@ -147,7 +166,7 @@ static int run(struct err *e)
 	r = open_it(&g, &q, fds, n, &why);
 	r = r < 0 ? r : confine(REGISTRY_SOCKET, &why);
 	r = r < 0 ? r : http_open(&g, &why);
-	if (reply(&g, q.id, r < 0 ? &why : NULL) < 0 || r < 0)
+	if (reply(&g, q.id, false, r < 0 ? &why : NULL) < 0 || r < 0)
 		return 0;
 	return work(&g, e);
 }

@@ -44,8 +44,6 @@ struct pull {
 	struct svc *svc;
 	const struct svc_image_pull *req;
 	struct reference ref;
-	char host[REFERENCE_NAME_MAX + 1];
-	const char *repository; /* within ref.name */
 	struct wanted_platform platform;
 	struct registry *registry;
 	struct content content;
@@ -114,30 +112,34 @@ static int parse_platform(struct pull *p, struct err *e)
 
 static int parse(struct pull *p, struct err *e)
 {
-	const char *slash;
 	int r = reference_parse(str_of(p->req->image), &p->ref, e);
 
 	if (r < 0)
 		return r;
 	reference_default_tag(&p->ref);
 	if (p->ref.has_digest)
-		p->ref.tag[0] = '\0';	  /* the digest says more */
-	slash = strchr(p->ref.name, '/'); /* a parsed name has one */
-	if (!slash)
-		return err_set(e, ERR_INTERNAL, EINVAL, "a name without a registry");
-	memcpy(p->host, p->ref.name, (size_t) (slash - p->ref.name));
-	p->repository = slash + 1;
+		p->ref.tag[0] = '\0'; /* the digest says more */
 	return parse_platform(p, e);
 }
 
-static int open_registry(struct pull *p, struct err *e)
+int image_registry_open(const char *name, bool push, bool no_verify, struct registry **ret_g,
+			struct err *e)
 {
 	struct registry_login *login = calloc(1, sizeof(*login));
-	const struct registry_options o = { .no_verify = p->req->no_verify, .login_as = login };
-	int r = login ? credentials_find(p->host, p->repository, login, e) : no_memory(e);
+	const struct registry_options o = { .no_verify = no_verify,
+					    .push = push,
+					    .login_as = login };
+	const char *slash = strchr(name, '/'); /* a parsed name has one */
+	char host[REFERENCE_NAME_MAX + 1];
+	int r = login && slash ? 0 : no_memory(e);
 
+	if (r == 0) {
+		memcpy(host, name, (size_t) (slash - name));
+		host[slash - name] = '\0';
+		r = credentials_find(host, slash + 1, login, e);
+	}
 	if (r == 0)
-		r = registry_open(p->host, p->repository, &o, &p->registry, e);
+		r = registry_open(host, slash + 1, &o, ret_g, e);
 	if (login)
 		explicit_bzero(login, sizeof(*login));
 	free(login);
@@ -494,7 +496,7 @@ int svc_image_pull(struct svc *s, const struct svc_image_pull *req,
 	(void) pthread_mutex_init(&p.mutex, NULL); /* cannot fail so */
 	r = parse(&p, e);
 	r = r < 0 ? r : svc_store(s, e);
-	r = r < 0 ? r : open_registry(&p, e);
+	r = r < 0 ? r : image_registry_open(p.ref.name, false, req->no_verify, &p.registry, e);
 	r = r < 0 ? r : fetch_manifest(&p, e);
 	r = r < 0 ? r : fetch_config(&p, e);
 	r = r < 0 ? r : content_open(&p.content, s->store, CONTENT_ADD, e);

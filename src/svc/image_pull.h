@@ -46,6 +46,25 @@ struct svc_image_pull {
 				 struct svc_image_result *ret_result, struct digest *ret_digest,
 				 struct err *e);
 
+struct svc_push_step {
+	const char *name;  /* what is pushed, where to; then NULL, and: */
+	const char *layer; /* the first of its digest */
+	bool existed;	   /* it was there */
+};
+
+struct svc_image_push {
+	const char *image; /* a reference: what is pushed, and where to */
+	bool no_verify;
+	void (*told)(void *user, const struct svc_push_step *step); /* or NULL */
+	void *user;
+};
+/*
+ * Its layers are sent as they are kept here, in the packing that they came in; the manifest, too,
+ * if it came by one of these. Gives the manifest's digest and size.
+ */
+[[nodiscard]] int svc_image_push(struct svc *s, const struct svc_image_push *req,
+				 struct digest *ret_digest, uint64_t *ret_size, struct err *e);
+
 /* Whether a registry ("" for docker.io) knows that user; then it is kept for later. */
 [[nodiscard]] int svc_login(const char *server, const struct registry_login *login, bool no_verify,
 			    char ret_where[static 512], struct err *e);

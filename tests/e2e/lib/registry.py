@@ -194,6 +194,35 @@ class Fake:
                 else:
                     self.answer(404, b'{"errors":[{"code":"MANIFEST_UNKNOWN","message":"gone"}]}')
 
+            def do_HEAD(self):
+                fake.asked.append((self.path, dict(self.headers)))
+                if fake.before(self):
+                    return
+                there = self.path.rsplit("/", 1)[-1] in fake.blobs
+                self.answer(200 if there else 404)
+
+            def body(self):
+                return self.rfile.read(int(self.headers.get("Content-Length", 0)))
+
+            def do_POST(self):
+                fake.asked.append((self.path, dict(self.headers)))
+                self.body()
+                if not fake.before(self):
+                    self.answer(202, Location="/v2/upload/1?state=x")
+
+            def do_PUT(self):
+                fake.asked.append((self.path, dict(self.headers)))
+                data = self.body()
+                if fake.before(self):
+                    return
+                if "/manifests/" in self.path:
+                    fake.documents[self.path.rsplit("/", 1)[-1]] = data
+                elif "digest=" + digest(data).replace(":", "%3A") in self.path.replace(":", "%3A"):
+                    fake.blobs[digest(data)] = data
+                else:
+                    return self.answer(400)
+                self.answer(201)
+
         class Server(ThreadingHTTPServer):
             daemon_threads = True
 
