@@ -302,13 +302,20 @@ int pod_lock(const char *path, nsec_t deadline, int *ret_lock, struct err *e)
 
 /* ---- its members ------------------------------------------------------------------------- */
 
+/* What begins with a dot is a member's next words, of a process that was killed as it wrote them.
+ */
+static bool is_member(const char *name)
+{
+	return name[0] != '.';
+}
+
 size_t pod_members(int dir_fd)
 {
 	auto_dir DIR *d = dir_open(dir_fd, MEMBERS);
 	size_t n = 0;
 
-	while (d && dir_next(d))
-		n++;
+	for (struct dirent *de; d && (de = dir_next(d));)
+		n += is_member(de->d_name);
 	return n;
 }
 
@@ -321,7 +328,7 @@ static bool find_line(int dir_fd, bool (*fits)(struct str line, struct str words
 	for (struct dirent *de; d && (de = dir_next(d));) {
 		auto_buf struct buf text = BUF_INIT(TEXT_MAX);
 
-		if (file_read(dirfd(d), de->d_name, &text) < 0)
+		if (!is_member(de->d_name) || file_read(dirfd(d), de->d_name, &text) < 0)
 			continue;
 		for (struct str rest = buf_str(&text); rest.p;) {
 			struct str line = str_cut(rest, '\n', &rest);
@@ -361,14 +368,19 @@ int pod_rest_of_line(int dir_fd, struct str begin, struct buf *ret)
 	return buf_ok(&line) && buf_ok(ret) ? 0 : -ENOMEM;
 }
 
-void pod_remove(const struct pod_place *p)
+static void remove_files(int dir_fd, const char *name)
 {
-	auto_dir DIR *d = NULL;
+	auto_dir DIR *d = dir_open(dir_fd, name);
 
-	(void) unlinkat(p->fd, MEMBERS, AT_REMOVEDIR);
-	d = dir_open(p->fd, ".");
 	for (struct dirent *de; d && (de = dir_next(d));)
 		(void) unlinkat(dirfd(d), de->d_name, 0);
+}
+
+void pod_remove(const struct pod_place *p)
+{
+	remove_files(p->fd, MEMBERS);
+	(void) unlinkat(p->fd, MEMBERS, AT_REMOVEDIR);
+	remove_files(p->fd, ".");
 	if (rmdir(p->path) < 0 && errno != ENOENT)
 		log_warn("the pod's directory '%s' stays: %s", p->path, strerror(errno));
 }

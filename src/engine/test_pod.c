@@ -101,7 +101,14 @@ static void test_directory(void)
 	CHECK(pod_read_member(&b, &text) == 0 && str_is(buf_str(&text), "one\ntwo\n"));
 	pod_remove_member(&b);
 	CHECK(pod_members(fd) == 1 && !pod_has_line(fd, STR("two")));
+	/* Half of its words: who wrote them was killed. */
+	a.fd = openat(fd, "members/.a.1.f", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	CHECK(a.fd >= 0 && write(a.fd, "half\n", 5) == 5);
+	close_fd(&a.fd);
+	a.fd = fd;
+	CHECK(pod_members(fd) == 1 && !pod_has_line(fd, STR("half")));
 	pod_remove_member(&a);
+	CHECK(pod_members(fd) == 0);
 	pod_remove(&a);
 	(void) snprintf(path, sizeof(path), "%s/pods", base);
 	CHECK(rmdir(path) == 0 && rmdir(base) == 0);

@@ -89,7 +89,9 @@ static void push(struct sock *s)
 	}
 	if ((s->end_in || s->shut_in) && !s->end_told) {
 		s->end_told = true;
-		(void) shutdown(s->fd, SHUT_WR); /* the other end may be closed */
+		/* With both ends out the pair is closed, and who looks sees both at once. */
+		if (!s->end_out)
+			(void) shutdown(s->fd, SHUT_WR); /* the other end may be closed */
 	}
 }
 
