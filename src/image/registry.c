@@ -183,6 +183,7 @@ int registry_open(const char *host, const char *repository, const struct registr
 	*q = (struct registry_request){ .verb = REGISTRY_OPEN,
 					.no_verify = options->no_verify,
 					.may_be_plain = options->no_verify || is_loopback(host),
+					.plain_first = is_loopback(host),
 					.login = options->login,
 					.push = options->push };
 	if (snprintf(g->host, sizeof(g->host), "%s", host) >= (int) sizeof(g->host) ||

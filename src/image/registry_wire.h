@@ -43,7 +43,8 @@ struct registry_request {
 	char host[REFERENCE_NAME_MAX + 1];			   /* host[:port] */
 	char repository[REFERENCE_NAME_MAX + 1];		   /* "" for login */
 	char user[REGISTRY_USER_MAX], secret[REGISTRY_SECRET_MAX]; /* "" without */
-	bool no_verify, may_be_plain, login, push;
+	bool no_verify, login, push;
+	bool may_be_plain, plain_first; /* without TLS, where it does not speak that; or asked so */
 	bool has_ca, has_more_ca, has_cert, has_key;
 	/* DOCUMENT, BLOB: "manifests/latest", "blobs/sha256:..."; SEND_BLOB: "sha256:..." */
 	char what[REGISTRY_WHAT_MAX];

@@ -442,6 +442,18 @@ int http_authorize(struct registry *g, const struct http_answer *a, struct err *
 		       g->open.host);
 }
 
+/* Nobody's name is told. Whether it answered as a registry does. */
+static bool ask_what_it_is(struct registry *g, bool plain, struct http_answer *a, struct buf *body,
+			   CURLcode *ret_code)
+{
+	char url[HTTP_URL_MAX];
+
+	g->plain = plain;
+	http_url(g, NULL, url);
+	*ret_code = ask(g, url, false, NULL, a, g->error, body);
+	return *ret_code == CURLE_OK && (a->status == 200 || a->status == 401);
+}
+
 int http_open(struct registry *g, struct err *e)
 {
 	struct buf body = BUF_INIT(ERROR_BODY);
@@ -450,15 +462,12 @@ int http_open(struct registry *g, struct err *e)
 	CURLcode code;
 	int r = 0;
 
+	/* One on the loopback seldom speaks TLS, and to find that out takes long. */
+	if (!(g->open.plain_first && ask_what_it_is(g, true, &a, &body, &code)) &&
+	    !ask_what_it_is(g, false, &a, &body, &code) && g->open.may_be_plain &&
+	    code != CURLE_OK && code != CURLE_PEER_FAILED_VERIFICATION && !a.hops)
+		(void) ask_what_it_is(g, true, &a, &body, &code); /* or nothing does there */
 	http_url(g, NULL, url);
-	code = ask(g, url, false, NULL, &a, g->error, &body);
-	if (g->open.may_be_plain && code != CURLE_OK && code != CURLE_PEER_FAILED_VERIFICATION &&
-	    !a.hops) {
-		/* It does not speak TLS, or nothing does there. */
-		g->plain = true;
-		http_url(g, NULL, url);
-		code = ask(g, url, false, NULL, &a, g->error, &body);
-	}
 	g->at_public = a.hops && a.first_public;
 	if (code == CURLE_OK && a.status == 401) {
 		r = http_authorize(g, &a, e);

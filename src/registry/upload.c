@@ -71,6 +71,7 @@ static bool set_sent(CURL *c, struct upload *u)
 			       : curl_easy_setopt(c, CURLOPT_POST, 1L) == CURLE_OK &&
 					 curl_easy_setopt(c, CURLOPT_POSTFIELDSIZE, 0L) == CURLE_OK;
 	return curl_easy_setopt(c, CURLOPT_UPLOAD, 1L) == CURLE_OK &&
+	       curl_easy_setopt(c, CURLOPT_UPLOAD_BUFFERSIZE, 512L << 10) == CURLE_OK &&
 	       curl_easy_setopt(c, CURLOPT_READFUNCTION, give) == CURLE_OK &&
 	       curl_easy_setopt(c, CURLOPT_READDATA, u) == CURLE_OK &&
 	       curl_easy_setopt(c, CURLOPT_SEEKFUNCTION, seek_to) == CURLE_OK &&

@@ -24,11 +24,13 @@ from lib import images, leaks  # noqa: E402
 # Cgroups that the peers make for all their containers and leave.
 SHARED_GROUPS = ["docker", "libpod_parent", "default"]
 
-PACKAGES = ["podman", "docker.io", "containerd", "runc", "crun", "conmon"]
+PACKAGES = ["podman", "docker.io", "containerd", "runc", "crun", "conmon", "skopeo", "umoci",
+            "buildah"]
 
 
 def is_unpacked(build):
-    return (build / "peers/.complete").exists()
+    complete = build / "peers/.complete"
+    return complete.exists() and complete.read_text().split() == PACKAGES
 
 
 def unpacked(build):
@@ -67,7 +69,7 @@ def unpack(into):
             shutil.rmtree(top)
         if not top.is_symlink():
             top.symlink_to(f"usr/{d}")
-    (into / ".complete").touch()
+    (into / ".complete").write_text("\n".join(PACKAGES))
 
 
 OWN = set()  # pids of children that somebody here waits for

@@ -22,22 +22,32 @@ LAYER_BYTES = 400_000_000
 ROUNDS = 5
 
 
+def files():
+    """Of this machine's /usr, as an image's are: text, programs, many small, some large."""
+    for base, dirs, names in os.walk("/usr"):
+        dirs.sort()
+        for name in sorted(names):
+            f = Path(base) / name
+            if not f.is_symlink() and f.is_file() and f.stat().st_size <= 20_000_000:
+                yield f
+
+
+def fill(tar, some, most):
+    """Files of these into the tar until they have so many bytes; how many."""
+    total = 0
+    for f in some:
+        tar.add(f, arcname=str(f)[1:], recursive=False)
+        total += f.stat().st_size + 1024
+        if total > most:
+            break
+    return total
+
+
 def make_layer(path):
-    """Files of this machine's /usr, as an image's are: text, programs, many small, some large."""
     part = path.with_suffix(".part")
     packer = subprocess.Popen(["gzip", "-6"], stdin=subprocess.PIPE, stdout=open(part, "wb"))
-    total = 0
     with tarfile.open(fileobj=packer.stdin, mode="w|") as tar:
-        for base, dirs, names in os.walk("/usr"):
-            dirs.sort()
-            for name in sorted(names):
-                f = Path(base) / name
-                if f.is_symlink() or not f.is_file() or f.stat().st_size > 20_000_000:
-                    continue
-                tar.add(f, arcname=str(f)[1:], recursive=False)
-                total += f.stat().st_size + 1024
-            if total > LAYER_BYTES:
-                break
+        fill(tar, files(), LAYER_BYTES)
     packer.stdin.close()
     assert packer.wait() == 0
     part.rename(path)
