@@ -6,6 +6,13 @@
 #include <string.h>
 #include <unistd.h>
 
+const char *home_user(void)
+{
+	const char *home = secure_getenv("HOME");
+
+	return home && *home == '/' ? home : geteuid() == 0 ? "/root" : "/nonexistent";
+}
+
 /* XDG base directory specification. */
 struct home_text home_root_default(void)
 {

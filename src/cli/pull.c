@@ -11,6 +11,7 @@
 #include "base/auto.h"
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/num.h"
 #include "cli/human.h"
 #include "cli/verbs.h"
 #include "fmt/json.h"
@@ -73,6 +74,8 @@ static void show_json(const struct view *v, const struct svc_pull_step *step)
 	json_w_object(&w, NULL);
 	json_w_string(&w, "status", step->kind == SVC_PULL_BEGINS ? "Pulling" : words[step->kind]);
 	json_w_string(&w, "id", step->kind == SVC_PULL_BEGINS ? step->name : step->layer);
+	if (step->kind == SVC_PULL_BEGINS && step->from)
+		json_w_string(&w, "from", step->from);
 	if (step->kind == SVC_PULL_GOES_ON) {
 		json_w_object(&w, "progressDetail");
 		json_w_u64(&w, "current", step->bytes);
@@ -105,9 +108,10 @@ static bool has_room(int fd, size_t lines)
 
 static void begin(struct view *v, const struct svc_pull_step *step)
 {
-	char line[REFERENCE_MAX + 32];
+	char line[2 * REFERENCE_MAX + 32];
 
-	(void) snprintf(line, sizeof(line), "Pulling %s\n", step->name);
+	(void) snprintf(line, sizeof(line), "Pulling %s%s%s\n", step->name,
+			step->from ? " from " : "", step->from ? step->from : "");
 	put(v, line);
 	if (v->how != VIEW_BARS)
 		return;
@@ -178,6 +182,28 @@ static void show_end(struct view *v, const char *name, const char *digest, bool 
 	put(v, buf_z(&text));
 }
 
+/* As podman: the question is asked where its answer can be given. */
+static int choose(void *user, const char *name, const char *const *names, size_t n, size_t *ret_i,
+		  struct err *e)
+{
+	auto_buf struct buf text = BUF_INIT(64 * REFERENCE_MAX), line = BUF_INIT(64);
+	uint64_t i;
+	char c;
+
+	(void) user; /* who shows what comes of it */
+	buf_addf(&text, "'%s' may be:\n", name);
+	for (size_t k = 0; k < n; k++)
+		buf_addf(&text, "%zu  %s\n", k + 1, names[k]);
+	buf_addf(&text, "Which one (1-%zu)? ", n);
+	(void) fd_write_all(STDOUT_FILENO, text.p, text.n); /* then nobody answers */
+	while (read(STDIN_FILENO, &c, 1) == 1 && c != '\n')
+		buf_addc(&line, c);
+	if (num_parse_u64(str_trim(buf_str(&line)), 1, n, &i) < 0)
+		return err_set(e, ERR_INVALID, EINVAL, "none is chosen: give the whole name");
+	*ret_i = (size_t) i - 1;
+	return 0;
+}
+
 int pull_image(struct cli *c, const struct pull_request *q, const char **ret_name, struct err *e)
 {
 	struct svc_image_pull req = { .image = q->image,
@@ -195,15 +221,15 @@ int pull_image(struct cli *c, const struct pull_request *q, const char **ret_nam
 		req.told = told;
 		req.user = &view;
 	}
+	if (cli_is_tty(STDIN_FILENO) && cli_is_tty(STDOUT_FILENO))
+		req.choose = choose;
 	if (r == 0)
 		r = svc_image_pull(&c->svc, &req, &made, &digest, e);
 	if (r < 0)
 		return r;
-	r = reference_parse(str_of(q->image), &ref, e);
-	reference_default_tag(&ref);
-	if (ref.has_digest)
-		ref.tag[0] = '\0';
-	reference_text(&ref, name);
+	r = reference_parse(str_of(made.items[0].names[0]), &ref, e);
+	if (r == 0)
+		reference_text(&ref, name);
 	digest_text(&digest, text);
 	if (view.how != VIEW_NONE)
 		show_end(&view, name, text, made.items[0].existed);
@@ -273,15 +299,22 @@ static int pull_run(struct cli *c, const void *options, struct option_args args)
 const struct verb verb_pull = {
 	.usage = "[OPTIONS] NAME[:TAG|@DIGEST]",
 	.summary = "Download an image from a registry",
-	.about =
-		"A name without a registry is docker.io's. Layers come several at a time and are "
-		"unpacked as they come, by confined processes; those that are here already are "
-		"not fetched. What came of them before a failure is not fetched again.\n\n"
-		"Certificates of registries' own CAs, and for clients, are found in "
-		"/etc/containers/certs.d/HOST[:PORT] and /etc/docker/certs.d: ca.crt, client.cert, "
-		"client.key. Registries on this machine (localhost, 127.0.0.0/8) may do without "
-		"TLS. "
-		"Proxies are those of http_proxy, https_proxy and no_proxy.",
+	.about = "A name without a registry is docker.io's, or what registries.conf(5) says: an "
+		 "alias, or the first of unqualified-search-registries that has it; of several one "
+		 "is asked for on a terminal (unless short-name-mode is \"disabled\"), and without "
+		 "one \"enforcing\" refuses. Mirrors are tried in their order, then the registry. "
+		 "The file is "
+		 "$CONTAINERS_REGISTRIES_CONF, ~/.config/containers/registries.conf or "
+		 "/etc/containers/registries.conf, with those of registries.conf.d.\n\n"
+		 "Layers come several at a time and are "
+		 "unpacked as they come, by confined processes; those that are here already are "
+		 "not fetched. What came of them before a failure is not fetched again.\n\n"
+		 "Certificates of registries' own CAs, and for clients, are found in "
+		 "~/.config/containers/certs.d/HOST[:PORT], /etc/containers/certs.d or "
+		 "/etc/docker/certs.d: X.crt, and X.cert with X.key. Registries on this machine "
+		 "(localhost, 127.0.0.0/8) may do without "
+		 "TLS. "
+		 "Proxies are those of http_proxy, https_proxy and no_proxy.",
 	.example = "atoll pull debian:bookworm\natoll pull --platform linux/arm64 "
 		   "registry.example.com:5000/team/app@sha256:...",
 	.options = pull_table,

@@ -4,7 +4,6 @@
 
 #include "cli/cli.h"
 #include "cli/verbs.h"
-#include "fmt/reference.h"
 #include "svc/image_pull.h"
 
 struct push_options {
@@ -39,23 +38,18 @@ static int push_run(struct cli *c, const void *options, struct option_args args)
 				      .no_verify = !o->tls_verify,
 				      .told = o->quiet ? NULL : told,
 				      .user = c };
-	struct digest digest;
-	struct reference ref;
-	char text[DIGEST_TEXT_MAX], name[REFERENCE_MAX];
-	uint64_t size;
+	struct svc_image_pushed pushed;
+	char text[DIGEST_TEXT_MAX];
 	struct err e;
 
-	if (svc_image_push(&c->svc, &req, &digest, &size, &e) < 0 ||
-	    reference_parse(str_of(args.argv[0]), &ref, &e) < 0)
+	if (svc_image_push(&c->svc, &req, &pushed, &e) < 0)
 		return cli_fail(c, &e);
-	reference_default_tag(&ref);
-	reference_text(&ref, name);
-	digest_text(&digest, text);
+	digest_text(&pushed.digest, text);
 	if (o->quiet)
-		buf_addf(&c->out, "%s\n", name);
+		buf_addf(&c->out, "%s\n", pushed.name);
 	else
-		buf_addf(&c->out, "%s: digest: %s size: %llu\n", ref.tag, text,
-			 (unsigned long long) size);
+		buf_addf(&c->out, "%s: digest: %s size: %llu\n", strrchr(pushed.name, ':') + 1,
+			 text, (unsigned long long) pushed.size);
 	return CLI_OK;
 }
 

@@ -9,6 +9,7 @@
 
 #include "base/auto.h"
 #include "base/num.h"
+#include "base/utf8.h"
 #include "fmt/dbus.h"
 
 #define DEPTH_MAX  32
@@ -91,25 +92,6 @@ static struct str take_while(struct parser *p, const char *extra)
 	return got;
 }
 
-static void put_utf8(struct buf *b, uint32_t c)
-{
-	if (c < 0x80) {
-		buf_addc(b, (char) c);
-	} else if (c < 0x800) {
-		buf_addc(b, (char) (0xc0 | c >> 6));
-		buf_addc(b, (char) (0x80 | (c & 0x3f)));
-	} else if (c < 0x10000) {
-		buf_addc(b, (char) (0xe0 | c >> 12));
-		buf_addc(b, (char) (0x80 | (c >> 6 & 0x3f)));
-		buf_addc(b, (char) (0x80 | (c & 0x3f)));
-	} else {
-		buf_addc(b, (char) (0xf0 | c >> 18));
-		buf_addc(b, (char) (0x80 | (c >> 12 & 0x3f)));
-		buf_addc(b, (char) (0x80 | (c >> 6 & 0x3f)));
-		buf_addc(b, (char) (0x80 | (c & 0x3f)));
-	}
-}
-
 /* \uXXXX and \UXXXXXXXX of a string, \ooo of bytes. */
 static int parse_code(struct parser *p, size_t digits, unsigned base, uint32_t *ret_c)
 {
@@ -158,7 +140,7 @@ static int parse_escape(struct parser *p, bool bytes, struct buf *b)
 		return r;
 	if (code == 0 || code > 0x10ffff || (code >= 0xd800 && code <= 0xdfff))
 		return wrong(p, "an escape that is no character");
-	put_utf8(b, code);
+	utf8_put(b, code);
 	return 0;
 }
 

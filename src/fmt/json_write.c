@@ -2,6 +2,7 @@
 /* The streaming writer. */
 #include <assert.h>
 
+#include "base/utf8.h"
 #include "fmt/json.h"
 
 static void new_line(struct json_writer *w)
@@ -11,28 +12,6 @@ static void new_line(struct json_writer *w)
 	buf_addc(w->out, '\n');
 	for (unsigned i = 0; i < w->depth * w->indent; i++)
 		buf_addc(w->out, ' ');
-}
-
-/* The length of the UTF-8 sequence at s, 0 when there is none (RFC 3629). */
-static size_t utf8_length(struct str s)
-{
-	const unsigned char *p = (const unsigned char *) s.p;
-	size_t n = p[0] < 0x80	 ? 1
-		   : p[0] < 0xc2 ? 0
-		   : p[0] < 0xe0 ? 2
-		   : p[0] < 0xf0 ? 3
-		   : p[0] < 0xf5 ? 4
-				 : 0;
-
-	if (n == 0 || n > s.n)
-		return 0;
-	for (size_t i = 1; i < n; i++)
-		if ((p[i] & 0xc0) != 0x80)
-			return 0;
-	if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f) ||
-	    (p[0] == 0xf0 && p[1] < 0x90) || (p[0] == 0xf4 && p[1] > 0x8f))
-		return 0;
-	return n;
 }
 
 static void add_escaped(struct buf *b, unsigned char c)

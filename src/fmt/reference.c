@@ -212,6 +212,21 @@ int reference_parse(struct str s, struct reference *ret_ref, struct err *e)
 	return 0;
 }
 
+struct str reference_bare(struct str s)
+{
+	struct str digest, name = str_cut(s, '@', &digest);
+	const char *colon = tag_colon(name);
+
+	return colon ? (struct str){ name.p, (size_t) (colon - name.p) } : name;
+}
+
+bool reference_is_short(struct str s)
+{
+	struct str rest, first = str_cut(reference_bare(s), '/', &rest);
+
+	return !rest.p || !is_domain(first);
+}
+
 void reference_default_tag(struct reference *ref)
 {
 	if (!ref->tag[0] && !ref->has_digest)

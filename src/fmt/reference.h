@@ -32,6 +32,11 @@ struct reference {
 /* Fails: INVALID, saying which part is wrong and what is allowed there. */
 [[nodiscard]] int reference_parse(struct str s, struct reference *ret_ref, struct err *e);
 
+/* Whether it names no registry: "debian:12", "a/b". */
+bool reference_is_short(struct str s);
+/* It without its tag and digest. */
+struct str reference_bare(struct str s);
+
 /* "latest" where neither a tag nor a digest was given. */
 void reference_default_tag(struct reference *ref);
 

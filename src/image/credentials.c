@@ -14,6 +14,7 @@
 #include "base/auto.h"
 #include "base/buf.h"
 #include "base/file.h"
+#include "base/home.h"
 #include "fmt/base64.h"
 #include "fmt/json.h"
 #include "fmt/shown.h"
@@ -25,13 +26,6 @@ struct path {
 	char z[1024];
 };
 
-static const char *home(void)
-{
-	const char *h = secure_getenv("HOME");
-
-	return h && *h == '/' ? h : geteuid() == 0 ? "/root" : "/nonexistent";
-}
-
 static struct path docker_file(void)
 {
 	const char *dir = secure_getenv("DOCKER_CONFIG");
@@ -40,7 +34,7 @@ static struct path docker_file(void)
 	if (dir && *dir)
 		(void) snprintf(p.z, sizeof(p.z), "%s/config.json", dir);
 	else
-		(void) snprintf(p.z, sizeof(p.z), "%s/.docker/config.json", home());
+		(void) snprintf(p.z, sizeof(p.z), "%s/.docker/config.json", home_user());
 	return p;
 }
 
@@ -65,7 +59,7 @@ static size_t places(struct path ret[static 3])
 		(void) snprintf(ret[n++].z, sizeof(ret->z), "%s/containers/auth.json", run);
 	else if (geteuid() == 0)
 		(void) snprintf(ret[n++].z, sizeof(ret->z), "/run/containers/0/auth.json");
-	(void) snprintf(ret[n++].z, sizeof(ret->z), "%s/.config/containers/auth.json", home());
+	(void) snprintf(ret[n++].z, sizeof(ret->z), "%s/.config/containers/auth.json", home_user());
 	ret[n++] = docker_file();
 	return n;
 }

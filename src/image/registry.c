@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -16,6 +15,7 @@
 
 #include "base/auto.h"
 #include "base/file.h"
+#include "image/certificates.h"
 #include "image/program.h"
 #include "sys/fdpass.h"
 #include "sys/spawn.h"
@@ -126,34 +126,18 @@ static int ask(struct registry *g, struct registry_request *q, const int *fds, s
 	return r < 0 ? err_sys(e, -r, "ask atoll-registry") : 0;
 }
 
-/* ---- certificates ---- */
+/* ---- opening ---- */
 
 struct files {
-	int fds[REGISTRY_FDS_MAX]; /* owned */
+	int fds[REGISTRY_FDS_MAX]; /* borrowed */
 	size_t n;
 };
 
-static bool add_file(struct files *f, const char *path)
+static bool add_file(struct files *f, int fd)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-
 	if (fd >= 0)
 		f->fds[f->n++] = fd;
 	return fd >= 0;
-}
-
-static bool add_of_host(struct files *f, const char *host, const char *name)
-{
-	static const char *const dirs[] = { "/etc/containers/certs.d", "/etc/docker/certs.d" };
-	char path[PATH_MAX];
-
-	for (size_t i = 0; i < ARRAY_SIZE(dirs); i++) {
-		int n = snprintf(path, sizeof(path), "%s/%s/%s", dirs[i], host, name);
-
-		if (n < (int) sizeof(path) && add_file(f, path))
-			return true;
-	}
-	return false;
 }
 
 /* The connection's own machine: whoever is there may as well read its memory. */
@@ -169,6 +153,8 @@ int registry_open(const char *host, const char *repository, const struct registr
 	struct registry *g = calloc(1, sizeof(*g));
 	struct registry_request *q = calloc(1, sizeof(*q));
 	struct registry_reply a;
+	struct certificates own = { FD_NONE, FD_NONE, FD_NONE };
+	auto_fd int ca = open("/etc/ssl/certs/ca-certificates.crt", O_RDONLY | O_CLOEXEC);
 	struct files f = {};
 	int r = 0;
 
@@ -195,17 +181,17 @@ int registry_open(const char *host, const char *repository, const struct registr
 		memcpy(q->user, options->login_as->user, sizeof(q->user));
 		memcpy(q->secret, options->login_as->secret, sizeof(q->secret));
 	}
-	q->has_ca = add_file(&f, "/etc/ssl/certs/ca-certificates.crt");
-	q->has_more_ca = add_of_host(&f, host, "ca.crt");
-	q->has_cert = add_of_host(&f, host, "client.cert");
-	q->has_key = q->has_cert && add_of_host(&f, host, "client.key");
+	r = r < 0 ? r : certificates_find(host, &own, e);
+	q->has_ca = add_file(&f, ca);
+	q->has_more_ca = add_file(&f, own.ca);
+	q->has_cert = add_file(&f, own.cert);
+	q->has_key = add_file(&f, own.key);
 	r = r < 0 ? r : start(g, e);
 	r = r < 0 ? r : ask(g, q, f.fds, f.n, e);
 	r = r < 0 ? r : answer(g, 0, &a, e);
 	explicit_bzero(q, sizeof(*q));
 	free(q);
-	for (size_t i = 0; i < f.n; i++)
-		(void) close(f.fds[i]);
+	certificates_close(&own);
 	if (r < 0)
 		registry_close(g);
 	else

@@ -8,6 +8,7 @@
 
 #include "base/auto.h"
 #include "fmt/shown.h"
+#include "image/registries_read.h"
 #include "store/store.h"
 
 #define ARENA_MAX ((size_t) 64 << 20)
@@ -79,6 +80,34 @@ static int find(struct store *s, const char *text, struct image *im, struct err 
 	return r;
 }
 
+/* What a name without a registry means by registries.conf(5), where docker.io's is not here. */
+static int find_meant(struct store *s, const char *text, struct image *im, bool *ret_found,
+		      struct err *e)
+{
+	auto_registries struct registries c = REGISTRIES_INIT;
+	struct reference *refs = NULL;
+	size_t n = 0;
+	int r = 0;
+
+	if (reference_is_short(str_of(text))) {
+		r = registries_read(&c, e);
+		r = r < 0 ? r : registries_meant(&c, str_of(text), &refs, &n, e);
+	}
+	for (size_t i = 0; i < n && r == 0 && !*ret_found; i++) {
+		char whole[REFERENCE_MAX];
+		struct err none = {};
+
+		reference_text(&refs[i], whole);
+		if (find(s, whole, im, &none) == 0)
+			*ret_found = true;
+		else if (none.kind != ERR_NOT_FOUND) {
+			*e = none;
+			r = -EIO;
+		}
+	}
+	return r;
+}
+
 int image_resolve(struct store *s, const char *text, struct image **ret_image, struct err *e)
 {
 	struct image *im = calloc(1, sizeof(*im));
@@ -88,6 +117,15 @@ int image_resolve(struct store *s, const char *text, struct image **ret_image, s
 		return err_set(e, ERR_EXHAUSTED, ENOMEM, "no memory left");
 	im->arena = ARENA_INIT(ARENA_MAX);
 	r = find(s, text, im, e);
+	if (r < 0 && e->kind == ERR_NOT_FOUND) {
+		struct err why = {};
+		bool found = false;
+
+		if (find_meant(s, text, im, &found, &why) == 0)
+			r = found ? 0 : r;
+		else
+			*e = why;
+	}
 	if (r == 0)
 		r = oci_image_config_decode(&im->arena, im->row.config, &im->config, e);
 	if (r < 0) {

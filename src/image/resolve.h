@@ -27,8 +27,9 @@ struct image {
 
 /*
  * `text`: a reference ("debian" means debian:latest), an id or a prefix of one. A name wins over an
- * id. Gives an image to be freed with image_free.
- * Fails: NOT_FOUND (says how to get one), CONFLICT (ambiguous prefix), INVALID (no reference).
+ * id, docker.io's over what registries.conf(5) says of a name without a registry. Gives an image to
+ * be freed with image_free. Fails: NOT_FOUND (says how to get one), CONFLICT (ambiguous prefix),
+ * INVALID (no reference).
  */
 [[nodiscard]] int image_resolve(struct store *s, const char *text, struct image **ret_image,
 				struct err *e);

@@ -26,10 +26,5 @@ const char *image_architecture(void);
 [[nodiscard]] int image_stored_name(const char *text, char ret_name[static REFERENCE_MAX],
 				    struct err *e);
 
-/* The registry of a stored name, as who the user is there. Gives. */
-struct registry;
-[[nodiscard]] int image_registry_open(const char *name, bool push, bool no_verify,
-				      struct registry **ret_g, struct err *e);
-
 /* SOURCE_DATE_EPOCH in seconds where it is set; else the default. */
 [[nodiscard]] int image_epoch(int64_t otherwise, int64_t *ret_epoch, struct err *e);

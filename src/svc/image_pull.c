@@ -17,8 +17,10 @@
 #include "image/content.h"
 #include "image/credentials.h"
 #include "image/hash.h"
+#include "image/registries_read.h"
 #include "store/image.h"
 #include "svc/image.h"
+#include "svc/image_find.h"
 #include "svc/image_parts.h"
 #include "svc/svc.h"
 
@@ -43,7 +45,8 @@ struct layer {
 struct pull {
 	struct svc *svc;
 	const struct svc_image_pull *req;
-	struct reference ref;
+	struct reference ref, at; /* what it is, where it was found */
+	bool chosen;		  /* of what a short name may mean */
 	struct wanted_platform platform;
 	struct registry *registry;
 	struct content content;
@@ -79,13 +82,14 @@ static void tell(struct pull *p, enum svc_pull_kind kind, size_t i, uint64_t byt
 
 static void tell_begin(struct pull *p)
 {
-	char text[REFERENCE_MAX];
-	const struct svc_pull_step step = { .kind = SVC_PULL_BEGINS,
-					    .name = text,
-					    .n = p->manifest->layers_n };
+	char text[REFERENCE_MAX], at[REFERENCE_MAX];
+	struct svc_pull_step step = { .kind = SVC_PULL_BEGINS, .n = p->manifest->layers_n };
 
 	reference_text(&p->ref, text);
-	memmove(text, reference_familiar_of(text), strlen(reference_familiar_of(text)) + 1);
+	reference_text(&p->at, at);
+	step.name = reference_familiar_of(text);
+	if (!streq(text, at))
+		step.from = reference_familiar_of(at);
 	if (p->req->told)
 		p->req->told(p->req->user, &step);
 }
@@ -110,42 +114,6 @@ static int parse_platform(struct pull *p, struct err *e)
 	return 0;
 }
 
-static int parse(struct pull *p, struct err *e)
-{
-	int r = reference_parse(str_of(p->req->image), &p->ref, e);
-
-	if (r < 0)
-		return r;
-	reference_default_tag(&p->ref);
-	if (p->ref.has_digest)
-		p->ref.tag[0] = '\0'; /* the digest says more */
-	return parse_platform(p, e);
-}
-
-int image_registry_open(const char *name, bool push, bool no_verify, struct registry **ret_g,
-			struct err *e)
-{
-	struct registry_login *login = calloc(1, sizeof(*login));
-	const struct registry_options o = { .no_verify = no_verify,
-					    .push = push,
-					    .login_as = login };
-	const char *slash = strchr(name, '/'); /* a parsed name has one */
-	char host[REFERENCE_NAME_MAX + 1];
-	int r = login && slash ? 0 : no_memory(e);
-
-	if (r == 0) {
-		memcpy(host, name, (size_t) (slash - name));
-		host[slash - name] = '\0';
-		r = credentials_find(host, slash + 1, login, e);
-	}
-	if (r == 0)
-		r = registry_open(host, slash + 1, &o, ret_g, e);
-	if (login)
-		explicit_bzero(login, sizeof(*login));
-	free(login);
-	return r;
-}
-
 /* ---- its documents ---- */
 
 static bool is_type(const char *type, const char *media)
@@ -156,20 +124,6 @@ static bool is_type(const char *type, const char *media)
 static bool is_index(const char *type)
 {
 	return is_type(type, MEDIA_OCI_INDEX) || is_type(type, MEDIA_DOCKER_INDEX);
-}
-
-static int check(const char *what, struct str text, const struct digest *want, uint64_t size,
-		 struct err *e)
-{
-	struct digest got = hash_of(text);
-	char hex[DIGEST_TEXT_MAX];
-
-	if (text.n == size && digest_eq(&got, want))
-		return 0;
-	digest_text(&got, hex);
-	return err_set(e, ERR_INVALID, EBADMSG,
-		       "%s: the registry gives other bytes: %zu of them, which hash to %s", what,
-		       text.n, hex);
 }
 
 static int fetch(struct pull *p, const char *kind, const struct digest *d, uint64_t size,
@@ -186,7 +140,7 @@ static int fetch(struct pull *p, const char *kind, const struct digest *d, uint6
 			       what, (unsigned long long) size);
 	r = registry_document(p->registry, what, size == UINT64_MAX ? max : (size_t) size, text,
 			      type, e);
-	return r < 0 ? r : check(what, buf_str(text), d, size, e);
+	return r < 0 ? r : image_check(what, buf_str(text), d, size, e);
 }
 
 static bool fits(const struct wanted_platform *w, const struct oci_platform *p)
@@ -226,23 +180,17 @@ static int choose(struct pull *p, struct str text, const struct oci_descriptor *
 
 static int fetch_manifest(struct pull *p, struct err *e)
 {
-	char what[REGISTRY_WHAT_MAX], type[REGISTRY_TYPE_MAX] = "";
+	struct image_found found;
 	const struct oci_descriptor *d = NULL;
-	int r;
+	char *type = found.type;
+	int r = image_find(p->req, &p->manifest_text, &found, e);
 
-	if (p->ref.has_digest) {
-		char hex[DIGEST_TEXT_MAX];
-
-		digest_text(&p->ref.digest, hex);
-		(void) snprintf(what, sizeof(what), "manifests/%s", hex);
-	} else {
-		(void) snprintf(what, sizeof(what), "manifests/%s", p->ref.tag);
-	}
-	r = registry_document(p->registry, what, MANIFEST_MAX, &p->manifest_text, type, e);
-	if (r == 0 && p->ref.has_digest)
-		r = check(what, buf_str(&p->manifest_text), &p->ref.digest, p->manifest_text.n, e);
 	if (r < 0)
 		return r;
+	p->registry = found.registry;
+	p->ref = found.ref;
+	p->at = found.at;
+	p->chosen = found.chosen;
 	p->top = hash_of(buf_str(&p->manifest_text));
 	if (is_index(type)) {
 		r = choose(p, buf_str(&p->manifest_text), &d, e);
@@ -465,6 +413,18 @@ static int take_image(struct pull *p, struct svc_image_result *result, struct er
 	return r < 0 ? r : image_result_add(result, &id, names, 1, existed, e);
 }
 
+/* The next time it means the same. */
+static void keep_alias(struct pull *p)
+{
+	const struct str bare = reference_bare(str_of(p->req->image));
+	char name[REFERENCE_NAME_MAX + 1];
+	struct err e = {};
+
+	(void) snprintf(name, sizeof(name), "%.*s", (int) bare.n, bare.p);
+	if (p->chosen && registries_keep_alias(name, p->ref.name, &e) < 0)
+		svc_notice(p->svc, "what '%s' means is not remembered: %s", name, e.msg);
+}
+
 static void end(struct pull *p)
 {
 	registry_close(p->registry);
@@ -494,15 +454,16 @@ int svc_image_pull(struct svc *s, const struct svc_image_pull *req,
 
 	image_result_init(ret_result);
 	(void) pthread_mutex_init(&p.mutex, NULL); /* cannot fail so */
-	r = parse(&p, e);
+	r = parse_platform(&p, e);
 	r = r < 0 ? r : svc_store(s, e);
-	r = r < 0 ? r : image_registry_open(p.ref.name, false, req->no_verify, &p.registry, e);
 	r = r < 0 ? r : fetch_manifest(&p, e);
 	r = r < 0 ? r : fetch_config(&p, e);
 	r = r < 0 ? r : content_open(&p.content, s->store, CONTENT_ADD, e);
 	r = r < 0 ? r : take_image(&p, ret_result, e);
-	if (r == 0)
+	if (r == 0) {
 		*ret_digest = p.top;
+		keep_alias(&p);
+	}
 	end(&p);
 	if (r < 0) {
 		svc_image_result_fini(ret_result);
@@ -545,13 +506,12 @@ static int server_name(const char *text, char ret_host[static REFERENCE_NAME_MAX
 int svc_login(const char *server, const struct registry_login *login, bool no_verify,
 	      char ret_where[static 512], struct err *e)
 {
-	const struct registry_options o = { .no_verify = no_verify,
-					    .login = true,
-					    .login_as = login };
+	struct registry_options o = { .no_verify = no_verify, .login = true, .login_as = login };
 	char host[REFERENCE_NAME_MAX + 1];
 	struct registry *g = NULL;
 	int r = server_name(server, host, e);
 
+	r = r < 0 ? r : image_registry_may(host, &o.no_verify, e);
 	r = r < 0 ? r : registry_open(host, "", &o, &g, e);
 	registry_close(g);
 	return r < 0 ? r : credentials_keep(host, login, ret_where, e);

@@ -23,6 +23,7 @@ struct svc_pull_step {
 		SVC_PULL_COMPLETE, /* and unpacked */
 	} kind;
 	const char *name;  /* BEGINS: familiar, with its tag or digest */
+	const char *from;  /* BEGINS: where, when that is another place; or NULL */
 	const char *layer; /* else: the first of its digest */
 	size_t i, n;	   /* of the layers */
 	uint64_t bytes, total;
@@ -34,9 +35,17 @@ struct svc_image_pull {
 	bool no_verify;	      /* any certificate, or no TLS */
 	/* Or NULL. By several threads, one call at a time. */
 	void (*told)(void *user, const struct svc_pull_step *step);
+	/*
+	 * Or NULL, where nobody can be asked: which of n names is meant by this one without a
+	 * registry.
+	 */
+	int (*choose)(void *user, const char *name, const char *const *names, size_t n,
+		      size_t *ret_i, struct err *e);
 	void *user;
 };
 /*
+ * Where it is fetched from is said by registries.conf(5).
+ *
  * Fetch an image that is not here, or is another one by now. Nothing of it is visible until it is
  * whole; what was fetched of it before a failure is not fetched again. The digest is that of the
  * manifest, or of the index it was chosen from. Fails: NOT_FOUND, DENIED, REMOTE, INVALID where the
@@ -58,12 +67,17 @@ struct svc_image_push {
 	void (*told)(void *user, const struct svc_push_step *step); /* or NULL */
 	void *user;
 };
+struct svc_image_pushed {
+	char name[REFERENCE_MAX]; /* whole */
+	struct digest digest;	  /* of the manifest */
+	uint64_t size;
+};
 /*
  * Its layers are sent as they are kept here, in the packing that they came in; the manifest, too,
- * if it came by one of these. Gives the manifest's digest and size.
+ * if it came by one of these.
  */
 [[nodiscard]] int svc_image_push(struct svc *s, const struct svc_image_push *req,
-				 struct digest *ret_digest, uint64_t *ret_size, struct err *e);
+				 struct svc_image_pushed *ret_pushed, struct err *e);
 
 /* Whether a registry ("" for docker.io) knows that user; then it is kept for later. */
 [[nodiscard]] int svc_login(const char *server, const struct registry_login *login, bool no_verify,

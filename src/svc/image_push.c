@@ -16,6 +16,7 @@
 #include "image/hash.h"
 #include "store/image.h"
 #include "svc/image.h"
+#include "svc/image_find.h"
 #include "svc/image_parts.h"
 #include "svc/image_pull.h"
 #include "svc/svc.h"
@@ -160,11 +161,13 @@ static int send_config(struct push *p, struct err *e)
 static int send_image(struct push *p, struct err *e)
 {
 	char what[REGISTRY_WHAT_MAX], name[REFERENCE_MAX];
+	bool no_verify = p->req->no_verify;
 	int r;
 
 	reference_text(&p->ref, name);
 	(void) snprintf(what, sizeof(what), "manifests/%s", p->ref.tag);
-	r = image_registry_open(p->ref.name, true, p->req->no_verify, &p->registry, e);
+	r = image_registry_may(p->ref.name, &no_verify, e);
+	r = r < 0 ? r : image_registry_open(p->ref.name, true, no_verify, &p->registry, e);
 	if (r < 0)
 		return r;
 	tell(p, reference_familiar_of(name), NULL, false);
@@ -184,9 +187,12 @@ static int push(struct push *p, struct err *e)
 	if (p->ref.has_digest)
 		return err_set(e, ERR_INVALID, EINVAL,
 			       "a digest is what comes of a push: give a tag");
-	reference_default_tag(&p->ref);
 	r = svc_store(p->svc, e);
 	r = r < 0 ? r : image_resolve(p->svc->store, p->req->image, &p->image, e);
+	/* What was found by a name without a registry has the whole one. */
+	if (r == 0 && p->image->name[0])
+		r = reference_parse(str_of(p->image->name), &p->ref, e);
+	reference_default_tag(&p->ref);
 	/* Nobody takes its bytes away meanwhile. */
 	r = r < 0 ? r : content_open(&p->content, p->svc->store, CONTENT_ADD, e);
 	r = r < 0 ? r : find_layers(p, e);
@@ -195,8 +201,8 @@ static int push(struct push *p, struct err *e)
 	return r < 0 ? r : send_image(p, e);
 }
 
-int svc_image_push(struct svc *s, const struct svc_image_push *req, struct digest *ret_digest,
-		   uint64_t *ret_size, struct err *e)
+int svc_image_push(struct svc *s, const struct svc_image_push *req,
+		   struct svc_image_pushed *ret_pushed, struct err *e)
 {
 	struct push p = {
 		.svc = s,
@@ -208,8 +214,9 @@ int svc_image_push(struct svc *s, const struct svc_image_push *req, struct diges
 	int r = push(&p, e);
 
 	if (r == 0) {
-		*ret_digest = hash_of(buf_str(&p.manifest));
-		*ret_size = p.manifest.n;
+		reference_text(&p.ref, ret_pushed->name);
+		ret_pushed->digest = hash_of(buf_str(&p.manifest));
+		ret_pushed->size = p.manifest.n;
 	}
 	registry_close(p.registry);
 	content_close(&p.content);

@@ -5,6 +5,7 @@ what it is told to. And images for them, pushed as bytes.
 """
 import http.client
 import json
+import os
 import re
 import socket
 import ssl
@@ -92,8 +93,10 @@ class Registry:
         self.headers = {"Authorization": "Basic dXNlcjpzZWNyZXQ="} if auth else {}
         (directory / "config.yml").write_text(json.dumps(config))  # which is YAML, too
         self.log = open(directory / "log", "wb")
+        # It takes REGISTRY_... of its environment for parts of its configuration.
+        env = {k: v for k, v in os.environ.items() if not k.startswith("REGISTRY_")}
         self.process = subprocess.Popen(["docker-registry", "serve", directory / "config.yml"],
-                                        stdin=subprocess.DEVNULL, stdout=self.log,
+                                        env=env, stdin=subprocess.DEVNULL, stdout=self.log,
                                         stderr=self.log)
         wait.until(self.answers, "the registry")
 
