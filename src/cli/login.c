@@ -106,7 +106,7 @@ static int login_run(struct cli *c, const void *options, struct option_args args
 {
 	const struct login_options *o = options;
 	struct registry_login *l = calloc(1, sizeof(*l));
-	char where[512];
+	struct svc_login_kept kept;
 	struct err e;
 	int r = l ? 0 : err_set(&e, ERR_EXHAUSTED, ENOMEM, "no memory left");
 
@@ -114,14 +114,15 @@ static int login_run(struct cli *c, const void *options, struct option_args args
 	if (r == 0 && strchr(l->user, ':'))
 		r = err_set(&e, ERR_INVALID, EINVAL, "a user name has no ':'");
 	r = r < 0 ? r : take_password(o, l, &e);
-	r = r < 0 ? r : svc_login(args.n ? args.argv[0] : "", l, !o->tls_verify, where, &e);
+	r = r < 0 ? r : svc_login(args.n ? args.argv[0] : "", l, !o->tls_verify, &kept, &e);
 	if (l)
 		explicit_bzero(l, sizeof(*l));
 	free(l);
 	if (r < 0)
 		return cli_fail(c, &e);
 	buf_addf(&c->out, "Login Succeeded\n");
-	cli_warn(c, "the password is kept in %s", where);
+	cli_warn(c, "the %s is kept in %s", kept.identity ? "identity token" : "password",
+		 kept.where);
 	return CLI_OK;
 }
 
@@ -131,7 +132,8 @@ const struct verb verb_login = {
 	.about = "Sees whether the registry (docker.io without SERVER) takes the user name and the "
 		 "password, and keeps them where docker and podman find them, too: with the "
 		 "credential helper that docker's config.json names, or there or in "
-		 "$REGISTRY_AUTH_FILE as they are.",
+		 "$REGISTRY_AUTH_FILE as they are. Where a registry gives an identity token that "
+		 "is kept, and not the password.",
 	.example = "pass show registry | atoll login -u me --password-stdin registry.example.com",
 	.options = login_table,
 	.options_n = ARRAY_SIZE(login_table),

@@ -22,6 +22,9 @@
 
 #define FILE_MAX ((size_t) 1 << 20)
 
+/* As docker's helpers are told of an identity token. */
+#define TOKEN_USER "<token>"
+
 struct path {
 	char z[1024];
 };
@@ -157,6 +160,16 @@ static int set(struct registry_login *to, struct str user, struct str secret, st
 	return 0;
 }
 
+static int set_identity(struct registry_login *to, struct str user, const char *token,
+			struct err *e)
+{
+	int r = *token ? set(to, user, str_of(token), e)
+		       : err_set(e, ERR_INVALID, EINVAL, "an empty identity token");
+
+	to->identity = r == 0;
+	return r;
+}
+
 /* 1: it knows one. */
 static int ask_helper(const char *helper, const char *key, struct registry_login *ret,
 		      struct err *e)
@@ -182,11 +195,8 @@ static int ask_helper(const char *helper, const char *key, struct registry_login
 	}
 	if (!user || !secret)
 		r = err_set(e, ERR_REMOTE, EPROTO, "%s answers nonsense", path);
-	else if (streq(user, "<token>"))
-		r = err_set(e, ERR_UNSUPPORTED, EOPNOTSUPP,
-			    "%s has an identity token for %s, which is unsupported: log in with a "
-			    "user name and a password",
-			    path, key);
+	else if (streq(user, TOKEN_USER))
+		r = set_identity(ret, STR(""), secret, e);
 	else
 		r = set(ret, str_of(user), str_of(secret), e);
 	arena_fini(&a);
@@ -242,12 +252,13 @@ static int decode_auth(const struct json *entry, struct registry_login *ret, str
 {
 	auto_buf struct buf both = BUF_INIT(REGISTRY_USER_MAX + REGISTRY_SECRET_MAX);
 	const char *auth = json_string(json_get(entry, "auth"));
+	const char *identity = json_string(json_get(entry, "identitytoken"));
 	struct str user, secret;
 
-	if (json_string(json_get(entry, "identitytoken")))
-		return err_set(e, ERR_UNSUPPORTED, EOPNOTSUPP,
-			       "an identity token is unsupported: log in with a user name and a "
-			       "password");
+	if (identity && !*identity)
+		identity = NULL;
+	if ((!auth || !*auth) && identity)
+		return set_identity(ret, STR(""), identity, e) < 0 ? -EINVAL : 1;
 	if (!auth || !*auth)
 		return 0;
 	if (base64_read(str_of(auth), &both) < 0)
@@ -255,6 +266,8 @@ static int decode_auth(const struct json *entry, struct registry_login *ret, str
 	user = str_cut(buf_str(&both), ':', &secret);
 	if (!secret.p || !user.n)
 		return err_set(e, ERR_INVALID, EINVAL, "auth is no USER:PASSWORD");
+	if (identity)
+		return set_identity(ret, user, identity, e) < 0 ? -EINVAL : 1;
 	return set(ret, user, secret, e) < 0 ? -EINVAL : 1;
 }
 
@@ -310,10 +323,12 @@ static void write_auths(struct json_writer *w, const struct json *old, const cha
 		struct buf both = BUF_INIT(REGISTRY_USER_MAX + REGISTRY_SECRET_MAX);
 		struct buf text = BUF_INIT(2 * (REGISTRY_USER_MAX + REGISTRY_SECRET_MAX));
 
-		buf_addf(&both, "%s:%s", login->user, login->secret);
+		buf_addf(&both, "%s:%s", login->user, login->identity ? "" : login->secret);
 		base64_write(&text, buf_str(&both));
 		json_w_object(w, key);
 		json_w_string(w, "auth", buf_z(&text));
+		if (login->identity)
+			json_w_string(w, "identitytoken", login->secret);
 		json_w_end(w);
 		buf_fini(&both);
 		buf_fini(&text);
@@ -362,7 +377,7 @@ static int store(const char *helper, const char *key, const struct registry_logi
 
 	json_w_object(&w, NULL);
 	json_w_string(&w, "ServerURL", key);
-	json_w_string(&w, "Username", login->user);
+	json_w_string(&w, "Username", login->identity ? TOKEN_USER : login->user);
 	json_w_string(&w, "Secret", login->secret);
 	json_w_end(&w);
 	r = r < 0 ? r : run_helper(path, "store", buf_str(&in), &out, &status, e);

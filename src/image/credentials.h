@@ -2,7 +2,8 @@
 /*
  * Who a user is to registries: the files that docker and podman share (containers-auth.json(5)):
  *
- *	{"auths": {"HOST[/NAMESPACE...]": {"auth": "base64 of USER:PASSWORD"}},
+ *	{"auths": {"HOST[/NAMESPACE...]": {"auth": "base64 of USER:PASSWORD",
+ *					   "identitytoken": "instead of the password"}},
  *	 "credHelpers": {"HOST": "NAME"}, "credsStore": "NAME"}
  *
  * The first of these that is there and knows the host decides: $REGISTRY_AUTH_FILE alone, or

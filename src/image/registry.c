@@ -180,6 +180,7 @@ int registry_open(const char *host, const char *repository, const struct registr
 	if (options->login_as) {
 		memcpy(q->user, options->login_as->user, sizeof(q->user));
 		memcpy(q->secret, options->login_as->secret, sizeof(q->secret));
+		q->identity = options->login_as->identity;
 	}
 	r = r < 0 ? r : certificates_find(host, &own, e);
 	q->has_ca = add_file(&f, ca);
@@ -245,6 +246,29 @@ int registry_document(struct registry *g, const char *what, size_t max, struct b
 	if (r < 0)
 		return err_sys(e, -r, "read %s", what);
 	memcpy(ret_type, a.type, sizeof(a.type));
+	return 0;
+}
+
+int registry_identity(struct registry *g, char ret_token[static REGISTRY_SECRET_MAX], struct err *e)
+{
+	struct registry_request *q = calloc(1, sizeof(*q));
+	auto_fd int file = memfd_create("identity", MFD_CLOEXEC);
+	auto_buf struct buf text = BUF_INIT(REGISTRY_SECRET_MAX - 1);
+	struct registry_reply a = {};
+	int r = q && file >= 0 ? 0 : err_set(e, ERR_EXHAUSTED, ENOMEM, "no memory left");
+
+	if (r == 0) {
+		q->verb = REGISTRY_IDENTITY;
+		r = ask(g, q, &file, 1, e);
+	}
+	r = r < 0 ? r : answer(g, g->next_id - 1, &a, e);
+	free(q);
+	if (r < 0)
+		return r;
+	r = lseek(file, 0, SEEK_SET) < 0 ? -errno : fd_read_all(file, &text);
+	if (r < 0 || memchr(buf_z(&text), '\0', text.n))
+		return err_set(e, ERR_REMOTE, EPROTO, "the identity token is none");
+	memcpy(ret_token, buf_z(&text), text.n + 1);
 	return 0;
 }
 

@@ -19,6 +19,7 @@ struct registry;
 
 struct registry_login {
 	char user[REGISTRY_USER_MAX], secret[REGISTRY_SECRET_MAX]; /* "": without */
+	bool identity; /* secret is an identity token, which stands for user and password */
 };
 
 struct registry_options {
@@ -27,6 +28,10 @@ struct registry_options {
 	bool login;			       /* only see whether the login is good */
 	const struct registry_login *login_as; /* or NULL */
 };
+
+/* After a login: the token to keep instead of the password; "" where the registry gives none. */
+[[nodiscard]] int registry_identity(struct registry *g, char ret_token[static REGISTRY_SECRET_MAX],
+				    struct err *e);
 
 /* Told as blobs arrive; by another thread than the caller's, one call at a time. whole: the last.
  */

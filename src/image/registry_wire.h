@@ -33,6 +33,7 @@ enum registry_verb {
 	/* With REGISTRY_OPEN's push: a file that is sent, nothing else meanwhile. */
 	REGISTRY_SEND_BLOB,
 	REGISTRY_SEND_DOCUMENT,
+	REGISTRY_IDENTITY, /* after a login: a file: gets the identity token, if there is one */
 };
 
 struct registry_request {
@@ -43,6 +44,7 @@ struct registry_request {
 	char host[REFERENCE_NAME_MAX + 1];			   /* host[:port] */
 	char repository[REFERENCE_NAME_MAX + 1];		   /* "" for login */
 	char user[REGISTRY_USER_MAX], secret[REGISTRY_SECRET_MAX]; /* "" without */
+	bool identity; /* the secret is an identity token: user may be "" */
 	bool no_verify, login, push;
 	bool may_be_plain, plain_first; /* without TLS, where it does not speak that; or asked so */
 	bool has_ca, has_more_ca, has_cert, has_key;

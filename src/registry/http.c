@@ -309,23 +309,39 @@ static size_t take_body(char *p, size_t one, size_t n, void *user)
 	return buf_ok(user) ? n : 0;
 }
 
+struct question {
+	const char *url;
+	bool own;	    /* said with who asks, as it is wanted elsewhere */
+	const char *user;   /* or NULL: said with this one and his secret */
+	const char *posted; /* or NULL: a form */
+};
+
+static bool set_question(CURL *c, const struct registry *g, const struct question *q,
+			 struct buf *body)
+{
+	if (q->user && (curl_easy_setopt(c, CURLOPT_HTTPAUTH, CURLAUTH_BASIC) != CURLE_OK ||
+			curl_easy_setopt(c, CURLOPT_USERNAME, q->user) != CURLE_OK ||
+			curl_easy_setopt(c, CURLOPT_PASSWORD, g->open.secret) != CURLE_OK))
+		return false;
+	/* A secret in a form goes to the server that it is for, and no further. */
+	if (q->posted && (curl_easy_setopt(c, CURLOPT_POSTFIELDS, q->posted) != CURLE_OK ||
+			  curl_easy_setopt(c, CURLOPT_FOLLOWLOCATION, 0L) != CURLE_OK))
+		return false;
+	return curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, take_body) == CURLE_OK &&
+	       curl_easy_setopt(c, CURLOPT_WRITEDATA, body) == CURLE_OK;
+}
+
 /* With as many tries as it takes, up to some; *a says what came. */
-static CURLcode ask(const struct registry *g, const char *url, bool own, const char *user,
-		    struct http_answer *a, char error[static CURL_ERROR_SIZE], struct buf *body)
+static CURLcode ask(const struct registry *g, const struct question *q, struct http_answer *a,
+		    char error[static CURL_ERROR_SIZE], struct buf *body)
 {
 	for (unsigned int n = 0;; n++) {
-		CURL *c = http_handle(g, url, own, a, error);
+		CURL *c = http_handle(g, q->url, q->own, a, error);
 		CURLcode code = CURLE_OUT_OF_MEMORY;
 		nsec_t wait;
 
 		buf_clear(body);
-		if (c &&
-		    (!user ||
-		     (curl_easy_setopt(c, CURLOPT_HTTPAUTH, CURLAUTH_BASIC) == CURLE_OK &&
-		      curl_easy_setopt(c, CURLOPT_USERNAME, user) == CURLE_OK &&
-		      curl_easy_setopt(c, CURLOPT_PASSWORD, g->open.secret) == CURLE_OK)) &&
-		    curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, take_body) == CURLE_OK &&
-		    curl_easy_setopt(c, CURLOPT_WRITEDATA, body) == CURLE_OK)
+		if (c && set_question(c, g, q, body))
 			code = curl_easy_perform(c);
 		if (c)
 			(void) curl_easy_getinfo(c, CURLINFO_RESPONSE_CODE, &a->status);
@@ -346,11 +362,14 @@ static bool is_url_safe(unsigned char c)
 	       strchr("-._~:/,", c);
 }
 
+/* *sep: what stands before it, '\0' for nothing. */
 static void add_query(struct buf *url, char *sep, const char *name, const char *value)
 {
 	if (!*value)
 		return;
-	buf_addf(url, "%c%s=", *sep, name);
+	if (*sep)
+		buf_addc(url, *sep);
+	buf_addf(url, "%s=", name);
 	*sep = '&';
 	for (; *value; value++) {
 		if (is_url_safe((unsigned char) *value))
@@ -360,24 +379,33 @@ static void add_query(struct buf *url, char *sep, const char *name, const char *
 	}
 }
 
+static bool is_token(const char *z)
+{
+	for (const char *p = z; *p; p++)
+		if ((unsigned char) *p <= ' ' || (unsigned char) *p >= 0x7f)
+			return false;
+	return *z;
+}
+
 static int token_of(struct registry *g, struct str body, struct err *e)
 {
 	struct arena a = ARENA_INIT((size_t) 1 << 20);
 	const struct json *root = NULL;
-	const char *token = NULL;
+	const char *token = NULL, *refresh = NULL;
 	struct err why = {};
 
 	if (json_parse(&a, body, &root, &why) == 0) {
 		token = json_string(json_get(root, "token"));
 		if (!token)
 			token = json_string(json_get(root, "access_token"));
+		refresh = json_string(json_get(root, "refresh_token"));
 	}
 	buf_clear(&g->token);
-	for (const char *p = token ? token : ""; *p; p++)
-		if ((unsigned char) *p <= ' ' || (unsigned char) *p >= 0x7f)
-			token = NULL;
-	if (token)
+	if (token && is_token(token))
 		buf_adds(&g->token, token);
+	buf_clear(&g->identity);
+	if (g->open.login && refresh && is_token(refresh) && strlen(refresh) <= g->identity.max)
+		buf_adds(&g->identity, refresh);
 	arena_fini(&a);
 	if (g->token.n == 0 || !buf_ok(&g->token))
 		return err_set(e, ERR_REMOTE, EPROTO, "the token server of %s gives no token",
@@ -385,37 +413,73 @@ static int token_of(struct registry *g, struct str body, struct err *e)
 	return 0;
 }
 
+/*
+ * With GET, as the distribution specification's "token" has it; who has an identity token gives
+ * that with POST, as its "oauth" has it.
+ */
+static void write_query(const struct registry *g, struct buf *to, char sep)
+{
+	const struct challenge *c = &g->challenge;
+	char scope[REFERENCE_NAME_MAX + 32] = "";
+
+	if (g->open.repository[0]) /* not more than we need, whatever it names */
+		(void) snprintf(scope, sizeof(scope), "repository:%s:pull%s", g->open.repository,
+				g->open.push ? ",push" : "");
+	add_query(to, &sep, "service", c->service);
+	add_query(to, &sep, "scope", scope);
+	if (g->open.identity) {
+		add_query(to, &sep, "client_id", "atoll");
+		add_query(to, &sep, "grant_type", "refresh_token");
+		add_query(to, &sep, "refresh_token", g->open.secret);
+		return;
+	}
+	add_query(to, &sep, "account", g->open.user);
+	if (g->open.login) { /* then it may give an identity token to be kept */
+		add_query(to, &sep, "client_id", "atoll");
+		add_query(to, &sep, "offline_token", "true");
+	}
+}
+
 static int fetch_token(struct registry *g, struct err *e)
 {
-	struct buf url = BUF_INIT(HTTP_TOKEN_MAX), body = BUF_INIT(HTTP_TOKEN_MAX);
-	const struct challenge *c = &g->challenge;
-	char sep = strchr(c->realm, '?') ? '&' : '?', scope[REFERENCE_NAME_MAX + 32] = "";
+	struct buf text = BUF_INIT(HTTP_TOKEN_MAX), body = BUF_INIT(HTTP_TOKEN_MAX);
+	const char *realm = g->challenge.realm;
+	struct question q = {};
 	char error[CURL_ERROR_SIZE];
 	struct http_answer a;
 	CURLcode code;
 	int r;
 
-	if (strncasecmp(c->realm, "https://", 8) != 0 &&
-	    !(g->plain && strncasecmp(c->realm, "http://", 7) == 0))
+	if (strncasecmp(realm, "https://", 8) != 0 &&
+	    !(g->plain && strncasecmp(realm, "http://", 7) == 0))
 		return err_set(e, ERR_REMOTE, EACCES, "%s names a token server without TLS: '%s'",
-			       g->open.host, shown_of(str_of(c->realm)).z);
-	if (g->open.repository[0]) /* not more than we need, whatever it names */
-		(void) snprintf(scope, sizeof(scope), "repository:%s:pull%s", g->open.repository,
-				g->open.push ? ",push" : "");
-	buf_adds(&url, c->realm);
-	add_query(&url, &sep, "service", c->service);
-	add_query(&url, &sep, "scope", scope);
-	add_query(&url, &sep, "account", g->open.user);
-	if (!buf_ok(&url)) {
-		buf_fini(&url);
+			       g->open.host, shown_of(str_of(realm)).z);
+	if (g->open.identity) {
+		write_query(g, &text, '\0');
+		q.url = realm;
+		q.posted = buf_z(&text);
+	} else {
+		buf_adds(&text, realm);
+		write_query(g, &text, strchr(realm, '?') ? '&' : '?');
+		q.url = buf_z(&text);
+		q.user = g->open.user[0] ? g->open.user : NULL;
+	}
+	if (!buf_ok(&text)) {
+		buf_fini(&text);
 		return err_set(e, ERR_REMOTE, E2BIG, "the token server's address is too long");
 	}
-	code = ask(g, buf_z(&url), false, g->open.user[0] ? g->open.user : NULL, &a, error, &body);
+	code = ask(g, &q, &a, error, &body);
 	if (code == CURLE_OK && a.status == 200)
 		r = token_of(g, buf_str(&body), e);
+	else if (g->open.identity && code == CURLE_OK && (a.status == 400 || a.status == 401))
+		r = err_set(e, ERR_DENIED, EACCES,
+			    "%s does not take the identity token: 'atoll login %s'", g->open.host,
+			    g->open.host);
 	else
 		r = http_failed(g, "token", code, &a, error, buf_str(&body), e);
-	buf_fini(&url);
+	if (text.p)
+		explicit_bzero(text.p, text.n);
+	buf_fini(&text);
 	buf_fini(&body);
 	return r;
 }
@@ -431,6 +495,11 @@ int http_authorize(struct registry *g, const struct http_answer *a, struct err *
 	g->challenge = c;
 	if (c.scheme == CHALLENGE_BEARER)
 		return fetch_token(g, e);
+	if (c.scheme == CHALLENGE_BASIC && g->open.identity)
+		return err_set(e, ERR_DENIED, EACCES,
+			       "%s wants a password, and what is kept is an identity token: "
+			       "'atoll login %s'",
+			       g->open.host, g->open.host);
 	if (c.scheme == CHALLENGE_BASIC && g->open.user[0])
 		return 0;
 	if (c.scheme == CHALLENGE_BASIC)
@@ -447,10 +516,11 @@ static bool ask_what_it_is(struct registry *g, bool plain, struct http_answer *a
 			   CURLcode *ret_code)
 {
 	char url[HTTP_URL_MAX];
+	const struct question q = { .url = url };
 
 	g->plain = plain;
 	http_url(g, NULL, url);
-	*ret_code = ask(g, url, false, NULL, a, g->error, body);
+	*ret_code = ask(g, &q, a, g->error, body);
 	return *ret_code == CURLE_OK && (a->status == 200 || a->status == 401);
 }
 
@@ -458,6 +528,7 @@ int http_open(struct registry *g, struct err *e)
 {
 	struct buf body = BUF_INIT(ERROR_BODY);
 	char url[HTTP_URL_MAX];
+	const struct question q = { .url = url, .own = true };
 	struct http_answer a;
 	CURLcode code;
 	int r = 0;
@@ -472,7 +543,7 @@ int http_open(struct registry *g, struct err *e)
 	if (code == CURLE_OK && a.status == 401) {
 		r = http_authorize(g, &a, e);
 		if (r == 0 && g->open.login) {
-			code = ask(g, url, true, NULL, &a, g->error, &body);
+			code = ask(g, &q, &a, g->error, &body);
 			if (code != CURLE_OK || a.status != 200)
 				r = http_failed(g, NULL, code, &a, g->error, buf_str(&body), e);
 		}

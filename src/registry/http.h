@@ -27,6 +27,7 @@ struct registry {
 	bool at_public;		      /* its address is no private one */
 	struct challenge challenge;   /* the last */
 	struct buf token;	      /* of Bearer; "" for none */
+	struct buf identity;	      /* what a login brought to be kept; "" for none */
 	char error[CURL_ERROR_SIZE];
 };
 

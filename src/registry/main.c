@@ -105,6 +105,17 @@ static int send_it(struct registry *g, const struct registry_request *q, int fil
 	return reply(g, q->id, existed, r < 0 ? &why : NULL) < 0 ? 0 : 1;
 }
 
+static int give_identity(struct registry *g, const struct registry_request *q, int file)
+{
+	struct err why = {};
+	int r = fd_write_all(file, buf_z(&g->identity), g->identity.n);
+
+	if (r < 0)
+		r = err_sys(&why, -r, "give the identity token");
+	(void) close(file);
+	return reply(g, q->id, false, r < 0 ? &why : NULL) < 0 ? 0 : 1;
+}
+
 static int take(struct fetcher *f, struct err *e)
 {
 	static struct registry_request q;
@@ -116,13 +127,15 @@ static int take(struct fetcher *f, struct err *e)
 	if (r <= 0)
 		return r;
 	if (n != (q.verb == REGISTRY_BLOB ? 2 : 1) || q.verb <= REGISTRY_OPEN ||
-	    q.verb > REGISTRY_SEND_DOCUMENT) {
+	    q.verb > REGISTRY_IDENTITY) {
 		for (size_t i = 0; i < n; i++)
 			(void) close(fds[i]);
 		return nonsense(e);
 	}
 	if (q.verb == REGISTRY_SEND_BLOB || q.verb == REGISTRY_SEND_DOCUMENT)
 		return send_it(f->of, &q, fds[0]);
+	if (q.verb == REGISTRY_IDENTITY)
+		return give_identity(f->of, &q, fds[0]);
 	if (fetcher_add(f, &q, fds, &why) < 0 && reply(f->of, q.id, false, &why) < 0)
 		return 0;
 	return 1;
@@ -149,7 +162,8 @@ static int run(struct err *e)
 	static struct registry g = { .ca = BUF_INIT(2 * PEM_MAX),
 				     .cert = BUF_INIT(PEM_MAX),
 				     .key = BUF_INIT(PEM_MAX),
-				     .token = BUF_INIT(HTTP_TOKEN_MAX) };
+				     .token = BUF_INIT(HTTP_TOKEN_MAX),
+				     .identity = BUF_INIT(REGISTRY_SECRET_MAX - 1) };
 	int fds[REGISTRY_FDS_MAX], r;
 	struct err why = {};
 	size_t n = 0;

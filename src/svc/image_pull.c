@@ -503,8 +503,29 @@ static int server_name(const char *text, char ret_host[static REFERENCE_NAME_MAX
 	return 0;
 }
 
+/* Where the registry gives an identity token that is kept, and not the password. */
+static int keep_login(struct registry *g, const char *host, const struct registry_login *login,
+		      struct svc_login_kept *ret_kept, struct err *e)
+{
+	struct registry_login *kept = calloc(1, sizeof(*kept));
+	int r = kept ? registry_identity(g, kept->secret, e) : no_memory(e);
+
+	if (r == 0) {
+		kept->identity = kept->secret[0];
+		memcpy(kept->user, login->user, sizeof(kept->user));
+		if (!kept->identity)
+			memcpy(kept->secret, login->secret, sizeof(kept->secret));
+		r = credentials_keep(host, kept, ret_kept->where, e);
+		ret_kept->identity = kept->identity;
+	}
+	if (kept)
+		explicit_bzero(kept, sizeof(*kept));
+	free(kept);
+	return r;
+}
+
 int svc_login(const char *server, const struct registry_login *login, bool no_verify,
-	      char ret_where[static 512], struct err *e)
+	      struct svc_login_kept *ret_kept, struct err *e)
 {
 	struct registry_options o = { .no_verify = no_verify, .login = true, .login_as = login };
 	char host[REFERENCE_NAME_MAX + 1];
@@ -513,8 +534,9 @@ int svc_login(const char *server, const struct registry_login *login, bool no_ve
 
 	r = r < 0 ? r : image_registry_may(host, &o.no_verify, e);
 	r = r < 0 ? r : registry_open(host, "", &o, &g, e);
+	r = r < 0 ? r : keep_login(g, host, login, ret_kept, e);
 	registry_close(g);
-	return r < 0 ? r : credentials_keep(host, login, ret_where, e);
+	return r;
 }
 
 int svc_logout(const char *server, char ret_where[static 512], struct err *e)

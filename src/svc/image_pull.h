@@ -79,8 +79,12 @@ struct svc_image_pushed {
 [[nodiscard]] int svc_image_push(struct svc *s, const struct svc_image_push *req,
 				 struct svc_image_pushed *ret_pushed, struct err *e);
 
+struct svc_login_kept {
+	char where[512];
+	bool identity; /* an identity token, not the password */
+};
 /* Whether a registry ("" for docker.io) knows that user; then it is kept for later. */
 [[nodiscard]] int svc_login(const char *server, const struct registry_login *login, bool no_verify,
-			    char ret_where[static 512], struct err *e);
+			    struct svc_login_kept *ret_kept, struct err *e);
 /* NOT_FOUND: nobody is logged in there. */
 [[nodiscard]] int svc_logout(const char *server, char ret_where[static 512], struct err *e);

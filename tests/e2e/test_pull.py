@@ -11,6 +11,7 @@ import subprocess
 import tarfile
 import threading
 import time
+from urllib.parse import parse_qs
 
 import pytest
 
@@ -351,6 +352,102 @@ def test_tokens(atoll, base, fake):
     fake.before = runs_out
     atoll("pull", name)
     assert len(tokens) == 2
+
+
+def identity_server(fake, tokens):
+    """Wants Bearer; its token server takes me:pw, or the refresh token r, and keeps how it was asked."""
+    def before(q):
+        if q.path.startswith("/token"):
+            form = parse_qs(q.sent.decode() if q.command == "POST" else q.path.partition("?")[2])
+            tokens.append((q.command, {k: v[0] for k, v in form.items()}))
+            if q.command == "POST":
+                good = "refresh_token" in form and form["refresh_token"] == ["r+/="]
+            else:
+                good = q.headers.get("Authorization") == "Basic " + base64.b64encode(b"me:pw").decode()
+            answer = {"access_token": "t"}
+            if "offline_token" in form:
+                answer["refresh_token"] = "r+/="
+            q.answer(*((200, json.dumps(answer).encode()) if good else (401, b"{}")))
+        elif q.headers.get("Authorization") != "Bearer t":
+            q.answer(401, WWW_Authenticate=f'Bearer realm="http://{fake.host}/token",service="s"')
+        else:
+            return False
+        return True
+    fake.before = before
+
+
+def test_identity_tokens(atoll, base, fake):
+    """A login keeps the token that it is given, which is then asked with by POST, as docker does."""
+    name = fake.add(Image(LAYERS))
+    auth = base / "home/auth.json"
+    tokens = []
+    identity_server(fake, tokens)
+    atoll.fails("login", "-u", "me", "-p", "no", fake.host, says="refuses this user name")
+    r = atoll("login", "-u", "me", "-p", "pw", fake.host)
+    assert f"the identity token is kept in {auth}" in r.err
+    assert tokens[-1] == ("GET", {"service": "s", "account": "me", "client_id": "atoll",
+                                  "offline_token": "true"})
+    kept = json.loads(auth.read_text())["auths"][fake.host]
+    assert base64.b64decode(kept["auth"]) == b"me:" and kept["identitytoken"] == "r+/="
+    assert b"pw" not in auth.read_bytes()
+    atoll("pull", name)
+    assert tokens[-1] == ("POST", {"service": "s", "scope": "repository:a/b:pull",
+                                   "client_id": "atoll", "grant_type": "refresh_token",
+                                   "refresh_token": "r+/="})
+    # As others write it: alone, and where there was another.
+    for entry_, says in (({"identitytoken": "r+/="}, None),
+                         ({"auth": base64.b64encode(b"0000:").decode(), "identitytoken": "r+/="}, None),
+                         ({"identitytoken": "old"}, "does not take the identity token: 'atoll login"),
+                         ({"auth": "", "identitytoken": ""}, "denies access")):
+        auth.write_text(json.dumps({"auths": {fake.host: entry_}}))
+        if says:
+            atoll.fails("pull", name, says=says)
+        else:
+            atoll("pull", name)
+    # One is no password; and it goes no further than it is for.
+    auth.write_text(json.dumps({"auths": {fake.host: {"identitytoken": "r"}}}))
+    fake.before = lambda q: q.answer(401, WWW_Authenticate='Basic realm="x"') or True
+    atoll.fails("pull", name, says="wants a password, and what is kept is an identity token")
+    other = Fake()
+    try:
+        def elsewhere(q):
+            if q.path == "/token":
+                q.answer(307, Location=f"http://{other.host}/token")
+            else:
+                q.answer(401, WWW_Authenticate=f'Bearer realm="http://{fake.host}/token"')
+            return True
+        fake.before = elsewhere
+        atoll.fails("pull", name, says="status 307")
+        assert other.asked == []
+    finally:
+        other.stop()
+
+
+def test_identity_token_of_a_helper(atoll, base, fake, monkeypatch):
+    name = fake.add(Image(LAYERS))
+    tokens = []
+    identity_server(fake, tokens)
+    bin_ = base / "bin-identity"
+    bin_.mkdir()
+    (bin_ / "docker-credential-id").write_text(f"""#!/bin/sh
+case $1 in
+get) [ -f {base}/id ] || {{ echo credentials not found; exit 1; }}; cat {base}/id;;
+store) cat > {base}/id;;
+erase) rm {base}/id;;
+esac
+""")
+    (bin_ / "docker-credential-id").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{bin_}:{os.environ['PATH']}")
+    (base / "home/auth.json").write_text(json.dumps({"credHelpers": {fake.host: "id"}}))
+    atoll("login", "-u", "me", "-p", "pw", fake.host)
+    assert json.loads((base / "id").read_text()) == {
+        "ServerURL": fake.host, "Username": "<token>", "Secret": "r+/="}
+    atoll("pull", name)
+    assert tokens[-1][0] == "POST"
+    (base / "id").write_text('{"Username": "<token>", "Secret": ""}')
+    atoll.fails("pull", name, says="an empty identity token")
+    atoll("logout", fake.host)
+    assert not (base / "id").exists()
 
 
 @pytest.mark.parametrize("challenge, says", [

@@ -209,7 +209,7 @@ class Fake:
 
             def do_POST(self):
                 fake.asked.append((self.path, dict(self.headers)))
-                self.body()
+                self.sent = self.body()
                 if not fake.before(self):
                     self.answer(202, Location="/v2/upload/1?state=x")
 
