@@ -1,173 +1,29 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* pull: what is shown while layers come. */
+/* pull, and what run and create do of it. */
 #include "cli/pull.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "base/auto.h"
-#include "base/clock.h"
 #include "base/file.h"
 #include "base/num.h"
-#include "cli/human.h"
+#include "cli/transfer.h"
 #include "cli/verbs.h"
 #include "fmt/json.h"
 #include "fmt/reference.h"
 #include "svc/image.h"
 #include "svc/image_pull.h"
 
-#define BAR_CELLS  50u
-#define SHOW_EVERY (100 * NSEC_PER_MSEC)
-#define LINE_BYTES 256
-
-struct view {
-	int fd;
-	enum { VIEW_NONE, VIEW_PLAIN, VIEW_BARS, VIEW_JSON } how;
-	size_t lines; /* of bars: one a layer, above the cursor */
-	nsec_t shown; /* when something went on was told the last time */
-};
-
-static const char *const words[] = {
-	[SVC_PULL_EXISTS] = "Already exists",  [SVC_PULL_WAITS] = "Pulling fs layer",
-	[SVC_PULL_GOES_ON] = "Downloading",    [SVC_PULL_FETCHED] = "Download complete",
-	[SVC_PULL_COMPLETE] = "Pull complete",
-};
-
-static void put(const struct view *v, const char *text)
-{
-	(void) fd_write_all(v->fd, text, strlen(text)); /* nobody looks: that is no failure */
-}
-
-/* As docker's: "ab12: Downloading [====>     ]  12.3MB/45.6MB" */
-static void add_bar(char *text, size_t size, const struct svc_pull_step *step)
-{
-	char cells[BAR_CELLS + 1];
-	unsigned int n = step->total ? (unsigned int) (step->bytes * BAR_CELLS / step->total) : 0;
-
-	for (unsigned int i = 0; i < BAR_CELLS; i++)
-		cells[i] = i < n ? '=' : i == n ? '>' : ' ';
-	cells[BAR_CELLS] = '\0';
-	(void) snprintf(text, size, " [%s]  %s/%s", cells, human_size(step->bytes).z,
-			human_size(step->total).z);
-}
-
-static void show_bar(const struct view *v, const struct svc_pull_step *step)
-{
-	char bar[LINE_BYTES] = "", line[2 * LINE_BYTES];
-	size_t up = v->lines - step->i;
-
-	if (step->kind == SVC_PULL_GOES_ON)
-		add_bar(bar, sizeof(bar), step);
-	(void) snprintf(line, sizeof(line), "\033[%zuA\r\033[K%s: %s%s\033[%zuB\r", up, step->layer,
-			words[step->kind], bar, up);
-	put(v, line);
-}
-
-static void show_json(const struct view *v, const struct svc_pull_step *step)
-{
-	auto_buf struct buf text = BUF_INIT(4096);
-	struct json_writer w = JSON_WRITER(&text);
-
-	json_w_object(&w, NULL);
-	json_w_string(&w, "status", step->kind == SVC_PULL_BEGINS ? "Pulling" : words[step->kind]);
-	json_w_string(&w, "id", step->kind == SVC_PULL_BEGINS ? step->name : step->layer);
-	if (step->kind == SVC_PULL_BEGINS && step->from)
-		json_w_string(&w, "from", step->from);
-	if (step->kind == SVC_PULL_GOES_ON) {
-		json_w_object(&w, "progressDetail");
-		json_w_u64(&w, "current", step->bytes);
-		json_w_u64(&w, "total", step->total);
-		json_w_end(&w);
-	}
-	json_w_end(&w);
-	buf_addc(&text, '\n');
-	put(v, buf_z(&text));
-}
-
-static void show_plain(const struct view *v, const struct svc_pull_step *step)
-{
-	char line[LINE_BYTES];
-
-	if (step->kind == SVC_PULL_GOES_ON)
-		return;
-	(void) snprintf(line, sizeof(line), "%s: %s\n", step->layer, words[step->kind]);
-	put(v, line);
-}
-
-/* A terminal that has fewer lines than there are layers scrolls: then none is gone back to. */
-static bool has_room(int fd, size_t lines)
-{
-	struct winsize size;
-
-	return ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_row > lines + 1 &&
-	       size.ws_col > BAR_CELLS + 50;
-}
-
-static void begin(struct view *v, const struct svc_pull_step *step)
-{
-	char line[2 * REFERENCE_MAX + 32];
-
-	(void) snprintf(line, sizeof(line), "Pulling %s%s%s\n", step->name,
-			step->from ? " from " : "", step->from ? step->from : "");
-	put(v, line);
-	if (v->how != VIEW_BARS)
-		return;
-	if (!has_room(v->fd, step->n)) {
-		v->how = VIEW_PLAIN;
-		return;
-	}
-	v->lines = step->n;
-	for (size_t i = 0; i < step->n; i++)
-		put(v, "\n");
-}
-
-static void told(void *user, const struct svc_pull_step *step)
-{
-	struct view *v = user;
-	nsec_t now = clock_mono();
-
-	if (step->kind == SVC_PULL_GOES_ON) {
-		if (now - v->shown < SHOW_EVERY)
-			return;
-		v->shown = now;
-	}
-	if (v->how == VIEW_JSON)
-		show_json(v, step);
-	else if (step->kind == SVC_PULL_BEGINS)
-		begin(v, step);
-	else if (v->how == VIEW_BARS)
-		show_bar(v, step);
-	else
-		show_plain(v, step);
-}
-
-static int choose_view(struct view *v, const struct pull_request *q, struct err *e)
-{
-	*v = (struct view){ .fd = q->fd };
-	if (q->quiet)
-		v->how = VIEW_NONE;
-	else if (!q->progress || streq(q->progress, "auto"))
-		v->how = cli_is_tty(q->fd) ? VIEW_BARS : VIEW_PLAIN;
-	else if (streq(q->progress, "plain"))
-		v->how = VIEW_PLAIN;
-	else if (streq(q->progress, "json"))
-		v->how = VIEW_JSON;
-	else
-		return err_set(e, ERR_INVALID, EINVAL, "--progress '%.60s': auto, plain or json",
-			       q->progress);
-	return 0;
-}
-
-static void show_end(struct view *v, const char *name, const char *digest, bool existed)
+static void show_end(const struct transfer *v, const char *name, const char *digest, bool existed)
 {
 	auto_buf struct buf text = BUF_INIT(4096);
 	struct json_writer w = JSON_WRITER(&text);
 	const char *status = existed ? "Image is up to date for" : "Downloaded newer image for";
 
-	if (v->how == VIEW_JSON) {
+	if (v->how == TRANSFER_JSON) {
 		json_w_object(&w, NULL);
 		json_w_string(&w, "status",
 			      existed ? "Image is up to date" : "Downloaded newer image");
@@ -179,7 +35,7 @@ static void show_end(struct view *v, const char *name, const char *digest, bool 
 		buf_addf(&text, "Digest: %s\nStatus: %s %s\n", digest, status,
 			 reference_familiar_of(name));
 	}
-	put(v, buf_z(&text));
+	(void) fd_write_all(v->fd, text.p, text.n); /* nobody looks: that is no failure */
 }
 
 /* As podman: the question is asked where its answer can be given. */
@@ -212,13 +68,13 @@ int pull_image(struct cli *c, const struct pull_request *q, const char **ret_nam
 	struct svc_image_result made;
 	struct reference ref;
 	struct digest digest;
-	struct view view;
+	struct transfer view;
 	char *name = arena_alloc(&c->arena, REFERENCE_MAX), text[DIGEST_TEXT_MAX];
-	int r = name ? choose_view(&view, q, e)
+	int r = name ? transfer_init(&view, q->fd, q->quiet ? "none" : q->progress, false, e)
 		     : err_set(e, ERR_EXHAUSTED, ENOMEM, "no memory left");
 
-	if (r == 0 && view.how != VIEW_NONE) {
-		req.told = told;
+	if (r == 0 && view.how != TRANSFER_NONE) {
+		req.told = transfer_told;
 		req.user = &view;
 	}
 	if (cli_is_tty(STDIN_FILENO) && cli_is_tty(STDOUT_FILENO))
@@ -231,7 +87,7 @@ int pull_image(struct cli *c, const struct pull_request *q, const char **ret_nam
 	if (r == 0)
 		reference_text(&ref, name);
 	digest_text(&digest, text);
-	if (view.how != VIEW_NONE)
+	if (view.how != TRANSFER_NONE)
 		show_end(&view, name, text, made.items[0].existed);
 	svc_image_result_fini(&made);
 	*ret_name = name;

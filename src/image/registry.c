@@ -177,6 +177,9 @@ int registry_open(const char *host, const char *repository, const struct registr
 		    (int) sizeof(q->repository))
 		r = err_set(e, ERR_INVALID, ENAMETOOLONG, "the registry's name is too long");
 	memcpy(q->host, g->host, sizeof(q->host));
+	if (options->sources && snprintf(q->sources, sizeof(q->sources), "%s", options->sources) >=
+					(int) sizeof(q->sources))
+		q->sources[0] = '\0'; /* more than is asked for at once */
 	if (options->login_as) {
 		memcpy(q->user, options->login_as->user, sizeof(q->user));
 		memcpy(q->secret, options->login_as->secret, sizeof(q->secret));
@@ -274,52 +277,80 @@ int registry_identity(struct registry *g, char ret_token[static REGISTRY_SECRET_
 
 /* ---- what is sent ---- */
 
-static int send_it(struct registry *g, struct registry_request *q, const char *what,
-		   const char *type, int file, uint64_t bytes, bool *ret_existed, struct err *e)
+static int fill(struct registry_request *q, const char *what, const char *type, struct err *e)
 {
-	struct registry_reply a = {};
-	int r;
-
-	if (!q)
-		return err_set(e, ERR_EXHAUSTED, ENOMEM, "no memory left");
-	q->bytes = bytes;
-	if (snprintf(q->what, sizeof(q->what), "%s", what) >= (int) sizeof(q->what) ||
-	    snprintf(q->type, sizeof(q->type), "%s", type) >= (int) sizeof(q->type))
-		r = err_set(e, ERR_INVALID, ENAMETOOLONG, "%.40s... is too long", what);
-	else
-		r = ask(g, q, &file, 1, e);
-	r = r < 0 ? r : answer(g, g->next_id - 1, &a, e);
-	*ret_existed = a.existed;
-	free(q);
-	return r;
+	if (snprintf(q->what, sizeof(q->what), "%s", what) < (int) sizeof(q->what) &&
+	    snprintf(q->type, sizeof(q->type), "%s", type) < (int) sizeof(q->type))
+		return 0;
+	return err_set(e, ERR_INVALID, ENAMETOOLONG, "%.40s... is too long", what);
 }
 
-int registry_send_blob(struct registry *g, const struct digest *d, int file, uint64_t bytes,
-		       bool *ret_existed, struct err *e)
+static int ask_to_send(struct registry *g, struct registry_request *q,
+		       const struct registry_send *b, struct err *e)
 {
-	struct registry_request *q = calloc(1, sizeof(*q));
 	char text[DIGEST_TEXT_MAX];
 
-	digest_text(d, text);
-	if (q)
-		q->verb = REGISTRY_SEND_BLOB;
-	return send_it(g, q, text, "", file, bytes, ret_existed, e);
+	digest_text(&b->digest, text);
+	q->verb = REGISTRY_SEND_BLOB;
+	q->bytes = b->size;
+	if (snprintf(q->repository, sizeof(q->repository), "%s", b->from ? b->from : "") >=
+	    (int) sizeof(q->repository))
+		q->repository[0] = '\0';
+	if (fill(q, text, "", e) < 0)
+		return -EINVAL;
+	return ask(g, q, &b->file, 1, e);
+}
+
+int registry_send_blobs(struct registry *g, struct registry_send *blobs, size_t n,
+			registry_told *told, void *user, struct err *e)
+{
+	struct registry_request *q = calloc(1, sizeof(*q));
+	uint32_t first = g->next_id;
+	int r = q ? 0 : err_set(e, ERR_EXHAUSTED, ENOMEM, "no memory left");
+
+	for (size_t i = 0; i < n && r == 0; i++)
+		r = ask_to_send(g, q, &blobs[i], e);
+	free(q);
+	for (size_t left = n; left && r == 0;) {
+		struct registry_reply a;
+		size_t i;
+
+		r = receive(g, &a, e);
+		i = a.id - first;
+		if (r == 0 && (i >= n || blobs[i].done))
+			r = err_set(e, ERR_INTERNAL, EPROTO, "atoll-registry answers nonsense");
+		if (r == 0 && a.err.kind != ERR_NONE) {
+			*e = a.err;
+			r = a.err.sys > 0 ? -a.err.sys : -EIO;
+		}
+		if (r < 0)
+			break;
+		blobs[i].done = a.kind == REGISTRY_DONE;
+		blobs[i].how = a.how;
+		left -= blobs[i].done;
+		if (told)
+			told(user, i, a.bytes, blobs[i].done);
+	}
+	return r;
 }
 
 int registry_send_document(struct registry *g, const char *what, const char *type, struct str text,
 			   struct err *e)
 {
+	struct registry_request *q = calloc(1, sizeof(*q));
 	auto_fd int file = memfd_create("document", MFD_CLOEXEC);
-	struct registry_request *q = file < 0 ? NULL : calloc(1, sizeof(*q));
-	bool ignored;
+	struct registry_reply a = {};
+	int r = q && file >= 0 && fd_write_all(file, text.p, text.n) == 0
+			? fill(q, what, type, e)
+			: err_set(e, ERR_EXHAUSTED, ENOMEM, "no memory left");
 
-	if (q && fd_write_all(file, text.p, text.n) < 0) {
-		free(q);
-		q = NULL;
-	}
-	if (q)
+	if (r == 0) {
 		q->verb = REGISTRY_SEND_DOCUMENT;
-	return send_it(g, q, what, type, file, text.n, &ignored, e);
+		q->bytes = text.n;
+		r = ask(g, q, &file, 1, e);
+	}
+	free(q);
+	return r < 0 ? r : answer(g, g->next_id - 1, &a, e);
 }
 
 /* ---- blobs ---- */

@@ -23,9 +23,10 @@ struct registry_login {
 };
 
 struct registry_options {
-	bool no_verify;			       /* any certificate, or no TLS */
-	bool push;			       /* something is to be sent */
-	bool login;			       /* only see whether the login is good */
+	bool no_verify;	     /* any certificate, or no TLS */
+	bool push;	     /* something is to be sent, nothing fetched */
+	const char *sources; /* of it, or NULL: other repositories, parted by blanks */
+	bool login;	     /* only see whether the login is good */
 	const struct registry_login *login_as; /* or NULL */
 };
 
@@ -33,7 +34,9 @@ struct registry_options {
 [[nodiscard]] int registry_identity(struct registry *g, char ret_token[static REGISTRY_SECRET_MAX],
 				    struct err *e);
 
-/* Told as blobs arrive; by another thread than the caller's, one call at a time. whole: the last.
+/*
+ * Told as blobs arrive, by another thread than the caller's, one call at a time; or, by the
+ * caller's, as they are sent. whole: the last.
  */
 typedef void registry_told(void *user, size_t blob, uint64_t bytes, bool whole);
 
@@ -56,9 +59,19 @@ static inline void registry_closep(struct registry **g)
 				    struct buf *ret_text, char ret_type[static REGISTRY_TYPE_MAX],
 				    struct err *e);
 
-/* With options->push. A blob of so many bytes from the file's start, unless it is there. */
-[[nodiscard]] int registry_send_blob(struct registry *g, const struct digest *d, int file,
-				     uint64_t bytes, bool *ret_existed, struct err *e);
+/* A blob that is to be there. */
+struct registry_send {
+	struct digest digest;
+	uint64_t size;
+	int file;	  /* borrowed: all of it is there */
+	const char *from; /* another repository of the registry that may have it; or NULL */
+	/* Filled as it goes: */
+	bool done;
+	enum registry_sent how;
+};
+/* With options->push: all of them, some at a time; until all are there, or one has failed. */
+[[nodiscard]] int registry_send_blobs(struct registry *g, struct registry_send *blobs, size_t n,
+				      registry_told *told, void *user, struct err *e);
 /* "manifests/latest", of this media type. */
 [[nodiscard]] int registry_send_document(struct registry *g, const char *what, const char *type,
 					 struct str text, struct err *e);

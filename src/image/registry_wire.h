@@ -17,20 +17,21 @@
 #include "fmt/digest.h"
 #include "fmt/reference.h"
 
-#define REGISTRY_MAGIC	    0x41524731u
-#define REGISTRY_SOCKET	    3
-#define REGISTRY_WHAT_MAX   256
-#define REGISTRY_USER_MAX   256
-#define REGISTRY_SECRET_MAX 8192
-#define REGISTRY_TYPE_MAX   128
-#define REGISTRY_AT_ONCE    3 /* blobs; the others wait for their turn */
-#define REGISTRY_FDS_MAX    4
+#define REGISTRY_MAGIC	     0x41524731u
+#define REGISTRY_SOCKET	     3
+#define REGISTRY_WHAT_MAX    256
+#define REGISTRY_USER_MAX    256
+#define REGISTRY_SECRET_MAX  8192
+#define REGISTRY_TYPE_MAX    128
+#define REGISTRY_SOURCES_MAX 1024
+#define REGISTRY_AT_ONCE     3 /* blobs; the others wait for their turn */
+#define REGISTRY_FDS_MAX     4
 
 enum registry_verb {
 	REGISTRY_OPEN,	   /* descriptors: ca, more_ca, cert, key, those that are there */
 	REGISTRY_DOCUMENT, /* a file: gets the body */
 	REGISTRY_BLOB,	   /* a file, which keeps it; a pipe's end, which gets the same bytes */
-	/* With REGISTRY_OPEN's push: a file that is sent, nothing else meanwhile. */
+	/* With REGISTRY_OPEN's push, and then nothing else: a file that is sent. */
 	REGISTRY_SEND_BLOB,
 	REGISTRY_SEND_DOCUMENT,
 	REGISTRY_IDENTITY, /* after a login: a file: gets the identity token, if there is one */
@@ -41,14 +42,18 @@ struct registry_request {
 	enum registry_verb verb;
 	uint32_t id;
 	/* OPEN */
-	char host[REFERENCE_NAME_MAX + 1];			   /* host[:port] */
-	char repository[REFERENCE_NAME_MAX + 1];		   /* "" for login */
+	char host[REFERENCE_NAME_MAX + 1];	 /* host[:port] */
+	char repository[REFERENCE_NAME_MAX + 1]; /* "" for login */
+	char sources[REGISTRY_SOURCES_MAX]; /* with push: others to read of, parted by blanks */
 	char user[REGISTRY_USER_MAX], secret[REGISTRY_SECRET_MAX]; /* "" without */
 	bool identity; /* the secret is an identity token: user may be "" */
 	bool no_verify, login, push;
 	bool may_be_plain, plain_first; /* without TLS, where it does not speak that; or asked so */
 	bool has_ca, has_more_ca, has_cert, has_key;
-	/* DOCUMENT, BLOB: "manifests/latest", "blobs/sha256:..."; SEND_BLOB: "sha256:..." */
+	/*
+	 * DOCUMENT, BLOB: "manifests/latest", "blobs/sha256:..."; SEND_BLOB: "sha256:...", and in
+	 * `repository` another one that has it, or "".
+	 */
 	char what[REGISTRY_WHAT_MAX];
 	uint64_t bytes;		      /* of the blob; of a document at most */
 	uint64_t have;		      /* so many of the blob are in the file */
@@ -63,6 +68,6 @@ struct registry_reply {
 	char type[REGISTRY_TYPE_MAX]; /* of a document: its media type, "" if none was told */
 	char digest[DIGEST_TEXT_MAX]; /* and what the registry calls it, "" */
 	bool plain;		      /* OPEN: without TLS */
-	bool existed;		      /* SEND_BLOB: it was there */
-	struct err err;		      /* DONE: kind ERR_NONE: it worked */
+	enum registry_sent { REGISTRY_SENT, REGISTRY_EXISTED, REGISTRY_MOUNTED } how;
+	struct err err; /* DONE: kind ERR_NONE: it worked */
 };

@@ -191,7 +191,7 @@ void http_url(const struct registry *g, const char *what, char ret_url[static HT
 {
 	const char *repository = g->open.repository;
 
-	/* 255 twice, 256, and less than 32 beside. */
+	/* 255 twice, less than 600 of what, and less than 32 beside. */
 	(void) snprintf(ret_url, HTTP_URL_MAX, "%s://%s/v2/%s%s%s", g->plain ? "http" : "https",
 			server(g), what ? repository : "", what ? "/" : "", what ? what : "");
 }
@@ -362,6 +362,16 @@ static bool is_url_safe(unsigned char c)
 	       strchr("-._~:/,", c);
 }
 
+static void add_escaped(struct buf *url, const char *value)
+{
+	for (; *value; value++) {
+		if (is_url_safe((unsigned char) *value))
+			buf_addc(url, *value);
+		else
+			buf_addf(url, "%%%02X", (unsigned char) *value);
+	}
+}
+
 /* *sep: what stands before it, '\0' for nothing. */
 static void add_query(struct buf *url, char *sep, const char *name, const char *value)
 {
@@ -371,12 +381,7 @@ static void add_query(struct buf *url, char *sep, const char *name, const char *
 		buf_addc(url, *sep);
 	buf_addf(url, "%s=", name);
 	*sep = '&';
-	for (; *value; value++) {
-		if (is_url_safe((unsigned char) *value))
-			buf_addc(url, *value);
-		else
-			buf_addf(url, "%%%02X", (unsigned char) *value);
-	}
+	add_escaped(url, value);
 }
 
 static bool is_token(const char *z)
@@ -413,6 +418,36 @@ static int token_of(struct registry *g, struct str body, struct err *e)
 	return 0;
 }
 
+/* Not more than we need, whatever the registry names. */
+static void add_scope(struct buf *to, char *sep, bool apart, struct str repository,
+		      const char *right)
+{
+	struct buf scope = BUF_INIT(REGISTRY_SOURCES_MAX + 32);
+
+	buf_addf(&scope, "%srepository:%.*s:%s", apart ? "" : " ", (int) repository.n, repository.p,
+		 right);
+	if (apart)
+		add_query(to, sep, "scope", buf_z(&scope));
+	else
+		add_escaped(to, buf_z(&scope));
+	buf_fini(&scope);
+}
+
+/* Several of GET are parameters each, of POST words of one. */
+static void add_scopes(const struct registry *g, struct buf *to, char *sep)
+{
+	struct str rest = str_of(g->open.sources);
+
+	if (!g->open.repository[0])
+		return;
+	add_scope(to, sep, true, str_of(g->open.repository), g->open.push ? "pull,push" : "pull");
+	while (rest.p && rest.n) {
+		struct str one = str_cut(rest, ' ', &rest);
+
+		add_scope(to, sep, !g->open.identity, one, "pull");
+	}
+}
+
 /*
  * With GET, as the distribution specification's "token" has it; who has an identity token gives
  * that with POST, as its "oauth" has it.
@@ -420,13 +455,9 @@ static int token_of(struct registry *g, struct str body, struct err *e)
 static void write_query(const struct registry *g, struct buf *to, char sep)
 {
 	const struct challenge *c = &g->challenge;
-	char scope[REFERENCE_NAME_MAX + 32] = "";
 
-	if (g->open.repository[0]) /* not more than we need, whatever it names */
-		(void) snprintf(scope, sizeof(scope), "repository:%s:pull%s", g->open.repository,
-				g->open.push ? ",push" : "");
 	add_query(to, &sep, "service", c->service);
-	add_query(to, &sep, "scope", scope);
+	add_scopes(g, to, &sep);
 	if (g->open.identity) {
 		add_query(to, &sep, "client_id", "atoll");
 		add_query(to, &sep, "grant_type", "refresh_token");
@@ -440,7 +471,7 @@ static void write_query(const struct registry *g, struct buf *to, char sep)
 	}
 }
 
-static int fetch_token(struct registry *g, struct err *e)
+static int ask_token(struct registry *g, long *ret_status, struct err *e)
 {
 	struct buf text = BUF_INIT(HTTP_TOKEN_MAX), body = BUF_INIT(HTTP_TOKEN_MAX);
 	const char *realm = g->challenge.realm;
@@ -469,6 +500,7 @@ static int fetch_token(struct registry *g, struct err *e)
 		return err_set(e, ERR_REMOTE, E2BIG, "the token server's address is too long");
 	}
 	code = ask(g, &q, &a, error, &body);
+	*ret_status = code == CURLE_OK ? a.status : 0;
 	if (code == CURLE_OK && a.status == 200)
 		r = token_of(g, buf_str(&body), e);
 	else if (g->open.identity && code == CURLE_OK && (a.status == 400 || a.status == 401))
@@ -481,6 +513,19 @@ static int fetch_token(struct registry *g, struct err *e)
 		explicit_bzero(text.p, text.n);
 	buf_fini(&text);
 	buf_fini(&body);
+	return r;
+}
+
+static int fetch_token(struct registry *g, struct err *e)
+{
+	long status = 0;
+	int r = ask_token(g, &status, e);
+
+	/* Others' repositories are more than is needed: without them, then. */
+	if (r < 0 && g->open.sources[0] && (status == 400 || status == 401 || status == 403)) {
+		g->open.sources[0] = '\0';
+		r = ask_token(g, &status, e);
+	}
 	return r;
 }
 

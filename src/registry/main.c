@@ -45,7 +45,7 @@ static int receive(struct registry_request *q, int fds[static REGISTRY_FDS_MAX],
 	if (r != sizeof(*q) || q->magic != REGISTRY_MAGIC || !is_text(q->host, sizeof(q->host)) ||
 	    !is_text(q->repository, sizeof(q->repository)) || !is_text(q->user, sizeof(q->user)) ||
 	    !is_text(q->secret, sizeof(q->secret)) || !is_text(q->what, sizeof(q->what)) ||
-	    !is_text(q->type, sizeof(q->type)))
+	    !is_text(q->type, sizeof(q->type)) || !is_text(q->sources, sizeof(q->sources)))
 		return nonsense(e);
 	return 1;
 }
@@ -79,30 +79,15 @@ static int open_it(struct registry *g, const struct registry_request *q, const i
 	return r;
 }
 
-static int reply(const struct registry *g, uint32_t id, bool existed, const struct err *e)
+static int reply(const struct registry *g, uint32_t id, const struct err *e)
 {
-	struct registry_reply a = { .magic = REGISTRY_MAGIC,
-				    .id = id,
-				    .kind = REGISTRY_DONE,
-				    .plain = g->plain,
-				    .existed = existed };
+	struct registry_reply a = {
+		.magic = REGISTRY_MAGIC, .id = id, .kind = REGISTRY_DONE, .plain = g->plain
+	};
 
 	if (e)
 		a.err = *e;
 	return send(REGISTRY_SOCKET, &a, sizeof(a), MSG_NOSIGNAL) < 0 ? -1 : 0;
-}
-
-/* Nobody waits for anything else meanwhile. */
-static int send_it(struct registry *g, const struct registry_request *q, int file)
-{
-	struct err why = {};
-	bool existed = false;
-	int r = q->verb == REGISTRY_SEND_BLOB
-			? upload_blob(g, q->what, file, q->bytes, &existed, &why)
-			: upload_document(g, q->what, q->type, file, q->bytes, &why);
-
-	(void) close(file);
-	return reply(g, q->id, existed, r < 0 ? &why : NULL) < 0 ? 0 : 1;
 }
 
 static int give_identity(struct registry *g, const struct registry_request *q, int file)
@@ -113,10 +98,34 @@ static int give_identity(struct registry *g, const struct registry_request *q, i
 	if (r < 0)
 		r = err_sys(&why, -r, "give the identity token");
 	(void) close(file);
-	return reply(g, q->id, false, r < 0 ? &why : NULL) < 0 ? 0 : 1;
+	return reply(g, q->id, r < 0 ? &why : NULL) < 0 ? 0 : 1;
 }
 
-static int take(struct fetcher *f, struct err *e)
+/* Which of them it is: who sends does not fetch. */
+struct work {
+	struct registry *of;
+	struct fetcher fetcher;
+	struct uploader uploader;
+};
+
+static bool fits(const struct registry *g, enum registry_verb verb, size_t fds)
+{
+	switch (verb) {
+	case REGISTRY_OPEN:
+		return false;
+	case REGISTRY_BLOB:
+		return fds == 2 && !g->open.push;
+	case REGISTRY_DOCUMENT:
+	case REGISTRY_IDENTITY:
+		return fds == 1 && !g->open.push;
+	case REGISTRY_SEND_BLOB:
+	case REGISTRY_SEND_DOCUMENT:
+		return fds == 1 && g->open.push;
+	}
+	return false;
+}
+
+static int take(struct work *w, struct err *e)
 {
 	static struct registry_request q;
 	int fds[REGISTRY_FDS_MAX];
@@ -126,31 +135,31 @@ static int take(struct fetcher *f, struct err *e)
 
 	if (r <= 0)
 		return r;
-	if (n != (q.verb == REGISTRY_BLOB ? 2 : 1) || q.verb <= REGISTRY_OPEN ||
-	    q.verb > REGISTRY_IDENTITY) {
+	if (!fits(w->of, q.verb, n)) {
 		for (size_t i = 0; i < n; i++)
 			(void) close(fds[i]);
 		return nonsense(e);
 	}
-	if (q.verb == REGISTRY_SEND_BLOB || q.verb == REGISTRY_SEND_DOCUMENT)
-		return send_it(f->of, &q, fds[0]);
 	if (q.verb == REGISTRY_IDENTITY)
-		return give_identity(f->of, &q, fds[0]);
-	if (fetcher_add(f, &q, fds, &why) < 0 && reply(f->of, q.id, false, &why) < 0)
+		return give_identity(w->of, &q, fds[0]);
+	r = w->of->open.push ? uploader_add(&w->uploader, &q, fds[0], &why)
+			     : fetcher_add(&w->fetcher, &q, fds, &why);
+	if (r < 0 && reply(w->of, q.id, &why) < 0)
 		return 0;
 	return 1;
 }
 
 static int work(struct registry *g, struct err *e)
 {
-	struct fetcher f;
-	int r = fetcher_init(&f, g, e);
+	struct work w = { .of = g };
+	int r = g->open.push ? uploader_init(&w.uploader, g, e) : fetcher_init(&w.fetcher, g, e);
 
 	while (r >= 0) {
 		bool asked = false;
 
-		r = fetcher_run(&f, REGISTRY_SOCKET, &asked, e);
-		if (r == 0 && asked && (r = take(&f, e)) == 0)
+		r = g->open.push ? uploader_run(&w.uploader, REGISTRY_SOCKET, &asked, e)
+				 : fetcher_run(&w.fetcher, REGISTRY_SOCKET, &asked, e);
+		if (r == 0 && asked && (r = take(&w, e)) == 0)
 			return 0;
 	}
 	return r;
@@ -180,7 +189,7 @@ static int run(struct err *e)
 	r = open_it(&g, &q, fds, n, &why);
 	r = r < 0 ? r : confine(REGISTRY_SOCKET, &why);
 	r = r < 0 ? r : http_open(&g, &why);
-	if (reply(&g, q.id, false, r < 0 ? &why : NULL) < 0 || r < 0)
+	if (reply(&g, q.id, r < 0 ? &why : NULL) < 0 || r < 0)
 		return 0;
 	return work(&g, e);
 }

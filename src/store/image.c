@@ -481,10 +481,14 @@ int store_layer_sweep(struct store *s, struct err *e)
 
 	if (r < 0)
 		return r;
-	return end(s,
-		   store_run(s,
-			     "DELETE FROM layers WHERE NOT EXISTS"
-			     " (SELECT 1 FROM image_layers x WHERE x.chain=layers.chain)",
-			     NULL, NULL, e),
-		   e);
+	r = store_run(s,
+		      "DELETE FROM layers WHERE NOT EXISTS"
+		      " (SELECT 1 FROM image_layers x WHERE x.chain=layers.chain)",
+		      NULL, NULL, e);
+	if (r >= 0)
+		r = store_run(s,
+			      "DELETE FROM layer_origins WHERE blob NOT IN"
+			      " (SELECT blob FROM layers)",
+			      NULL, NULL, e);
+	return end(s, r, e);
 }

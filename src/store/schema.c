@@ -114,12 +114,16 @@ static const char step_images[] =
 static const char step_emulated[] =
 	"ALTER TABLE workloads ADD COLUMN emulated INTEGER NOT NULL DEFAULT 0;";
 
+/* Where layers' blobs are known to be (store/origin.h). */
+static const char step_origins[] = "CREATE TABLE layer_origins ("
+				   " blob TEXT NOT NULL,"
+				   " repository TEXT NOT NULL,"
+				   " at INTEGER NOT NULL,"
+				   " PRIMARY KEY (blob, repository)) WITHOUT ROWID;";
+
 /* To be appended to, never edited. */
 static const char *const steps[] = {
-	step_workloads,
-	step_volumes,
-	step_images,
-	step_emulated,
+	step_workloads, step_volumes, step_images, step_emulated, step_origins,
 };
 
 const unsigned schema_version = ARRAY_SIZE(steps);

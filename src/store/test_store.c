@@ -14,7 +14,9 @@
 #include "base/auto.h"
 #include "base/test.h"
 #include "store/event.h"
+#include "store/image.h"
 #include "store/network.h"
+#include "store/origin.h"
 #include "store/schema.h"
 #include "store/volume.h"
 #include "store/workload.h"
@@ -270,6 +272,29 @@ static void test_identity(void)
 	CHECK(process_ident(pid, &ident) == -ESRCH && !process_alive(pid, ident));
 }
 
+static void test_origins(void)
+{
+	auto_arena struct arena a = ARENA_INIT(1u << 20);
+	auto_store struct store *s = NULL;
+	const struct digest blobs[] = { { { 1 } }, { { 2 } } }, other = { { 3 } };
+	const char *name = "x";
+
+	CHECK(store_open(&paths, &s, &e) == 0);
+	CHECK(store_origin_find(s, &a, &blobs[0], "h:5/a", &name, &e) == 0 && !name);
+	CHECK(store_origin_add(s, blobs, 2, "h:5/a/b", &e) == 0);
+	CHECK(store_origin_add(s, blobs, 1, "h:50/c", &e) == 0);
+	CHECK(store_origin_find(s, &a, &blobs[1], "h:5/a", &name, &e) == 0);
+	CHECK_STR(name, "a/b");
+	CHECK(store_origin_find(s, &a, &blobs[1], "h:5/a/b", &name, &e) == 0 && !name);
+	CHECK(store_origin_find(s, &a, &blobs[1], "h:50/a", &name, &e) == 0 && !name);
+	CHECK(store_origin_find(s, &a, &other, "h:5/a", &name, &e) == 0 && !name);
+	CHECK(store_origin_add(s, blobs, 1, "h:5/d", &e) == 0);
+	CHECK(store_origin_find(s, &a, &blobs[0], "h:5/a", &name, &e) == 0);
+	CHECK_STR(name, "d");		      /* the latest */
+	CHECK(store_layer_sweep(s, &e) == 0); /* of blobs that are not here nothing is known */
+	CHECK(store_origin_find(s, &a, &blobs[0], "h:5/a", &name, &e) == 0 && !name);
+}
+
 int main(void)
 {
 	char dir[] = "/tmp/test_store.XXXXXX";
@@ -282,6 +307,7 @@ int main(void)
 	test_events();
 	test_migration();
 	test_identity();
+	test_origins();
 	CHECK(tree_unlink(AT_FDCWD, dir) == 0);
 	return test_done();
 }

@@ -17,17 +17,16 @@ static int no_memory(struct err *e)
 	return err_set(e, ERR_EXHAUSTED, ENOMEM, "no memory left");
 }
 
-int image_registry_open(const char *name, bool push, bool no_verify, struct registry **ret_g,
-			struct err *e)
+int image_registry_open(const char *name, const struct registry_options *options,
+			struct registry **ret_g, struct err *e)
 {
 	struct registry_login *login = calloc(1, sizeof(*login));
-	const struct registry_options o = { .no_verify = no_verify,
-					    .push = push,
-					    .login_as = login };
+	struct registry_options o = *options;
 	const char *slash = strchr(name, '/'); /* a parsed name has one */
 	char host[REFERENCE_NAME_MAX + 1];
 	int r = login && slash ? 0 : no_memory(e);
 
+	o.login_as = login;
 	if (r == 0) {
 		memcpy(host, name, (size_t) (slash - name));
 		host[slash - name] = '\0';
@@ -148,6 +147,7 @@ static int mean(struct search *s, bool *ret_chosen, struct err *e)
 static int try(struct search *s, const struct registries_place *at, struct image_found *ret,
 	       struct err *e)
 {
+	const struct registry_options o = { .no_verify = s->req->no_verify || at->insecure };
 	char what[REGISTRY_WHAT_MAX], digest[DIGEST_TEXT_MAX] = "";
 	const struct reference *ref = &at->ref;
 	struct registry *g = NULL;
@@ -157,7 +157,7 @@ static int try(struct search *s, const struct registries_place *at, struct image
 		digest_text(&ref->digest, digest);
 	(void) snprintf(what, sizeof(what), "manifests/%s", ref->has_digest ? digest : ref->tag);
 	buf_clear(s->text);
-	r = image_registry_open(ref->name, false, s->req->no_verify || at->insecure, &g, e);
+	r = image_registry_open(ref->name, &o, &g, e);
 	r = r < 0 ? r : registry_document(g, what, s->text->max, s->text, ret->type, e);
 	if (r == 0 && ref->has_digest)
 		r = image_check(what, buf_str(s->text), &ref->digest, s->text->n, e);

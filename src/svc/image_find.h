@@ -11,8 +11,8 @@
 #include "image/registry.h"
 #include "svc/image_pull.h"
 
-/* That of a whole name, as who the user is there. Gives. */
-[[nodiscard]] int image_registry_open(const char *name, bool push, bool no_verify,
+/* That of a whole name, as who the user is there, whatever options say of that. Gives. */
+[[nodiscard]] int image_registry_open(const char *name, const struct registry_options *options,
 				      struct registry **ret_g, struct err *e);
 /*
  * The same of a name that something is sent to, or only a host's: no mirrors. Fails: DENIED where

@@ -19,6 +19,7 @@
 #include "image/hash.h"
 #include "image/registries_read.h"
 #include "store/image.h"
+#include "store/origin.h"
 #include "svc/image.h"
 #include "svc/image_find.h"
 #include "svc/image_parts.h"
@@ -66,9 +67,9 @@ static int no_memory(struct err *e)
 	return err_set(e, ERR_EXHAUSTED, ENOMEM, "no memory left");
 }
 
-static void tell(struct pull *p, enum svc_pull_kind kind, size_t i, uint64_t bytes)
+static void tell(struct pull *p, enum svc_layer_kind kind, size_t i, uint64_t bytes)
 {
-	struct svc_pull_step step = { .kind = kind, .i = i, .bytes = bytes };
+	struct svc_layer_step step = { .kind = kind, .i = i, .bytes = bytes };
 
 	if (!p->req->told)
 		return;
@@ -83,7 +84,7 @@ static void tell(struct pull *p, enum svc_pull_kind kind, size_t i, uint64_t byt
 static void tell_begin(struct pull *p)
 {
 	char text[REFERENCE_MAX], at[REFERENCE_MAX];
-	struct svc_pull_step step = { .kind = SVC_PULL_BEGINS, .n = p->manifest->layers_n };
+	struct svc_layer_step step = { .kind = SVC_LAYERS_BEGIN, .n = p->manifest->layers_n };
 
 	reference_text(&p->ref, text);
 	reference_text(&p->at, at);
@@ -248,7 +249,7 @@ static void moved(void *user, size_t blob, uint64_t bytes, bool whole)
 
 	for (size_t i = 0; i < p->manifest->layers_n; i++) {
 		if (p->layers[i].fetched && p->layers[i].blob == blob) {
-			tell(p, whole ? SVC_PULL_FETCHED : SVC_PULL_GOES_ON, i, bytes);
+			tell(p, whole ? SVC_LAYER_FETCHED : SVC_LAYER_GOES_ON, i, bytes);
 			return;
 		}
 	}
@@ -316,7 +317,7 @@ static int want_layers(struct pull *p, struct err *e)
 		if (r == 0 && !found)
 			r = want(p, i, e);
 		if (r == 0)
-			tell(p, p->layers[i].file >= 0 ? SVC_PULL_WAITS : SVC_PULL_EXISTS, i, 0);
+			tell(p, p->layers[i].file >= 0 ? SVC_LAYER_WAITS : SVC_LAYER_EXISTS, i, 0);
 	}
 	return r < 0 || !p->blobs_n
 		       ? r
@@ -364,7 +365,7 @@ static int unpack_layers(struct pull *p, struct build *b, struct err *e)
 		if (r < 0)
 			return r;
 		if (l->file >= 0)
-			tell(p, SVC_PULL_COMPLETE, i, d->size);
+			tell(p, SVC_LAYER_COMPLETE, i, d->size);
 		close_fd(&l->file);
 	}
 	return 0;
@@ -411,6 +412,19 @@ static int take_image(struct pull *p, struct svc_image_result *result, struct er
 	if (r == 0)
 		r = image_event(p->svc->store, "pull", &id, name, e);
 	return r < 0 ? r : image_result_add(result, &id, names, 1, existed, e);
+}
+
+/* Who pushes one of them elsewhere in that registry need not send it. No harm without. */
+static void note_origins(struct pull *p)
+{
+	size_t n = p->manifest->layers_n;
+	struct digest *blobs = arena_array(&p->arena, n + 1, sizeof(*blobs));
+	struct err ignored = {};
+
+	for (size_t i = 0; blobs && i < n; i++)
+		blobs[i] = p->manifest->layers[i].digest;
+	if (blobs)
+		(void) store_origin_add(p->svc->store, blobs, n, p->at.name, &ignored);
 }
 
 /* The next time it means the same. */
@@ -463,6 +477,7 @@ int svc_image_pull(struct svc *s, const struct svc_image_pull *req,
 	if (r == 0) {
 		*ret_digest = p.top;
 		keep_alias(&p);
+		note_origins(&p);
 	}
 	end(&p);
 	if (r < 0) {

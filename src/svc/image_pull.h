@@ -13,17 +13,18 @@
 struct svc;
 struct svc_image_result;
 
-struct svc_pull_step {
-	enum svc_pull_kind {
-		SVC_PULL_BEGINS,  /* of an image with n layers */
-		SVC_PULL_EXISTS,  /* a layer: it is here */
-		SVC_PULL_WAITS,	  /* it is to be fetched */
-		SVC_PULL_GOES_ON, /* `bytes` of `total` are fetched */
-		SVC_PULL_FETCHED,
-		SVC_PULL_COMPLETE, /* and unpacked */
+struct svc_layer_step {
+	enum svc_layer_kind {
+		SVC_LAYERS_BEGIN,  /* of an image with n layers */
+		SVC_LAYER_EXISTS,  /* a layer: it is where it is to be */
+		SVC_LAYER_WAITS,   /* it is to be fetched, or sent */
+		SVC_LAYER_GOES_ON, /* `bytes` of `total` are */
+		SVC_LAYER_FETCHED,
+		SVC_LAYER_MOUNTED,  /* of a push: from another repository */
+		SVC_LAYER_COMPLETE, /* and unpacked; or sent */
 	} kind;
-	const char *name;  /* BEGINS: familiar, with its tag or digest */
-	const char *from;  /* BEGINS: where, when that is another place; or NULL */
+	const char *name;  /* BEGIN: familiar, with its tag or digest */
+	const char *from;  /* BEGIN: where, when that is another place; of MOUNTED; or NULL */
 	const char *layer; /* else: the first of its digest */
 	size_t i, n;	   /* of the layers */
 	uint64_t bytes, total;
@@ -34,7 +35,7 @@ struct svc_image_pull {
 	const char *platform; /* "os/arch[/variant]", or NULL: this machine's */
 	bool no_verify;	      /* any certificate, or no TLS */
 	/* Or NULL. By several threads, one call at a time. */
-	void (*told)(void *user, const struct svc_pull_step *step);
+	void (*told)(void *user, const struct svc_layer_step *step);
 	/*
 	 * Or NULL, where nobody can be asked: which of n names is meant by this one without a
 	 * registry.
@@ -55,16 +56,10 @@ struct svc_image_pull {
 				 struct svc_image_result *ret_result, struct digest *ret_digest,
 				 struct err *e);
 
-struct svc_push_step {
-	const char *name;  /* what is pushed, where to; then NULL, and: */
-	const char *layer; /* the first of its digest */
-	bool existed;	   /* it was there */
-};
-
 struct svc_image_push {
 	const char *image; /* a reference: what is pushed, and where to */
 	bool no_verify;
-	void (*told)(void *user, const struct svc_push_step *step); /* or NULL */
+	void (*told)(void *user, const struct svc_layer_step *step); /* or NULL */
 	void *user;
 };
 struct svc_image_pushed {
@@ -73,6 +68,7 @@ struct svc_image_pushed {
 	uint64_t size;
 };
 /*
+ * What is not there is mounted from other repositories of the registry, or sent.
  * Its layers are sent as they are kept here, in the packing that they came in; the manifest, too,
  * if it came by one of these.
  */

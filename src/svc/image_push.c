@@ -15,6 +15,7 @@
 #include "image/content.h"
 #include "image/hash.h"
 #include "store/image.h"
+#include "store/origin.h"
 #include "svc/image.h"
 #include "svc/image_find.h"
 #include "svc/image_parts.h"
@@ -23,6 +24,7 @@
 
 #define MANIFEST_MAX ((size_t) 4 << 20)
 #define LAYER_SHOWN  12 /* hex digits */
+#define SOURCES_MOST 4
 
 struct push {
 	struct svc *svc;
@@ -34,20 +36,17 @@ struct push {
 	struct arena arena;
 	struct store_layer *layers;
 	struct buf manifest;
-	const char *type; /* of it */
+	const char *type;	     /* of it */
+	struct registry_send *sends; /* its layers' blobs, and at the end its configuration */
+	size_t sends_n;
+	size_t *send_of;		    /* of each layer */
+	char sources[REGISTRY_SOURCES_MAX]; /* parted by blanks */
+	unsigned int sources_n;
 };
 
 static int no_memory(struct err *e)
 {
 	return err_set(e, ERR_EXHAUSTED, ENOMEM, "no memory left");
-}
-
-static void tell(const struct push *p, const char *name, const char *layer, bool existed)
-{
-	const struct svc_push_step step = { .name = name, .layer = layer, .existed = existed };
-
-	if (p->req->told)
-		p->req->told(p->req->user, &step);
 }
 
 static int find_layers(struct push *p, struct err *e)
@@ -127,55 +126,157 @@ static int make_manifest(struct push *p, struct err *e)
 
 /* ---- its bytes ---- */
 
-static int send_layers(struct push *p, struct err *e)
+static void tell(struct push *p, enum svc_layer_kind kind, size_t i, uint64_t bytes)
 {
-	for (size_t i = 0; i < p->image->row.chains_n; i++) {
-		char hex[DIGEST_HEX_MAX];
-		uint64_t size = 0;
-		bool existed = false;
-		auto_fd int fd = content_blob_open(&p->content, &p->layers[i].blob, &size, e);
-		int r = fd < 0 ? fd
-			       : registry_send_blob(p->registry, &p->layers[i].blob, fd, size,
-						    &existed, e);
+	struct svc_layer_step step = { .kind = kind, .i = i, .n = p->image->row.chains_n };
+	char hex[DIGEST_HEX_MAX];
 
-		if (r < 0)
-			return r;
-		digest_hex(&p->layers[i].blob, hex);
-		hex[LAYER_SHOWN] = '\0';
-		tell(p, NULL, hex, existed);
-	}
-	return 0;
+	if (!p->req->told)
+		return;
+	digest_hex(&p->layers[i].blob, hex);
+	hex[LAYER_SHOWN] = '\0';
+	step.layer = hex;
+	step.bytes = bytes;
+	step.total = p->layers[i].blob_size;
+	step.from = p->sends[p->send_of[i]].from;
+	p->req->told(p->req->user, &step);
 }
 
-static int send_config(struct push *p, struct err *e)
+static void tell_begin(struct push *p)
+{
+	char name[REFERENCE_MAX];
+	const struct svc_layer_step step = { .kind = SVC_LAYERS_BEGIN,
+					     .name = reference_familiar_of(name),
+					     .n = p->image->row.chains_n };
+
+	reference_text(&p->ref, name);
+	if (p->req->told)
+		p->req->told(p->req->user, &step);
+}
+
+static void moved(void *user, size_t send, uint64_t bytes, bool whole)
+{
+	static const enum svc_layer_kind ends[] = { [REGISTRY_SENT] = SVC_LAYER_COMPLETE,
+						    [REGISTRY_EXISTED] = SVC_LAYER_EXISTS,
+						    [REGISTRY_MOUNTED] = SVC_LAYER_MOUNTED };
+	struct push *p = user;
+
+	for (size_t i = 0; i < p->image->row.chains_n; i++)
+		if (p->send_of[i] == send)
+			tell(p, whole ? ends[p->sends[send].how] : SVC_LAYER_GOES_ON, i, bytes);
+}
+
+/* Some of them: each is a right that is asked for. */
+static bool may_mount(struct push *p, const char *from)
+{
+	size_t n = strlen(p->sources), more = strlen(from);
+	struct str rest = { p->sources, n };
+
+	while (rest.p && rest.n)
+		if (str_is(str_cut(rest, ' ', &rest), from))
+			return true;
+	if (p->sources_n == SOURCES_MOST || n + 1 + more >= sizeof(p->sources))
+		return false;
+	(void) snprintf(p->sources + n, sizeof(p->sources) - n, "%s%s", n ? " " : "", from);
+	p->sources_n++;
+	return true;
+}
+
+static int add_send(struct push *p, const struct digest *blob, uint64_t size, int file,
+		    struct err *e)
+{
+	struct registry_send *s = &p->sends[p->sends_n++];
+	int r;
+
+	*s = (struct registry_send){ .digest = *blob, .size = size, .file = file };
+	r = store_origin_find(p->svc->store, &p->arena, blob, p->ref.name, &s->from, e);
+	if (s->from && !may_mount(p, s->from))
+		s->from = NULL;
+	return r;
+}
+
+/* Layers that are the same bytes are sent once. */
+static int add_layer(struct push *p, size_t i, struct err *e)
+{
+	const struct digest *blob = &p->layers[i].blob;
+	uint64_t size = 0;
+	int file;
+
+	for (size_t k = 0; k < p->sends_n; k++) {
+		if (digest_eq(&p->sends[k].digest, blob)) {
+			p->send_of[i] = k;
+			return 0;
+		}
+	}
+	file = content_blob_open(&p->content, blob, &size, e);
+	if (file < 0)
+		return file;
+	p->send_of[i] = p->sends_n;
+	return add_send(p, blob, size, file, e);
+}
+
+static int add_config(struct push *p, struct err *e)
 {
 	const struct str text = p->image->row.config;
-	auto_fd int fd = memfd_create("config", MFD_CLOEXEC);
-	bool existed;
-	int r = fd < 0 ? -errno : fd_write_all(fd, text.p, text.n);
+	auto_fd int file = memfd_create("config", MFD_CLOEXEC);
+	int r = file < 0 ? -errno : fd_write_all(file, text.p, text.n);
 
 	return r < 0 ? err_sys(e, -r, "keep the configuration")
-		     : registry_send_blob(p->registry, &p->image->id, fd, text.n, &existed, e);
+		     : add_send(p, &p->image->id, text.n, take_fd(&file), e);
+}
+
+static int collect(struct push *p, struct err *e)
+{
+	size_t n = p->image->row.chains_n;
+	int r = 0;
+
+	p->sends = arena_array(&p->arena, n + 1, sizeof(*p->sends));
+	p->send_of = arena_array(&p->arena, n + 1, sizeof(*p->send_of));
+	if (!p->sends || !p->send_of)
+		return no_memory(e);
+	for (size_t i = 0; i < n && r == 0; i++)
+		r = add_layer(p, i, e);
+	return r < 0 ? r : add_config(p, e);
+}
+
+/* Who pushes one of them elsewhere in that registry need not send it. No harm without. */
+static void note_origins(struct push *p)
+{
+	size_t n = p->image->row.chains_n;
+	struct digest *blobs = arena_array(&p->arena, n + 1, sizeof(*blobs));
+	struct err ignored = {};
+
+	for (size_t i = 0; blobs && i < n; i++)
+		blobs[i] = p->layers[i].blob;
+	if (blobs)
+		(void) store_origin_add(p->svc->store, blobs, n, p->ref.name, &ignored);
 }
 
 static int send_image(struct push *p, struct err *e)
 {
+	struct registry_options o = { .no_verify = p->req->no_verify,
+				      .push = true,
+				      .sources = p->sources };
 	char what[REGISTRY_WHAT_MAX], name[REFERENCE_MAX];
-	bool no_verify = p->req->no_verify;
 	int r;
 
 	reference_text(&p->ref, name);
 	(void) snprintf(what, sizeof(what), "manifests/%s", p->ref.tag);
-	r = image_registry_may(p->ref.name, &no_verify, e);
-	r = r < 0 ? r : image_registry_open(p->ref.name, true, no_verify, &p->registry, e);
+	r = image_registry_may(p->ref.name, &o.no_verify, e);
+	r = r < 0 ? r : collect(p, e);
+	r = r < 0 ? r : image_registry_open(p->ref.name, &o, &p->registry, e);
 	if (r < 0)
 		return r;
-	tell(p, reference_familiar_of(name), NULL, false);
-	r = send_layers(p, e);
-	r = r < 0 ? r : send_config(p, e);
+	tell_begin(p);
+	for (size_t i = 0; i < p->image->row.chains_n; i++)
+		tell(p, SVC_LAYER_WAITS, i, 0);
+	r = registry_send_blobs(p->registry, p->sends, p->sends_n, moved, p, e);
 	r = r < 0 ? r
 		  : registry_send_document(p->registry, what, p->type, buf_str(&p->manifest), e);
-	return r < 0 ? r : image_event(p->svc->store, "push", &p->image->id, name, e);
+	if (r < 0)
+		return r;
+	note_origins(p);
+	return image_event(p->svc->store, "push", &p->image->id, name, e);
 }
 
 static int push(struct push *p, struct err *e)
@@ -219,6 +320,8 @@ int svc_image_push(struct svc *s, const struct svc_image_push *req,
 		ret_pushed->size = p.manifest.n;
 	}
 	registry_close(p.registry);
+	for (size_t i = 0; i < p.sends_n; i++)
+		close_fd(&p.sends[i].file);
 	content_close(&p.content);
 	image_free(p.image);
 	buf_fini(&p.manifest);

@@ -4,7 +4,11 @@ import base64
 import gzip
 import json
 import os
+import random
+import socket
 import tarfile
+import threading
+from urllib.parse import parse_qs
 
 import pytest
 
@@ -58,7 +62,7 @@ def test_push(atoll, server, loaded):
     id_ = atoll("image", "inspect", name).json[0]["Id"]
     lines = atoll("push", name).out.splitlines()
     assert lines[0] == f"Pushing {name}"
-    assert lines[1:3] == [f"{sha256(l)[:12]}: Pushed" for l in LAYERS]
+    assert sorted(lines[1:3]) == sorted(f"{sha256(l)[:12]}: Pushed" for l in LAYERS)
     kind, d, size = lines[3].split()[1::2][0], lines[3].split()[2], lines[3].split()[4]
     assert kind == "digest:" and d.startswith("sha256:") and int(size) > 100
     assert atoll("push", name).out.count("Layer already exists") == 2
@@ -80,6 +84,157 @@ def test_what_came_packed_goes_packed(atoll, server):
     other = name.replace("a/packed:1", "b/packed:2")
     atoll("tag", name, other)
     assert f"digest: {digest(image.manifest)} size: {len(image.manifest)}" in atoll("push", other).out
+
+
+def test_mounts(atoll, server, fake, loaded):
+    """Of another repository of the registry that is known to have it: after a push, and a pull."""
+    name = as_app(atoll, server)
+    atoll("push", name)
+    other = name.replace("team/app", "other/mounted")
+    atoll("tag", name, other)
+    lines = atoll("push", other).out.splitlines()
+    assert sorted(lines[1:3]) == sorted(f"{sha256(l)[:12]}: Mounted from team/app" for l in LAYERS)
+    atoll("rmi", "-f", atoll("image", "inspect", name).json[0]["Id"])
+    # Whose bytes are gone is known no more; a pull says so anew.
+    atoll("pull", other)
+    third = name.replace("team/app", "third/app")
+    atoll("tag", other, third)
+    assert atoll("push", third).out.count("Mounted from other/mounted") == 2
+    atoll("rmi", third, name.replace("team/app", "other/mounted"))
+    atoll("pull", third)
+    # Another registry has nothing to mount.
+    there = third.replace(server.host, fake.host)
+    atoll("tag", third, there)
+    assert atoll("push", there).out.count(": Pushed") == 2
+    assert not fake.paths("mount=")
+
+
+@pytest.mark.parametrize("status", [202, 400, 403, 404])
+def test_a_registry_that_does_not_mount(atoll, fake, loaded, status):
+    name = as_app(atoll, fake)
+    atoll("push", name)
+    fake.blobs.clear()
+    other = name.replace("team/app", "other/app")
+    atoll("tag", name, other)
+
+    def before(q):
+        if q.command != "POST" or "mount=" not in q.path:
+            return False
+        assert "from=team/app" in q.path
+        q.answer(status, **({"Location": "/v2/upload/7?state=x"} if status == 202 else {}))
+        return True
+
+    fake.before = before
+    assert atoll("push", other).out.count(": Pushed") == 2
+    assert len(fake.paths("mount=")) == 2
+    assert set(fake.blobs) >= {digest(l) for l in LAYERS}
+
+
+def test_the_right_to_mount(atoll, fake, loaded):
+    """It is asked for with the other; who does not get it goes without."""
+    name = as_app(atoll, fake)
+    atoll("push", name)
+    fake.blobs.clear()
+    scopes, refused = [], []
+
+    def before(q):
+        if q.path.startswith("/token?"):
+            scopes.append(parse_qs(q.path.partition("?")[2])["scope"])
+            if refused and len(scopes[-1]) > 1:
+                q.answer(403)
+            else:
+                q.answer(200, b'{"access_token":"t"}')
+        elif q.headers.get("Authorization") != "Bearer t":
+            q.answer(401, WWW_Authenticate=f'Bearer realm="http://{fake.host}/token"')
+        elif q.command == "POST" and "mount=" in q.path:
+            q.answer(401 if refused else 201,
+                     **({"WWW_Authenticate": f'Bearer realm="http://{fake.host}/token"'}
+                        if refused else {}))
+        else:
+            return False
+        return True
+
+    fake.before = before
+    two = name.replace("team/app", "two/app")
+    atoll("tag", name, two)
+    assert atoll("push", two).out.count("Mounted from team/app") == 2
+    assert scopes == [["repository:two/app:pull,push", "repository:team/app:pull"]]
+    scopes.clear()
+    refused.append(1)
+    three = name.replace("team/app", "three/app")
+    atoll("tag", name, three)
+    assert atoll("push", three).out.count(": Pushed") == 2
+    assert ["repository:three/app:pull,push"] in scopes
+
+
+def test_three_at_a_time(atoll, base, fake):
+    layers = [layer([(entry(f"n{i}"), bytes([i]) * 1000)]) for i in range(6)]
+    layers.append(layers[0])  # the same bytes again
+    atoll("load", "-i", docker_archive(base / "six.tar", layers, ["app:1"], Cmd=["x"]))
+    lock, now, most = threading.Lock(), [0], [0]
+    met = threading.Barrier(3)
+
+    def before(q):
+        if q.command != "PUT" or "/manifests/" in q.path:
+            return False
+        with lock:
+            now[0] += 1
+            most[0] = max(most[0], now[0])
+        try:
+            met.wait(3)  # so many come at once, and no more
+        except threading.BrokenBarrierError:
+            pass
+        with lock:
+            now[0] -= 1
+        return False
+
+    fake.before = before
+    r = atoll("push", as_app(atoll, fake))
+    assert r.out.count(": Pushed") == 7 and most[0] == 3
+    puts = [p for p, _ in fake.asked if "digest=" in p]
+    assert len(puts) == 7  # six layers and the configuration
+    assert fake.asked[-1][0].endswith("/manifests/1")
+
+
+def test_progress(atoll, fake, loaded):
+    name = as_app(atoll, fake)
+    told = [json.loads(l) for l in atoll("push", "--progress", "json", name).out.splitlines()]
+    assert told[0] == {"status": "Pushing", "id": name}
+    assert sorted(t["id"] for t in told if t["status"] == "Pushed") == sorted(
+        sha256(l)[:12] for l in LAYERS)
+    assert told[-1]["status"] == "Pushed image" and told[-1]["digest"].startswith("sha256:")
+    assert told[-1]["id"] == name and told[-1]["size"] > 100
+    atoll.fails("push", "--progress", "loud", name, says="--progress 'loud'")
+    with atoll.terminal("push", name) as t:
+        t.resize(40, 160)
+        t.expect(f"Pushing {name}\r\n")
+        assert t.wait() == 0
+        assert b"Layer already exists" in t.text and b"digest: sha256:" in t.text
+
+
+def test_a_connection_that_is_cut(atoll, base, fake):
+    """What was begun is begun anew: the registry may have kept a part of it."""
+    noise = layer([(entry("noise"), random.Random(7).randbytes(3 << 20))])
+    atoll("load", "-i", docker_archive(base / "n.tar", [noise], ["app:1"], Cmd=["x"]))
+    cut = []
+
+    def before(q):
+        if q.command == "PUT" and "digest=" in q.path and len(cut) < 2:
+            cut.append(q.path)
+            q.close_connection = True
+            q.connection.shutdown(socket.SHUT_RDWR)
+            return True
+        return False
+
+    fake.before = before
+    atoll("push", as_app(atoll, fake))
+    assert len(cut) == 2 and fake.blobs[digest(noise)] == noise
+    fake.blobs.clear()
+    cut.clear()
+    fake.before = lambda q: q.command == "PUT" and "digest=" in q.path and (
+        q.answer(400, b'{"errors":[{"code":"DIGEST_INVALID"}]}') or True)
+    atoll.fails("push", as_app(atoll, fake), says="DIGEST_INVALID")
+    assert [p for p in fake.paths("/manifests/")] == ["/v2/team/app/manifests/1"]
 
 
 def test_refused(atoll, server, fake, loaded):
