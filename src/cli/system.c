@@ -269,13 +269,15 @@ static const struct option prune_table[] = {
 
 static bool prune_confirm(struct cli *c, const struct all_prune_options *o)
 {
-	const char *question = arena_printf(
-		&c->arena, "WARNING! This will remove:\n  - all stopped containers\n%s  - %s",
-		o->volumes ? "  - all anonymous volumes not used by at least one "
-			     "container\n"
-			   : "",
-		o->all ? "all images without at least one container associated to them"
-		       : "all dangling images");
+	const char *question =
+		arena_printf(&c->arena,
+			     "WARNING! This will remove:\n  - all stopped containers\n%s  - %s\n"
+			     "  - what builds keep for later builds",
+			     o->volumes ? "  - all anonymous volumes not used by at least one "
+					  "container\n"
+					: "",
+			     o->all ? "all images without at least one container associated to them"
+				    : "all dangling images");
 
 	return question && cli_confirm(c, question);
 }

@@ -2,6 +2,12 @@
 /* The tree of verbs. A verb that docker has in two places ("ps", "container ls") is one verb. */
 #include "cli/verbs.h"
 
+static const struct verb_entry builder_entries[] = {
+	{ .name = "build", .verb = &verb_build },
+	{ .name = "prune", .verb = &verb_builder_prune },
+	{},
+};
+
 static const struct verb_entry checkpoint_entries[] = {
 	{ .name = "create", .verb = &verb_checkpoint_create },
 	{ .name = "ls", .aliases = "list", .verb = &verb_checkpoint_ls },
@@ -42,6 +48,7 @@ static const struct verb_entry container_entries[] = {
 
 static const struct verb_entry image_entries[] = {
 	{ .name = "bootstrap", .verb = &verb_image_bootstrap },
+	{ .name = "build", .verb = &verb_build },
 	{ .name = "history", .verb = &verb_image_history },
 	{ .name = "import", .verb = &verb_import },
 	{ .name = "inspect", .verb = &verb_image_inspect },
@@ -110,6 +117,7 @@ static const struct verb checkpoint = {
 	.verbs = checkpoint_entries,
 	.otherwise = &verb_checkpoint_create,
 };
+GROUP(builder, "Manage builds");
 GROUP(container, "Manage workloads");
 GROUP(image, "Manage images");
 GROUP(kernel, "Manage kernels of machines");
@@ -120,6 +128,8 @@ GROUP(volume, "Manage volumes");
 
 static const struct verb_entry root_entries[] = {
 	{ .name = "attach", .verb = &verb_attach },
+	{ .name = "build", .verb = &verb_build },
+	{ .name = "builder", .verb = &builder },
 	{ .name = "checkpoint", .verb = &checkpoint },
 	{ .name = "clone", .verb = &verb_clone },
 	{ .name = "commit", .verb = &verb_commit },

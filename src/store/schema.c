@@ -121,9 +121,16 @@ static const char step_origins[] = "CREATE TABLE layer_origins ("
 				   " at INTEGER NOT NULL,"
 				   " PRIMARY KEY (blob, repository)) WITHOUT ROWID;";
 
+/* Steps of builds (store/build.h). */
+static const char step_builds[] = "CREATE TABLE build_steps ("
+				  " key TEXT NOT NULL PRIMARY KEY,"
+				  " image TEXT NOT NULL REFERENCES images(id) ON DELETE CASCADE,"
+				  " inner INTEGER NOT NULL) WITHOUT ROWID;"
+				  "CREATE INDEX build_steps_by_image ON build_steps(image);";
+
 /* To be appended to, never edited. */
 static const char *const steps[] = {
-	step_workloads, step_volumes, step_images, step_emulated, step_origins,
+	step_workloads, step_volumes, step_images, step_emulated, step_origins, step_builds,
 };
 
 const unsigned schema_version = ARRAY_SIZE(steps);

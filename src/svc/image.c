@@ -12,6 +12,7 @@
 #include "fmt/reference.h"
 #include "fmt/shown.h"
 #include "image/content.h"
+#include "store/build.h"
 #include "store/event.h"
 #include "store/image.h"
 #include "svc/image_parts.h"
@@ -274,6 +275,25 @@ static void keep_names(const struct svc_image_filter *f, struct store_image *im)
 	im->names_n = kept;
 }
 
+/* Of sorted ones. */
+static bool is_among(const struct digest *v, size_t n, const struct digest *d)
+{
+	size_t lo = 0, hi = n;
+
+	while (lo < hi) {
+		size_t mid = (lo + hi) / 2;
+		int c = memcmp(v[mid].b, d->b, sizeof(d->b));
+
+		if (c == 0)
+			return true;
+		if (c < 0)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return false;
+}
+
 static int list(struct svc *s, const struct svc_image_filter *f, struct svc_image_list *l,
 		struct err *e)
 {
@@ -281,7 +301,8 @@ static int list(struct svc *s, const struct svc_image_filter *f, struct svc_imag
 	struct bounds b = {};
 	struct store_image *rows = NULL;
 	struct store_layer *layers = NULL;
-	size_t n = 0, layers_n = 0;
+	struct digest *inner = NULL;
+	size_t n = 0, layers_n = 0, inner_n = 0;
 	int r;
 
 	if (!f)
@@ -293,6 +314,8 @@ static int list(struct svc *s, const struct svc_image_filter *f, struct svc_imag
 		r = store_image_list(s->store, &l->arena, &rows, &n, e);
 	if (r == 0)
 		r = store_layer_list(s->store, &l->arena, &layers, &layers_n, e);
+	if (r == 0)
+		r = store_build_inner(s->store, &l->arena, &inner, &inner_n, e);
 	if (r < 0)
 		return r;
 	for (size_t i = 0; i < layers_n; i++)
@@ -306,7 +329,8 @@ static int list(struct svc *s, const struct svc_image_filter *f, struct svc_imag
 		r = oci_image_config_decode(&l->arena, rows[i].config, &c, e);
 		if (r < 0)
 			return r;
-		if (!wanted(f, &b, &rows[i], c))
+		if (!wanted(f, &b, &rows[i], c) ||
+		    (!f->all && is_among(inner, inner_n, &rows[i].id)))
 			continue;
 		keep_names(f, &rows[i]);
 		r = summarize(&l->arena, &rows[i], c, unique_bytes(&rows[i], layers, layers_n),

@@ -106,7 +106,7 @@ struct svc_image_commit {
 				   struct svc_image_result *ret_result, struct err *e);
 
 struct svc_image_filter {
-	bool all;		       /* today the same as not: no intermediate images are kept */
+	bool all;		       /* also what builds keep for later ones */
 	const char *const *references; /* globs on familiar names, any of them; NULL: all */
 	size_t references_n;
 	enum { SVC_DANGLING_ANY, SVC_DANGLING_ONLY, SVC_DANGLING_NOT } dangling;

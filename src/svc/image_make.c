@@ -56,8 +56,8 @@ static int set_platform(struct arena *a, struct oci_image_config *c, const char 
 	return c->architecture ? 0 : no_memory(e);
 }
 
-static int add_history(struct arena *a, struct oci_image_config *c, const struct oci_history *h,
-		       struct err *e)
+int image_history_add(struct arena *a, struct oci_image_config *c, const struct oci_history *h,
+		      struct err *e)
 {
 	struct oci_history *grown = arena_array(a, c->history_n + 1, sizeof(*grown));
 
@@ -104,7 +104,7 @@ int image_from_tree(struct svc *s, const struct image_tree *t, struct svc_image_
 		h.created = c.created;
 		c.diff_ids = &b->layers[0].diff;
 		c.diff_ids_n = 1;
-		r = add_history(&a, &c, &h, e);
+		r = image_history_add(&a, &c, &h, e);
 	}
 	if (r == 0) {
 		oci_image_config_write(&text, &c);
@@ -158,13 +158,13 @@ int svc_image_import(struct svc *s, const struct svc_image_import *req,
 }
 
 /* What the workload changed, as a tar in tmp; then as a layer. */
-static int commit_layer(struct build *b, int upper_fd, struct err *e)
+static int commit_layer(struct build *b, int upper_fd, int64_t mtime_max, struct err *e)
 {
 	struct content *c = b->content;
 	char tmp[CONTENT_NAME_MAX];
 	auto_fd int fd = content_tmp_file(c, tmp, e);
 	const struct pack_request pack = {
-		.dir_fd = upper_fd, .out_fd = fd, .overlay_upper = true, .mtime_max = INT64_MAX
+		.dir_fd = upper_fd, .out_fd = fd, .overlay_upper = true, .mtime_max = mtime_max
 	};
 	struct build_source src = { .fd = fd, .range = true, .tmp_name = tmp };
 	struct digest diff;
@@ -185,7 +185,33 @@ static int commit_layer(struct build *b, int upper_fd, struct err *e)
 	return r;
 }
 
-static int commit_config(struct arena *a, const struct svc_image_commit *req, struct build *b,
+int image_step(const struct image_step *t, struct digest *ret_id, bool *ret_existed, struct err *e)
+{
+	auto_arena struct arena a = ARENA_INIT((size_t) 1 << 20);
+	auto_buf struct buf text = BUF_INIT(8u << 20);
+	struct build *b = build_new(t->content);
+	struct oci_image_config c = *t->config;
+	int r = b ? build_base(b, t->chains, t->chains_n, e) : no_memory(e);
+
+	if (r == 0 && t->upper_fd >= 0)
+		r = commit_layer(b, t->upper_fd, t->mtime_max, e);
+	c.diff_ids = r == 0 ? arena_array(&a, b->n + 1, sizeof(*c.diff_ids)) : NULL;
+	if (r == 0 && !c.diff_ids)
+		r = no_memory(e);
+	if (r == 0) {
+		for (size_t i = 0; i < b->n; i++)
+			c.diff_ids[i] = b->layers[i].diff;
+		c.diff_ids_n = b->n;
+		oci_image_config_write(&text, &c);
+		r = buf_ok(&text) ? build_finish(b, buf_str(&text), NULL, t->names, t->names_n,
+						 ret_id, ret_existed, e)
+				  : no_memory(e);
+	}
+	build_free(b);
+	return r;
+}
+
+static int commit_config(struct arena *a, const struct svc_image_commit *req,
 			 struct oci_image_config *c, struct err *e)
 {
 	struct oci_history h = { .created_by = req->created_by,
@@ -197,49 +223,43 @@ static int commit_config(struct arena *a, const struct svc_image_commit *req, st
 
 	if (r < 0)
 		return r;
-	c->diff_ids = arena_array(a, b->n, sizeof(*c->diff_ids));
-	if (!run || !c->diff_ids)
+	if (!run)
 		return no_memory(e);
 	*run = *(req->config ? req->config : c->config);
 	c->config = run;
 	r = apply_changes(a, run, req->changes, req->changes_n, e);
 	if (r < 0)
 		return r;
-	for (size_t i = 0; i < b->n; i++)
-		c->diff_ids[i] = b->layers[i].diff;
-	c->diff_ids_n = b->n;
 	if (req->author)
 		c->author = req->author;
 	c->comment = req->message;
 	r = set_created(a, c, epoch * NSEC_PER_SEC, e);
 	h.created = c->created;
-	return r < 0 ? r : add_history(a, c, &h, e);
+	return r < 0 ? r : image_history_add(a, c, &h, e);
 }
 
 static int commit(struct svc *s, const struct svc_image_commit *req, struct content *content,
 		  const char *name, struct svc_image_result *ret_result, struct err *e)
 {
-	auto_buf struct buf text = BUF_INIT(8u << 20);
 	auto_image struct image *im = NULL;
-	struct build *b = build_new(content);
 	const char *names[] = { name };
+	struct image_step t = { .content = content,
+				.upper_fd = req->upper_fd,
+				.mtime_max = INT64_MAX,
+				.names = names,
+				.names_n = name ? 1 : 0 };
 	struct digest id;
 	bool existed = false;
-	int r = b ? image_resolve(s->store, req->base_id, &im, e) : no_memory(e);
+	int r = image_resolve(s->store, req->base_id, &im, e);
 
 	if (r == 0)
-		r = build_base(b, im->row.chains, im->row.chains_n, e);
-	if (r == 0)
-		r = commit_layer(b, req->upper_fd, e);
-	if (r == 0)
-		r = commit_config(&im->arena, req, b, im->config, e);
+		r = commit_config(&im->arena, req, im->config, e);
 	if (r == 0) {
-		oci_image_config_write(&text, im->config);
-		r = buf_ok(&text) ? build_finish(b, buf_str(&text), NULL, names, name ? 1 : 0, &id,
-						 &existed, e)
-				  : no_memory(e);
+		t.chains = im->row.chains;
+		t.chains_n = im->row.chains_n;
+		t.config = im->config;
+		r = image_step(&t, &id, &existed, e);
 	}
-	build_free(b);
 	if (r == 0)
 		r = image_event(s->store, "commit", &id, name, e);
 	return r < 0 ? r : image_result_add(ret_result, &id, names, name ? 1 : 0, existed, e);

@@ -26,5 +26,10 @@ const char *image_architecture(void);
 [[nodiscard]] int image_stored_name(const char *text, char ret_name[static REFERENCE_MAX],
 				    struct err *e);
 
+/* Records of these images, but of those in use, and what they alone need. */
+struct svc_image_removed;
+[[nodiscard]] int image_remove_all(struct svc *s, const struct digest *ids, size_t n,
+				   struct svc_image_removed *out, struct err *e);
+
 /* SOURCE_DATE_EPOCH in seconds where it is set; else the default. */
 [[nodiscard]] int image_epoch(int64_t otherwise, int64_t *ret_epoch, struct err *e);

@@ -121,7 +121,9 @@ int svc_image_prune(struct svc *s, bool all, const struct svc_image_filter *f,
 	int r;
 
 	*ret_removed = (struct svc_image_removed){ .arena = ARENA_INIT((size_t) 64 << 20) };
-	if (!all)
+	if (all)
+		filter.all = true;
+	else
 		filter.dangling = SVC_DANGLING_ONLY;
 	r = svc_image_list(s, &filter, &list, e);
 	for (size_t i = 0; i < list.n && r == 0; i++) {
@@ -140,6 +142,23 @@ int svc_image_prune(struct svc *s, bool all, const struct svc_image_filter *f,
 	}
 	svc_image_list_fini(&list);
 	return r < 0 ? r : sweep(s, ret_removed, e);
+}
+
+int image_remove_all(struct svc *s, const struct digest *ids, size_t n,
+		     struct svc_image_removed *out, struct err *e)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < n && r == 0; i++) {
+		struct err busy = {};
+
+		r = delete (s, &ids[i], out, &busy);
+		if (r < 0 && (busy.kind == ERR_CONFLICT || busy.kind == ERR_NOT_FOUND))
+			r = 0; /* taken into use meanwhile, or gone */
+		else if (r < 0)
+			*e = busy;
+	}
+	return r < 0 ? r : sweep(s, out, e);
 }
 
 void svc_image_removed_fini(struct svc_image_removed *r)

@@ -218,13 +218,14 @@ static int copy_attributes(int to, const struct stat *st)
 	return 0;
 }
 
-static int copy_file(int from_dir, int to_dir, const char *name, const struct stat *st)
+static int copy_file(int from_dir, const char *name, int to_dir, const char *to_name,
+		     const struct stat *st)
 {
 	auto_fd int from = openat(from_dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	if (from < 0)
 		return -errno;
-	auto_fd int to = openat(to_dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
-				0600);
+	auto_fd int to = openat(to_dir, to_name,
+				O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (to < 0)
 		return -errno;
 	int r = tree_copy_data(from, to, (uint64_t) st->st_size);
@@ -234,7 +235,8 @@ static int copy_file(int from_dir, int to_dir, const char *name, const struct st
 	return r < 0 ? r : copy_xattrs(from, to);
 }
 
-static int copy_link(int from_dir, int to_dir, const char *name, const struct stat *st)
+static int copy_link(int from_dir, const char *name, int to_dir, const char *to_name,
+		     const struct stat *st)
 {
 	const struct timespec times[2] = { st->st_atim, st->st_mtim };
 	char target[4096];
@@ -243,9 +245,9 @@ static int copy_link(int from_dir, int to_dir, const char *name, const struct st
 	if (n < 0)
 		return -errno;
 	target[n] = '\0';
-	if (symlinkat(target, to_dir, name) < 0 ||
-	    fchownat(to_dir, name, st->st_uid, st->st_gid, AT_SYMLINK_NOFOLLOW) < 0 ||
-	    utimensat(to_dir, name, times, AT_SYMLINK_NOFOLLOW) < 0)
+	if (symlinkat(target, to_dir, to_name) < 0 ||
+	    fchownat(to_dir, to_name, st->st_uid, st->st_gid, AT_SYMLINK_NOFOLLOW) < 0 ||
+	    utimensat(to_dir, to_name, times, AT_SYMLINK_NOFOLLOW) < 0)
 		return -errno;
 	return 0;
 }
@@ -275,6 +277,16 @@ static int copy_again(struct copy *c, int to_dir, const char *name, const struct
 		return -ENOMEM;
 	c->seen[c->seen_n++] = (struct seen){ st->st_dev, st->st_ino, path };
 	return 0;
+}
+
+int tree_copy_node(int from_dir, const char *name, int to_dir, const char *to_name,
+		   const struct stat *st)
+{
+	if (S_ISREG(st->st_mode))
+		return copy_file(from_dir, name, to_dir, to_name, st);
+	if (S_ISLNK(st->st_mode))
+		return copy_link(from_dir, name, to_dir, to_name, st);
+	return S_ISSOCK(st->st_mode) ? 0 : copy_node(to_dir, to_name, st);
 }
 
 static int copy_level(struct copy *c, int from, int to, unsigned depth);
@@ -309,13 +321,7 @@ static int copy_entry(struct copy *c, int from, int to, const char *name, unsign
 		if (r != 0)
 			return r;
 	}
-	if (S_ISREG(st.st_mode))
-		return copy_file(from, to, name, &st);
-	if (S_ISLNK(st.st_mode))
-		return copy_link(from, to, name, &st);
-	if (S_ISSOCK(st.st_mode))
-		return 0;
-	return copy_node(to, name, &st);
+	return tree_copy_node(from, name, to, name, &st);
 }
 
 static int copy_level(struct copy *c, int from, int to, unsigned depth)

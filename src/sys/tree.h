@@ -21,6 +21,14 @@
  */
 [[nodiscard]] int tree_copy(int from_fd, int to_fd);
 
+/*
+ * One file, link or node (no directory) to a name that is not there, with the owner, mode and times
+ * of *st, whose type and size are the file's own. A socket is skipped.
+ */
+struct stat;
+[[nodiscard]] int tree_copy_node(int from_dir, const char *name, int to_dir, const char *to_name,
+				 const struct stat *st);
+
 /* A file's data into an empty one, which gets the size: holes stay holes, blocks are shared where
  * the file system can. Both are open for it; their positions move. */
 [[nodiscard]] int tree_copy_data(int from, int to, uint64_t size);
