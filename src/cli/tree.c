@@ -46,6 +46,19 @@ static const struct verb_entry container_entries[] = {
 	{},
 };
 
+#define GROUP(group, text)                                                                         \
+	static const struct verb group = { .usage = "COMMAND",                                     \
+					   .summary = text,                                        \
+					   .verbs = group##_entries }
+
+static const struct verb_entry scan_db_entries[] = {
+	{ .name = "import", .verb = &verb_scan_base_import },
+	{ .name = "ls", .aliases = "list", .verb = &verb_scan_base_ls },
+	{ .name = "rm", .aliases = "remove", .verb = &verb_scan_base_rm },
+	{},
+};
+GROUP(scan_db, "Manage data bases of advisories");
+
 static const struct verb_entry image_entries[] = {
 	{ .name = "bootstrap", .verb = &verb_image_bootstrap },
 	{ .name = "build", .verb = &verb_build },
@@ -59,6 +72,8 @@ static const struct verb_entry image_entries[] = {
 	{ .name = "push", .verb = &verb_push },
 	{ .name = "rm", .aliases = "remove", .verb = &verb_image_rm },
 	{ .name = "save", .verb = &verb_save },
+	{ .name = "scan", .verb = &verb_image_scan },
+	{ .name = "scan-db", .verb = &scan_db },
 	{ .name = "tag", .verb = &verb_image_tag },
 	{},
 };
@@ -104,11 +119,6 @@ static const struct verb_entry volume_entries[] = {
 	{ .name = "rm", .aliases = "remove", .verb = &verb_volume_rm },
 	{},
 };
-
-#define GROUP(group, text)                                                                         \
-	static const struct verb group = { .usage = "COMMAND",                                     \
-					   .summary = text,                                        \
-					   .verbs = group##_entries }
 
 /* "checkpoint CONTAINER" makes one: podman's and crun's way beside docker's. */
 static const struct verb checkpoint = {

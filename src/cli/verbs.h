@@ -22,7 +22,9 @@ extern const struct verb verb_clone, verb_snapshot_create, verb_snapshot_inspect
 extern const struct verb verb_container_inspect, verb_container_prune;
 
 extern const struct verb verb_images, verb_image_bootstrap, verb_image_history, verb_image_inspect,
-	verb_image_prune, verb_image_rm, verb_image_tag;
+	verb_image_prune, verb_image_rm, verb_image_scan, verb_image_tag;
+
+extern const struct verb verb_scan_base_import, verb_scan_base_ls, verb_scan_base_rm;
 
 extern const struct verb verb_kernel_inspect, verb_kernel_ls, verb_kernel_prune, verb_kernel_rm,
 	verb_kernel_use;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * PROGRAM atoll-image: reads archives and writes trees for the programs that start it
+ * PROGRAM atoll-image: reads archives and writes and scans trees for the programs that start it
  * (image/worker.h). Two processes: this one keeps its privilege, reads no byte of an archive and
  * answers three checked requests (image/help.h); its child does the work behind the walls of
  * image/confine.h. Not for users: it has no command line.
@@ -16,10 +16,12 @@
 
 #include "base/auto.h"
 #include "fmt/oci_image.h"
+#include "image/advise.h"
 #include "image/confine.h"
 #include "image/feed.h"
 #include "image/help.h"
 #include "image/pack.h"
+#include "image/scan.h"
 #include "image/unpack.h"
 #include "image/wire.h"
 #include "sys/fdpass.h"
@@ -73,8 +75,8 @@ static int confine_job(struct job *j, struct err *e)
 	int r = 0;
 
 	if (j->dir_fd >= 0)
-		r = confine_directory(&j->dir_fd, j->req.verb == WIRE_PACK, e);
-	for (size_t i = 0; i < j->lower_n && r == 0; i++)
+		r = confine_directory(&j->dir_fd, j->req.verb != WIRE_UNPACK, e);
+	for (size_t i = 0; i < j->lower_n && r == 0 && j->req.verb != WIRE_SCAN; i++)
 		r = confine_directory(&j->lower_fds[i], true, e);
 	return r;
 }
@@ -127,6 +129,14 @@ static int work(struct job *j, struct feed *feed, int help_sock, struct unpack_r
 		.prefix = q->prefix[0] ? q->prefix : NULL,
 		.only = q->only[0] ? q->only : NULL,
 	};
+	const struct advise_request advise = { .in_fd = j->in_fd,
+					       .dir_fd = j->dir_fd,
+					       .out_fd = j->out_fd,
+					       .release = q->only[0] ? q->only : NULL };
+	const struct scan_request scan = { .dir_fd = j->dir_fd,
+					   .base_fds = j->lower_fds,
+					   .bases_n = j->lower_n,
+					   .out_fd = j->out_fd };
 
 	switch (q->verb) {
 	case WIRE_UNPACK:
@@ -137,6 +147,10 @@ static int work(struct job *j, struct feed *feed, int help_sock, struct unpack_r
 		return unpack_index(j->in_fd, 1u << 20, tell_member, NULL, e);
 	case WIRE_PACK:
 		return pack_run(&pack, help_sock, &ret_result->tar_bytes, &ret_result->diff, e);
+	case WIRE_ADVISE:
+		return advise_run(&advise, &ret_result->entries, e);
+	case WIRE_SCAN:
+		return scan_run(&scan, &ret_result->entries, e);
 	}
 	return bad_request(e);
 }

@@ -13,12 +13,12 @@
 #include "fmt/tar.h"
 #include "image/worker.h"
 
-#define WIRE_MAGIC    0x41494d35u
+#define WIRE_MAGIC    0x41494d36u
 #define WIRE_SOCKET   3
 #define WIRE_FDS_MAX  32 /* lower directories in one message */
 #define WIRE_TEXT_MAX 256
 
-enum wire_verb { WIRE_UNPACK, WIRE_EXPAND, WIRE_INDEX, WIRE_PACK };
+enum wire_verb { WIRE_UNPACK, WIRE_EXPAND, WIRE_INDEX, WIRE_PACK, WIRE_ADVISE, WIRE_SCAN };
 
 /* Comes with the descriptors in, dir, out, those that are there, in this order. */
 struct wire_request {
@@ -26,7 +26,8 @@ struct wire_request {
 	enum wire_verb verb;
 	bool has_in, has_dir, has_out;
 	bool in_range, plain_tree, no_owner, overlay_upper, sparse;
-	uint32_t lower_n; /* come after it, in messages of one byte and WIRE_FDS_MAX descriptors */
+	uint32_t lower_n; /* (of WIRE_SCAN: data bases) come after it, in messages of one byte and
+			     WIRE_FDS_MAX descriptors */
 	uint64_t in_off, in_size, bytes_max, entries_max;
 	int64_t mtime_max;
 	char prefix[WIRE_TEXT_MAX], only[WIRE_TEXT_MAX];

@@ -240,3 +240,41 @@ int worker_pack(const struct pack_request *p, uint64_t *ret_bytes, struct digest
 	*ret_diff = res.diff;
 	return 0;
 }
+
+int worker_advise(const struct advise_request *p, uint64_t *ret_n, struct err *e)
+{
+	struct wire_request q = { .magic = WIRE_MAGIC,
+				  .verb = WIRE_ADVISE,
+				  .has_in = p->in_fd >= 0,
+				  .has_dir = p->in_fd < 0,
+				  .has_out = true };
+	const int fds[] = { p->in_fd >= 0 ? p->in_fd : p->dir_fd, p->out_fd };
+	struct unpack_result res;
+	int r;
+
+	if (snprintf(q.only, sizeof(q.only), "%s", p->release ? p->release : "") >=
+	    (int) sizeof(q.only))
+		return err_set(e, ERR_INVALID, ENAMETOOLONG, "the release's name is too long");
+	r = run(&q, fds, 2, NULL, NULL, NULL, &res, e);
+	if (r < 0)
+		return r;
+	*ret_n = res.entries;
+	return 0;
+}
+
+int worker_scan(const struct scan_request *p, uint64_t *ret_packages, struct err *e)
+{
+	const struct wire_request q = { .magic = WIRE_MAGIC,
+					.verb = WIRE_SCAN,
+					.has_dir = true,
+					.has_out = true,
+					.lower_n = (uint32_t) p->bases_n };
+	const int fds[] = { p->dir_fd, p->out_fd };
+	struct unpack_result res;
+	int r = run(&q, fds, 2, p->base_fds, NULL, NULL, &res, e);
+
+	if (r < 0)
+		return r;
+	*ret_packages = res.entries;
+	return 0;
+}

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Running atoll-image, the confined program that reads archives and writes trees. It gets open
- * descriptors and fixed-size requests, and answers with fixed-size results; nothing that an archive
- * says is parsed in the caller's process.
+ * Running atoll-image, the confined program that reads archives and writes and scans trees. It
+ * gets open descriptors and fixed-size requests, and answers with fixed-size results; nothing that
+ * an archive says is parsed in the caller's process, but for the report of a scan.
  */
 #pragma once
 
@@ -79,3 +79,24 @@ struct pack_request {
 };
 [[nodiscard]] int worker_pack(const struct pack_request *r, uint64_t *ret_bytes,
 			      struct digest *ret_diff, struct err *e);
+
+/*
+ * Feeds of advisories into one data base (fmt/advisory.h), written to out_fd: a file of them,
+ * plain, packed by gzip, zstd or zlib, or a zip or tar archive; or all in a directory. Gives how
+ * many advisories there are in *ret_n.
+ */
+struct advise_request {
+	int in_fd, dir_fd;   /* borrowed; one of them FD_NONE */
+	int out_fd;	     /* borrowed */
+	const char *release; /* that a debsecan feed is of, or NULL */
+};
+[[nodiscard]] int worker_advise(const struct advise_request *r, uint64_t *ret_n, struct err *e);
+
+/* A tree's packages against such data bases; what comes out is fmt/scan_report.h's. */
+struct scan_request {
+	int dir_fd;	     /* borrowed: a mount of its own */
+	const int *base_fds; /* borrowed */
+	size_t bases_n;	     /* at most OCI_LAYERS_MAX */
+	int out_fd;	     /* borrowed */
+};
+[[nodiscard]] int worker_scan(const struct scan_request *r, uint64_t *ret_packages, struct err *e);

@@ -203,6 +203,11 @@ struct path_text paths_volume(const struct paths *p, const char *name)
 	return below(p->root, "volumes/%s", name);
 }
 
+struct path_text paths_advisories(const struct paths *p)
+{
+	return below(p->root, "advisories");
+}
+
 struct path_text paths_kernels(const struct paths *p)
 {
 	return below(p->root, "kernels");

@@ -15,6 +15,7 @@
  *	  snapshots/NAME/			snapshot.json, state/: the engine's files
  *	  volumes/NAME/_data/
  *	  kernels/				kernels of machines: engine/kernel.h
+ *	  advisories/NAME			a data base of `image scan`: fmt/advisory.h
  *	  workloads/ID/				config.json, hosts, hostname, resolv.conf, shm/,
  *						upper/, work/, disk, workload.log[.N],
  *						checkpoints/NAME/, CRIU's logs
@@ -71,6 +72,7 @@ struct path_text paths_snapshots(const struct paths *p); /* made at first use */
 struct path_text paths_volumes(const struct paths *p);
 struct path_text paths_volume(const struct paths *p, const char *name); /* ROOT/volumes/NAME */
 struct path_text paths_kernels(const struct paths *p);			/* made at first use */
+struct path_text paths_advisories(const struct paths *p);		/* made at first use */
 struct path_text paths_workloads(const struct paths *p);
 struct path_text paths_workload(const struct paths *p, const char *id);	   /* ROOT/workloads/ID */
 struct path_text paths_aside(const struct paths *p, const char *id);	   /* see store/discard.h */

@@ -18,6 +18,7 @@
 #include "image/resolve.h"
 #include "svc/image.h"
 #include "svc/image_disk_child.h"
+#include "svc/image_parts.h"
 #include "svc/overlay.h"
 #include "sys/mount.h"
 #include "sys/ns.h"
@@ -86,8 +87,7 @@ int image_disk_run(const struct image_disk_child *child, nsec_t deadline, struct
 		       pidfd_status(&info), words);
 }
 
-static int make_tree(struct svc *s, const struct image *im, int empty_fd, int *ret_fd,
-		     struct err *e)
+int image_tree(struct svc *s, const struct image *im, int empty_fd, int *ret_fd, struct err *e)
 {
 	const struct mount_change change = { .set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID |
 						    MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC,
@@ -99,7 +99,12 @@ static int make_tree(struct svc *s, const struct image *im, int empty_fd, int *r
 	if (r < 0)
 		return r;
 	layers[n] = empty_fd; /* two lower layers is the least without an upper one */
-	r = overlay_mount(layers, n == 1 ? 2 : n, FD_NONE, FD_NONE, false, &tree, e);
+	if (n == 1 && empty_fd < 0) {
+		tree = mount_clone(layers[0], "", false);
+		r = tree < 0 ? err_sys(e, -tree, "the image's files") : 0;
+	} else {
+		r = overlay_mount(layers, n == 1 ? 2 : n, FD_NONE, FD_NONE, false, &tree, e);
+	}
 	for (size_t i = 0; i < n; i++)
 		(void) close(layers[i]);
 	if (r < 0)
@@ -107,7 +112,7 @@ static int make_tree(struct svc *s, const struct image *im, int empty_fd, int *r
 	r = mount_change(tree, "", false, &change);
 	if (r < 0) {
 		(void) close(tree);
-		return err_sys(e, -r, "the image's files for " PROGRAM);
+		return err_sys(e, -r, "the image's files");
 	}
 	*ret_fd = tree;
 	return 0;
@@ -141,7 +146,7 @@ static int fill(struct svc *s, const struct image *im, const char *program, cons
 	uuid_of(&im->row.chains[im->row.chains_n - 1], uuid);
 	(void) snprintf(uuid_option, sizeof(uuid_option), "-U%s", uuid);
 	(void) snprintf(from, sizeof(from), "%s", place);
-	int r = make_tree(s, im, place_fd, &tree, e);
+	int r = image_tree(s, im, place_fd, &tree, e);
 	if (r < 0)
 		return r;
 	const struct image_disk_child child = { .program = program,

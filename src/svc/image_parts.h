@@ -31,5 +31,13 @@ struct svc_image_removed;
 [[nodiscard]] int image_remove_all(struct svc *s, const struct digest *ids, size_t n,
 				   struct svc_image_removed *out, struct err *e);
 
+/*
+ * Its files as a mount of their own, read-only, for programs that read them. empty_fd: an empty
+ * directory beneath an only layer, FD_NONE: that layer as it is. Gives.
+ */
+struct image;
+[[nodiscard]] int image_tree(struct svc *s, const struct image *im, int empty_fd, int *ret_fd,
+			     struct err *e);
+
 /* SOURCE_DATE_EPOCH in seconds where it is set; else the default. */
 [[nodiscard]] int image_epoch(int64_t otherwise, int64_t *ret_epoch, struct err *e);
