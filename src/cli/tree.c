@@ -177,6 +177,7 @@ static const struct verb_entry root_entries[] = {
 	{ .name = "rmi", .verb = &verb_image_rm },
 	{ .name = "run", .verb = &verb_run },
 	{ .name = "save", .verb = &verb_save },
+	{ .name = "search", .verb = &verb_search },
 	{ .name = "snapshot", .verb = &snapshot },
 	{ .name = "start", .verb = &verb_start },
 	{ .name = "stats", .verb = &verb_stats },

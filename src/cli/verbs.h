@@ -10,8 +10,8 @@ extern const struct verb verb_attach, verb_build, verb_builder_prune, verb_commi
 	verb_completion, verb_cp, verb_create, verb_diff, verb_events, verb_exec, verb_export,
 	verb_import, verb_inspect, verb_kill, verb_load, verb_login, verb_logout, verb_logs,
 	verb_man, verb_pause, verb_ps, verb_pull, verb_push, verb_rename, verb_restart, verb_rm,
-	verb_run, verb_save, verb_start, verb_stats, verb_stop, verb_top, verb_trace, verb_unpause,
-	verb_update, verb_version, verb_wait;
+	verb_run, verb_save, verb_search, verb_start, verb_stats, verb_stop, verb_top, verb_trace,
+	verb_unpause, verb_update, verb_version, verb_wait;
 
 extern const struct verb verb_checkpoint_create, verb_checkpoint_ls, verb_checkpoint_rm,
 	verb_restore;

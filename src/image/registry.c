@@ -171,6 +171,7 @@ int registry_open(const char *host, const char *repository, const struct registr
 					.may_be_plain = options->no_verify || is_loopback(host),
 					.plain_first = is_loopback(host),
 					.login = options->login,
+					.search = options->search,
 					.push = options->push };
 	if (snprintf(g->host, sizeof(g->host), "%s", host) >= (int) sizeof(g->host) ||
 	    snprintf(q->repository, sizeof(q->repository), "%s", repository) >=

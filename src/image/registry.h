@@ -27,6 +27,7 @@ struct registry_options {
 	bool push;	     /* something is to be sent, nothing fetched */
 	const char *sources; /* of it, or NULL: other repositories, parted by blanks */
 	bool login;	     /* only see whether the login is good */
+	bool search;	     /* only documents by their whole path ("/v2/_catalog") are asked for */
 	const struct registry_login *login_as; /* or NULL */
 };
 
@@ -41,7 +42,8 @@ struct registry_options {
 typedef void registry_told(void *user, size_t blob, uint64_t bytes, bool whole);
 
 /*
- * host[:port] and repository as in a reference's name; repository "" with options->login. Gives.
+ * host[:port] and repository as in a reference's name; repository "" with options->login or search.
+ * Gives.
  * Fails: REMOTE it cannot be reached or answers nonsense, DENIED, UNSUPPORTED.
  */
 [[nodiscard]] int registry_open(const char *host, const char *repository,

@@ -19,7 +19,7 @@
 
 #define REGISTRY_MAGIC	     0x41524731u
 #define REGISTRY_SOCKET	     3
-#define REGISTRY_WHAT_MAX    256
+#define REGISTRY_WHAT_MAX    512
 #define REGISTRY_USER_MAX    256
 #define REGISTRY_SECRET_MAX  8192
 #define REGISTRY_TYPE_MAX    128
@@ -47,11 +47,12 @@ struct registry_request {
 	char sources[REGISTRY_SOURCES_MAX]; /* with push: others to read of, parted by blanks */
 	char user[REGISTRY_USER_MAX], secret[REGISTRY_SECRET_MAX]; /* "" without */
 	bool identity; /* the secret is an identity token: user may be "" */
-	bool no_verify, login, push;
+	bool no_verify, login, push, search;
 	bool may_be_plain, plain_first; /* without TLS, where it does not speak that; or asked so */
 	bool has_ca, has_more_ca, has_cert, has_key;
 	/*
-	 * DOCUMENT, BLOB: "manifests/latest", "blobs/sha256:..."; SEND_BLOB: "sha256:...", and in
+	 * DOCUMENT, BLOB: "manifests/latest", "blobs/sha256:..."; with search "/v1/search?...";
+	 * SEND_BLOB: "sha256:...", and in
 	 * `repository` another one that has it, or "".
 	 */
 	char what[REGISTRY_WHAT_MAX];

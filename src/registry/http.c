@@ -12,6 +12,7 @@
 #include "base/num.h"
 #include "fmt/json.h"
 #include "fmt/shown.h"
+#include "fmt/url.h"
 
 #define CONNECT_TIMEOUT 30L /* s */
 #define STALLED		60L /* s without a byte */
@@ -181,19 +182,25 @@ CURL *http_handle(const struct registry *g, const char *url, bool own, struct ht
 	return NULL;
 }
 
-/* docker.io is the name of a registry that has another address. */
+/* docker.io is the name of a registry that has another address, and one more for its search. */
 static const char *server(const struct registry *g)
 {
-	return streq(g->open.host, "docker.io") ? "registry-1.docker.io" : g->open.host;
+	if (!streq(g->open.host, "docker.io"))
+		return g->open.host;
+	return g->open.search ? "index.docker.io" : "registry-1.docker.io";
 }
 
 void http_url(const struct registry *g, const char *what, char ret_url[static HTTP_URL_MAX])
 {
-	const char *repository = g->open.repository;
+	const char *repository = g->open.repository, *scheme = g->plain ? "http" : "https";
 
-	/* 255 twice, less than 600 of what, and less than 32 beside. */
-	(void) snprintf(ret_url, HTTP_URL_MAX, "%s://%s/v2/%s%s%s", g->plain ? "http" : "https",
-			server(g), what ? repository : "", what ? "/" : "", what ? what : "");
+	/* 255 twice, less than 900 of what, and less than 32 beside. */
+	if (what && *what == '/') {
+		(void) snprintf(ret_url, HTTP_URL_MAX, "%s://%s%s", scheme, server(g), what);
+		return;
+	}
+	(void) snprintf(ret_url, HTTP_URL_MAX, "%s://%s/v2/%s%s%s", scheme, server(g),
+			what ? repository : "", what ? "/" : "", what ? what : "");
 }
 
 bool http_is_passing(CURLcode code, long status)
@@ -255,6 +262,10 @@ static int status_failed(const struct registry *g, const char *what, const struc
 	switch (a->status) {
 	case 401:
 	case 403:
+		if (g->open.search)
+			return err_set(e, ERR_DENIED, EACCES,
+				       "%s denies its list%s: it may want 'atoll login %s'", host,
+				       why, host);
 		if (g->open.login || !g->open.repository[0])
 			return err_set(e, ERR_DENIED, EACCES,
 				       "%s refuses this user name and password%s", host, why);
@@ -264,6 +275,8 @@ static int status_failed(const struct registry *g, const char *what, const struc
 			"by somebody who may",
 			host, g->open.repository, why, host);
 	case 404:
+		if (g->open.search)
+			return err_set(e, ERR_NOT_FOUND, ENOENT, "%s has no search%s", host, why);
 		return err_set(e, ERR_NOT_FOUND, ENOENT, "%s has no %s of %s%s", host, what,
 			       g->open.repository, why);
 	case 429:
@@ -356,22 +369,6 @@ static CURLcode ask(const struct registry *g, const struct question *q, struct h
 	}
 }
 
-static bool is_url_safe(unsigned char c)
-{
-	return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
-	       strchr("-._~:/,", c);
-}
-
-static void add_escaped(struct buf *url, const char *value)
-{
-	for (; *value; value++) {
-		if (is_url_safe((unsigned char) *value))
-			buf_addc(url, *value);
-		else
-			buf_addf(url, "%%%02X", (unsigned char) *value);
-	}
-}
-
 /* *sep: what stands before it, '\0' for nothing. */
 static void add_query(struct buf *url, char *sep, const char *name, const char *value)
 {
@@ -381,7 +378,7 @@ static void add_query(struct buf *url, char *sep, const char *name, const char *
 		buf_addc(url, *sep);
 	buf_addf(url, "%s=", name);
 	*sep = '&';
-	add_escaped(url, value);
+	url_escape(url, str_of(value));
 }
 
 static bool is_token(const char *z)
@@ -429,7 +426,7 @@ static void add_scope(struct buf *to, char *sep, bool apart, struct str reposito
 	if (apart)
 		add_query(to, sep, "scope", buf_z(&scope));
 	else
-		add_escaped(to, buf_z(&scope));
+		url_escape(to, buf_str(&scope));
 	buf_fini(&scope);
 }
 
@@ -438,6 +435,8 @@ static void add_scopes(const struct registry *g, struct buf *to, char *sep)
 {
 	struct str rest = str_of(g->open.sources);
 
+	if (g->open.search)
+		add_query(to, sep, "scope", "registry:catalog:*");
 	if (!g->open.repository[0])
 		return;
 	add_scope(to, sep, true, str_of(g->open.repository), g->open.push ? "pull,push" : "pull");
@@ -578,6 +577,8 @@ int http_open(struct registry *g, struct err *e)
 	CURLcode code;
 	int r = 0;
 
+	if (g->open.search && streq(g->open.host, "docker.io"))
+		return 0; /* its search is another server, and open to all */
 	/* One on the loopback seldom speaks TLS, and to find that out takes long. */
 	if (!(g->open.plain_first && ask_what_it_is(g, true, &a, &body, &code)) &&
 	    !ask_what_it_is(g, false, &a, &body, &code) && g->open.may_be_plain &&
@@ -585,7 +586,9 @@ int http_open(struct registry *g, struct err *e)
 		(void) ask_what_it_is(g, true, &a, &body, &code); /* or nothing does there */
 	http_url(g, NULL, url);
 	g->at_public = a.hops && a.first_public;
-	if (code == CURLE_OK && a.status == 401) {
+	if (code == CURLE_OK && g->open.search) {
+		/* Who asks is told where that is asked for. */
+	} else if (code == CURLE_OK && a.status == 401) {
 		r = http_authorize(g, &a, e);
 		if (r == 0 && g->open.login) {
 			code = ask(g, &q, &a, g->error, &body);
