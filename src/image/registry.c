@@ -22,7 +22,8 @@
 
 struct registry {
 	char host[REFERENCE_NAME_MAX + 1];
-	int sock; /* owned */
+	int sock;  /* owned */
+	bool once; /* of its options; until the first document */
 	pid_t pid;
 	uint32_t next_id;
 	/* Blobs, and the thread that hears of them: */
@@ -166,7 +167,9 @@ int registry_open(const char *host, const char *repository, const struct registr
 	g->sock = FD_NONE;
 	(void) pthread_mutex_init(&g->mutex, NULL); /* cannot fail so */
 	(void) pthread_cond_init(&g->changed, NULL);
+	g->once = options->once;
 	*q = (struct registry_request){ .verb = REGISTRY_OPEN,
+					.once = options->once,
 					.no_verify = options->no_verify,
 					.may_be_plain = options->no_verify || is_loopback(host),
 					.plain_first = is_loopback(host),
@@ -235,6 +238,7 @@ int registry_document(struct registry *g, const char *what, size_t max, struct b
 		r = err_set(e, ERR_EXHAUSTED, ENOMEM, "no memory left");
 	if (r == 0) {
 		q->verb = REGISTRY_DOCUMENT;
+		q->once = g->once;
 		q->bytes = max;
 		if (snprintf(q->what, sizeof(q->what), "%s", what) >= (int) sizeof(q->what))
 			r = err_set(e, ERR_INVALID, ENAMETOOLONG, "%.40s... is too long", what);
@@ -244,6 +248,7 @@ int registry_document(struct registry *g, const char *what, size_t max, struct b
 	free(q);
 	if (r < 0)
 		return r;
+	g->once = false;
 	if (lseek(file, 0, SEEK_SET) < 0)
 		return err_sys(e, errno, "read %s", what);
 	r = fd_read_all(file, ret_text);

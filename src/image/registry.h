@@ -24,6 +24,7 @@ struct registry_login {
 
 struct registry_options {
 	bool no_verify;	     /* any certificate, or no TLS */
+	bool once;	     /* there are others to ask: up to the first document no second try */
 	bool push;	     /* something is to be sent, nothing fetched */
 	const char *sources; /* of it, or NULL: other repositories, parted by blanks */
 	bool login;	     /* only see whether the login is good */

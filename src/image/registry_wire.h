@@ -41,6 +41,7 @@ struct registry_request {
 	uint32_t magic;
 	enum registry_verb verb;
 	uint32_t id;
+	bool once; /* OPEN, DOCUMENT: not tried again: there are others to ask */
 	/* OPEN */
 	char host[REFERENCE_NAME_MAX + 1];	 /* host[:port] */
 	char repository[REFERENCE_NAME_MAX + 1]; /* "" for login */

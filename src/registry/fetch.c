@@ -240,7 +240,7 @@ static void judge(struct fetcher *f, struct fetch *t, CURLcode code)
 		t->asked_again = true;
 		if (http_authorize(f->of, a, &t->err) < 0)
 			failed(t);
-	} else if (t->tries < TRIES &&
+	} else if (t->tries < TRIES && !t->q.once &&
 		   (good || (http_is_passing(code, a->status) && !a->strayed))) {
 		again(t, 1);
 	} else if (good) {

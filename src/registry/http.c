@@ -15,6 +15,7 @@
 #include "fmt/url.h"
 
 #define CONNECT_TIMEOUT 30L /* s */
+#define CONNECT_HURRIED 10L /* s; where there are others to ask */
 #define STALLED		60L /* s without a byte */
 #define HOPS_MAX	10L
 #define TRIES		5
@@ -156,6 +157,7 @@ CURL *http_handle(const struct registry *g, const char *url, bool own, struct ht
 		  char error[static CURL_ERROR_SIZE])
 {
 	const char *schemes = g->plain ? "http,https" : "https";
+	const long patience = g->open.once ? CONNECT_HURRIED : CONNECT_TIMEOUT;
 	CURL *c = curl_easy_init();
 
 	*a = (struct http_answer){ .of = g };
@@ -165,7 +167,7 @@ CURL *http_handle(const struct registry *g, const char *url, bool own, struct ht
 	    curl_easy_setopt(c, CURLOPT_REDIR_PROTOCOLS_STR, schemes) == CURLE_OK &&
 	    curl_easy_setopt(c, CURLOPT_FOLLOWLOCATION, 1L) == CURLE_OK &&
 	    curl_easy_setopt(c, CURLOPT_MAXREDIRS, HOPS_MAX) == CURLE_OK &&
-	    curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT, CONNECT_TIMEOUT) == CURLE_OK &&
+	    curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT, patience) == CURLE_OK &&
 	    curl_easy_setopt(c, CURLOPT_LOW_SPEED_LIMIT, 1L) == CURLE_OK &&
 	    curl_easy_setopt(c, CURLOPT_LOW_SPEED_TIME, STALLED) == CURLE_OK &&
 	    curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L) == CURLE_OK &&
@@ -360,7 +362,7 @@ static CURLcode ask(const struct registry *g, const struct question *q, struct h
 			(void) curl_easy_getinfo(c, CURLINFO_RESPONSE_CODE, &a->status);
 		curl_easy_cleanup(c);
 		/* A server that is not there is not waited for. */
-		if (n + 1 == TRIES || code == CURLE_COULDNT_CONNECT ||
+		if (n + 1 == TRIES || g->open.once || code == CURLE_COULDNT_CONNECT ||
 		    !http_is_passing(code, a->status))
 			return code;
 		wait = http_wait(n, a);

@@ -140,6 +140,7 @@ static int take(struct work *w, struct err *e)
 			(void) close(fds[i]);
 		return nonsense(e);
 	}
+	w->of->open.once = q.once;
 	if (q.verb == REGISTRY_IDENTITY)
 		return give_identity(w->of, &q, fds[0]);
 	r = w->of->open.push ? uploader_add(&w->uploader, &q, fds[0], &why)

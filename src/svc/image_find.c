@@ -144,10 +144,12 @@ static int mean(struct search *s, bool *ret_chosen, struct err *e)
 
 /* ---- where it is ---- */
 
-static int try(struct search *s, const struct registries_place *at, struct image_found *ret,
-	       struct err *e)
+/* last: there is no other place. */
+static int try(struct search *s, const struct registries_place *at, bool last,
+	       struct image_found *ret, struct err *e)
 {
-	const struct registry_options o = { .no_verify = s->req->no_verify || at->insecure };
+	const struct registry_options o = { .no_verify = s->req->no_verify || at->insecure,
+					    .once = !last };
 	char what[REGISTRY_WHAT_MAX], digest[DIGEST_TEXT_MAX] = "";
 	const struct reference *ref = &at->ref;
 	struct registry *g = NULL;
@@ -185,7 +187,8 @@ static bool remember(struct search *s, const struct reference *ref, const struct
 }
 
 /* 1: it is there. */
-static int try_all(struct search *s, struct reference *ref, struct image_found *ret, struct err *e)
+static int try_all(struct search *s, struct reference *ref, bool last, struct image_found *ret,
+		   struct err *e)
 {
 	struct registries_place *places = NULL;
 	struct err why = {};
@@ -197,7 +200,7 @@ static int try_all(struct search *s, struct reference *ref, struct image_found *
 	if (registries_places(&s->conf, ref, &places, &n, &why) < 0)
 		return remember(s, ref, &why) ? 0 : no_memory(e);
 	for (size_t i = 0; i < n; i++) {
-		if (try(s, &places[i], ret, &why) == 0) {
+		if (try(s, &places[i], last && i + 1 == n, ret, &why) == 0) {
 			ret->ref = *ref;
 			return 1;
 		}
@@ -236,7 +239,7 @@ int image_find(const struct svc_image_pull *req, struct buf *text, struct image_
 	*ret = (struct image_found){};
 	r = mean(&s, &ret->chosen, e);
 	for (size_t i = 0; i < s.refs_n && r == 0; i++)
-		r = try_all(&s, &s.refs[i], ret, e);
+		r = try_all(&s, &s.refs[i], i + 1 == s.refs_n, ret, e);
 	if (r == 0)
 		r = tell_tried(&s, e);
 	registries_fini(&s.conf);

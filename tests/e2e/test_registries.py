@@ -4,6 +4,7 @@ import base64
 import json
 import os
 import tarfile
+import time
 
 import pytest
 
@@ -79,6 +80,42 @@ location = "{two.host}/m/two"
         assert says in r.err, r.err
     # Other names are not touched by it.
     atoll.fails("pull", f"{DEAD}/team/app:1", says="cannot be reached")
+
+
+def test_a_mirror_is_not_waited_for(atoll, fakes, conf):
+    """One that is out of order is asked once; the last place as often as ever."""
+    one, two = fakes
+    two.add(Image(LAYERS))
+    conf(f"""
+[[registry]]
+prefix = "registry.test"
+location = "{two.host}"
+[[registry.mirror]]
+location = "{one.host}"
+""")
+    one.before = lambda q: q.answer(503, Retry_After="60") or True
+    begun = time.monotonic()
+    atoll("pull", "registry.test/a:1")
+    assert time.monotonic() - begun < 20 and one.asked
+    one.asked.clear()
+    one.before = lambda q: "/manifests/" in q.path and (q.answer(503, Retry_After="60") or True)
+    atoll("pull", "registry.test/a:1")
+    assert time.monotonic() - begun < 40 and len(one.paths("/manifests/")) == 1
+    # Once it is what is asked it is asked again.
+    one.before, tries = lambda q: False, []
+    one.add(Image(LAYERS))
+    id_ = atoll("image", "inspect", "registry.test/a:1").json[0]["Id"]
+    atoll("rmi", "-f", id_)
+
+    def later(q):
+        if "/blobs/" not in q.path or q.path in tries:
+            return False
+        tries.append(q.path)
+        q.answer(503)
+        return True
+
+    one.before = later
+    assert f"from {one.host}/a:1" in atoll("pull", "registry.test/a:1").out and len(tries) == 2
 
 
 def test_mirrors_of_digests_and_of_tags(atoll, fakes, conf):
