@@ -135,7 +135,7 @@ static int blame(struct builder *b, const struct containerfile_step *s, struct e
 }
 
 /* By its name, which is not told from another by case, or by its number. */
-static size_t find_stage(const struct builder *b, const char *name, size_t before)
+size_t build_find_stage(const struct builder *b, const char *name, size_t before)
 {
 	uint32_t number;
 
@@ -175,7 +175,7 @@ static int take_from(struct builder *b, struct build_stage *g, const struct cont
 		return r;
 	g->base = words[0];
 	g->name = n == 3 ? words[2] : NULL;
-	g->base_stage = find_stage(b, g->base, (size_t) (g - b->stages));
+	g->base_stage = build_find_stage(b, g->base, (size_t) (g - b->stages));
 	return 0;
 }
 
@@ -207,56 +207,52 @@ static int plan_stages(struct builder *b, struct err *e)
 	return g ? 0 : err_set(e, ERR_INVALID, EINVAL, "%s: there is no FROM in it", b->file);
 }
 
-static void need_stage(struct builder *b, size_t which);
+static int need_stage(struct builder *b, size_t which, struct err *e);
 
-/* Of --from=NAME, and of from=NAME in --mount. */
-static void need_named(struct builder *b, const char *text, size_t before)
+/* Of --from=NAME, and of from=NAME in --mount; another name is an image's. */
+static int need_flag(struct builder *b, size_t before, const struct json_pair *flag, struct err *e)
 {
-	size_t which = find_stage(b, text, before);
+	const char *value = flag->value, *from = strstr(value, "from=");
+	struct str rest;
 
-	if (which != BUILD_NO_STAGE)
-		need_stage(b, which);
+	if (streq(flag->key, "from"))
+		return need_stage(b, build_find_stage(b, value, before), e);
+	if (!streq(flag->key, "mount") || !from)
+		return 0;
+	value = arena_dup(&b->arena, str_cut(str_of(from + strlen("from=")), ',', &rest));
+	return value ? need_stage(b, build_find_stage(b, value, before), e) : build_no_memory(e);
 }
 
-static void need_stage(struct builder *b, size_t which)
+static int need_stage(struct builder *b, size_t which, struct err *e)
 {
-	struct build_stage *g = &b->stages[which];
+	struct build_stage *g = which == BUILD_NO_STAGE ? NULL : &b->stages[which];
+	int r;
 
-	if (g->needed)
-		return;
+	if (!g || g->needed)
+		return 0;
 	g->needed = true;
-	b->steps_n += 1 + g->end - g->first;
-	if (g->base_stage != BUILD_NO_STAGE)
-		need_stage(b, g->base_stage);
-	for (size_t i = g->first; i < g->end; i++) {
-		const struct containerfile_step *s = &b->cf.steps[i];
-
-		for (size_t k = 0; k < s->flags_n; k++) {
-			const char *value = s->flags[k].value, *from;
-
-			if (streq(s->flags[k].key, "from"))
-				need_named(b, value, which);
-			from = streq(s->flags[k].key, "mount") ? strstr(value, "from=") : NULL;
-			if (from) {
-				struct str rest;
-				const char *name = arena_dup(&b->arena,
-							     str_cut(str_of(from + 5), ',', &rest));
-
-				if (name)
-					need_named(b, name, which);
-			}
-		}
-	}
+	r = need_stage(b, g->base_stage, e);
+	for (size_t i = g->first; i < g->end && r == 0; i++)
+		for (size_t k = 0; k < b->cf.steps[i].flags_n && r == 0; k++)
+			r = need_flag(b, which, &b->cf.steps[i].flags[k], e);
+	return r;
 }
 
 static int choose_target(struct builder *b, size_t *ret, struct err *e)
 {
-	*ret = b->req->target ? find_stage(b, b->req->target, b->stages_n) : b->stages_n - 1;
+	*ret = b->req->target ? build_find_stage(b, b->req->target, b->stages_n) : b->stages_n - 1;
 	if (*ret == BUILD_NO_STAGE)
 		return err_set(e, ERR_INVALID, EINVAL, "%s: there is no stage '%.60s' in it",
 			       b->file, b->req->target);
-	need_stage(b, *ret);
-	return 0;
+	int r = need_stage(b, *ret, e);
+
+	for (size_t i = 0; i < b->stages_n; i++) {
+		struct build_stage *g = &b->stages[i];
+
+		g->number = b->steps_n + 1;
+		b->steps_n += g->needed ? 1 + g->end - g->first : 0;
+	}
+	return r;
 }
 
 /* ---- their making ---- */
@@ -298,10 +294,9 @@ static int start_stage(struct builder *b, const struct build_stage *g, struct bu
 	return r < 0 ? r : build_adopt(b, st, im, e);
 }
 
-static void tell_step(struct builder *b, const char *text)
+static void tell_step(const struct builder *b, size_t number, const char *text)
 {
-	b->step++;
-	build_tell(b, "STEP %zu/%zu: %s", b->step, b->steps_n, text);
+	build_tell(b, "STEP %zu/%zu: %s", number, b->steps_n, text);
 }
 
 /* ONBUILD of the base: as if it stood right after FROM. */
@@ -327,15 +322,14 @@ static int run_triggers(struct builder *b, struct build_state *st, struct err *e
 	return r;
 }
 
-static int make_stage(struct builder *b, size_t which, bool is_target, struct err *e)
+int build_stage(struct builder *b, size_t which, bool is_target, struct err *e)
 {
 	struct build_stage *g = &b->stages[which];
 	struct build_state st = {};
 	int r;
 
-	if (which > 0 && b->steps_n > 1 + g->end - g->first)
-		build_tell(b, "[%s]", g->name ? g->name : arena_printf(&b->arena, "%zu", which));
-	tell_step(b, b->cf.steps[g->from].text);
+	b->stage = which;
+	tell_step(b, g->number, b->cf.steps[g->from].text);
 	r = start_stage(b, g, &st, e);
 	r = r < 0 ? r : run_triggers(b, &st, e);
 	if (r < 0)
@@ -343,7 +337,7 @@ static int make_stage(struct builder *b, size_t which, bool is_target, struct er
 	for (size_t i = g->first; i < g->end; i++) {
 		const struct containerfile_step *s = &b->cf.steps[i];
 
-		tell_step(b, s->text);
+		tell_step(b, g->number + 1 + i - g->first, s->text);
 		r = build_step(b, &st, s, e);
 		if (r < 0)
 			return blame(b, s, e);
@@ -421,9 +415,7 @@ static int build(struct builder *b, char ret_id[static DIGEST_TEXT_MAX], struct 
 	check_args(b);
 	r = svc_store(b->svc, e);
 	r = r < 0 ? r : content_open(&b->content, b->svc->store, CONTENT_ADD, e);
-	for (size_t i = 0; i <= target && r == 0; i++)
-		if (b->stages[i].needed)
-			r = make_stage(b, i, i == target, e);
+	r = r < 0 ? r : build_stages(b, target, e);
 	r = r < 0 ? r : name_image(b, b->stages[target].image, e);
 	if (r == 0)
 		memcpy(ret_id, b->stages[target].image->id_text, DIGEST_TEXT_MAX);

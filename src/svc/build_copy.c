@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -609,16 +608,15 @@ static int mount_image(struct builder *b, const struct image *im, int *ret_fd, s
 int build_from(struct builder *b, const char *name, int *ret_root_fd, struct image **ret_image,
 	       struct err *e)
 {
+	size_t which = build_find_stage(b, name, b->stage);
 	struct image *im = NULL;
-	uint32_t number;
 	int r = 0;
 
-	for (size_t i = 0; i < b->stages_n && !im; i++)
-		if (b->stages[i].done &&
-		    ((b->stages[i].name && strcasecmp(b->stages[i].name, name) == 0) ||
-		     (num_parse_u32(str_of(name), 0, UINT32_MAX, &number) == 0 && number == i)))
-			im = b->stages[i].image;
-	if (!im) {
+	if (which != BUILD_NO_STAGE && b->stages[which].needed) {
+		r = build_await(b, which, e);
+		im = b->stages[which].image;
+	}
+	if (r == 0 && !im) {
 		r = b->req->need(b->req->user, name, e);
 		r = r < 0 ? r : build_image(b, name, &im, e);
 	}

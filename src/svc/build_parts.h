@@ -24,6 +24,7 @@ struct build_stage {
 	const char *base;	 /* of FROM, its variables known */
 	size_t base_stage;	 /* or BUILD_NO_STAGE */
 	size_t from, first, end; /* steps: its FROM, and those that follow */
+	size_t number;		 /* of its first step among all that are done */
 	bool needed, done;
 	struct image *image; /* what came of it, once done; the builder's */
 };
@@ -50,11 +51,12 @@ struct builder {
 	struct containerfile cf;
 	struct ignorefile ignore;
 	int context_fd;		/* or FD_NONE */
+	int ask_fd;		/* of a child that makes one stage; else FD_NONE */
+	size_t stage;		/* that is being made here */
 	struct json_pair *args; /* ARG before the first FROM */
 	size_t args_n;
 	struct build_stage *stages;
 	size_t stages_n, steps_n; /* steps of the needed stages */
-	size_t step;		  /* how many of them were begun */
 	int64_t epoch;		  /* seconds: what is made is of this time */
 	bool epoch_set;		  /* by SOURCE_DATE_EPOCH */
 	struct image **images;	  /* to be freed at the end */
@@ -65,6 +67,17 @@ struct builder {
 
 [[gnu::format(printf, 2, 3)]] void build_tell(const struct builder *b, const char *fmt, ...);
 int build_no_memory(struct err *e);
+
+/* ---- its stages (build.c, build_stages.c) ---- */
+
+/* One stage, whose base is done. */
+[[nodiscard]] int build_stage(struct builder *b, size_t which, bool is_target, struct err *e);
+/* All that are needed, side by side. */
+[[nodiscard]] int build_stages(struct builder *b, size_t target, struct err *e);
+/* Until that stage's image is there. */
+[[nodiscard]] int build_await(struct builder *b, size_t stage, struct err *e);
+/* A stage before this one by its name, in whatever case, or by its number; else BUILD_NO_STAGE. */
+size_t build_find_stage(const struct builder *b, const char *name, size_t before);
 
 /* ---- variables (build_vars.c) ---- */
 

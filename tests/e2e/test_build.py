@@ -188,8 +188,7 @@ RUN --mount=type=secret,id=t,env=TOKEN --mount=type=secret,id=none echo $TOKEN |
     assert cached(build(atoll, context, text, *secret)) == 3
     write(context, {"src/a": "changed"})
     assert cached(build(atoll, context, text, *secret)) == 1
-    atoll("volume", "rm", *[v for v in atoll("volume", "ls", "-q").out.split()
-                            if v.startswith("build-cache-")])
+    drop_caches(atoll)
 
 
 @pytest.mark.parametrize("isolation", ["sandbox", "microvm"])
@@ -347,6 +346,39 @@ def test_stages(atoll, context):
     refused(atoll, context, STAGES, "there is no stage 'none'", "--target", "none")
 
 
+def meeting(own, other):
+    return (f"RUN --mount=type=cache,target=/c echo {own} says; touch /c/{own}; "
+            f"until test -e /c/{other}; do sleep 0.1; done; touch /{own}\n")
+
+
+def drop_caches(atoll):
+    atoll("volume", "rm", *[v for v in atoll("volume", "ls", "-q").out.split()
+                            if v.startswith("build-cache-")])
+
+
+def test_stages_side_by_side(atoll, context):
+    """Each waits for the other's RUN; the last has a step of its own before it copies."""
+    text = (BASE[:-1] + " AS one\n" + meeting("one", "two") + BASE[:-1] + " AS two\n"
+            + meeting("two", "three") + BASE + meeting("three", "one")
+            + "COPY --from=one /one /\nCOPY --from=two /two /\n")
+    r = build(atoll, context, text)
+    assert {"one says", "two says", "three says"} <= set(r.out.splitlines())
+    assert sh(atoll, "ls /one /two /three") == "/one\n/three\n/two\n"
+    assert cached(build(atoll, context, text)) == 5
+    drop_caches(atoll)
+
+
+def test_a_stage_fails_beside_another(atoll, context):
+    text = ("FROM busybox AS one\nRUN --mount=type=cache,target=/c touch /c/x; sleep 1000\n"
+            "FROM busybox AS two\nRUN --mount=type=cache,target=/c "
+            "until test -e /c/x; do sleep 0.1; done; echo last words; exit 5\n"
+            "FROM busybox\nCOPY --from=one / /\nCOPY --from=two / /\n")
+    r = refused(atoll, context, text, "Containerfile:4: RUN ended with status 5")
+    assert "last words" in r.out
+    wait.until(lambda: not atoll("ps", "-aq").out.split(), "the other's workload is removed")
+    drop_caches(atoll)
+
+
 def test_base_is_pulled(atoll, context, base):
     """What is not here, and with --pull what is another one by now."""
     registry = Registry(base / "registry")
@@ -485,16 +517,19 @@ def test_usage(atoll, context, tmp_path):
     atoll.fails("build", "-", rc=1, input=BASE + "COPY a /\n", says="there is no context")
 
 
+@pytest.mark.parametrize("stages", [1, 2])
 @pytest.mark.parametrize("signo", [signal.SIGINT, signal.SIGKILL])
-def test_killed(atoll, context, signo):
+def test_killed(atoll, context, signo, stages):
     """Nothing runs on, and nothing of it is visible; the next build goes on from what was done."""
     text = BASE + "RUN echo done\nRUN sleep 1000\n"
+    if stages == 2:
+        text = f"{BASE[:-1]} AS one\nRUN sleep 1000\n{text}COPY --from=one /bin/sh /x\n"
     (context / "Containerfile").write_text(text)
     p = atoll.popen("build", "-t", "app", context)
-    wait.until(lambda: atoll("ps", "-q").out.split(), "RUN runs")
+    wait.until(lambda: len(atoll("ps", "-q").out.split()) == stages, "RUN runs")
     p.send_signal(signo)
     p.communicate()
-    wait.until(lambda: not atoll("ps", "-aq").out.split(), "the workload is removed")
+    wait.until(lambda: not atoll("ps", "-aq").out.split(), "the workloads are removed")
     assert not atoll("images", "-q", "app").out
     assert cached(build(atoll, context, text.replace("sleep 1000", "true"))) == 1
 
