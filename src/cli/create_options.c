@@ -233,6 +233,7 @@ static void make_plain(const struct create_options *o, struct workload_config *w
 	w->name = o->name;
 	w->isolation = o->isolation;
 	w->hostname = o->hostname;
+	w->require = o->require;
 	w->domainname = o->domainname;
 	w->user = o->user;
 	w->workdir = o->workdir;

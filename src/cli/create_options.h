@@ -16,7 +16,7 @@
 struct create_options {
 	const char *name, *isolation, *hostname, *domainname, *user, *workdir, *entrypoint;
 	const char *network, *pid, *ipc, *uts, *userns, *cgroupns, *cgroup_parent, *cidfile;
-	const char *restart, *stop_signal, *log_driver, *pull;
+	const char *restart, *stop_signal, *log_driver, *pull, *require;
 	const char *cpuset_cpus, *cpuset_mems, *health_cmd;
 	struct option_list env, env_file, label, label_file, annotation, volume, mount, tmpfs,
 		volumes_from, device, device_rule, ulimit, sysctl, cap_add, cap_drop, security_opt,
@@ -36,7 +36,7 @@ struct create_options {
 	const char *detach_keys;
 };
 
-#define CREATE_OPTIONS 107
+#define CREATE_OPTIONS 108
 extern const struct option create_option_table[CREATE_OPTIONS];
 extern const struct create_options create_option_defaults;
 

@@ -157,6 +157,10 @@ const struct option create_option_table[] = {
 	{ O(quiet, OPTION_BOOL, "quiet", 'q'), .help = "Suppress the pull output" },
 	{ O(read_only, OPTION_BOOL, "read-only", 0),
 	  .help = "Mount the root filesystem as read only" },
+	{ O(require, OPTION_STRING, "require", 0), .value = "list",
+	  .help = "Run an image only if it is all of this: max-age=90d, supported, scanned, "
+		  "below=SEVERITY, patched[=SEVERITY]",
+	  .words = "max-age= supported scanned below= patched patched=" },
 	{ O(restart, OPTION_STRING, "restart", 0), .value = "string",
 	  .help = "Restart policy to apply when the workload exits (default \"no\")",
 	  .words = "no on-failure on-failure: always unless-stopped" },

@@ -13,7 +13,6 @@
 
 #define SUMMARY_SHOWN 60 /* characters */
 #define SCAN_ARENA    ((size_t) 1 << 30)
-#define BASE_OLD      (7 * 24 * 3600 * NSEC_PER_SEC)
 
 struct scan_options {
 	bool all, ignore_unfixed;
@@ -97,7 +96,7 @@ static void keep_wanted(struct scan_report *r, unsigned wanted, bool fixed_alone
 static void print_head(struct cli *c, const struct scan_target *t, nsec_t now)
 {
 	const struct scan_report *r = &t->report;
-	struct scan_base_age age = scan_age(&r->os, now);
+	struct scan_support support = scan_support(&r->os, now);
 	size_t packages = 0, fixed = 0, of[SEVERITIES] = { 0 };
 
 	for (size_t k = 0; k < PACKAGE_KINDS; k++)
@@ -108,9 +107,9 @@ static void print_head(struct cli *c, const struct scan_target *t, nsec_t now)
 	}
 	buf_addf(&c->out, "%s: %s", t->name,
 		 *r->os.name ? human_clean(&c->arena, r->os.name) : "no known distribution");
-	if (age.end)
-		buf_addf(&c->out, ", %s %s", age.over ? "end of life since" : "supported until",
-			 age.end);
+	if (support.end)
+		buf_addf(&c->out, ", %s %s", support.over ? "end of life since" : "supported until",
+			 support.end);
 	if (t->created)
 		buf_addf(&c->out, ", made %s", human_ago(t->created, now).z);
 	buf_addf(&c->out, "\n%zu package%s, %zu finding%s", packages, packages == 1 ? "" : "s",
@@ -282,7 +281,7 @@ static int scan_run(struct cli *c, const void *options, struct option_args args)
 		keep_wanted(&v[i].report, wanted, o->ignore_unfixed);
 		found += v[i].report.findings_n;
 	}
-	if (r == 0 && bases.oldest && clock_wall() - bases.oldest > BASE_OLD)
+	if (r == 0 && bases.oldest && clock_wall() - bases.oldest > SCAN_BASE_OLD)
 		cli_warn(c, "a data base of advisories was imported %s: import a newer one",
 			 human_ago(bases.oldest, clock_wall()).z);
 	r = r < 0 ? r : print(c, o, v, n, &e);

@@ -5,12 +5,5 @@
 #include "base/buf.h"
 #include "svc/image_scan.h"
 
-/* "Debian GNU/Linux 12 (bookworm)", and how long its packages are mended. */
-struct scan_base_age {
-	const char *end; /* "2028-06-30"; NULL: not known */
-	bool over;
-};
-struct scan_base_age scan_age(const struct os_release *o, nsec_t now);
-
 void scan_print_json(struct buf *out, const struct scan_target *v, size_t n, nsec_t now);
 void scan_print_sarif(struct buf *out, const struct scan_target *v, size_t n);

@@ -4,19 +4,7 @@
 
 #include "base/auto.h"
 #include "cli/image_scan.h"
-#include "fmt/distro.h"
 #include "fmt/json.h"
-
-struct scan_base_age scan_age(const struct os_release *o, nsec_t now)
-{
-	const struct distro_release *r = distro_release(o);
-	char today[CLOCK_RFC3339_MAX];
-
-	clock_rfc3339(now, today);
-	return r && r->end ? (struct scan_base_age){ r->end,
-						     strncmp(today, r->end, strlen(r->end)) > 0 }
-			   : (struct scan_base_age){ 0 };
-}
 
 /* ---- JSON ---- */
 
@@ -36,15 +24,15 @@ static void print_finding(struct json_writer *w, const struct scan_finding *f)
 
 static void print_os(struct json_writer *w, const struct os_release *o, nsec_t now)
 {
-	struct scan_base_age age = scan_age(o, now);
+	struct scan_support support = scan_support(o, now);
 
 	json_w_object(w, "OS");
 	json_w_string(w, "ID", o->id);
 	json_w_string(w, "Version", o->version);
 	json_w_string(w, "Codename", o->codename);
 	json_w_string(w, "Name", o->name);
-	json_w_string(w, "EndOfSupport", age.end);
-	json_w_bool(w, "EndOfLife", age.over);
+	json_w_string(w, "EndOfSupport", support.end);
+	json_w_bool(w, "EndOfLife", support.over);
 	json_w_end(w);
 }
 

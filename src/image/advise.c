@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <isa-l/crc.h>
 #include <isa-l/igzip_lib.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -81,6 +82,11 @@ static int member(struct advise *d, struct str name, struct str text, struct err
 	return r < 0 ? err_ctx(e, "%s", shown_of(name).z) : 0;
 }
 
+static uint32_t checksum(struct str s)
+{
+	return s.n ? crc32_gzip_refl(0, (const unsigned char *) s.p, s.n) : 0;
+}
+
 static int read_zip(struct advise *d, struct str text, struct err *e)
 {
 	auto_buf struct buf out = BUF_INIT(MEMBER_MAX);
@@ -98,6 +104,8 @@ static int read_zip(struct advise *d, struct str text, struct err *e)
 			r = inflate_all(m.data, ISAL_DEFLATE, &out, e);
 			data = buf_str(&out);
 		}
+		if (r == 0 && (data.n != m.size || checksum(data) != m.crc))
+			r = err_set(e, ERR_INVALID, EBADMSG, "its checksum is wrong");
 		r = r < 0 ? err_ctx(e, "%s", shown_of(m.name).z) : member(d, m.name, data, e);
 	}
 	return r < 0 || more >= 0

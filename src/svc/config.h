@@ -128,6 +128,7 @@ struct workload_config {
 	bool no_healthcheck;
 	struct health_config health;
 	const char *snapshot;	/* that it was made from; NULL: from its image */
+	const char *require;	/* of its image (svc/require.h), or NULL; not kept */
 	const char *log_driver; /* "json-file" "journald" "none"; NULL: json-file */
 	struct json_pair *log_options;
 	size_t log_options_n;

@@ -7,6 +7,8 @@
 
 #include "base/auto.h"
 #include "base/file.h"
+#include "fmt/distro.h"
+#include "image/content.h"
 #include "image/resolve.h"
 #include "image/worker.h"
 #include "svc/heal.h"
@@ -40,17 +42,28 @@ static int scan_tree(const struct scan_bases *b, int dir_fd, struct arena *a,
 	return r;
 }
 
-static int scan_image(struct svc *s, const struct scan_bases *b, const struct image *im,
-		      struct arena *a, struct scan_target *ret, struct err *e)
+int svc_scan_image(struct svc *s, const struct scan_bases *b, const struct image *im,
+		   struct arena *a, struct scan_target *ret, struct err *e)
 {
+	auto_content struct content c = { .layers_fd = FD_NONE,
+					  .blobs_fd = FD_NONE,
+					  .tmp_fd = FD_NONE };
+	struct scan_target t = { .name = im->name[0] ? im->name : im->id_text,
+				 .created = im->row.created };
 	auto_fd int tree = FD_NONE;
 	int r;
 
 	if (!im->row.chains_n)
-		return err_set(e, ERR_UNSUPPORTED, EOPNOTSUPP, "the image has no layers");
-	r = image_tree(s, im, FD_NONE, &tree, e);
-	r = r < 0 ? r : scan_tree(b, tree, a, &ret->report, e);
-	ret->created = im->row.created;
+		return err_set(e, ERR_UNSUPPORTED, EOPNOTSUPP, "image '%.100s' has no layers",
+			       t.name);
+	r = content_open(&c, s->store, CONTENT_ADD, e); /* none of them is swept meanwhile */
+	r = r < 0 ? r : image_tree(s, im, FD_NONE, &tree, e);
+	r = r < 0 ? r : scan_tree(b, tree, a, &t.report, e);
+	t.name = arena_strdup(a, t.name);
+	if (r == 0 && !t.name)
+		r = err_set(e, ERR_EXHAUSTED, ENOMEM, "out of memory");
+	if (r == 0)
+		*ret = t;
 	return r;
 }
 
@@ -81,7 +94,8 @@ int svc_scan(struct svc *s, const struct scan_bases *b, const char *ref, struct 
 
 	r = r < 0 ? r : image_resolve(s->store, ref, &im, e);
 	if (r == 0) {
-		r = scan_image(s, b, im, a, &t, e);
+		r = svc_scan_image(s, b, im, a, &t, e);
+		t.name = arena_strdup(a, ref); /* as it was asked for */
 	} else if (im == NULL && e->kind == ERR_NOT_FOUND) {
 		if (heal_find(s, ref, a, &w, &none) >= 0)
 			r = scan_workload(s, b, &w, a, &t, e);
@@ -92,4 +106,15 @@ int svc_scan(struct svc *s, const struct scan_bases *b, const char *ref, struct 
 		return err_ctx(e, "scan '%.100s'", ref);
 	*ret = t;
 	return t.name ? 0 : err_set(e, ERR_EXHAUSTED, ENOMEM, "out of memory");
+}
+
+struct scan_support scan_support(const struct os_release *o, nsec_t now)
+{
+	const struct distro_release *r = distro_release(o);
+	char today[CLOCK_RFC3339_MAX];
+
+	clock_rfc3339(now, today);
+	return r && r->end
+		       ? (struct scan_support){ r->end, strncmp(today, r->end, strlen(r->end)) > 0 }
+		       : (struct scan_support){ 0 };
 }

@@ -36,6 +36,9 @@ struct scan_base_import {
 				 size_t *ret_n, struct err *e);
 [[nodiscard]] int scan_base_remove(struct svc *s, const char *name, struct err *e);
 
+/* A data base that was imported longer ago misses what became known since. */
+#define SCAN_BASE_OLD (7 * 24 * 3600 * NSEC_PER_SEC)
+
 /* What a scan looks things up in. */
 struct scan_bases {
 	int fds[OCI_LAYERS_MAX]; /* owned */
@@ -54,9 +57,17 @@ struct scan_target {
 	nsec_t created; /* the image; 0 unknown */
 	struct scan_report report;
 };
-/*
- * An image, or where there is none by this name a workload: its own files, as they are. In the
- * arena; findings are sorted (scan_report_sort).
- */
+struct image;
+/* In the arena; findings are sorted (scan_report_sort). */
+[[nodiscard]] int svc_scan_image(struct svc *s, const struct scan_bases *b, const struct image *im,
+				 struct arena *a, struct scan_target *ret, struct err *e);
+/* An image, or where there is none by this name a workload: its own files, as they are. */
 [[nodiscard]] int svc_scan(struct svc *s, const struct scan_bases *b, const char *ref,
 			   struct arena *a, struct scan_target *ret, struct err *e);
+
+/* How long packages of its release are mended. */
+struct scan_support {
+	const char *end; /* "2028-06-30"; NULL: not known */
+	bool over;
+};
+struct scan_support scan_support(const struct os_release *o, nsec_t now);

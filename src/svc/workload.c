@@ -22,6 +22,7 @@
 #include "svc/heal.h"
 #include "svc/logs.h"
 #include "svc/names.h"
+#include "svc/require.h"
 #include "svc/supervise.h"
 #include "svc/volume.h"
 
@@ -383,6 +384,8 @@ static int create(struct svc *s, struct workload_config *c, bool foreground, con
 
 	if (r >= 0)
 		r = image_resolve(s->store, c->image, &to->image, e);
+	if (r >= 0 && c->require)
+		r = require_check(s, to->image, c->require, e);
 	if (r < 0)
 		return r;
 	plan_image_of(to->image->config->config, &image);

@@ -4,6 +4,7 @@ import gzip
 import io
 import json
 import os
+import shutil
 import tarfile
 import zipfile
 import zlib
@@ -198,6 +199,8 @@ def test_debsecan(atoll, base, debian_image, packed):
 def pack(base, how, advisories):
     files = {f"{a['id']}.json": json.dumps(a).encode() for a in advisories}
     p = base / f"osv-{how}"
+    if p.is_dir():
+        shutil.rmtree(p)
     if how == "directory":
         p.mkdir()
         (p / "below").mkdir()
@@ -393,6 +396,15 @@ def test_debians_own_python_is_debians(atoll, base, make):
     assert len(scan(atoll, make("notown", own), db=p)) == 1
 
 
+def test_a_wrong_checksum(atoll, base, debian_image):
+    data = bytearray(pack(base, "stored", [PYPI]).read_bytes())
+    p = base / "wrong.zip"
+    at = data.index(b"is broken")
+    data[at:at + 2] = b"IS"
+    p.write_bytes(data)
+    atoll.fails("image", "scan", "--db", p, debian_image, rc=1, says="checksum")
+
+
 @pytest.mark.parametrize("cut", [1, 30, 200, -1, -30])
 def test_damaged_archives(atoll, base, debian_image, cut):
     data = json.dumps([PYPI, NPM]).encode()
@@ -449,3 +461,66 @@ def test_an_ordinary_user(mine, user, tracker):
     assert rows(mine("image", "scan", "--format", ROW, "deb")) == [LIBC, BASH]
     assert rows(mine("image", "scan", "--db", own / "tracker.json", "--format", ROW, "deb")) == \
         [LIBC, BASH]
+
+
+# ---- run --require ----
+
+BUSYBOX = layer(busybox_entries())
+
+
+def runs(atoll, image, require):
+    return atoll.try_("run", "--rm", "--require", require, image, "true")
+
+
+def refused(atoll, image, require, says):
+    for verb in ("run", "create"):
+        atoll.fails(verb, "--require", require, image, "true", rc=125, says=says)
+    assert atoll("ps", "-aq").out == ""
+
+
+@pytest.fixture(scope="module")
+def runnable(make):
+    return make("runnable", BUSYBOX, DEBIAN)
+
+
+def test_required_findings(atoll, runnable, tracker, bases):
+    refused(atoll, runnable, "scanned", "scan-db import")
+    atoll("image", "scan-db", "import", "debian", tracker)
+    for ok in ("scanned", "below=critical", "patched=critical", "supported, scanned"):
+        assert runs(atoll, runnable, ok).rc == 0, ok
+    refused(atoll, runnable, "below=high", "CVE-2024-0001 (high) in libc6 2.36-9+deb12u3, fixed in "
+            "2.36-9+deb12u4")
+    refused(atoll, runnable, "supported,below=low", "has 2 known faults")
+    refused(atoll, runnable, "patched", "has 1 known fault ")
+    patched = {"var/lib/dpkg/status": STATUS.replace(b"deb12u3", b"deb12u4")}
+    assert runs(atoll, name := "patched", "patched").rc == 125  # no such image
+    from_newer = docker_archive(tracker.with_name("p.tar"), [BUSYBOX, tree(DEBIAN), tree(patched)],
+                                [f"{name}:latest"])
+    atoll("load", "-i", from_newer)
+    assert runs(atoll, name, "patched,below=medium").rc == 0
+    refused(atoll, name, "below=low", "CVE-2024-0003 (low) in bash")
+    os.utime(atoll.root / "advisories/debian", (1_700_000_000, 1_700_000_000))
+    refused(atoll, runnable, "scanned", "older than a week")
+
+
+def test_required_packages_that_were_not_checked(atoll, make, tracker, bases):
+    atoll("image", "scan-db", "import", "debian", tracker)
+    refused(atoll, make("lang", BUSYBOX, DEBIAN, LANGUAGES), "scanned", "pypi packages")
+    refused(atoll, make("unread", BUSYBOX, {"a/node_modules/b/package.json": b"{"}), "scanned",
+            "cannot be read")
+    refused(atoll, make("rpms", BUSYBOX, {"var/lib/rpm/rpmdb.sqlite": b"x"}), "scanned", "rpm")
+
+
+def test_required_age_and_support(atoll, base, runnable, make):
+    assert runs(atoll, runnable, "max-age=36000d").rc == 0
+    assert runs(atoll, runnable, "supported,max-age=876000h").rc == 0
+    refused(atoll, runnable, "max-age=1h", "days old: pull or build a newer one")
+    old = make("old", BUSYBOX, {"etc/os-release": b"ID=debian\nVERSION_ID=9\nPRETTY_NAME=Old\n"})
+    refused(atoll, old, "supported", "without support since 2022-06-30")
+    refused(atoll, make("plain", BUSYBOX), "supported", "not known")
+
+
+@pytest.mark.parametrize("words", ["", "nonsense", "max-age", "max-age=", "max-age=-1h", "max-age=0d",
+                                   "below", "below=worse", "patched=", "scanned,", "scanned=1"])
+def test_wrong_words_of_require(atoll, runnable, words):
+    refused(atoll, runnable, words, "--require")
