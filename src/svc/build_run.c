@@ -506,6 +506,7 @@ static int make_config(struct builder *b, const struct build_state *st, struct r
 	c.mounts = q->mounts;
 	c.mounts_n = q->mounts_n;
 	c.attach_stdout = c.attach_stderr = true;
+	c.volatile_root = true; /* what is kept of it is synced as a layer */
 	c.no_healthcheck = true;
 	c.log_driver = "none";
 	*ret = c;

@@ -206,6 +206,12 @@ int bundle_disks(struct svc *s, const struct image *im, int bundle_fd, nsec_t de
 	return r;
 }
 
+/* Nobody looks at its files after this boot. */
+static bool is_volatile(const struct workload_config *c)
+{
+	return c->auto_remove || c->volatile_root;
+}
+
 /* What it takes to give the workload a disk, and the disk. */
 static int make_own_disk(struct svc *s, const struct engine_ops *ops,
 			 const struct workload_config *c, const struct image *im, int bundle_fd,
@@ -216,7 +222,7 @@ static int make_own_disk(struct svc *s, const struct engine_ops *ops,
 	int r = engine_can_root_upper(ops, deadline, e);
 
 	r = r < 0 ? r : image_disk(s, im, deadline, &disk, e);
-	return r < 0 ? r : own_disk_make(s, bundle_fd, c->disk_size, !c->auto_remove, deadline, e);
+	return r < 0 ? r : own_disk_make(s, bundle_fd, c->disk_size, !is_volatile(c), deadline, e);
 }
 
 /*
@@ -271,7 +277,7 @@ int bundle_open(struct svc *s, const struct workload_record *w, const struct wor
 	if (r >= 0)
 		r = own_disks(s, c, im, &b, e); /* before anything is written beside it */
 	if (r >= 0)
-		r = root_of(s, im, b.bundle_fd, false, c->auto_remove, &b.root_fd, e);
+		r = root_of(s, im, b.bundle_fd, false, is_volatile(c), &b.root_fd, e);
 	if (r < 0)
 		goto close_set;
 	in.names_inside = b.root_upper_fd >= 0;

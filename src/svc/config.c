@@ -62,6 +62,7 @@ static const struct json_field config_fields[] = {
 	BOOL("attachStdout", attach_stdout),
 	BOOL("attachStderr", attach_stderr),
 	BOOL("autoRemove", auto_remove),
+	BOOL("volatileRoot", volatile_root),
 	BOOL("init", init),
 	BOOL("readOnly", read_only),
 	BOOL("privileged", privileged),

@@ -90,6 +90,7 @@ struct workload_config {
 	const char *workdir, *user, *hostname, *domainname;
 	bool tty, open_stdin, stdin_once;
 	bool attach_stdout, attach_stderr; /* recorded for inspect */
+	bool volatile_root; /* its files need not outlive this boot: nothing of them is synced */
 	bool auto_remove, init, read_only, privileged, oom_score_adj_set;
 	int64_t oom_score_adj;
 
