@@ -86,9 +86,12 @@ static int find_meant(struct store *s, const char *text, struct image *im, bool 
 {
 	auto_registries struct registries c = REGISTRIES_INIT;
 	struct reference *refs = NULL;
+	struct str hex;
 	size_t n = 0;
 	int r = 0;
 
+	if (reference_is_id(str_of(text), &hex) && hex.n == DIGEST_HEX_LEN)
+		return 0;
 	if (reference_is_short(str_of(text))) {
 		r = registries_read(&c, e);
 		r = r < 0 ? r : registries_meant(&c, str_of(text), &refs, &n, e);

@@ -8,6 +8,7 @@ import fcntl
 import hashlib
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from itertools import count
@@ -23,6 +24,9 @@ from lib.run import Atoll, Program, Runtime  # noqa: E402
 
 TOP = Path(__file__).resolve().parents[2]
 FAILED = pytest.StashKey()
+
+# A shell ignores it for what runs in the background, and so would all that is started here.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(hookwrapper=True)

@@ -62,10 +62,10 @@ def test_load_names_and_shows(atoll, two):
     assert info["Size"] == len("base") + len("top")
 
 
-@pytest.mark.parametrize("ref", ["two", "two:2", "nosuch", "sha256:" + "0" * 64, "ab12"])
+@pytest.mark.parametrize("ref", ["two", "two:2", "nosuch", "sha256:" + "0" * 64, "0" * 64, "ab12"])
 def test_what_is_not_there_is_not_found(atoll, two, ref):
     atoll("load", "-i", two)
-    atoll.fails("image", "inspect", ref, rc=1)
+    atoll.fails("image", "inspect", ref, rc=1, says="no such image")
 
 
 def test_a_prefix_of_the_id_names_it(atoll, two):
