@@ -231,8 +231,9 @@ void machine_await_loss(struct proxy *p)
 		proxy_signals(p);
 }
 
-int machine_lost(const struct proxy *p, struct err *e)
+int machine_lost(struct proxy *p, struct err *e)
 {
+	machine_await_loss(p);
 	return err_set(e, ERR_REMOTE, EPIPE, "the machine has ended%s%s", *p->why_lost ? ": " : "",
 		       p->why_lost);
 }
@@ -358,15 +359,15 @@ static int read_network(struct proxy *p, int dir_fd, struct agent_setup *s, stru
 	return 0;
 }
 
-int machine_boot(struct proxy *p, int dir_fd, int hello, const char *hostname, nsec_t deadline,
-		 struct err *e)
+static int boot(struct proxy *p, int dir_fd, int hello, const char *hostname, nsec_t deadline,
+		struct err *e)
 {
 	struct agent_msg m = agent_msg_of(AGENT_SETUP), answer;
 	char entropy[64];
 	int r = wait_for_hello(p, hello, deadline, e);
 
 	if (r < 0)
-		return err_ctx(e, "the machine does not start");
+		return r;
 	if (getrandom(entropy, sizeof(entropy), 0) != (ssize_t) sizeof(entropy))
 		return err_sys(e, errno, "random bytes for the machine");
 	r = machine_connect(p, dir_fd, deadline, e);
@@ -382,4 +383,19 @@ int machine_boot(struct proxy *p, int dir_fd, int hello, const char *hostname, n
 	r = machine_ask(p, &m, AGENT_OK, deadline, &answer, e);
 	explicit_bzero(entropy, sizeof(entropy));
 	return r;
+}
+
+int machine_boot(struct proxy *p, int dir_fd, int hello, const char *hostname, nsec_t deadline,
+		 struct err *e)
+{
+	int r = boot(p, dir_fd, hello, hostname, deadline, e);
+
+	if (r >= 0)
+		return r;
+	/* A line that was hung up: by a part that ended, which says more. */
+	if (r == -EPIPE || r == -ECONNREFUSED || r == -ECONNRESET)
+		machine_await_loss(p);
+	if (p->lost)
+		r = machine_lost(p, e);
+	return err_ctx(e, "the machine does not start");
 }

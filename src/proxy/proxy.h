@@ -97,7 +97,7 @@ void machine_reap(struct proxy *p);
 /* Its agent is not heard any more: which part of it has ended is known in a moment. */
 void machine_await_loss(struct proxy *p);
 /* That the machine has ended, and which part of it was first. Returns -1. */
-int machine_lost(const struct proxy *p, struct err *e);
+int machine_lost(struct proxy *p, struct err *e);
 
 /* ---- session.c ---- */
 /* The streams: those of this process, or a new pty, whose master is given. */
