@@ -76,8 +76,8 @@ const struct verb verb_push = {
 	.about = "The registry is the name's, docker.io where it has none: 'atoll tag' gives an "
 		 "image another name. Layers that are there already are not sent; those that "
 		 "another repository of the registry has, as they came from there or were sent "
-		 "there, are mounted from it; the others are sent as they are kept here, packed as "
-		 "they came, three at a time.",
+		 "there, are mounted from it; the others are sent, three at a time, packed as they "
+		 "came; what was made here is compressed at its first push.",
 	.example = "atoll tag app registry.example.com/team/app:1\n"
 		   "atoll push registry.example.com/team/app:1",
 	.options = push_table,

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -189,6 +190,41 @@ int build_layer(struct build *b, const struct build_source *src, struct err *e)
 	*l = (struct build_layer){ .dir_fd = FD_NONE };
 	r = unpack(b, src, l, e);
 	if (r < 0) {
+		drop_layer(b->content, l);
+		return r;
+	}
+	b->n++;
+	return 0;
+}
+
+int build_made(struct build *b, const struct build_made *m, struct err *e)
+{
+	struct build_layer *l = &b->layers[b->n];
+	struct digest chain = chain_upon(b, &m->diff);
+	bool found = false;
+	int r;
+
+	if (b->n == OCI_LAYERS_MAX)
+		return err_set(e, ERR_EXHAUSTED, E2BIG, "more than %d layers", OCI_LAYERS_MAX);
+	r = find_layer(b, &chain, &found, e);
+	if (r < 0 || found) {
+		content_tmp_drop(b->content, m->stage);
+		content_tmp_drop(b->content, m->blob);
+		return r;
+	}
+	*l = (struct build_layer){ .chain = chain,
+				   .diff = m->diff,
+				   .blob = m->diff,
+				   .format = UNPACK_TAR,
+				   .blob_size = m->bytes,
+				   .size = m->file_bytes };
+	(void) snprintf(l->stage, sizeof(l->stage), "%s", m->stage);
+	(void) snprintf(l->blob_tmp, sizeof(l->blob_tmp), "%s", m->blob);
+	l->dir_fd = openat(b->content->tmp_fd, l->stage,
+			   O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	/* As of one that is unpacked; its tar has no entry for it. */
+	if (l->dir_fd < 0 || fchmod(l->dir_fd, 0755) < 0) {
+		r = err_sys(e, errno, "open a layer that was made");
 		drop_layer(b->content, l);
 		return r;
 	}

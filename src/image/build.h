@@ -54,6 +54,14 @@ void build_free(struct build *b); /* drops what was not finished; NULL is fine *
 /* Unpack the next layer, unless it is there. Fails as worker_unpack; INVALID on a wrong digest. */
 [[nodiscard]] int build_layer(struct build *b, const struct build_source *src, struct err *e);
 
+/* A layer that is a directory of tmp by now, and the tar of it, which is hashed. Both are taken. */
+struct build_made {
+	const char *stage, *blob; /* names in tmp */
+	struct digest diff;
+	uint64_t bytes, file_bytes; /* of the tar; of the files in it */
+};
+[[nodiscard]] int build_made(struct build *b, const struct build_made *m, struct err *e);
+
 /*
  * The image of these layers with this configuration (whose diff ids are the layers'): synced,
  * visible, recorded, named. manifest: blob of the content or NULL. Gives the image's id.

@@ -22,6 +22,7 @@
 #include "image/help.h"
 #include "image/pack.h"
 #include "image/scan.h"
+#include "image/squeeze.h"
 #include "image/unpack.h"
 #include "image/wire.h"
 #include "sys/fdpass.h"
@@ -146,7 +147,9 @@ static int work(struct job *j, struct feed *feed, int help_sock, struct unpack_r
 	case WIRE_INDEX:
 		return unpack_index(j->in_fd, 1u << 20, tell_member, NULL, e);
 	case WIRE_PACK:
-		return pack_run(&pack, help_sock, &ret_result->tar_bytes, &ret_result->diff, e);
+		return pack_run(&pack, help_sock, ret_result, e);
+	case WIRE_SQUEEZE:
+		return squeeze_run(j->in_fd, j->out_fd, ret_result, e);
 	case WIRE_ADVISE:
 		return advise_run(&advise, &ret_result->entries, e);
 	case WIRE_SCAN:

@@ -33,7 +33,7 @@ struct pack {
 	const struct pack_request *req;
 	int help_sock;
 	struct hash hash;
-	uint64_t bytes;
+	uint64_t bytes, file_bytes, left_out;
 	struct buf out;	 /* written when it is full enough */
 	struct buf name; /* of the entry, as in the archive */
 	char *chunk;	 /* owned, CHUNK bytes */
@@ -134,6 +134,7 @@ static int get_xattrs(struct pack *k, int fd, struct arena *a, struct tar_xattr 
 		char *value;
 		size_t at = found;
 
+		k->left_out += strncmp(p, "system.", 7) == 0;
 		if (!streq(p, "security.capability") &&
 		    (strncmp(p, "user.", 5) != 0 || strncmp(p, "user.overlay.", 13) == 0))
 			continue;
@@ -301,6 +302,7 @@ static int put_file(struct pack *k, int dir, const char *base, const struct stat
 		return r;
 	if (k->req->sparse && (uint64_t) st->st_blocks * 512 < n.size)
 		return put_sparse(k, fd, &n, e);
+	k->file_bytes += n.size;
 	tar_write_header(&k->out, &n);
 	return put_data(k, fd, n.size, e);
 }
@@ -339,8 +341,10 @@ static int pack_one(struct pack *k, int dir, const char *base, struct err *e)
 
 	if (fstatat(dir, base, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return errno == ENOENT ? 0 : fail(k, errno, "look at it", e);
-	if (S_ISSOCK(st.st_mode))
-		return 0; /* tar has no sockets; they mean nothing without their process */
+	if (S_ISSOCK(st.st_mode)) {
+		k->left_out++; /* tar has no sockets; they mean nothing without their process */
+		return 0;
+	}
 	if (S_ISDIR(st.st_mode)) {
 		auto_fd int fd = openat(dir, base, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
@@ -450,8 +454,8 @@ static int pack_dir(struct pack *k, int fd, const struct stat *st, struct err *e
 	return pack_content(k, fd, e);
 }
 
-int pack_run(const struct pack_request *req, int help_sock, uint64_t *ret_bytes,
-	     struct digest *ret_diff, struct err *e)
+int pack_run(const struct pack_request *req, int help_sock, struct unpack_result *ret_result,
+	     struct err *e)
 {
 	struct pack k = { .req = req,
 			  .help_sock = help_sock,
@@ -480,8 +484,10 @@ int pack_run(const struct pack_request *req, int help_sock, uint64_t *ret_bytes,
 		r = flush(&k, e);
 	}
 	if (r == 0) {
-		*ret_bytes = k.bytes;
-		hash_end(&k.hash, ret_diff);
+		*ret_result = (struct unpack_result){ .tar_bytes = k.bytes,
+						      .file_bytes = k.file_bytes,
+						      .left_out = k.left_out };
+		hash_end(&k.hash, &ret_result->diff);
 	}
 	buf_fini(&k.out);
 	buf_fini(&k.name);

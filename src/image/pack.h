@@ -11,5 +11,6 @@
 #include "fmt/digest.h"
 #include "image/worker.h"
 
-[[nodiscard]] int pack_run(const struct pack_request *r, int help_sock, uint64_t *ret_bytes,
-			   struct digest *ret_diff, struct err *e);
+/* *ret_result: what a worker_pack() gives. */
+[[nodiscard]] int pack_run(const struct pack_request *r, int help_sock,
+			   struct unpack_result *ret_result, struct err *e);

@@ -13,12 +13,20 @@
 #include "fmt/tar.h"
 #include "image/worker.h"
 
-#define WIRE_MAGIC    0x41494d36u
+#define WIRE_MAGIC    0x41494d37u
 #define WIRE_SOCKET   3
 #define WIRE_FDS_MAX  32 /* lower directories in one message */
 #define WIRE_TEXT_MAX 256
 
-enum wire_verb { WIRE_UNPACK, WIRE_EXPAND, WIRE_INDEX, WIRE_PACK, WIRE_ADVISE, WIRE_SCAN };
+enum wire_verb {
+	WIRE_UNPACK,
+	WIRE_EXPAND,
+	WIRE_INDEX,
+	WIRE_PACK,
+	WIRE_SQUEEZE,
+	WIRE_ADVISE,
+	WIRE_SCAN
+};
 
 /* Comes with the descriptors in, dir, out, those that are there, in this order. */
 struct wire_request {

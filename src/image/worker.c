@@ -163,6 +163,16 @@ int worker_expand(int in_fd, int out_fd, uint64_t bytes_max, struct unpack_resul
 	return run(&q, fds, 2, NULL, NULL, NULL, ret_result, e);
 }
 
+int worker_squeeze(int in_fd, int out_fd, struct unpack_result *ret_result, struct err *e)
+{
+	const struct wire_request q = {
+		.magic = WIRE_MAGIC, .verb = WIRE_SQUEEZE, .has_in = true, .has_out = true
+	};
+	const int fds[] = { in_fd, out_fd };
+
+	return run(&q, fds, 2, NULL, NULL, NULL, ret_result, e);
+}
+
 struct members {
 	struct arena *arena; /* borrowed */
 	struct archive_member *items;
@@ -213,8 +223,7 @@ int worker_index(int in_fd, struct arena *a, struct archive_member **ret_members
 	return 0;
 }
 
-int worker_pack(const struct pack_request *p, uint64_t *ret_bytes, struct digest *ret_diff,
-		struct err *e)
+int worker_pack(const struct pack_request *p, struct unpack_result *ret_result, struct err *e)
 {
 	struct wire_request q = {
 		.magic = WIRE_MAGIC,
@@ -226,19 +235,12 @@ int worker_pack(const struct pack_request *p, uint64_t *ret_bytes, struct digest
 		.mtime_max = p->mtime_max,
 	};
 	const int fds[] = { p->dir_fd, p->out_fd };
-	struct unpack_result res;
-	int r;
 
 	if (snprintf(q.prefix, sizeof(q.prefix), "%s", p->prefix ? p->prefix : "") >=
 		    (int) sizeof(q.prefix) ||
 	    snprintf(q.only, sizeof(q.only), "%s", p->only ? p->only : "") >= (int) sizeof(q.only))
 		return err_set(e, ERR_INVALID, ENAMETOOLONG, "a name to pack is too long");
-	r = run(&q, fds, 2, NULL, NULL, NULL, &res, e);
-	if (r < 0)
-		return r;
-	*ret_bytes = res.tar_bytes;
-	*ret_diff = res.diff;
-	return 0;
+	return run(&q, fds, 2, NULL, NULL, NULL, ret_result, e);
 }
 
 int worker_advise(const struct advise_request *p, uint64_t *ret_n, struct err *e)

@@ -38,6 +38,7 @@ struct unpack_result {
 	uint64_t packed_bytes, tar_bytes;
 	uint64_t file_bytes; /* in regular files */
 	uint64_t entries;
+	uint64_t left_out; /* of a tree that is packed: sockets, access control lists */
 	enum unpack_format { UNPACK_TAR, UNPACK_GZIP, UNPACK_ZSTD } format;
 };
 
@@ -77,8 +78,13 @@ struct pack_request {
 	const char
 		*prefix; /* what `only`, or the directory itself, is called in the tar, or NULL */
 };
-[[nodiscard]] int worker_pack(const struct pack_request *r, uint64_t *ret_bytes,
-			      struct digest *ret_diff, struct err *e);
+/* *ret_result: tar_bytes, diff, left_out, and file_bytes but of files with holes kept so. */
+[[nodiscard]] int worker_pack(const struct pack_request *r, struct unpack_result *ret_result,
+			      struct err *e);
+
+/* in_fd, to its end, as gzip into out_fd: the same bytes give the same. *ret_result is of both. */
+[[nodiscard]] int worker_squeeze(int in_fd, int out_fd, struct unpack_result *ret_result,
+				 struct err *e);
 
 /*
  * Feeds of advisories into one data base (fmt/advisory.h), written to out_fd: a file of them,

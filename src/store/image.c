@@ -451,6 +451,23 @@ int store_layer_add(struct store *s, const struct store_layer *l, struct err *e)
 		   e);
 }
 
+int store_layer_repack(struct store *s, const struct store_layer *l, struct err *e)
+{
+	char chain[DIGEST_HEX_MAX], blob[DIGEST_HEX_MAX];
+	int r = store_write(s, STORE_DURABLE, e);
+
+	if (r < 0)
+		return r;
+	digest_hex(&l->chain, chain);
+	digest_hex(&l->blob, blob);
+	return end(s,
+		   store_run(s, "UPDATE layers SET blob=?2,media=?3,blob_size=?4 WHERE chain=?1",
+			     STORE_ARGS(STORE_TEXT(chain), STORE_TEXT(blob),
+					STORE_TEXT(l->media_type), STORE_INT(l->blob_size)),
+			     NULL, e),
+		   e);
+}
+
 int store_layer_list(struct store *s, struct arena *a, struct store_layer **ret_layers,
 		     size_t *ret_n, struct err *e)
 {

@@ -84,6 +84,9 @@ struct store_layer {
 [[nodiscard]] int store_layer_get(struct store *s, struct arena *a, const struct digest *chain,
 				  struct store_layer *ret_layer, bool *ret_found, struct err *e);
 [[nodiscard]] int store_layer_add(struct store *s, const struct store_layer *layer, struct err *e);
+/* The same layer in another blob: blob, media_type and blob_size of *layer count. */
+[[nodiscard]] int store_layer_repack(struct store *s, const struct store_layer *layer,
+				     struct err *e);
 [[nodiscard]] int store_layer_list(struct store *s, struct arena *a,
 				   struct store_layer **ret_layers, size_t *ret_n, struct err *e);
 /* Remove the rows no image uses. */

@@ -32,6 +32,20 @@ int store_origin_add(struct store *s, const struct digest *blobs, size_t n, cons
 	return store_commit(s, e);
 }
 
+int store_origin_known(struct store *s, const struct digest *blob, bool *ret_known, struct err *e)
+{
+	auto_stmt struct sqlite3_stmt *st = NULL;
+	char hex[DIGEST_HEX_MAX];
+	int r;
+
+	digest_hex(blob, hex);
+	r = store_prepare(s, "SELECT 1 FROM layer_origins WHERE blob=?1 LIMIT 1",
+			  STORE_ARGS(STORE_TEXT(hex)), &st, e);
+	r = r < 0 ? r : store_step(s, st, e);
+	*ret_known = r > 0;
+	return r < 0 ? r : 0;
+}
+
 int store_origin_find(struct store *s, struct arena *a, const struct digest *blob,
 		      const char *repository, const char **ret_name, struct err *e)
 {

@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/arena.h"
@@ -17,6 +18,9 @@ struct store;
 /* repository: "host/name" */
 [[nodiscard]] int store_origin_add(struct store *s, const struct digest *blobs, size_t n,
 				   const char *repository, struct err *e);
+/* Whether some registry has it: these very bytes. */
+[[nodiscard]] int store_origin_known(struct store *s, const struct digest *blob, bool *ret_known,
+				     struct err *e);
 /* The latest of the same host that is another one, without the host; NULL: none. */
 [[nodiscard]] int store_origin_find(struct store *s, struct arena *a, const struct digest *blob,
 				    const char *repository, const char **ret_name, struct err *e);

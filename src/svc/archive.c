@@ -60,8 +60,7 @@ int workload_archive_out(struct svc *s, const char *ref, const char *path, bool 
 	auto_tree_root struct tree_root root = TREE_ROOT_INIT;
 	auto_tree_end struct tree_end t = TREE_END_INIT;
 	auto_fd int dir = FD_NONE;
-	struct digest diff;
-	uint64_t bytes;
+	struct unpack_result packed;
 	int r = find(s, ref, path, follow, true, &a, &root, &t, e);
 
 	if (r == 0)
@@ -73,7 +72,7 @@ int workload_archive_out(struct svc *s, const char *ref, const char *path, bool 
 		pack.prefix = t.last;
 	}
 	pack.dir_fd = dir;
-	return r < 0 ? r : worker_pack(&pack, &bytes, &diff, e);
+	return r < 0 ? r : worker_pack(&pack, &packed, e);
 }
 
 int workload_archive_in(struct svc *s, const char *ref, const char *path,
@@ -104,8 +103,7 @@ int workload_export(struct svc *s, const char *ref, int out_fd, struct err *e)
 	struct workload_record w;
 	auto_tree_root struct tree_root root = TREE_ROOT_INIT;
 	auto_fd int dir = FD_NONE;
-	struct digest diff;
-	uint64_t bytes;
+	struct unpack_result packed;
 	int r = heal_find(s, ref, &a, &w, e);
 
 	/* The layers, also while it runs: what is mounted on them belongs to others. */
@@ -116,5 +114,5 @@ int workload_export(struct svc *s, const char *ref, int out_fd, struct err *e)
 	if (r < 0)
 		return r;
 	pack.dir_fd = dir;
-	return worker_pack(&pack, &bytes, &diff, e);
+	return worker_pack(&pack, &packed, e);
 }

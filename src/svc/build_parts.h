@@ -111,9 +111,10 @@ struct build_layer_work {
 	struct hash extra; /* what its key depends on beside its words */
 	int (*make)(struct builder *b, struct build_state *st, void *user, int root_fd,
 		    struct err *e);
-	/* Or by itself: gives the descriptor of an upper directory, which `user` keeps. */
+	/* Or by itself: the descriptor of an upper directory, which `user` keeps, and its name in
+	 * the content's tmp, where it may be taken; else "". */
 	int (*make_upper)(struct builder *b, struct build_state *st, void *user, int *ret_upper_fd,
-			  struct err *e);
+			  char ret_tmp[static CONTENT_NAME_MAX], struct err *e);
 	void *user;
 	bool may_be_none; /* where nothing changed there is no layer */
 };

@@ -601,8 +601,29 @@ static void remove_stubs(struct builder *b, struct build_state *st, const struct
 		remove_stub(q->upper_fd, q->mounts[i].target, image_fd);
 }
 
-static int make_upper(struct builder *b, struct build_state *st, void *user, int *ret_upper_fd,
+/*
+ * The directory goes to the content, and the workload, which ends here, gets another one. That of a
+ * machine is its disk's, and is packed and unpacked.
+ */
+static int give_upper(struct builder *b, struct run *q, char ret_tmp[static CONTENT_NAME_MAX],
 		      struct err *e)
+{
+	const struct path_text dir = paths_workload(&b->svc->paths, q->id);
+	char path[PATHS_FULL_MAX + 8];
+
+	if (q->upper.inside.files.upper_fd >= 0)
+		return 0;
+	(void) snprintf(path, sizeof(path), "%s/upper", dir.z);
+	content_tmp_name(&b->content, "layer", ret_tmp);
+	if (renameat(AT_FDCWD, path, b->content.tmp_fd, ret_tmp) < 0) {
+		ret_tmp[0] = '\0';
+		return err_sys(e, errno, "keep what RUN wrote");
+	}
+	return mkdir(path, 0755) < 0 ? err_sys(e, errno, "make '%s'", path) : 0;
+}
+
+static int make_upper(struct builder *b, struct build_state *st, void *user, int *ret_upper_fd,
+		      char ret_tmp[static CONTENT_NAME_MAX], struct err *e)
 {
 	struct run *q = user;
 	const struct digest lock = hash_of(STR("build caches"));
@@ -625,7 +646,7 @@ static int make_upper(struct builder *b, struct build_state *st, void *user, int
 		return r;
 	remove_stubs(b, st, q);
 	*ret_upper_fd = q->upper_fd;
-	return 0;
+	return give_upper(b, q, ret_tmp, e);
 }
 
 static void end_run(struct builder *b, struct run *q)

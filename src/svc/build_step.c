@@ -122,13 +122,15 @@ static int find_cached(struct builder *b, const struct digest *key, struct image
 	return r;
 }
 
-static int make_image(struct builder *b, struct build_state *st, int upper_fd,
+/* tmp: the upper directory's name, which is taken; "": it is not to be. */
+static int make_image(struct builder *b, struct build_state *st, int upper_fd, const char *tmp,
 		      const struct digest *key, bool inner, struct err *e)
 {
 	const struct image_step t = { .content = &b->content,
 				      .chains = st->image->row.chains,
 				      .chains_n = st->image->row.chains_n,
 				      .upper_fd = upper_fd,
+				      .upper_tmp = *tmp ? tmp : NULL,
 				      .mtime_max = b->epoch_set ? b->epoch : INT64_MAX,
 				      .config = &st->config };
 	struct image *made = NULL;
@@ -209,25 +211,42 @@ static bool is_empty(int dir_fd)
 	return d && !dir_next(d);
 }
 
+/* The upper directory by a name of its own in tmp. */
+static int name_upper(struct staged *t, char ret_tmp[static CONTENT_NAME_MAX], struct err *e)
+{
+	const int tmp = t->b->content.tmp_fd;
+	char from[CONTENT_NAME_MAX + 8];
+
+	(void) snprintf(from, sizeof(from), "%s/upper", t->name);
+	content_tmp_name(&t->b->content, "layer", ret_tmp);
+	if (renameat(tmp, from, tmp, ret_tmp) == 0)
+		return 0;
+	ret_tmp[0] = '\0';
+	return err_sys(e, errno, "keep a layer");
+}
+
 static int make_layer(struct builder *b, struct build_state *st, const char *text,
 		      struct build_layer_work *w, const struct digest *key, struct err *e)
 {
 	struct staged t = { .b = b, .upper_fd = FD_NONE, .root_fd = FD_NONE };
+	char tmp[CONTENT_NAME_MAX] = "";
 	int upper = FD_NONE, r;
 	bool none;
 
 	if (w->make_upper) {
-		r = w->make_upper(b, st, w->user, &upper, e);
+		r = w->make_upper(b, st, w->user, &upper, tmp, e);
 	} else {
 		r = stage_root(b, st, &t, e);
 		r = r < 0 ? r : w->make(b, st, w->user, t.root_fd, e);
 		upper = t.upper_fd;
 		close_fd(&t.root_fd);
+		r = r < 0 ? r : name_upper(&t, tmp, e);
 	}
 	none = r == 0 && w->may_be_none && is_empty(upper);
 	r = r < 0 ? r : add_history(b, st, text, none, e);
-	r = r < 0 ? r : make_image(b, st, none ? FD_NONE : upper, key, true, e);
+	r = r < 0 ? r : make_image(b, st, none ? FD_NONE : upper, none ? "" : tmp, key, true, e);
 	staged_end(&t);
+	content_tmp_drop(&b->content, tmp); /* where it was not taken */
 	return r;
 }
 
@@ -460,7 +479,7 @@ int build_finish_stage(struct builder *b, struct build_state *st, bool is_target
 	if (r < 0)
 		return r;
 	return cached ? build_adopt(b, st, cached, e)
-		      : make_image(b, st, FD_NONE, &key, !is_target, e);
+		      : make_image(b, st, FD_NONE, "", &key, !is_target, e);
 }
 
 /* ---- WORKDIR ---- */

@@ -117,16 +117,15 @@ static int put_tree(struct content *c, const char *member, int dir_fd, bool uppe
 		.dir_fd = dir_fd, .overlay_upper = upper, .sparse = !upper, .mtime_max = INT64_MAX
 	};
 	auto_fd int file = content_tmp_file(c, name, e);
-	struct digest diff;
-	uint64_t bytes = 0;
+	struct unpack_result packed;
 	int r;
 
 	if (file < 0)
 		return file;
 	content_tmp_drop(c, name); /* the descriptor keeps it */
 	pack.out_fd = file;
-	r = worker_pack(&pack, &bytes, &diff, e);
-	return r < 0 ? r : put_file(out_fd, member, file, bytes, e);
+	r = worker_pack(&pack, &packed, e);
+	return r < 0 ? r : put_file(out_fd, member, file, packed.tar_bytes, e);
 }
 
 static int put_text(const struct workload_record *w, const char *config, int out_fd, struct err *e)

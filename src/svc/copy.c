@@ -15,7 +15,6 @@
 /* What the child that packs tells when it is done. */
 struct packed {
 	int result;
-	struct digest diff;
 	uint64_t bytes;
 	struct err e;
 };
@@ -65,11 +64,12 @@ static int pump(struct pack_request *from, struct unpack_request *to, uint64_t *
 	pid = fork();
 	if (pid == 0) {
 		struct packed p = { 0 };
-		struct digest diff;
+		struct unpack_result done;
 
 		close_fd(&data[0]);
 		from->out_fd = data[1];
-		p.result = worker_pack(from, &p.bytes, &diff, &p.e);
+		p.result = worker_pack(from, &done, &p.e);
+		p.bytes = p.result < 0 ? 0 : done.tar_bytes;
 		_exit(write(told[1], &p, sizeof(p)) == (ssize_t) sizeof(p) ? 0 : 1);
 	}
 	r = pid < 0 ? err_sys(e, errno, "fork") : 0;

@@ -157,32 +157,51 @@ int svc_image_import(struct svc *s, const struct svc_image_import *req,
 	return r < 0 ? err_ctx(e, "import") : 0;
 }
 
-/* What the workload changed, as a tar in tmp; then as a layer. */
-static int commit_layer(struct build *b, int upper_fd, int64_t mtime_max, struct err *e)
+/* Unpacked again: the directory stays whose it is. */
+static int unpack_layer(struct build *b, int fd, const char *tmp,
+			const struct unpack_result *packed, struct err *e)
+{
+	struct build_source src = { .fd = fd,
+				    .range = true,
+				    .tmp_name = tmp,
+				    .size = packed->tar_bytes,
+				    .diff = &packed->diff };
+	int r = build_layer(b, &src, e);
+
+	/* A layer that was there already has no use for the file. */
+	if (r == 0 && b->layers[b->n - 1].existed)
+		content_tmp_drop(b->content, tmp);
+	return r;
+}
+
+/* What changed, as a tar in tmp; then as a layer. */
+static int commit_layer(struct build *b, const struct image_step *t, struct err *e)
 {
 	struct content *c = b->content;
 	char tmp[CONTENT_NAME_MAX];
 	auto_fd int fd = content_tmp_file(c, tmp, e);
-	const struct pack_request pack = {
-		.dir_fd = upper_fd, .out_fd = fd, .overlay_upper = true, .mtime_max = mtime_max
-	};
-	struct build_source src = { .fd = fd, .range = true, .tmp_name = tmp };
-	struct digest diff;
+	const struct pack_request pack = { .dir_fd = t->upper_fd,
+					   .out_fd = fd,
+					   .overlay_upper = true,
+					   .mtime_max = t->mtime_max };
+	struct build_made made = { .stage = t->upper_tmp, .blob = tmp };
+	struct unpack_result packed;
 	int r;
 
 	if (fd < 0)
 		return fd;
-	r = worker_pack(&pack, &src.size, &diff, e);
-	if (r == 0) {
-		src.diff = &diff;
-		r = build_layer(b, &src, e);
-		/* A layer that was there already has no use for the file. */
-		if (r == 0 && b->layers[b->n - 1].existed)
-			content_tmp_drop(c, tmp);
-	} else {
+	r = worker_pack(&pack, &packed, e);
+	if (r < 0) {
 		content_tmp_drop(c, tmp);
+		return r;
 	}
-	return r;
+	/* Not if there is in the directory what is not in the tar, or another time. */
+	if (!t->upper_tmp || packed.left_out || t->mtime_max != INT64_MAX)
+		return unpack_layer(b, fd, tmp, &packed, e);
+	made.diff = packed.diff;
+	made.bytes = packed.tar_bytes;
+	made.file_bytes = packed.file_bytes;
+	return build_made(b, &made, e);
 }
 
 int image_step(const struct image_step *t, struct digest *ret_id, bool *ret_existed, struct err *e)
@@ -194,7 +213,7 @@ int image_step(const struct image_step *t, struct digest *ret_id, bool *ret_exis
 	int r = b ? build_base(b, t->chains, t->chains_n, e) : no_memory(e);
 
 	if (r == 0 && t->upper_fd >= 0)
-		r = commit_layer(b, t->upper_fd, t->mtime_max, e);
+		r = commit_layer(b, t, e);
 	c.diff_ids = r == 0 ? arena_array(&a, b->n + 1, sizeof(*c.diff_ids)) : NULL;
 	if (r == 0 && !c.diff_ids)
 		r = no_memory(e);

@@ -29,7 +29,8 @@ struct image_step {
 	struct content *content; /* borrowed, open to add */
 	const struct digest *chains;
 	size_t chains_n;
-	int upper_fd;	   /* borrowed: an overlay's upper directory; FD_NONE: no more layer */
+	int upper_fd;	       /* borrowed: an overlay's upper directory; FD_NONE: no more layer */
+	const char *upper_tmp; /* its name in the content's tmp, where it may be taken; or NULL */
 	int64_t mtime_max; /* seconds: later times of files become this; INT64_MAX: as they are */
 	const struct oci_image_config *config; /* but for the layers */
 	const char *const *names;	       /* stored references to give */

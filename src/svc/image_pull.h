@@ -69,7 +69,8 @@ struct svc_image_pushed {
 };
 /*
  * What is not there is mounted from other repositories of the registry, or sent.
- * Its layers are sent as they are kept here, in the packing that they came in; the manifest, too,
+ * Its layers are sent as they are kept here, in the packing that they came in, or compressed from
+ * the first push on where they were made here; the manifest, too,
  * if it came by one of these.
  */
 [[nodiscard]] int svc_image_push(struct svc *s, const struct svc_image_push *req,

@@ -14,6 +14,7 @@
 #include "fmt/shown.h"
 #include "image/content.h"
 #include "image/hash.h"
+#include "image/worker.h"
 #include "store/image.h"
 #include "store/origin.h"
 #include "svc/image.h"
@@ -100,6 +101,60 @@ static int kept_manifest(struct push *p)
 		return 0;
 	p->type = m->media_type;
 	return 1;
+}
+
+static int keep_squeezed(struct push *p, struct store_layer *l, const char *tmp, int fd,
+			 const struct unpack_result *res, struct err *e)
+{
+	int r = 0;
+
+	if (!digest_eq(&res->diff, &l->diff))
+		return err_set(e, ERR_INTERNAL, EUCLEAN,
+			       "the bytes of a layer are damaged: run `atoll system repair`");
+	l->blob = res->packed;
+	l->blob_size = res->packed_bytes;
+	l->media_type = MEDIA_OCI_LAYER_GZIP;
+	if (fdatasync(fd) < 0)
+		r = err_sys(e, errno, "sync a compressed layer");
+	r = r < 0 ? r : content_blob_keep(&p->content, tmp, &l->blob, e);
+	if (r == 0 && fsync(p->content.blobs_fd) < 0)
+		r = err_sys(e, errno, "sync a compressed layer");
+	return r < 0 ? r : store_layer_repack(p->svc->store, l, e);
+}
+
+/*
+ * A layer that was made here lies as it was written. From its first push on it is compressed; what
+ * a registry has as it is stays so.
+ */
+static int squeeze_layer(struct push *p, struct store_layer *l, struct err *e)
+{
+	char tmp[CONTENT_NAME_MAX] = "";
+	struct unpack_result res;
+	bool known = false;
+	uint64_t size;
+	int r = streq(l->media_type, MEDIA_OCI_LAYER)
+			? store_origin_known(p->svc->store, &l->blob, &known, e)
+			: 1;
+
+	if (r != 0 || known)
+		return r < 0 ? r : 0;
+	auto_fd int in = content_blob_open(&p->content, &l->blob, &size, e);
+	auto_fd int out = in < 0 ? FD_NONE : content_tmp_file(&p->content, tmp, e);
+
+	r = in < 0 ? in : out < 0 ? out : worker_squeeze(in, out, &res, e);
+	r = r < 0 ? r : keep_squeezed(p, l, tmp, out, &res, e);
+	if (r < 0)
+		content_tmp_drop(&p->content, tmp);
+	return r;
+}
+
+static int squeeze_layers(struct push *p, struct err *e)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < p->image->row.chains_n && r == 0; i++)
+		r = squeeze_layer(p, &p->layers[i], e);
+	return r;
 }
 
 static int make_manifest(struct push *p, struct err *e)
@@ -297,8 +352,10 @@ static int push(struct push *p, struct err *e)
 	/* Nobody takes its bytes away meanwhile. */
 	r = r < 0 ? r : content_open(&p->content, p->svc->store, CONTENT_ADD, e);
 	r = r < 0 ? r : find_layers(p, e);
-	if (r == 0 && !kept_manifest(p))
-		r = make_manifest(p, e);
+	if (r == 0 && !kept_manifest(p)) {
+		r = squeeze_layers(p, e);
+		r = r < 0 ? r : make_manifest(p, e);
+	}
 	return r < 0 ? r : send_image(p, e);
 }
 

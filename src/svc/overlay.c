@@ -13,6 +13,27 @@
 #include "sys/ns.h"
 
 /*
+ * What an upper directory holds is whole, whatever the kernel does by itself (some distributions'
+ * have these on): a layer is made of it.
+ */
+static const struct mount_option whole[] = {
+	{ .key = "redirect_dir", .value = "off" },
+	{ .key = "metacopy", .value = "off" },
+};
+
+/* By which marks, and which not: those of a user namespace exclude the options of `whole`. */
+static size_t put_marks(struct mount_option opts[static ARRAY_SIZE(whole)])
+{
+	if (ns_in_user()) {
+		opts[0] = (struct mount_option){ .key = "userxattr" };
+		return 1;
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(whole); i++)
+		opts[i] = whole[i];
+	return ARRAY_SIZE(whole);
+}
+
+/*
  * The same mount by option strings, for kernels before 6.13, whose overlay takes no descriptors.
  * fsconfig bounds a value at 255 bytes, so the names are the shortest there are: the descriptors'
  * numbers, seen from /proc/self/fd. That is room for 60 layers and more.
@@ -21,7 +42,7 @@ static int overlay_by_names(const int *layers, size_t n, int upper, int work, bo
 {
 	auto_buf struct buf lower = BUF_INIT(255);
 	char upper_name[16], work_name[16];
-	struct mount_option opts[5] = {};
+	struct mount_option opts[4 + ARRAY_SIZE(whole)] = {};
 	size_t opts_n = 0;
 
 	for (size_t i = 0; i < n; i++)
@@ -37,8 +58,7 @@ static int overlay_by_names(const int *layers, size_t n, int upper, int work, bo
 	}
 	if (thrown_away)
 		opts[opts_n++] = (struct mount_option){ .key = "volatile" };
-	if (ns_in_user())
-		opts[opts_n++] = (struct mount_option){ .key = "userxattr" };
+	opts_n += put_marks(opts + opts_n);
 	auto_fd int here = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (here < 0 || chdir("/proc/self/fd") < 0)
 		return -errno;
@@ -56,7 +76,7 @@ static int overlay_by_names(const int *layers, size_t n, int upper, int work, bo
 int overlay_mount(const int *layers, size_t n, int upper, int work, bool thrown_away, int *ret_fd,
 		  struct err *e)
 {
-	auto_free struct mount_option *opts = calloc(n + 4, sizeof(*opts));
+	auto_free struct mount_option *opts = calloc(n + 3 + ARRAY_SIZE(whole), sizeof(*opts));
 	char why[MOUNT_WHY_MAX] = "";
 	size_t opts_n = 0;
 
@@ -71,8 +91,7 @@ int overlay_mount(const int *layers, size_t n, int upper, int work, bool thrown_
 		opts[opts_n++] =
 			(struct mount_option){ .key = "workdir", .is_fd = true, .fd = work };
 	}
-	if (ns_in_user())
-		opts[opts_n++] = (struct mount_option){ .key = "userxattr" };
+	opts_n += put_marks(opts + opts_n);
 	if (thrown_away) {
 		opts[opts_n++] = (struct mount_option){ .key = "volatile" };
 		/* Marks of a start before this one: the kernel refuses what a crash may have left

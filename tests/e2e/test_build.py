@@ -5,6 +5,7 @@ import io
 import json
 import os
 import signal
+import stat
 import tarfile
 import time
 from pathlib import Path
@@ -455,6 +456,52 @@ def test_reproducible(atoll, context, new_atoll, busybox_tar):
     other("load", "-i", busybox_tar)
     time.sleep(1.1)
     assert build(other, context, text, env=epoch).line.splitlines()[-1] == first
+
+
+def trees(atoll):
+    """What the layers of the store are: everything but the overlay's notes for itself."""
+    found = {}
+    for top in (atoll.root / "layers").iterdir():
+        for where, dirs, files in os.walk(top):
+            for name in [".", *dirs, *files]:
+                p = f"{where}/{name}"
+                st = os.lstat(p)
+                kind = stat.S_IFMT(st.st_mode)
+                found[os.path.relpath(p, top.parent)] = (
+                    oct(st.st_mode), st.st_uid, st.st_gid, st.st_rdev,
+                    int(st.st_mtime) if kind == stat.S_IFREG else None,
+                    open(p, "rb").read() if kind == stat.S_IFREG else
+                    os.readlink(p) if kind == stat.S_IFLNK else None,
+                    st.st_nlink if kind == stat.S_IFREG else None,
+                    {x: os.getxattr(p, x, follow_symlinks=False)
+                     for x in os.listxattr(p, follow_symlinks=False)
+                     if x.endswith("overlay.opaque") or ".overlay." not in x})
+    return found
+
+
+@pytest.mark.parametrize("more", ["true", "ln -s /d/sock /dev/log && syslogd && sleep 1"],
+                         ids=["taken", "socket"])
+def test_layers_are_what_is_unpacked_elsewhere(atoll, context, new_atoll, more,
+                                                request):
+    """Also those that are not unpacked here, as what RUN and COPY wrote is taken as it is."""
+    write(context, {"tree/a": "a", "tree/sub/b": "b", "new/c": "c"})
+    build(atoll, context, f"""FROM busybox
+COPY tree /tree
+RUN rm -r /tree/sub && mkdir -m 700 /tree/sub && echo n >/tree/sub/n && rm /tree/a \\
+ && mkdir /d && echo x >/d/x && ln /d/x /d/y && ln -s x /d/l && chown 5:6 /d/x \\
+ && mkfifo /d/p && mknod /d/dev c 1 3 && touch -d '2001-02-03 04:05:06' /d/old && {more}
+RUN mv /d /moved && rm /bin/vi && chmod 4755 /moved/x
+COPY new /tree
+RUN true >/tree/empty
+""")
+    atoll("save", "-o", context / "app.tar", "app")
+    other = new_atoll(f"elsewhere-{request.node.callspec.id}")
+    other("load", "-i", context / "app.tar")
+    here, there = trees(atoll), trees(other)
+    assert sum("/" not in n for n in here) == 6
+    assert {n: v for n, v in here.items() if there.get(n) != v} == {} and set(here) == set(there)
+    script = "ls -lR /tree /moved; test ! -e /bin/vi && test ! -e /tree/a"
+    assert sh(atoll, script) == sh(other, script)
 
 
 def test_names_and_output(atoll, context, tmp_path):
