@@ -207,13 +207,19 @@ int registry_open(const char *host, const char *repository, const struct registr
 	return r;
 }
 
+void registry_hang_up(struct registry *g)
+{
+	if (g && g->pid > 0)
+		(void) kill(g->pid, SIGKILL);
+}
+
 void registry_close(struct registry *g)
 {
 	if (!g)
 		return;
 	if (g->listens) {
 		/* The thread's end comes with the program's. */
-		(void) kill(g->pid, SIGKILL);
+		registry_hang_up(g);
 		(void) pthread_join(g->thread, NULL);
 	}
 	close_fd(&g->sock);

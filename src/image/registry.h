@@ -51,6 +51,8 @@ typedef void registry_told(void *user, size_t blob, uint64_t bytes, bool whole);
 				const struct registry_options *options, struct registry **ret_g,
 				struct err *e);
 void registry_close(struct registry *g); /* NULL is fine; what is under way is given up */
+/* Nothing is asked for any more: it ends while the caller does other things. Then close it. */
+void registry_hang_up(struct registry *g);
 static inline void registry_closep(struct registry **g)
 {
 	registry_close(*g);

@@ -170,9 +170,11 @@ int store_image_list(struct store *s, struct arena *a, struct store_image **ret_
 /* Within the caller's write. */
 static int name_image(struct store *s, const char *name, const char *id_hex, struct err *e)
 {
+	/* Nothing is written, and synced, where it is so already. */
 	return store_run(s,
 			 "INSERT INTO image_names(name,image) VALUES(?1,?2)"
-			 " ON CONFLICT(name) DO UPDATE SET image=excluded.image",
+			 " ON CONFLICT(name) DO UPDATE SET image=excluded.image"
+			 " WHERE image<>excluded.image",
 			 STORE_ARGS(STORE_TEXT(name), STORE_TEXT(id_hex)), NULL, e);
 }
 

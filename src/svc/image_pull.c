@@ -211,19 +211,37 @@ static int fetch_manifest(struct pull *p, struct err *e)
 	return oci_manifest_decode(&p->arena, buf_str(&p->manifest_text), &p->manifest, e);
 }
 
+/* It is the image's id, and the image may be there. */
+static int find_config(struct pull *p, struct err *e)
+{
+	const struct oci_descriptor *c = p->manifest->config;
+	char hex[DIGEST_HEX_MAX], ignored[REGISTRY_TYPE_MAX];
+	struct store_image row;
+	bool found = false;
+	int r;
+
+	digest_hex(&c->digest, hex);
+	r = store_image_by_prefix(p->svc->store, &p->arena, str_of(hex), &row, &found, e);
+	if (r < 0)
+		return r;
+	if (!found || row.config.n != c->size)
+		return fetch(p, "blobs", &c->digest, c->size, CONFIG_MAX, &p->config_text, ignored,
+			     e);
+	buf_add(&p->config_text, row.config.p, row.config.n);
+	return buf_ok(&p->config_text) ? 0 : no_memory(e);
+}
+
 static int fetch_config(struct pull *p, struct err *e)
 {
 	const struct oci_manifest *m = p->manifest;
 	const char *type = m->config->media_type;
-	char ignored[REGISTRY_TYPE_MAX];
 	int r;
 
 	if (type && !streq(type, MEDIA_OCI_CONFIG) && !streq(type, MEDIA_DOCKER_CONFIG))
 		return err_set(e, ERR_UNSUPPORTED, EOPNOTSUPP,
 			       "it is no image, but an artifact of type %s",
 			       shown_of(str_of(type)).z);
-	r = fetch(p, "blobs", &m->config->digest, m->config->size, CONFIG_MAX, &p->config_text,
-		  ignored, e);
+	r = find_config(p, e);
 	r = r < 0 ? r : oci_image_config_decode(&p->arena, buf_str(&p->config_text), &p->config, e);
 	if (r < 0)
 		return r;
@@ -405,6 +423,7 @@ static int take_image(struct pull *p, struct svc_image_result *result, struct er
 	r = store_image_by_prefix(p->svc->store, &p->arena, str_of(hex), &row, &existed, e);
 	if (r == 0 && existed) {
 		p->layers = NULL;
+		registry_hang_up(p->registry);
 		r = store_image_tag(p->svc->store, &id, name, e);
 	} else if (r == 0) {
 		r = fetch_image(p, name, &id, e);

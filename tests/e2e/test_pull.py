@@ -154,6 +154,9 @@ def test_layers_that_are_here_are_not_fetched(atoll, fake):
     other = Image([LAYERS[1]])
     atoll("pull", fake.add(other, "other"))
     assert fake.paths("/blobs/") == [f"/v2/a/b/blobs/{digest(other.config)}"]
+    fake.asked.clear()
+    assert "up to date" in atoll("pull", fake.add(other, "other")).out  # nor its configuration
+    assert fake.paths("/manifests/") and not fake.paths("/blobs/")
 
 
 def test_run_and_create_fetch_what_is_missing(atoll, server):

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """
 Images from and to a registry on the loopback (Debian's docker-registry): an image of five gzip
-layers, 500 MB unpacked, against podman, docker, and skopeo with umoci; and the memory that a layer
-of 2 GB takes.
+layers, 500 MB unpacked, against podman, docker, and skopeo with umoci; the memory that a layer of
+2 GB takes; and the room that ten images take which share all layers but one.
 """
 import gzip
 import io
@@ -30,6 +30,8 @@ from memory import pss  # noqa: E402
 
 LAYERS = 5
 LAYER_BYTES = 100_000_000
+SHARING = 10
+OWN_BYTES = 5_000_000
 BIG_BYTES = 2_000_000_000
 ROUNDS = 5
 MEMORY_KB = 64 << 10
@@ -47,6 +49,14 @@ def layers():
 
 def pack(layer):
     return subprocess.run(["gzip", "-6n"], input=layer, capture_output=True, check=True).stdout
+
+
+def of_random(count):
+    """A layer that is no other's."""
+    data = io.BytesIO()
+    with tarfile.open(fileobj=data, mode="w") as tar:
+        tar.addfile(images.entry("own", size=count), io.BytesIO(os.urandom(count)))
+    return data.getvalue()
 
 
 def big():
@@ -150,6 +160,30 @@ def pushes(verdict, all_, ref, directory):
     report(verdict, "push", times, 0.7)
 
 
+def used(directory):
+    """Bytes on the disk; 0 where there is nothing yet."""
+    out = subprocess.run(["du", "-s", "-B1", directory], capture_output=True, check=False).stdout
+    return int(out.split()[0]) if out else 0
+
+
+def sizes(p, all_, registry, shared):
+    """What pulls wrote stays: each has its own store, with nothing else in it by now."""
+    packed = {l: pack(l) for l in shared}
+    refs = []
+    for i in range(SHARING):
+        own = of_random(OWN_BYTES)
+        image = Image([*shared, own], lambda l: packed.get(l) or pack(l), f"{OCI}.layer.v1.tar+gzip")
+        refs.append(registry.push("sharing", str(i), image))
+    for name, where in (("atoll", "atoll/root"), ("podman", "podman"), ("docker", "docker")):
+        before = used(p.dir / where)
+        for ref in refs:
+            all_[name]("pull", ref=ref)
+        print(f"     {SHARING} images that share all but {OWN_BYTES / 1e6:.0f} MB, {name}: "
+              f"{(used(p.dir / where) - before) / 1e6:.0f} MB", flush=True)
+        for ref in refs:
+            all_[name]("drop", ref=ref)
+
+
 def parent(pid):
     return int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
 
@@ -198,13 +232,16 @@ def main():
         directory = Path(d)
         registry = Registry(directory / "registry")
         try:
-            image = Image(list(layers()), pack, f"{OCI}.layer.v1.tar+gzip")
+            shared = list(layers())
+            image = Image(shared, pack, f"{OCI}.layer.v1.tar+gzip")
             ref = registry.push("big", "1", image)
             print(f"     {sum(map(len, image.blobs)) / 1e6:.0f} MB in {LAYERS} blobs", flush=True)
             del image
             all_ = subjects(p, args.build)
             pulls(verdict, all_, ref)
             pushes(verdict, all_, ref, directory)
+            sizes(p, all_, registry, shared)
+            del shared
             ref = registry.push("huge", "1", Image([big()], lambda l: gzip.compress(l, 1),
                                                    f"{OCI}.layer.v1.tar+gzip"))
             with Watched() as w:
