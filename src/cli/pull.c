@@ -170,7 +170,16 @@ const struct verb verb_pull = {
 		 "/etc/docker/certs.d: X.crt, and X.cert with X.key. Registries on this machine "
 		 "(localhost, 127.0.0.0/8) may do without "
 		 "TLS. "
-		 "Proxies are those of http_proxy, https_proxy and no_proxy.",
+		 "Proxies are those of http_proxy, https_proxy and no_proxy.\n\n"
+		 "Which images may be had, and whose signatures they must have, is said by "
+		 "containers-policy.json(5): $ATOLL_POLICY, ~/.config/containers/policy.json or "
+		 "/etc/containers/policy.json, the first that is there; without one anything is "
+		 "accepted. Of its transports 'docker' counts, for whatever fetches from a "
+		 "registry. Signatures that sigstoreSigned asks for are looked for beside the "
+		 "image, under the tag sha256-DIGEST.sig, as cosign, podman and skopeo put them "
+		 "there; one of the index is as good as one of the manifest that was chosen "
+		 "from it. signedBy, fulcio and rekor are not supported: an image that such a "
+		 "rule is for is refused.",
 	.example = "atoll pull debian:bookworm\natoll pull --platform linux/arm64 "
 		   "registry.example.com:5000/team/app@sha256:...",
 	.options = pull_table,

@@ -22,6 +22,7 @@
 #include "image/help.h"
 #include "image/pack.h"
 #include "image/scan.h"
+#include "image/signature.h"
 #include "image/squeeze.h"
 #include "image/unpack.h"
 #include "image/wire.h"
@@ -73,11 +74,12 @@ static int receive(struct job *j, struct err *e)
 
 static int confine_job(struct job *j, struct err *e)
 {
+	bool files = j->req.verb == WIRE_SCAN || j->req.verb == WIRE_VERIFY;
 	int r = 0;
 
 	if (j->dir_fd >= 0)
 		r = confine_directory(&j->dir_fd, j->req.verb != WIRE_UNPACK, e);
-	for (size_t i = 0; i < j->lower_n && r == 0 && j->req.verb != WIRE_SCAN; i++)
+	for (size_t i = 0; i < j->lower_n && r == 0 && !files; i++)
 		r = confine_directory(&j->lower_fds[i], true, e);
 	return r;
 }
@@ -138,6 +140,10 @@ static int work(struct job *j, struct feed *feed, int help_sock, struct unpack_r
 					   .base_fds = j->lower_fds,
 					   .bases_n = j->lower_n,
 					   .out_fd = j->out_fd };
+	const struct signature_files verify = { .payload_fd = j->in_fd,
+						.signature_fd = j->out_fd,
+						.key_fds = j->lower_fds,
+						.keys_n = j->lower_n };
 
 	switch (q->verb) {
 	case WIRE_UNPACK:
@@ -154,6 +160,8 @@ static int work(struct job *j, struct feed *feed, int help_sock, struct unpack_r
 		return advise_run(&advise, &ret_result->entries, e);
 	case WIRE_SCAN:
 		return scan_run(&scan, &ret_result->entries, e);
+	case WIRE_VERIFY:
+		return signature_verify_run(&verify, ret_result, e);
 	}
 	return bad_request(e);
 }

@@ -13,7 +13,7 @@
 #include "fmt/tar.h"
 #include "image/worker.h"
 
-#define WIRE_MAGIC    0x41494d37u
+#define WIRE_MAGIC    0x41494d38u
 #define WIRE_SOCKET   3
 #define WIRE_FDS_MAX  32 /* lower directories in one message */
 #define WIRE_TEXT_MAX 256
@@ -25,7 +25,8 @@ enum wire_verb {
 	WIRE_PACK,
 	WIRE_SQUEEZE,
 	WIRE_ADVISE,
-	WIRE_SCAN
+	WIRE_SCAN,
+	WIRE_VERIFY
 };
 
 /* Comes with the descriptors in, dir, out, those that are there, in this order. */
@@ -34,8 +35,8 @@ struct wire_request {
 	enum wire_verb verb;
 	bool has_in, has_dir, has_out;
 	bool in_range, plain_tree, no_owner, overlay_upper, sparse;
-	uint32_t lower_n; /* (of WIRE_SCAN: data bases) come after it, in messages of one byte and
-			     WIRE_FDS_MAX descriptors */
+	uint32_t lower_n; /* (of WIRE_SCAN: data bases; of WIRE_VERIFY: keys) come after it, in
+			     messages of one byte and WIRE_FDS_MAX descriptors */
 	uint64_t in_off, in_size, bytes_max, entries_max;
 	int64_t mtime_max;
 	char prefix[WIRE_TEXT_MAX], only[WIRE_TEXT_MAX];

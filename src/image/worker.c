@@ -6,12 +6,14 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/arena.h"
 #include "base/auto.h"
+#include "base/file.h"
 #include "image/program.h"
 #include "image/wire.h"
 #include "sys/fdpass.h"
@@ -278,5 +280,39 @@ int worker_scan(const struct scan_request *p, uint64_t *ret_packages, struct err
 	if (r < 0)
 		return r;
 	*ret_packages = res.entries;
+	return 0;
+}
+
+int worker_text_file(struct str text, struct err *e)
+{
+	auto_fd int fd = memfd_create("text", MFD_CLOEXEC);
+	int r = fd < 0 ? -errno : fd_write_all(fd, text.p, text.n);
+
+	if (r == 0 && lseek(fd, 0, SEEK_SET) < 0)
+		r = -errno;
+	return r < 0 ? err_sys(e, -r, "give atoll-image a file") : take_fd(&fd);
+}
+
+int worker_verify(const struct verify_request *p, struct verify_result *ret_result, struct err *e)
+{
+	const struct wire_request q = { .magic = WIRE_MAGIC,
+					.verb = WIRE_VERIFY,
+					.has_in = true,
+					.has_out = true,
+					.lower_n = (uint32_t) p->keys_n };
+	auto_fd int payload = worker_text_file(p->payload, e);
+	auto_fd int signature = payload < 0 ? FD_NONE : worker_text_file(p->signature, e);
+	const int fds[] = { payload, signature };
+	struct unpack_result res;
+	int r;
+
+	if (signature < 0)
+		return -EIO;
+	r = run(&q, fds, 2, p->key_fds, NULL, NULL, &res, e);
+	if (r < 0)
+		return r;
+	ret_result->good = res.entries > 0 && res.entries <= p->keys_n;
+	ret_result->key = ret_result->good ? res.entries - 1 : 0;
+	ret_result->print = res.diff;
 	return 0;
 }

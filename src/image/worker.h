@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "base/str.h"
 #include "fmt/digest.h"
 
 /* What an archive may cost before it is refused. 0 in a request: these defaults. */
@@ -106,3 +107,22 @@ struct scan_request {
 	int out_fd;	     /* borrowed */
 };
 [[nodiscard]] int worker_scan(const struct scan_request *r, uint64_t *ret_packages, struct err *e);
+
+/* Gives a file of memory with this text, to be read from its beginning. */
+[[nodiscard]] int worker_text_file(struct str text, struct err *e);
+
+/* Of a payload, by one of these keys. */
+struct verify_request {
+	struct str payload, signature;
+	const int *key_fds; /* borrowed: public keys in PEM */
+	size_t keys_n;	    /* at most OCI_LAYERS_MAX */
+};
+struct verify_result {
+	bool good;
+	size_t key;	     /* the first that it is good by */
+	struct digest print; /* SHA-256 of that one (SubjectPublicKeyInfo) */
+};
+/* Fails: INVALID a key is none; UNSUPPORTED it is none of those we know. A bad signature is none.
+ */
+[[nodiscard]] int worker_verify(const struct verify_request *r, struct verify_result *ret_result,
+				struct err *e);

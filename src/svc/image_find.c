@@ -11,6 +11,7 @@
 #include "image/credentials.h"
 #include "image/hash.h"
 #include "image/registries_read.h"
+#include "svc/image_trust.h"
 
 static int no_memory(struct err *e)
 {
@@ -72,6 +73,7 @@ int image_check(const char *what, struct str text, const struct digest *want, ui
 
 struct search {
 	const struct svc_image_pull *req;
+	const struct image_trust *trust;
 	struct registries conf;
 	struct reference *refs;
 	size_t refs_n;
@@ -197,7 +199,8 @@ static int try_all(struct search *s, struct reference *ref, bool last, struct im
 	reference_default_tag(ref);
 	if (ref->has_digest)
 		ref->tag[0] = '\0';
-	if (registries_places(&s->conf, ref, &places, &n, &why) < 0)
+	if (image_trust_may(s->trust, ref, &why) < 0 ||
+	    registries_places(&s->conf, ref, &places, &n, &why) < 0)
 		return remember(s, ref, &why) ? 0 : no_memory(e);
 	for (size_t i = 0; i < n; i++) {
 		if (try(s, &places[i], last && i + 1 == n, ret, &why) == 0) {
@@ -230,10 +233,10 @@ static int tell_tried(const struct search *s, struct err *e)
 	return err_set(e, last->kind, last->sys, "none of %zu places has it: %s", s->tried_n, all);
 }
 
-int image_find(const struct svc_image_pull *req, struct buf *text, struct image_found *ret,
-	       struct err *e)
+int image_find(const struct svc_image_pull *req, const struct image_trust *trust, struct buf *text,
+	       struct image_found *ret, struct err *e)
 {
-	struct search s = { .req = req, .conf = REGISTRIES_INIT, .text = text };
+	struct search s = { .req = req, .trust = trust, .conf = REGISTRIES_INIT, .text = text };
 	int r;
 
 	*ret = (struct image_found){};

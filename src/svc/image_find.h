@@ -11,6 +11,8 @@
 #include "image/registry.h"
 #include "svc/image_pull.h"
 
+struct image_trust;
+
 /* That of a whole name, as who the user is there, whatever options say of that. Gives. */
 [[nodiscard]] int image_registry_open(const char *name, const struct registry_options *options,
 				      struct registry **ret_g, struct err *e);
@@ -29,11 +31,11 @@ struct image_found {
 };
 /*
  * The first place that has the manifest (or index) of req->image: gives that in `text`, checked
- * where a digest was asked for. Fails as that place which was tried the last; the message names
- * each.
+ * where a digest was asked for. Names that trust refuses are not asked for. Fails as that place
+ * which was tried the last; the message names each.
  */
-[[nodiscard]] int image_find(const struct svc_image_pull *req, struct buf *text,
-			     struct image_found *ret, struct err *e);
+[[nodiscard]] int image_find(const struct svc_image_pull *req, const struct image_trust *trust,
+			     struct buf *text, struct image_found *ret, struct err *e);
 
 /* Whether the bytes are those of the digest. Fails: INVALID. */
 [[nodiscard]] int image_check(const char *what, struct str text, const struct digest *want,

@@ -23,6 +23,7 @@
 #include "svc/image.h"
 #include "svc/image_find.h"
 #include "svc/image_parts.h"
+#include "svc/image_trust.h"
 #include "svc/svc.h"
 
 #define MANIFEST_MAX	    ((size_t) 4 << 20)
@@ -49,6 +50,7 @@ struct pull {
 	struct reference ref, at; /* what it is, where it was found */
 	bool chosen;		  /* of what a short name may mean */
 	struct wanted_platform platform;
+	struct image_trust trust;
 	struct registry *registry;
 	struct content content;
 	struct arena arena;
@@ -184,7 +186,7 @@ static int fetch_manifest(struct pull *p, struct err *e)
 	struct image_found found;
 	const struct oci_descriptor *d = NULL;
 	char *type = found.type;
-	int r = image_find(p->req, &p->manifest_text, &found, e);
+	int r = image_find(p->req, &p->trust, &p->manifest_text, &found, e);
 
 	if (r < 0)
 		return r;
@@ -229,6 +231,20 @@ static int find_config(struct pull *p, struct err *e)
 			     e);
 	buf_add(&p->config_text, row.config.p, row.config.n);
 	return buf_ok(&p->config_text) ? 0 : no_memory(e);
+}
+
+/* A signature of the index is one of each manifest that it names. */
+static int check_trust(struct pull *p, struct err *e)
+{
+	const struct digest digests[] = { p->top, hash_of(buf_str(&p->manifest_text)) };
+	const struct image_trust_subject s = {
+		.ref = &p->ref,
+		.registry = p->registry,
+		.digests = digests,
+		.digests_n = digest_eq(&digests[0], &digests[1]) ? 1 : 2,
+	};
+
+	return image_trust_check(&p->trust, &s, e);
 }
 
 static int fetch_config(struct pull *p, struct err *e)
@@ -469,6 +485,7 @@ static void end(struct pull *p)
 	buf_fini(&p->manifest_text);
 	buf_fini(&p->config_text);
 	arena_fini(&p->arena);
+	image_trust_fini(&p->trust);
 	(void) pthread_mutex_destroy(&p->mutex);
 }
 
@@ -478,6 +495,7 @@ int svc_image_pull(struct svc *s, const struct svc_image_pull *req,
 	struct pull p = {
 		.svc = s,
 		.req = req,
+		.trust = IMAGE_TRUST_INIT,
 		.content = { .layers_fd = FD_NONE, .blobs_fd = FD_NONE, .tmp_fd = FD_NONE },
 		.arena = ARENA_INIT((size_t) 64 << 20),
 		.manifest_text = BUF_INIT(MANIFEST_MAX),
@@ -489,7 +507,9 @@ int svc_image_pull(struct svc *s, const struct svc_image_pull *req,
 	(void) pthread_mutex_init(&p.mutex, NULL); /* cannot fail so */
 	r = parse_platform(&p, e);
 	r = r < 0 ? r : svc_store(s, e);
+	r = r < 0 ? r : image_trust_read(&p.trust, e);
 	r = r < 0 ? r : fetch_manifest(&p, e);
+	r = r < 0 ? r : check_trust(&p, e);
 	r = r < 0 ? r : fetch_config(&p, e);
 	r = r < 0 ? r : content_open(&p.content, s->store, CONTENT_ADD, e);
 	r = r < 0 ? r : take_image(&p, ret_result, e);
